@@ -1,0 +1,2 @@
+//! Shared.
+#![cfg_attr(not(test), no_std)]

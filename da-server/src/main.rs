@@ -1,0 +1,2 @@
+//! The game server.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Stand-in providers.
+fn main() {}
