@@ -1,0 +1,202 @@
+//! What the operator says about the kernel view: `[kernel]` and `[[endpoint]]`.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The endpoints every installation knows; `[[endpoint]]` adds to them or replaces them by name.
+const CATALOGUE: &str = include_str!("../../endpoints.toml");
+
+/// `[kernel]`: whether and how sockets are watched.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KernelConfig {
+    /// Load the BPF programs at all.
+    pub enabled: bool,
+    /// What becomes of connections to hosts that no endpoint lists.
+    pub unlisted: Unlisted,
+    /// Connections tracked at once; one beyond it is counted as lost, not tracked.
+    pub max_connections: u32,
+    /// Size of the ring buffer between the programs and the reader, bytes; a power of two and a
+    /// multiple of the page size.
+    pub ring_bytes: u32,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            unlisted: Unlisted::Drop,
+            max_connections: 65_536,
+            ring_bytes: 4 << 20,
+        }
+    }
+}
+
+/// Policy for connections whose name (or address) no endpoint lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unlisted {
+    /// Stop tracking them as soon as their name is known; export nothing.
+    Drop,
+    /// Export them together under the endpoint `other`.
+    Other,
+}
+
+/// `[[endpoint]]`: a service whose sockets are watched, and the label values it is exported under.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// Value of the `endpoint` label.
+    pub name: String,
+    /// Value of the `kind` label.
+    pub kind: EndpointKind,
+    /// Host names, exact or `*.suffix`; matched on the TLS SNI, then on the HTTP `Host`.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Socket addresses, used when a connection showed no name.
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// What kind of service an endpoint is: the `kind` label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointKind {
+    /// A language model.
+    Llm,
+    /// Text to speech.
+    Tts,
+    /// A database.
+    Db,
+    /// Anything else.
+    Other,
+}
+
+impl EndpointKind {
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Llm => "llm",
+            Self::Tts => "tts",
+            Self::Db => "db",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why an endpoint list can't be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EndpointError {
+    /// The name would not make a label value an operator could query.
+    #[error("endpoint name {0:?}: use 1 to 64 characters out of a-z, 0-9, '.', '_' and '-'")]
+    Name(String),
+    /// `other` is what unlisted hosts are exported under.
+    #[error("endpoint name \"other\" is reserved for hosts that no endpoint lists")]
+    Reserved,
+    /// Two `[[endpoint]]` sections of one file share a name.
+    #[error("endpoint {0:?} is listed twice")]
+    Duplicate(String),
+    /// Neither a host name nor `*.suffix`.
+    #[error("endpoint {endpoint:?}: host {host:?} is neither a host name nor \"*.suffix\"")]
+    Host {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The host as written.
+        host: String,
+    },
+    /// Nothing could ever match it.
+    #[error("endpoint {0:?} has neither hosts nor addresses")]
+    Empty(String),
+}
+
+#[derive(Deserialize)]
+struct Catalogue {
+    endpoint: Vec<EndpointConfig>,
+}
+
+/// The built-in catalogue with `own` laid over it: an entry of the same name is replaced.
+///
+/// # Errors
+/// The first entry of `own` that can't be used, and why.
+pub fn with_catalogue(own: &[EndpointConfig]) -> Result<Vec<EndpointConfig>, EndpointError> {
+    for (index, endpoint) in own.iter().enumerate() {
+        validate(endpoint)?;
+        if own[..index].iter().any(|earlier| earlier.name == endpoint.name) {
+            return Err(EndpointError::Duplicate(endpoint.name.clone()));
+        }
+    }
+    let mut all = catalogue();
+    all.retain(|known| own.iter().all(|endpoint| endpoint.name != known.name));
+    all.extend_from_slice(own);
+    Ok(all)
+}
+
+fn catalogue() -> Vec<EndpointConfig> {
+    // The file is part of the binary; the test below is what keeps this from ever being empty.
+    toml::from_str::<Catalogue>(CATALOGUE).map_or_else(|_| Vec::new(), |file| file.endpoint)
+}
+
+fn validate(endpoint: &EndpointConfig) -> Result<(), EndpointError> {
+    let name = &endpoint.name;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(EndpointError::Name(name.clone()));
+    }
+    if name == "other" {
+        return Err(EndpointError::Reserved);
+    }
+    for host in &endpoint.hosts {
+        let labels = host.strip_prefix("*.").unwrap_or(host);
+        let valid = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        if labels.is_empty() || labels.len() > 253 || !labels.chars().all(valid) {
+            return Err(EndpointError::Host { endpoint: name.clone(), host: host.clone() });
+        }
+    }
+    if endpoint.hosts.is_empty() && endpoint.addresses.is_empty() {
+        return Err(EndpointError::Empty(name.clone()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(name: &str, hosts: &[&str]) -> EndpointConfig {
+        EndpointConfig {
+            name: name.to_owned(),
+            kind: EndpointKind::Llm,
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            addresses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_entry_of_the_catalogue_is_valid_and_named_once() {
+        let all = catalogue();
+        assert!(all.len() > 5);
+        assert_eq!(with_catalogue(&all).expect("valid"), all);
+    }
+
+    #[test]
+    fn an_own_entry_replaces_the_one_of_the_same_name() {
+        let own = endpoint("anthropic", &["llm.internal"]);
+        let all = with_catalogue(std::slice::from_ref(&own)).expect("valid");
+        assert_eq!(all.len(), catalogue().len());
+        assert_eq!(all.iter().find(|e| e.name == "anthropic"), Some(&own));
+    }
+
+    #[test]
+    fn names_and_hosts_that_would_mislead_are_refused() {
+        for name in ["", "other", "Big", "a b", "x{}", &"x".repeat(65)] {
+            assert!(with_catalogue(&[endpoint(name, &["a.example"])]).is_err(), "{name}");
+        }
+        for host in ["", "*.", "a b", "https://a.example", "a.*.example"] {
+            assert!(with_catalogue(&[endpoint("x", &[host])]).is_err(), "{host}");
+        }
+        assert_eq!(with_catalogue(&[endpoint("x", &[])]), Err(EndpointError::Empty("x".into())));
+        let twice = [endpoint("x", &["a.example"]), endpoint("x", &["b.example"])];
+        assert_eq!(with_catalogue(&twice), Err(EndpointError::Duplicate("x".into())));
+    }
+}
