@@ -1,3 +1,44 @@
-//! The game server.
+//! The game server: a game whose characters are played by a language model and speak, with a
+//! kernel view of the sockets that carry it.
+//!
+//! [`run`] is the whole server between two ends that the caller owns: listeners in, a token that
+//! ends it. Rooms import one way: `http → game → llm, tts, store`; all of them may use `metrics`.
 
+pub mod cli;
+pub mod config;
+pub mod http;
 pub mod kernel;
+pub mod metrics;
+pub mod shutdown;
+pub mod telemetry;
+
+mod app;
+mod listeners;
+
+pub use app::App;
+pub use listeners::Listeners;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit of this build; `unknown` when the build was not told.
+pub const COMMIT: &str = match option_env!("DA_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// Serves `app` on `listeners` until `shutdown` is cancelled and what is open has ended, or its
+/// grace time is over.
+///
+/// # Errors
+/// A listener can't be used.
+pub async fn run(
+    app: App,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    http::serve(app, listeners, shutdown).await.context("serving")
+}

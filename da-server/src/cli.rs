@@ -1,0 +1,41 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Game server for LLM-driven characters, with a kernel view of its LLM and TTS sockets.
+#[derive(Debug, Parser)]
+#[command(name = "da-server", version)]
+pub struct Cli {
+    /// Configuration file (TOML). The environment is laid over it.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// What to do; `serve` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve the game, the page and the metrics.
+    Serve,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_file_may_stand_on_either_side_of_the_command() {
+        for args in
+            [["da-server", "--config", "a", "serve"], ["da-server", "serve", "--config", "a"]]
+        {
+            let cli = Cli::try_parse_from(args).expect("parses");
+            assert_eq!(cli.config, Some(PathBuf::from("a")));
+            assert_eq!(cli.command, Some(Command::Serve));
+        }
+        assert_eq!(Cli::try_parse_from(["da-server"]).expect("parses").command, None);
+    }
+}

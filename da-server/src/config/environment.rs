@@ -1,0 +1,88 @@
+//! The environment as a configuration source.
+//!
+//! `DA_` and the key, nested by `__`: `DA_LLM__MODEL` is `model` in `[llm]`. Beside those, the
+//! names that the game's deployments have always used. An empty variable counts as unset, since
+//! compose files pass on unset variables as empty ones.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use figment::value::{Dict, Map, Value};
+use figment::{Metadata, Profile, Provider};
+
+const PREFIX: &str = "DA_";
+
+/// Names without [`PREFIX`], and the key each one sets.
+const ALIASES: &[(&str, &str)] = &[("LOG_LEVEL", "log.level"), ("LOG_FORMAT", "log.format")];
+
+/// The variables that say something to this program.
+pub(super) struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    pub(super) fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut variables: BTreeMap<_, _> = variables.into_iter().collect();
+        variables.retain(|_, value| !value.trim().is_empty());
+        Self { variables }
+    }
+
+    /// `PORT`, which replaces only the port of `listen`.
+    ///
+    /// # Errors
+    /// It is not a port number.
+    pub(super) fn port(&self) -> anyhow::Result<Option<u16>> {
+        let Some(port) = self.variables.get("PORT") else { return Ok(None) };
+        let parsed = port.trim().parse();
+        parsed.map(Some).with_context(|| format!("PORT={port:?}: use a number from 0 to 65535"))
+    }
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("the environment").interpolater(|_, keys| variable_of(&keys.join(".")))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut dict = Dict::new();
+        for (name, value) in &self.variables {
+            if let Some(key) = name.strip_prefix(PREFIX) {
+                let key = key.to_ascii_lowercase().replace("__", ".");
+                // Numbers, booleans and lists are written as in TOML; what is none is a string.
+                let Ok(value) = value.parse::<Value>();
+                insert(&mut dict, &key, value);
+            }
+        }
+        for (name, key) in ALIASES {
+            if let Some(value) = self.variables.get(*name) {
+                insert(&mut dict, key, Value::from(value.as_str()));
+            }
+        }
+        Ok(Profile::Default.collect(dict))
+    }
+}
+
+/// How an operator would write `key`, for error messages.
+fn variable_of(key: &str) -> String {
+    let alias = ALIASES.iter().find(|(_, aliased)| *aliased == key);
+    alias.map_or_else(
+        || format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),
+        |(name, _)| (*name).to_owned(),
+    )
+}
+
+/// Sets `a.b.c` in nested dictionaries. Where a shorter key already holds a plain value, the
+/// longer one replaces it, and extraction says what is wrong with it.
+fn insert(dict: &mut Dict, key: &str, value: Value) {
+    let Some((head, rest)) = key.split_once('.') else {
+        dict.insert(key.to_owned(), value);
+        return;
+    };
+    let slot = dict.entry(head.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+    if !matches!(slot, Value::Dict(..)) {
+        *slot = Value::from(Dict::new());
+    }
+    if let Value::Dict(_, inner) = slot {
+        insert(inner, rest, value);
+    }
+}

@@ -1,0 +1,179 @@
+//! What the operator says: a TOML file, and the environment over it.
+
+mod environment;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use figment::Figment;
+use figment::providers::{Format, Toml};
+use serde::Deserialize;
+
+use crate::kernel::{EndpointConfig, KernelConfig};
+use environment::Environment;
+
+/// Everything that can be configured. Keys that are not listed here are refused.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the game is served.
+    pub listen: SocketAddr,
+    /// How long open sessions may go on after SIGTERM before they are closed, seconds.
+    pub grace_seconds: u64,
+    /// Logging.
+    pub log: LogConfig,
+    /// The exposition of metrics.
+    pub metrics: MetricsConfig,
+    /// The kernel view.
+    pub kernel: KernelConfig,
+    /// Services whose sockets are watched, beside the built-in catalogue.
+    pub endpoint: Vec<EndpointConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8888)),
+            grace_seconds: 10,
+            log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
+            kernel: KernelConfig::default(),
+            endpoint: Vec::new(),
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level, or a filter such as `info,da_server=debug`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// A listener of its own for `/metrics` and `/health`; without it they are served beside the
+    /// game.
+    pub listen: Option<SocketAddr>,
+    /// A file that holds the token which `Authorization: Bearer` must carry.
+    pub bearer_token_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads `file`, if there is one, lays `variables` over it and checks the whole.
+    ///
+    /// # Errors
+    /// Names the file or variable, the key, and what is allowed there.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let environment = Environment::new(variables);
+        let port = environment.port()?;
+        let mut figment = Figment::new();
+        if let Some(path) = file {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let mut config: Self = figment.merge(environment).extract().context("configuration")?;
+        if let Some(port) = port {
+            config.listen.set_port(port);
+        }
+        crate::kernel::config::with_catalogue(&config.endpoint).context("configuration")?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn load(toml: &str, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let mut file = tempfile::NamedTempFile::new().expect("temporary file");
+        file.write_all(toml.as_bytes()).expect("written");
+        let owned = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(Some(file.path()), owned)
+    }
+
+    fn refusal(toml: &str, variables: &[(&str, &str)]) -> String {
+        format!("{:#}", load(toml, variables).expect_err("refused"))
+    }
+
+    #[test]
+    fn nothing_said_means_the_defaults() {
+        let config = Config::load(None, []).expect("loads");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8888");
+        assert!(config.metrics.listen.is_none());
+    }
+
+    #[test]
+    fn the_environment_lies_over_the_file() {
+        let toml = "listen = '127.0.0.1:1'\n[log]\nlevel = 'warn'\nformat = 'json'\n";
+        let variables = [("DA_LOG__LEVEL", "debug"), ("PORT", "2"), ("DA_GRACE_SECONDS", "3")];
+        let config = load(toml, &variables).expect("loads");
+        assert_eq!(config.log.level, "debug");
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!(config.listen.to_string(), "127.0.0.1:2");
+        assert_eq!(config.grace_seconds, 3);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let empty = [("PORT", ""), ("LOG_LEVEL", " "), ("DA_LISTEN", "")];
+        let config = load("[log]\nlevel = 'warn'", &empty).expect("loads");
+        assert_eq!(config.log.level, "warn");
+        assert_eq!(config.listen.port(), 8888);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_where_it_stands_and_what_is_allowed() {
+        let said = refusal("[metrics]\nlisten_to = '127.0.0.1:1'", &[]);
+        assert!(said.contains("listen_to") && said.contains("bearer_token_file"), "{said}");
+        assert!(said.contains("metrics") && said.contains("TOML file"), "{said}");
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_named_as_it_is_written() {
+        let said = refusal("", &[("DA_METRICS__LISTEN", "nowhere")]);
+        assert!(said.contains("DA_METRICS__LISTEN"), "{said}");
+        let said = refusal("", &[("LOG_FORMAT", "xml")]);
+        assert!(said.contains("LOG_FORMAT") && said.contains("`json`"), "{said}");
+        assert!(refusal("", &[("PORT", "http")]).contains("PORT=\"http\""));
+        assert!(refusal("", &[("DA_LITSEN", "x")]).contains("litsen"));
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_not_the_defaults() {
+        let said = Config::load(Some(Path::new("/nonexistent/da.toml")), []).expect_err("refused");
+        assert!(format!("{said:#}").contains("/nonexistent/da.toml"), "{said:#}");
+    }
+
+    #[test]
+    fn an_endpoint_that_could_never_match_is_refused_at_load() {
+        let said = refusal("[[endpoint]]\nname = 'x'\nkind = 'llm'", &[]);
+        assert!(said.contains("neither hosts nor addresses"), "{said}");
+    }
+}

@@ -1,0 +1,38 @@
+//! What operators and their tools ask for: `/metrics` and `/health`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+use super::{ApiError, BearerToken};
+use crate::App;
+
+/// The text format's own name, which Prometheus 3 insists on.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// `/metrics` and `/health`.
+pub(super) fn router(app: Arc<App>, token: Option<BearerToken>) -> Router {
+    let metrics = move |State(app): State<Arc<App>>, headers: HeaderMap| async move {
+        if token.is_some_and(|token| !token.admits(&headers)) {
+            return Err(ApiError::unauthorized());
+        }
+        match app.metrics.expose() {
+            Ok(text) => Ok(([(header::CONTENT_TYPE, EXPOSITION)], text)),
+            Err(error) => {
+                tracing::error!(%error, "metrics can't be written");
+                Err(ApiError::internal())
+            }
+        }
+    };
+    Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(app)
+}
+
+/// Whether the server can do its work, and with which parts.
+pub(super) async fn health(State(_app): State<Arc<App>>) -> impl IntoResponse {
+    Json(json!({"status": "ok", "version": crate::VERSION, "commit": crate::COMMIT}))
+}

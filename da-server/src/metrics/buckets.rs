@@ -1,0 +1,36 @@
+//! Upper bucket edges of every histogram, in seconds.
+//!
+//! Edges may be added, never removed: dashboards and alerts put their thresholds on them.
+
+/// A player's turn, from message received to last byte handed over.
+pub const RESPONSE_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+
+/// A logical LLM call, retries included.
+pub const LLM_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+
+/// A logical TTS call, to its last audio byte.
+pub const TTS_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+/// One database query.
+pub const DB_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// Kernel families: 1-2.5-5 steps from 10 µs to 100 s, with the edges above among them.
+pub const SOCKET_SECONDS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0, 25.0, 30.0, 50.0, 60.0, 100.0,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_rise_and_the_seeds_are_among_the_kernels() {
+        for edges in [RESPONSE_SECONDS, LLM_SECONDS, TTS_SECONDS, DB_SECONDS, SOCKET_SECONDS] {
+            assert!(edges.is_sorted_by(|a, b| a < b), "{edges:?}");
+        }
+        for edge in [RESPONSE_SECONDS, LLM_SECONDS, TTS_SECONDS, DB_SECONDS].concat() {
+            assert!(SOCKET_SECONDS.contains(&edge), "{edge}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Label values that more than one room uses. Each set is closed, so a label can't grow.
+
+/// How a player's request ended: `requests_total{status}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestStatus {
+    /// The whole answer was handed to the player.
+    Success,
+    /// The answer is missing or broken off.
+    Error,
+    /// The player interrupted it, superseded it or left.
+    Cancelled,
+    /// It was not accepted: invalid, too early, or the queue was full.
+    Rejected,
+}
+
+impl RequestStatus {
+    /// Every value, for pre-creating series.
+    pub const ALL: [Self; 4] = [Self::Success, Self::Error, Self::Cancelled, Self::Rejected];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// What failed: `errors_total{error_type}`. One failure counts once, under one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// The LLM gave no answer in time.
+    LlmTimeout,
+    /// The LLM's provider asked for fewer calls.
+    LlmRateLimited,
+    /// The LLM's provider could not be reached, or said that it is overloaded or broken.
+    LlmUnavailable,
+    /// The LLM's provider refused the key, the account or the request: it needs an operator.
+    LlmRefused,
+    /// The LLM's answer was not what its protocol promises, or broke off.
+    LlmProtocol,
+    /// As [`Self::LlmTimeout`], for speech.
+    TtsTimeout,
+    /// As [`Self::LlmRateLimited`], for speech.
+    TtsRateLimited,
+    /// As [`Self::LlmUnavailable`], for speech.
+    TtsUnavailable,
+    /// As [`Self::LlmRefused`], for speech.
+    TtsRefused,
+    /// As [`Self::LlmProtocol`], for speech.
+    TtsProtocol,
+    /// A query failed, or the database can't be opened.
+    Database,
+    /// A player's message that the protocol does not know.
+    InvalidMessage,
+    /// A player's connection took too long to accept what was sent.
+    SlowPlayer,
+}
+
+impl ErrorType {
+    /// Every value, for pre-creating series.
+    pub const ALL: [Self; 13] = [
+        Self::LlmTimeout,
+        Self::LlmRateLimited,
+        Self::LlmUnavailable,
+        Self::LlmRefused,
+        Self::LlmProtocol,
+        Self::TtsTimeout,
+        Self::TtsRateLimited,
+        Self::TtsUnavailable,
+        Self::TtsRefused,
+        Self::TtsProtocol,
+        Self::Database,
+        Self::InvalidMessage,
+        Self::SlowPlayer,
+    ];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LlmTimeout => "llm_timeout",
+            Self::LlmRateLimited => "llm_rate_limited",
+            Self::LlmUnavailable => "llm_unavailable",
+            Self::LlmRefused => "llm_refused",
+            Self::LlmProtocol => "llm_protocol",
+            Self::TtsTimeout => "tts_timeout",
+            Self::TtsRateLimited => "tts_rate_limited",
+            Self::TtsUnavailable => "tts_unavailable",
+            Self::TtsRefused => "tts_refused",
+            Self::TtsProtocol => "tts_protocol",
+            Self::Database => "database",
+            Self::InvalidMessage => "invalid_message",
+            Self::SlowPlayer => "slow_player",
+        }
+    }
+}
