@@ -1,3 +1,30 @@
-//! Programs.
+//! The BPF programs: three raw tracepoints that follow every outbound TCP connection of the host
+//! until `da-server` says that it is of no interest.
+//!
+//! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server. `sock`,
+//! `layout` and `send_buffer` read the kernel and the sending process; `event` and `meter` are the
+//! way out.
+
 #![no_std]
 #![no_main]
+
+mod connection;
+mod event;
+mod exchange;
+mod layout;
+mod meter;
+mod send_buffer;
+mod sock;
+mod tls;
+
+/// Helpers such as `bpf_probe_read_kernel` are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing here can panic: the verifier refuses a program with a reachable endless loop.
+    loop {}
+}

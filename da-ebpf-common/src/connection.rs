@@ -1,0 +1,140 @@
+//! The record kept per connection, and the event that ends it.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{event::Header, exchange::Arrivals};
+
+/// Who is connected to whom, fixed once the connection is established.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Peers {
+    /// Local address in network order; an IPv4 address fills the first four bytes.
+    pub local_address: [u8; 16],
+    /// Remote address in network order; an IPv4 address fills the first four bytes.
+    pub remote_address: [u8; 16],
+    /// Local port, host order.
+    pub local_port: u16,
+    /// Remote port, host order.
+    pub remote_port: u16,
+    /// `AF_INET` or `AF_INET6`; the addresses of an `AF_INET6` socket may be v4-mapped.
+    pub family: u16,
+    /// Keeps the layout free of padding.
+    pub reserved: u16,
+    /// Process that called connect (thread group id in the initial PID namespace).
+    pub pid: u32,
+    /// Keeps the layout free of padding.
+    pub reserved_2: u32,
+    /// That process's command name, zero-padded.
+    pub command: [u8; 16],
+}
+
+/// How far a connection has got, as seen from what the client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Phase {
+    /// Nothing was sent yet, or only a proxy's CONNECT.
+    Fresh = 0,
+    /// The ClientHello was sent; the handshake is not finished.
+    Handshake = 1,
+    /// Whatever is sent now belongs to requests.
+    Open = 2,
+}
+
+/// [`Connection::flags`]: facts about a connection that never become untrue.
+pub mod flags {
+    /// The client's first bytes were a TLS record.
+    pub const TLS: u32 = 1;
+    /// TLS 1.3.
+    pub const TLS13: u32 = 1 << 1;
+    /// TLS 1.2 with a full handshake: it ends when the server's Finished arrives.
+    pub const TLS12_FULL: u32 = 1 << 2;
+    /// TLS 1.2 resumed: it ends with the client's Finished.
+    pub const TLS12_RESUMED: u32 = 1 << 3;
+    /// A second ClientHello followed a HelloRetryRequest.
+    pub const HELLO_RETRY: u32 = 1 << 4;
+    /// Application data was sent before anything arrived (0-RTT).
+    pub const EARLY_DATA: u32 = 1 << 5;
+    /// A send's buffer was out of reach (io_uring, sendfile, a 32-bit process): TLS and names unknown.
+    pub const UNREADABLE: u32 = 1 << 6;
+    /// A send had exactly the size of an HTTP/2 SETTINGS acknowledgement.
+    pub const HTTP2_CONTROL: u32 = 1 << 7;
+}
+
+/// Value of the `CONNECTIONS` map; its key is the address of the `struct sock`.
+///
+/// Every field has one writer, so no lock is needed: the state hook before anything is sent, then
+/// the send hook (process context), except for `received_bytes`, `last_arrival_ns` and `arrivals`,
+/// which belong to the arrival hook (serialised by the socket lock).
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Connection {
+    /// SYN_SENT, ns.
+    pub born_ns: u64,
+    /// ESTABLISHED, ns.
+    pub established_ns: u64,
+    /// See [`Peers`].
+    pub peers: Peers,
+    /// A [`Phase`].
+    pub phase: u32,
+    /// See [`flags`].
+    pub flags: u32,
+    /// ClientHello handed to the kernel, ns.
+    pub hello_ns: u64,
+    /// The client's last handshake flight handed to the kernel, ns.
+    pub flight_ns: u64,
+    /// Until then an arrival may be nothing but session tickets, ns; TLS 1.3 only.
+    pub tickets_until_ns: u64,
+    /// Requests begun so far; the current one's number.
+    pub request: u64,
+    /// First byte of the current request handed to the kernel, ns.
+    pub request_first_ns: u64,
+    /// Last byte of the current request handed to the kernel, ns.
+    pub request_last_ns: u64,
+    /// Bytes of the current request.
+    pub request_bytes: u64,
+    /// Payload bytes handed to the kernel since the connect.
+    pub sent_bytes: u64,
+    /// `tcp_sock.bytes_received` at the last arrival.
+    pub received_bytes: u64,
+    /// Last arrival of payload, ns.
+    pub last_arrival_ns: u64,
+    /// What arrived in answer to even and odd requests. Two slots, because the answer to a request
+    /// can arrive before its send hook has run and closed the exchange before it.
+    pub arrivals: [Arrivals; 2],
+}
+
+const _: () = assert!(size_of::<Peers>() == 64);
+const _: () = assert!(size_of::<Connection>() == 8 * 13 + 64 + 2 * size_of::<Arrivals>());
+
+/// The connection reached CLOSE, or never got as far as ESTABLISHED.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Closed {
+    /// Begins every event.
+    pub header: Header,
+    /// See [`Peers`]; the local side is unset where the connect failed.
+    pub peers: Peers,
+    /// ESTABLISHED, ns; 0 where the connect failed.
+    pub established_ns: u64,
+    /// CLOSE, ns.
+    pub closed_ns: u64,
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// A [`Phase`].
+    pub phase: u32,
+    /// See [`flags`].
+    pub flags: u32,
+    /// `sk->sk_err`: the positive errno the socket died of, 0 for an orderly end.
+    pub errno: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Closed>() == 24 + 64 + 32 + 16);
+
+#[cfg(feature = "user")]
+// SAFETY: `Connection` is `repr(C)`, made of integers and byte arrays only (zerocopy's `FromBytes`
+// proves that every bit pattern is a value), and `Copy`.
+unsafe impl aya::Pod for Connection {}

@@ -1,0 +1,72 @@
+//! What the programs count about themselves.
+
+/// The programs; their numbers index the `METERS` array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Program {
+    /// On `inet_sock_set_state`.
+    SockState = 0,
+    /// On `sock_send_length`.
+    SockSend = 1,
+    /// On `sk_data_ready`.
+    SockArrival = 2,
+}
+
+impl Program {
+    /// All programs.
+    pub const ALL: [Self; 3] = [Self::SockState, Self::SockSend, Self::SockArrival];
+
+    /// The function's name in the object, and the value of the `program` label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SockState => "sock_state",
+            Self::SockSend => "sock_send",
+            Self::SockArrival => "sock_arrival",
+        }
+    }
+
+    /// The raw tracepoint it attaches to.
+    pub fn tracepoint(self) -> &'static str {
+        match self {
+            Self::SockState => "inet_sock_set_state",
+            Self::SockSend => "sock_send_length",
+            Self::SockArrival => "sk_data_ready",
+        }
+    }
+}
+
+/// One in this many runs of a program is timed; two clock reads cost more than an untracked run.
+pub const TIMED_RUNS_INTERVAL: u64 = 64;
+
+/// Per-CPU value of the `METERS` array.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Meter {
+    /// Runs.
+    pub runs: u64,
+    /// Time spent in every [`TIMED_RUNS_INTERVAL`]th run, ns.
+    pub timed_ns: u64,
+}
+
+/// What the programs count; the numbers index the per-CPU `COUNTERS` array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Counter {
+    /// Records inserted into `CONNECTIONS`.
+    Tracked = 0,
+    /// Records removed from `CONNECTIONS` by a program.
+    Released = 1,
+    /// Connections not tracked because `CONNECTIONS` was full.
+    ConnectionsFull = 2,
+    /// Events not delivered because the ring buffer was full.
+    RingFull = 3,
+}
+
+impl Counter {
+    /// Entries of the `COUNTERS` array.
+    pub const COUNT: u32 = 4;
+}
+
+#[cfg(feature = "user")]
+// SAFETY: `Meter` is `repr(C)`, two u64 without padding, any bit pattern is a value, and `Copy`.
+unsafe impl aya::Pod for Meter {}

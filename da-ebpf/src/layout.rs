@@ -1,0 +1,56 @@
+//! Where this kernel keeps the fields the programs read.
+//!
+//! aya-ebpf has no CO-RE, so da-server looks every offset up in the kernel's BTF and overrides these
+//! globals before loading; the verifier then sees constants. The names are the contract with
+//! da-server's `kernel/layout.rs`.
+
+use aya_ebpf::Global;
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident,)*) => {$(
+        $(#[$doc])*
+        #[unsafe(no_mangle)]
+        pub static $name: Global<u32> = Global::new(0);
+    )*};
+}
+
+offsets! {
+    /// `sock_common.skc_family`
+    SKC_FAMILY,
+    /// `sock_common.skc_num`: local port, host order
+    SKC_NUM,
+    /// `sock_common.skc_dport`: remote port, network order
+    SKC_DPORT,
+    /// `sock_common.skc_rcv_saddr`: local IPv4 address
+    SKC_RCV_SADDR,
+    /// `sock_common.skc_daddr`: remote IPv4 address
+    SKC_DADDR,
+    /// `sock_common.skc_v6_rcv_saddr`: local IPv6 address
+    SKC_V6_RCV_SADDR,
+    /// `sock_common.skc_v6_daddr`: remote IPv6 address
+    SKC_V6_DADDR,
+    /// `sock.sk_protocol`
+    SK_PROTOCOL,
+    /// `sock.sk_err`
+    SK_ERR,
+    /// `tcp_sock.bytes_received`
+    TCP_BYTES_RECEIVED,
+    /// `tcp_sock.bytes_acked`
+    TCP_BYTES_ACKED,
+    /// `pt_regs`: system call number
+    REGS_SYSCALL,
+    /// `pt_regs`: second argument of a system call
+    REGS_ARGUMENT_2,
+    /// `pt_regs`: third argument of a system call
+    REGS_ARGUMENT_3,
+    /// Not an offset: number of `write` on this architecture
+    NR_WRITE,
+    /// Not an offset: number of `writev`
+    NR_WRITEV,
+    /// Not an offset: number of `sendto`
+    NR_SENDTO,
+    /// Not an offset: number of `sendmsg`
+    NR_SENDMSG,
+    /// Not an offset: number of `sendmmsg`
+    NR_SENDMMSG,
+}

@@ -1,0 +1,142 @@
+//! What the current system call is sending: copied from the process's own memory.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    Global,
+    helpers::{
+        bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
+        generated,
+    },
+    macros::map,
+    maps::PerCpuArray,
+};
+use da_ebpf_common::{MAX_FIRST_BYTES, tls::FirstBytes};
+
+use crate::layout;
+
+/// Buffers of one writev or sendmsg that are looked at.
+const MAX_BUFFERS: u32 = 8;
+
+/// Room for one event and, behind it, for what a copy at its very end could run over: that the sum
+/// of a bounded offset and a bounded length stays inside is all that the verifier can follow.
+#[repr(C)]
+pub struct Scratch {
+    /// The event under construction; its payload is what [`copy`] fills.
+    pub event: FirstBytes,
+    overrun: [u8; MAX_FIRST_BYTES],
+}
+
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// `struct iovec`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Buffer {
+    base: u64,
+    length: u64,
+}
+
+/// `struct user_msghdr`, include/linux/socket.h, as far as it is needed.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Message {
+    name: u64,
+    name_length: u64,
+    buffers: u64,
+    count: u64,
+}
+
+/// This CPU's scratch space.
+#[inline(always)]
+pub fn scratch() -> Option<*mut Scratch> {
+    SCRATCH.get_ptr_mut(0)
+}
+
+/// Copies the beginning of what the current system call sends into `scratch.event.payload`.
+///
+/// Returns the bytes copied, at most [`MAX_FIRST_BYTES`]; 0 where the buffers are out of reach: no
+/// system call that is known to send, or memory that is not there.
+///
+/// # Safety
+/// `scratch` is this CPU's, from [`scratch`].
+#[inline(always)]
+pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
+    let Some((syscall, argument_2, argument_3)) = arguments() else { return 0 };
+    // A send may take less than it was offered; what it left is not part of this flight.
+    let limit =
+        if sent_bytes < MAX_FIRST_BYTES as u64 { sent_bytes } else { MAX_FIRST_BYTES as u64 };
+    let (buffers, count) =
+        if syscall == layout::NR_WRITE.load() || syscall == layout::NR_SENDTO.load() {
+            let single = Buffer { base: argument_2, length: argument_3 };
+            // SAFETY: the caller's promise.
+            return unsafe { append(scratch, 0, single, limit) };
+        } else if syscall == layout::NR_WRITEV.load() {
+            (argument_2, argument_3)
+        } else if syscall == layout::NR_SENDMSG.load() || syscall == layout::NR_SENDMMSG.load() {
+            // SAFETY: the helper checks the address; `Message` is made of integers.
+            match unsafe { bpf_probe_read_user(argument_2 as *const Message) } {
+                Ok(message) => (message.buffers, message.count),
+                Err(_) => return 0,
+            }
+        } else {
+            return 0;
+        };
+    let mut copied = 0;
+    for index in 0..MAX_BUFFERS {
+        if u64::from(index) >= count || u64::from(copied) >= limit {
+            break;
+        }
+        let address = buffers + u64::from(index) * size_of::<Buffer>() as u64;
+        // SAFETY: the helper checks the address; `Buffer` is made of integers.
+        let Ok(buffer) = (unsafe { bpf_probe_read_user(address as *const Buffer) }) else { break };
+        // SAFETY: the caller's promise.
+        copied += unsafe { append(scratch, copied, buffer, limit - u64::from(copied)) };
+    }
+    copied
+}
+
+/// Copies at most `limit` bytes of `buffer` behind the `filled` ones.
+///
+/// # Safety
+/// `scratch` is this CPU's, from [`scratch`].
+#[inline(always)]
+unsafe fn append(scratch: *mut Scratch, filled: u32, buffer: Buffer, limit: u64) -> u32 {
+    let length = if buffer.length < limit { buffer.length } else { limit };
+    if length == 0 || length > MAX_FIRST_BYTES as u64 {
+        return 0;
+    }
+    let filled = filled as usize & (MAX_FIRST_BYTES - 1);
+    // SAFETY: `filled` is below MAX_FIRST_BYTES and `length` is at most that, so the copy ends
+    // inside `payload` or `overrun`, which follows it; the helper checks the source.
+    let failed = unsafe {
+        let target = ptr::addr_of_mut!((*scratch).event.payload).cast::<u8>().add(filled);
+        generated::bpf_probe_read_user(
+            target.cast::<c_void>(),
+            length as u32,
+            buffer.base as *const c_void,
+        )
+    };
+    if failed == 0 { length as u32 } else { 0 }
+}
+
+/// Number, second and third argument of the system call the current thread is in.
+#[inline(always)]
+fn arguments() -> Option<(u32, u64, u64)> {
+    // SAFETY: both helpers take the task the kernel hands out and nothing else; the registers they
+    // return are those saved on the task's own kernel stack.
+    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
+    Some((
+        register(registers, &layout::REGS_SYSCALL)? as u32,
+        register(registers, &layout::REGS_ARGUMENT_2)?,
+        register(registers, &layout::REGS_ARGUMENT_3)?,
+    ))
+}
+
+#[inline(always)]
+fn register(registers: *const u8, offset: &Global<u32>) -> Option<u64> {
+    let address = (registers as u64 + u64::from(offset.load())) as *const u64;
+    // SAFETY: the helper checks the address; the offset is one of `struct pt_regs`.
+    unsafe { bpf_probe_read_kernel(address) }.ok()
+}

@@ -1,0 +1,69 @@
+//! Reads fields of a `struct sock`.
+
+use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use da_ebpf_common::connection::Peers;
+
+use crate::layout;
+
+/// `AF_INET6`, include/linux/socket.h.
+const AF_INET6: u16 = 10;
+
+/// A socket that a tracepoint handed to the program.
+#[derive(Clone, Copy)]
+pub struct Sock(u64);
+
+impl Sock {
+    /// From a tracepoint's `struct sock *` argument.
+    pub fn from_argument(pointer: u64) -> Self {
+        Self(pointer)
+    }
+
+    /// Key of the `CONNECTIONS` map.
+    pub fn key(self) -> u64 {
+        self.0
+    }
+
+    /// `sk_protocol`.
+    pub fn protocol(self) -> u16 {
+        self.read(&layout::SK_PROTOCOL)
+    }
+
+    /// `sk_err`, a positive errno.
+    pub fn error(self) -> u32 {
+        self.read(&layout::SK_ERR)
+    }
+
+    /// Payload bytes that arrived in order since the connect.
+    pub fn bytes_received(self) -> u64 {
+        self.read(&layout::TCP_BYTES_RECEIVED)
+    }
+
+    /// Bytes the peer has acknowledged; the SYN counts as one.
+    pub fn bytes_acked(self) -> u64 {
+        self.read(&layout::TCP_BYTES_ACKED)
+    }
+
+    /// Fills the addresses and ports in; the local ones are unset until the connect has begun.
+    pub fn read_peers(self, peers: &mut Peers) {
+        peers.family = self.read(&layout::SKC_FAMILY);
+        peers.local_port = self.read(&layout::SKC_NUM);
+        peers.remote_port = u16::from_be(self.read(&layout::SKC_DPORT));
+        if peers.family == AF_INET6 {
+            peers.local_address = self.read(&layout::SKC_V6_RCV_SADDR);
+            peers.remote_address = self.read(&layout::SKC_V6_DADDR);
+        } else {
+            let local: [u8; 4] = self.read(&layout::SKC_RCV_SADDR);
+            let remote: [u8; 4] = self.read(&layout::SKC_DADDR);
+            peers.local_address[..4].copy_from_slice(&local);
+            peers.remote_address[..4].copy_from_slice(&remote);
+        }
+    }
+
+    /// The field at an offset, or all zeroes where the kernel refuses the read.
+    fn read<T: Default>(self, offset: &Global<u32>) -> T {
+        let address = (self.0 + u64::from(offset.load())) as *const T;
+        // SAFETY: the helper checks the address itself and fails on one that is not mapped; the
+        // offset comes from the running kernel's BTF, so what is read is the field it names.
+        unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()
+    }
+}

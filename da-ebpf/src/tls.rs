@@ -1,0 +1,232 @@
+//! The client's first bytes, and when its TLS handshake is done.
+//!
+//! Nothing is decrypted: record headers (RFC 8446 §5.1) are in the clear, and their types and order
+//! tell which handshake it is and where it ends.
+
+use aya_ebpf::programs::RawTracePointContext;
+use aya_log_ebpf::debug;
+use core::ptr;
+use da_ebpf_common::{
+    MAX_FIRST_BYTES,
+    connection::{Connection, Phase, flags},
+    event::Kind,
+    tls::{FirstBytes, Handshake},
+};
+
+use crate::{event, exchange, send_buffer, sock::Sock};
+
+/// Content types of TLS records: RFC 8446 §5.1, RFC 5246 §6.2.1.
+const CHANGE_CIPHER_SPEC: u8 = 0x14;
+const HANDSHAKE: u8 = 0x16;
+const APPLICATION_DATA: u8 = 0x17;
+/// First byte of a handshake message: RFC 8446 §4.
+const CLIENT_HELLO: u8 = 1;
+/// A Finished is far below, a ClientHello far above.
+const SMALLEST_HELLO_BYTES: u32 = 100;
+/// Records of one flight that are looked at.
+const MAX_RECORDS: usize = 4;
+/// An arrival may be nothing but session tickets until 1.5 round trips (a connect takes one) and a
+/// millisecond after the client's Finished.
+const TICKET_SLACK_NS: u64 = 1_000_000;
+
+/// The first send of a connection, or the first one after a proxy's CONNECT.
+///
+/// # Safety
+/// `connection` points to a live map value, and the caller runs in the send hook.
+#[inline(always)]
+pub unsafe fn first(
+    ctx: &RawTracePointContext,
+    sock: Sock,
+    connection: *mut Connection,
+    bytes: u64,
+    now_ns: u64,
+) {
+    let Some(scratch) = send_buffer::scratch() else { return };
+    // SAFETY: `scratch` is this CPU's own, and sends do not nest; the rest is the caller's promise.
+    unsafe {
+        let captured = send_buffer::copy(scratch, bytes);
+        let payload = &(*scratch).event.payload;
+        let mut proxied = false;
+        if captured == 0 {
+            (*connection).flags |= flags::UNREADABLE;
+            debug!(ctx, "first bytes of pid {} out of reach", (*connection).peers.pid);
+        } else if payload[0] == HANDSHAKE {
+            (*connection).flags |= flags::TLS;
+            (*connection).hello_ns = now_ns;
+        } else {
+            proxied = captured >= 8 && starts_with_connect(payload);
+        }
+        let report = ptr::addr_of_mut!((*scratch).event);
+        (*report).header = event::header::<FirstBytes>(sock, &*connection, Kind::FirstBytes);
+        (*report).peers = (*connection).peers;
+        (*report).established_ns = (*connection).established_ns;
+        (*report).sent_ns = now_ns;
+        (*report).flags = (*connection).flags;
+        (*report).captured_bytes = captured;
+        (*report).sent_bytes = bytes;
+        let captured = captured as usize;
+        if captured <= MAX_FIRST_BYTES {
+            let length = FirstBytes::HEAD_BYTES + captured;
+            (*report).header.length = length as u32;
+            event::emit_bytes(core::slice::from_raw_parts(report.cast::<u8>(), length));
+        }
+        if proxied {
+            return;
+        }
+        if (*connection).flags & flags::TLS != 0 {
+            (*connection).phase = Phase::Handshake as u32;
+        } else {
+            (*connection).phase = Phase::Open as u32;
+            exchange::request(sock, connection, bytes, now_ns);
+        }
+    }
+}
+
+/// `CONNECT host:443`: what follows is another protocol's first send.
+#[inline(always)]
+fn starts_with_connect(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
+    u64::from_be_bytes([
+        payload[0], payload[1], payload[2], payload[3], payload[4], payload[5], payload[6],
+        payload[7],
+    ]) == u64::from_be_bytes(*b"CONNECT ")
+}
+
+/// The record headers at the beginning of a send.
+struct Flight {
+    types: [u8; MAX_RECORDS],
+    /// Offset behind each record.
+    ends: [u32; MAX_RECORDS],
+    /// First byte of each record's content.
+    firsts: [u8; MAX_RECORDS],
+}
+
+/// A send before the handshake is done.
+///
+/// # Safety
+/// `connection` points to a live map value, and the caller runs in the send hook.
+#[inline(always)]
+pub unsafe fn handshake(
+    ctx: &RawTracePointContext,
+    sock: Sock,
+    connection: *mut Connection,
+    bytes: u64,
+    now_ns: u64,
+) {
+    let Some(scratch) = send_buffer::scratch() else { return };
+    // SAFETY: `scratch` is this CPU's own, and sends do not nest.
+    let flight = unsafe {
+        let captured = send_buffer::copy(scratch, bytes);
+        walk(&*scratch, captured)
+    };
+    // SAFETY: the caller's promise; the send hook is the only writer of these fields.
+    unsafe {
+        let earlier = (*connection).flags;
+        let application = flight.types.iter().position(|record| *record == APPLICATION_DATA);
+        let done_ns = if let Some(at) = application {
+            if (*connection).last_arrival_ns == 0 {
+                // 0-RTT: the handshake goes on behind the early data.
+                (*connection).flags |= flags::EARLY_DATA;
+                return;
+            }
+            if earlier & flags::TLS12_FULL == 0 && flight.types[0] != HANDSHAKE {
+                return finished13(sock, connection, bytes, flight.ends[at & 3], now_ns);
+            }
+            // TLS 1.2, and this is the request: the server's Finished was the last to arrive, or
+            // (False Start) has not arrived yet.
+            (*connection).flags |= flags::TLS12_FULL;
+            let arrived_ns = (*connection).last_arrival_ns;
+            if arrived_ns > (*connection).flight_ns { arrived_ns } else { now_ns }
+        } else if flight.types[0] == HANDSHAKE {
+            if flight.firsts[0] == CLIENT_HELLO {
+                (*connection).flags |= flags::HELLO_RETRY;
+            } else {
+                (*connection).flags |= flags::TLS12_FULL;
+                (*connection).flight_ns = now_ns;
+            }
+            return;
+        } else if flight.types[0] == CHANGE_CIPHER_SPEC && flight.types[1] == HANDSHAKE {
+            if earlier & flags::TLS12_FULL != 0 {
+                return; // the rest of a full handshake's flight, in a write of its own
+            }
+            if flight.firsts[1] == CLIENT_HELLO
+                && flight.ends[1] - flight.ends[0] > SMALLEST_HELLO_BYTES
+            {
+                (*connection).flags |= flags::HELLO_RETRY;
+                return;
+            }
+            (*connection).flags |= flags::TLS12_RESUMED;
+            now_ns
+        } else {
+            debug!(ctx, "handshake send of pid {} told nothing", (*connection).peers.pid);
+            return;
+        };
+        done(sock, connection, done_ns);
+        if application.is_some() {
+            exchange::request(sock, connection, bytes, now_ns);
+        }
+    }
+}
+
+/// TLS 1.3: the first application-data record carries the client's Finished; whatever follows it in
+/// the same write is the request.
+///
+/// # Safety
+/// As for [`handshake`].
+#[inline(always)]
+unsafe fn finished13(
+    sock: Sock,
+    connection: *mut Connection,
+    bytes: u64,
+    finished_end: u32,
+    now_ns: u64,
+) {
+    // SAFETY: the caller's promise; the send hook is the only writer of these fields.
+    unsafe {
+        let connect_ns = (*connection).established_ns - (*connection).born_ns;
+        (*connection).flags |= flags::TLS13;
+        (*connection).tickets_until_ns = now_ns + connect_ns + connect_ns / 2 + TICKET_SLACK_NS;
+        done(sock, connection, now_ns);
+        let finished_end = u64::from(finished_end);
+        if bytes > finished_end {
+            exchange::request(sock, connection, bytes - finished_end, now_ns);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`handshake`].
+#[inline(always)]
+unsafe fn done(sock: Sock, connection: *mut Connection, done_ns: u64) {
+    // SAFETY: the caller's promise; the send hook is the only writer of these fields.
+    unsafe {
+        (*connection).phase = Phase::Open as u32;
+        event::emit(Handshake {
+            header: event::header::<Handshake>(sock, &*connection, Kind::Handshake),
+            hello_ns: (*connection).hello_ns,
+            done_ns,
+            flags: (*connection).flags,
+            reserved: 0,
+        });
+    }
+}
+
+/// Reads the first record headers. The loop does not branch on what it reads: the verifier would
+/// follow every combination.
+#[inline(always)]
+fn walk(scratch: &send_buffer::Scratch, captured: u32) -> Flight {
+    let mut flight =
+        Flight { types: [0; MAX_RECORDS], ends: [0; MAX_RECORDS], firsts: [0; MAX_RECORDS] };
+    let payload = &scratch.event.payload;
+    let mut position = 0_u32;
+    for record in 0..MAX_RECORDS {
+        let inside = u32::from(position + 6 <= captured);
+        let at = position as usize & (MAX_FIRST_BYTES - 1);
+        let byte = |ahead: usize| payload[(at + ahead) & (MAX_FIRST_BYTES - 1)];
+        let length = u32::from(u16::from_be_bytes([byte(3), byte(4)]));
+        flight.types[record] = byte(0) * inside as u8;
+        flight.firsts[record] = byte(5);
+        position += (5 + length) * inside;
+        flight.ends[record] = position;
+    }
+    flight
+}
