@@ -8,9 +8,12 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod kernel;
+pub mod llm;
 pub mod metrics;
+pub mod provider;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tts;
 
 mod app;
 mod listeners;

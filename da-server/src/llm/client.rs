@@ -1,0 +1,173 @@
+//! Sends prompts and streams answers, whatever the wire protocol.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use eventsource_stream::{EventStreamError, Eventsource};
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::{
+    Response, Url,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+
+use super::{
+    LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt,
+    wire::{Decoder, Step, Wire},
+};
+use crate::provider::{
+    ErrorKind, ProviderSetupError, base_url,
+    call::{Pieces, Plan},
+    exchange,
+};
+
+/// An answer this large is no answer of a character.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// A client of one language model. Clones share everything.
+#[derive(Clone)]
+pub struct LlmClient {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    http: reqwest::Client,
+    wire: Box<dyn Wire>,
+    url: Url,
+    headers: HeaderMap,
+    model: String,
+    plan: Plan,
+    metrics: LlmMetrics,
+}
+
+impl LlmClient {
+    /// Builds a client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ProviderSetupError`] for a missing key, an unreadable key file, or an unusable base URL.
+    pub fn new(
+        config: &LlmConfig,
+        http: reqwest::Client,
+        metrics: LlmMetrics,
+    ) -> Result<Self, ProviderSetupError> {
+        let provider = config.provider.as_str();
+        let wire = config.provider.wire(config.is_hosted());
+        let headers = wire.headers(config.key()?.as_ref())?;
+        let url = base_url(provider, &format!("{}{}", config.base_url(), wire.path()))?;
+        let shared = Arc::new(Shared {
+            http,
+            wire,
+            url,
+            headers,
+            model: config.model().to_owned(),
+            plan: Plan {
+                provider,
+                timeouts: config.timeouts.clone(),
+                retry: config.retry.clone(),
+            },
+            metrics,
+        });
+        Ok(Self { shared })
+    }
+
+    /// Asks for an answer. Returns when its first text is there, after retries if need be; from
+    /// then on nothing is retried.
+    ///
+    /// Dropping the future or the stream cancels the call.
+    ///
+    /// # Errors
+    /// [`LlmError`] of the last attempt.
+    pub async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError> {
+        let shared = &self.shared;
+        let body = Bytes::from(shared.wire.body(&shared.model, &prompt).to_string());
+        let attempt = || shared.clone().attempt(body.clone());
+        let pieces = shared.plan.run(shared.metrics.clone(), attempt).await?;
+        Ok(LlmStream { pieces })
+    }
+}
+
+impl Shared {
+    async fn attempt(self: Arc<Self>, body: Bytes) -> Result<Pieces<LlmEvent>, LlmError> {
+        let provider = self.plan.provider;
+        let request = self
+            .http
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        let response = exchange::send(provider, request, |body| self.wire.fault(body)).await?;
+        if exchange::media_type(&response) != "text/event-stream" {
+            return Err(LlmError::new(provider, ErrorKind::Protocol));
+        }
+        let tally = Tally {
+            decoder: self.wire.decoder(),
+            metrics: self.metrics.clone(),
+        };
+        Ok(events(provider, response, self.plan.timeouts.idle, tally).boxed())
+    }
+}
+
+/// The answer as it comes: text, then [`LlmEvent::Done`], or an error in its place.
+pub struct LlmStream {
+    pieces: Pieces<LlmEvent>,
+}
+
+impl Stream for LlmStream {
+    type Item = Result<LlmEvent, LlmError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.pieces.poll_next_unpin(context)
+    }
+}
+
+/// A decoder whose tokens are counted when the answer is over, however it ends.
+struct Tally {
+    decoder: Box<dyn Decoder>,
+    metrics: LlmMetrics,
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.metrics.count_tokens(&self.decoder.usage());
+    }
+}
+
+fn events(
+    provider: &'static str,
+    response: Response,
+    idle: Duration,
+    tally: Tally,
+) -> impl Stream<Item = Result<LlmEvent, LlmError>> + Send {
+    // eventsource-stream 0.2.3 panics on a byte-order mark at the very start of a stream. An
+    // empty line in front means nothing and keeps the mark out of that place.
+    let start = stream::iter([Ok(Bytes::from_static(b"\n"))]);
+    let body = exchange::body(provider, response, idle, MAX_ANSWER_BYTES);
+    let events = Box::pin(start.chain(body).eventsource());
+    stream::unfold(Some((events, tally)), move |state| async move {
+        let (mut events, mut tally) = state?;
+        loop {
+            let failed = |error| Some((Err(error), None));
+            let event = match events.next().await {
+                Some(Ok(event)) => event,
+                Some(Err(EventStreamError::Transport(error))) => return failed(error),
+                Some(Err(_)) => return failed(LlmError::new(provider, ErrorKind::Protocol)),
+                None => return failed(LlmError::new(provider, ErrorKind::Interrupted)),
+            };
+            match tally.decoder.step(&event.data) {
+                Ok(Step::Nothing) => {}
+                Ok(Step::Text(text)) => {
+                    return Some((Ok(LlmEvent::Text(text)), Some((events, tally))));
+                }
+                Ok(Step::Done(completion)) => {
+                    exchange::drain(&mut events).await;
+                    return Some((Ok(LlmEvent::Done(completion)), None));
+                }
+                Err(fault) => return failed(LlmError::in_stream(provider, fault)),
+            }
+        }
+    })
+}

@@ -1,0 +1,73 @@
+//! What a language model answers. `Debug` shows sizes, never words.
+
+use std::fmt;
+
+use crate::provider::call::Piece;
+
+/// A piece of an answer.
+#[derive(Clone, PartialEq, Eq)]
+pub enum LlmEvent {
+    /// More text; never empty, never cut inside a character.
+    Text(String),
+    /// The answer is complete. Nothing comes after it.
+    Done(Completion),
+}
+
+/// How an answer ended and what it used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completion {
+    /// Why the model stopped.
+    pub stop_reason: StopReason,
+    /// Tokens, as far as the provider told.
+    pub usage: Usage,
+}
+
+/// Why the model stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// It had said everything.
+    EndTurn,
+    /// `max_tokens`, or the model's context window, cut it off.
+    MaxTokens,
+    /// A stop sequence came up.
+    StopSequence,
+    /// It wants a tool called.
+    ToolUse,
+    /// It, or a filter, declined to answer.
+    Refusal,
+    /// Another reason, or none given.
+    Other,
+}
+
+/// Tokens of one answer. `None`: the provider did not say.
+///
+/// `input` and `output` are totals. `cache_read` and `cache_write` are parts of `input`,
+/// `reasoning` is a part of `output`, whichever way the provider counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, cached or not.
+    pub input: Option<u64>,
+    /// Tokens of the answer, shown or not.
+    pub output: Option<u64>,
+    /// Prompt tokens taken from the provider's cache.
+    pub cache_read: Option<u64>,
+    /// Prompt tokens written to the provider's cache.
+    pub cache_write: Option<u64>,
+    /// Answer tokens spent on hidden reasoning.
+    pub reasoning: Option<u64>,
+}
+
+impl Piece for LlmEvent {
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
+impl fmt::Debug for LlmEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Done(completion) => f.debug_tuple("Done").field(completion).finish(),
+        }
+    }
+}

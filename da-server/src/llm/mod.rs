@@ -1,0 +1,31 @@
+//! Language models: a prompt goes out, text comes back piece by piece.
+//!
+//! # To add a provider
+//! 1. Write `llm/<name>.rs`: implement [`wire::Wire`] (path, headers, body, error bodies) and
+//!    [`wire::Decoder`] (one server-sent event → text, end, or fault), with recorded bytes as its
+//!    unit tests. No I/O, no timing, no retry: those are done for every provider in
+//!    [`provider`](crate::provider) and `llm/client.rs`.
+//! 2. Add a variant to [`LlmProvider`] in `llm/config.rs`; the compiler then asks for its label
+//!    value (OTel GenAI's `gen_ai.provider.name`), base URL, model, key variable and `Wire`.
+//! 3. Teach `xtask/standin` the protocol and add it to `PROVIDERS` in `tests/llm/main.rs`: every
+//!    black-box test then runs against it too.
+//!
+//! A server that speaks OpenAI's protocol needs no code: `provider = "openai"` and its `base_url`.
+
+mod anthropic;
+mod client;
+mod config;
+mod event;
+mod metrics;
+mod openai;
+mod prompt;
+mod wire;
+
+pub use client::{LlmClient, LlmStream};
+pub use config::{LlmConfig, LlmProvider};
+pub use event::{Completion, LlmEvent, StopReason, Usage};
+pub use metrics::{LlmMetrics, TokenType};
+pub use prompt::{Message, Prompt, Role};
+
+/// How a call to a language model fails.
+pub type LlmError = crate::provider::ProviderError;

@@ -1,0 +1,90 @@
+//! One request and its response: what the client sees of an exchange on a connection.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::{RequestBuilder, Response, StatusCode, header::CONTENT_TYPE};
+use tokio::time::timeout;
+
+use super::{ErrorKind, Fault, ProviderError, RetryAdvice};
+
+/// Error bodies are short; what is beyond this is not read.
+const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
+/// How long the rest of an error body, or the end of a finished stream, is waited for.
+const TAIL: Duration = Duration::from_millis(500);
+
+/// Sends the request and returns its response if that is HTTP 200. Any other answer is read and
+/// handed to `describe`, which knows how this protocol words its errors.
+pub(crate) async fn send(
+    provider: &'static str,
+    request: RequestBuilder,
+    describe: impl FnOnce(&[u8]) -> Fault,
+) -> Result<Response, ProviderError> {
+    let response = request
+        .send()
+        .await
+        .map_err(|error| ProviderError::from_transport(provider, &error))?;
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(response);
+    }
+    let advice = RetryAdvice::from_headers(response.headers(), SystemTime::now());
+    let fault = describe(&error_body(response).await);
+    Err(ProviderError::from_answer(provider, status, fault, advice))
+}
+
+/// The media type of a response in lower case, without parameters.
+pub(crate) fn media_type(response: &Response) -> String {
+    let value = response.headers().get(CONTENT_TYPE);
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = text.split(';').next().unwrap_or("");
+    essence.trim().to_ascii_lowercase()
+}
+
+/// The body as it arrives. A pause longer than `idle`, more than `max_bytes` in all, or a body cut
+/// short ends it with an error; after an error or the end it yields nothing more.
+pub(crate) fn body(
+    provider: &'static str,
+    response: Response,
+    idle: Duration,
+    max_bytes: usize,
+) -> impl Stream<Item = Result<Bytes, ProviderError>> + Send {
+    let chunks = Box::pin(response.bytes_stream());
+    stream::unfold(Some((chunks, max_bytes)), move |state| async move {
+        let (mut chunks, left) = state?;
+        let failed = |error| Some((Err(error), None));
+        match timeout(idle, chunks.next()).await {
+            Err(_elapsed) => failed(ProviderError::new(provider, ErrorKind::Timeout)),
+            Ok(None) => None,
+            Ok(Some(Err(error))) => failed(ProviderError::from_transport(provider, &error)),
+            Ok(Some(Ok(chunk))) => match left.checked_sub(chunk.len()) {
+                None => failed(ProviderError::new(provider, ErrorKind::Protocol)),
+                Some(left) => Some((Ok(chunk), Some((chunks, left)))),
+            },
+        }
+    })
+}
+
+/// Reads a stream to its end after its content is complete, so that the connection can carry the
+/// next call. A server that keeps it open loses the connection, not the answer.
+pub(crate) async fn drain(mut rest: impl Stream + Unpin) {
+    let _gave_up = timeout(TAIL, async { while rest.next().await.is_some() {} }).await;
+}
+
+/// As much of an error's body as comes quickly. A part is better than none, so a body cut short is
+/// not an error of its own.
+async fn error_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let _gave_up = timeout(TAIL, async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = MAX_ERROR_BODY_BYTES - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == MAX_ERROR_BODY_BYTES {
+                break;
+            }
+        }
+    })
+    .await;
+    body
+}

@@ -1,0 +1,103 @@
+//! API keys: read once, sent in one header, never shown.
+
+use std::{fmt, path::Path};
+
+use reqwest::header::HeaderValue;
+
+use super::ProviderSetupError;
+
+/// An API key. Its `Debug` form hides it, and its header value is marked sensitive.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Wraps a key; space and line breaks around it are dropped. `None` if nothing is left, so
+    /// that a variable set to the empty string counts as unset.
+    #[must_use]
+    pub fn new(key: &str) -> Option<Self> {
+        let key = key.trim();
+        (!key.is_empty()).then(|| Self(key.to_owned()))
+    }
+
+    /// The key from an environment variable, or else from a file. `Ok(None)` if neither is set.
+    ///
+    /// # Errors
+    /// [`ProviderSetupError::File`] if the file cannot be read.
+    pub fn load(variable: &str, file: Option<&Path>) -> Result<Option<Self>, ProviderSetupError> {
+        if let Some(key) = std::env::var(variable).ok().as_deref().and_then(Self::new) {
+            return Ok(Some(key));
+        }
+        let Some(path) = file else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|source| ProviderSetupError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self::new(&text))
+    }
+
+    /// The header value `prefix` + key, which HTTP libraries will not print.
+    pub(crate) fn header(
+        &self,
+        prefix: &str,
+        provider: &'static str,
+    ) -> Result<HeaderValue, ProviderSetupError> {
+        let mut value = HeaderValue::try_from(format!("{prefix}{}", self.0))
+            .map_err(|_| ProviderSetupError::UnusableKey { provider })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const UNSET: &str = "DA_TEST_KEY_THAT_NOBODY_SETS";
+
+    #[test]
+    fn never_shows_itself() {
+        let key = ApiKey::new("sk-very-secret").unwrap();
+        assert!(!format!("{key:?}").contains("secret"));
+        let header = key.header("Bearer ", "openai").unwrap();
+        assert!(!format!("{header:?}").contains("secret"));
+        assert_eq!(header.as_bytes(), b"Bearer sk-very-secret");
+    }
+
+    #[test]
+    fn blank_is_absent() {
+        assert_eq!(ApiKey::new(" \n"), None);
+    }
+
+    #[test]
+    fn file_is_read_and_trimmed() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"sk-from-file\n").unwrap();
+        let key = ApiKey::load(UNSET, Some(file.path())).unwrap();
+        assert_eq!(key, ApiKey::new("sk-from-file"));
+    }
+
+    #[test]
+    fn missing_file_is_named() {
+        let error = ApiKey::load(UNSET, Some(Path::new("/nonexistent/key"))).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/key"));
+    }
+
+    #[test]
+    fn key_with_line_break_inside_is_refused() {
+        let key = ApiKey::new("sk-a\nb").unwrap();
+        assert!(matches!(
+            key.header("", "anthropic"),
+            Err(ProviderSetupError::UnusableKey {
+                provider: "anthropic"
+            })
+        ));
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a client could not be built from its configuration.
+
+use std::{io, path::PathBuf};
+
+/// A provider client that cannot be built. Every message says what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProviderSetupError {
+    /// A hosted provider is selected and no key was given.
+    #[error("no API key for {provider}: set {variable}, or api_key_file in its section")]
+    MissingKey {
+        /// Label value of the provider.
+        provider: &'static str,
+        /// Environment variable that would be read.
+        variable: &'static str,
+    },
+    /// The key has bytes that no HTTP header can carry.
+    #[error("the API key for {provider} has characters that cannot be sent; check for line breaks")]
+    UnusableKey {
+        /// Label value of the provider.
+        provider: &'static str,
+    },
+    /// A file named by the configuration could not be read.
+    #[error("cannot read {path}: {source}; check the path and its permissions")]
+    File {
+        /// The file as configured.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The CA file holds no usable certificate.
+    #[error("{path} holds no usable PEM certificate: {reason}")]
+    Certificate {
+        /// The file as configured.
+        path: PathBuf,
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// A base URL that cannot be used.
+    #[error(
+        "base_url {url:?} of {provider} is unusable: {reason}; write http(s)://host[:port][/path]"
+    )]
+    BaseUrl {
+        /// Label value of the provider.
+        provider: &'static str,
+        /// The URL as configured.
+        url: String,
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// An audio format that no client knows.
+    #[error(
+        "output_format {format:?} is unknown; write codec_rate or codec_rate_kbps, as in mp3_44100_128 or pcm_16000"
+    )]
+    OutputFormat {
+        /// The format as configured.
+        format: String,
+    },
+    /// The TLS or HTTP library refused its settings.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+}

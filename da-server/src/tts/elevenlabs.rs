@@ -1,0 +1,156 @@
+//! ElevenLabs: `POST /v1/text-to-speech/{voice_id}/stream?output_format=…`, answered with audio.
+
+use reqwest::{Url, header::HeaderMap};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{AudioFormat, Speech, wire::Wire};
+use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
+
+pub(super) struct ElevenLabs;
+
+impl Wire for ElevenLabs {
+    fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            headers.insert("xi-api-key", key.header("", "elevenlabs")?);
+        }
+        Ok(headers)
+    }
+
+    fn url(&self, base: &Url, format: &AudioFormat, speech: &Speech) -> Url {
+        let mut url = base.clone();
+        // Fails only for URLs such as `mailto:`, which the client does not accept as a base.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(["v1", "text-to-speech", &speech.voice_id, "stream"]);
+        }
+        url.query_pairs_mut()
+            .append_pair("output_format", &format.to_string());
+        url
+    }
+
+    fn body(&self, model: &str, speech: &Speech) -> Value {
+        json!({"text": speech.text, "model_id": model})
+    }
+
+    fn fault(&self, body: &[u8]) -> Fault {
+        let Ok(ErrorBody { detail }) = serde_json::from_slice(body) else {
+            return Fault::UNKNOWN;
+        };
+        let code = match detail {
+            Detail::Described {
+                status,
+                code,
+                class,
+            } => status.or(code).or(class),
+            // A 422 lists what is wrong with each field.
+            Detail::Other(_) => None,
+        };
+        let Some(code) = code else {
+            return Fault::UNKNOWN;
+        };
+        Fault {
+            // Comes as HTTP 400 or 401.
+            kind: (code == "quota_exceeded").then_some(ErrorKind::Quota),
+            code: ErrorCode::new(&code),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    detail: Detail,
+}
+
+/// The message beside these is left unread on purpose: it may quote the text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Detail {
+    Described {
+        status: Option<String>,
+        code: Option<String>,
+        #[serde(rename = "type")]
+        class: Option<String>,
+    },
+    Other(serde::de::IgnoredAny),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speech(voice_id: &str) -> Speech {
+        Speech {
+            text: "Ahoy".to_owned(),
+            voice_id: voice_id.to_owned(),
+        }
+    }
+
+    fn url(base: &str, voice_id: &str) -> String {
+        let format = "mp3_44100_128".parse().unwrap();
+        ElevenLabs
+            .url(&base.parse().unwrap(), &format, &speech(voice_id))
+            .to_string()
+    }
+
+    #[test]
+    fn url_names_voice_and_format() {
+        assert_eq!(
+            url("https://api.elevenlabs.io", "JBFq"),
+            "https://api.elevenlabs.io/v1/text-to-speech/JBFq/stream?output_format=mp3_44100_128"
+        );
+    }
+
+    #[test]
+    fn base_url_may_have_a_path() {
+        assert_eq!(
+            url("http://gateway/eleven/", "v"),
+            "http://gateway/eleven/v1/text-to-speech/v/stream?output_format=mp3_44100_128"
+        );
+    }
+
+    #[test]
+    fn a_voice_cannot_change_the_path() {
+        assert!(url("http://h", "a/../b?x").contains("/text-to-speech/a%2F..%2Fb%3Fx/stream?"));
+    }
+
+    #[test]
+    fn body_names_text_and_model() {
+        assert_eq!(
+            ElevenLabs.body("eleven_flash_v2_5", &speech("v")),
+            json!({"text": "Ahoy", "model_id": "eleven_flash_v2_5"})
+        );
+    }
+
+    #[test]
+    fn key_goes_into_its_own_header() {
+        let headers = ElevenLabs.headers(ApiKey::new("k").as_ref()).unwrap();
+        assert_eq!(headers["xi-api-key"], "k");
+        assert!(ElevenLabs.headers(None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn quota_is_told_from_a_bad_key() {
+        let body = br#"{"detail":{"status":"quota_exceeded","message":"You have 3 left"}}"#;
+        let fault = ElevenLabs.fault(body);
+        assert_eq!(fault.kind, Some(ErrorKind::Quota));
+        assert_eq!(fault.code.unwrap().as_str(), "quota_exceeded");
+    }
+
+    #[test]
+    fn newer_errors_use_code() {
+        let body = br#"{"detail":{"type":"rate_limit_error","code":"concurrent_limit_exceeded","message":"wait","request_id":"r"}}"#;
+        assert_eq!(
+            ElevenLabs.fault(body).code.unwrap().as_str(),
+            "concurrent_limit_exceeded"
+        );
+    }
+
+    #[test]
+    fn field_lists_and_foreign_bodies_are_unknown() {
+        let list = br#"{"detail":[{"loc":["body","text"],"msg":"required","type":"missing"}]}"#;
+        assert_eq!(ElevenLabs.fault(list), Fault::UNKNOWN);
+        assert_eq!(ElevenLabs.fault(b"<html>busy</html>"), Fault::UNKNOWN);
+    }
+}

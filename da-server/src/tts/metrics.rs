@@ -1,0 +1,115 @@
+//! The metrics of speech calls.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
+
+use super::TtsProvider;
+use crate::provider::{
+    ErrorKind,
+    call::{AttemptReport, FIRST_CONTENT_EDGES_SECONDS, Observer, Outcome},
+};
+
+const LATENCY_EDGES_SECONDS: [f64; 6] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+/// The metrics of one speech provider, resolved once.
+#[derive(Debug, Clone)]
+pub struct TtsMetrics {
+    provider: TtsProvider,
+    latency: Histogram,
+    first_byte: Histogram,
+    attempts: HistogramVec,
+    retries: IntCounterVec,
+    characters: IntCounter,
+}
+
+impl TtsMetrics {
+    /// Registers the families, with every known series at 0.
+    ///
+    /// # Errors
+    /// If a family of the same name is registered already.
+    pub fn register(registry: &Registry, provider: TtsProvider) -> prometheus::Result<Self> {
+        let latency = Histogram::with_opts(
+            HistogramOpts::new(
+                "tts_latency_seconds",
+                "Logical speech calls from request to last audio byte, with their retries; failed \
+                 and cancelled ones too.",
+            )
+            .buckets(LATENCY_EDGES_SECONDS.to_vec()),
+        )?;
+        let first_byte = Histogram::with_opts(
+            HistogramOpts::new(
+                "tts_time_to_first_byte_seconds",
+                "From the start of an attempt to its first audio byte; successful attempts only.",
+            )
+            .buckets(FIRST_CONTENT_EDGES_SECONDS.to_vec()),
+        )?;
+        let attempts = HistogramVec::new(
+            HistogramOpts::new(
+                "tts_attempt_seconds",
+                "Single attempts of speech calls, without the pauses between them.",
+            )
+            .buckets(LATENCY_EDGES_SECONDS.to_vec()),
+            &["provider", "outcome"],
+        )?;
+        let retries = IntCounterVec::new(
+            Opts::new(
+                "tts_retries_total",
+                "Attempts that followed a failed one, by why that one failed.",
+            ),
+            &["provider", "reason"],
+        )?;
+        let characters = IntCounter::new(
+            "tts_characters_total",
+            "Characters of text that a speech provider accepted to speak.",
+        )?;
+        registry.register(Box::new(latency.clone()))?;
+        registry.register(Box::new(first_byte.clone()))?;
+        registry.register(Box::new(attempts.clone()))?;
+        registry.register(Box::new(retries.clone()))?;
+        registry.register(Box::new(characters.clone()))?;
+        for outcome in Outcome::all() {
+            attempts.with_label_values(&[provider.as_str(), outcome.as_str()]);
+        }
+        for reason in ErrorKind::ALL
+            .into_iter()
+            .filter(|kind| kind.is_transient())
+        {
+            retries.with_label_values(&[provider.as_str(), reason.as_str()]);
+        }
+        Ok(Self {
+            provider,
+            latency,
+            first_byte,
+            attempts,
+            retries,
+            characters,
+        })
+    }
+
+    pub(super) fn count_characters(&self, text: &str) {
+        self.characters.inc_by(text.chars().count() as u64);
+    }
+}
+
+impl Observer for TtsMetrics {
+    fn attempt_ended(&self, report: AttemptReport) {
+        let labels = [self.provider.as_str(), report.outcome.as_str()];
+        let attempts = self.attempts.with_label_values(&labels);
+        attempts.observe(report.took.as_secs_f64());
+        if let Some(first) = report.first_content {
+            self.first_byte.observe(first.as_secs_f64());
+        }
+    }
+
+    fn retried(&self, reason: ErrorKind) {
+        let labels = [self.provider.as_str(), reason.as_str()];
+        self.retries.with_label_values(&labels).inc();
+    }
+
+    fn call_ended(&self, took: Duration) {
+        self.latency.observe(took.as_secs_f64());
+    }
+}
