@@ -176,25 +176,15 @@ impl Tokens {
     fn update(&mut self, later: Self) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
-        self.cache_creation_input_tokens = later
-            .cache_creation_input_tokens
-            .or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens = later
-            .cache_read_input_tokens
-            .or(self.cache_read_input_tokens);
+        self.cache_creation_input_tokens =
+            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
+        self.cache_read_input_tokens =
+            later.cache_read_input_tokens.or(self.cache_read_input_tokens);
     }
 
     fn usage(&self) -> Usage {
-        let cached = [
-            self.cache_creation_input_tokens,
-            self.cache_read_input_tokens,
-        ];
-        let total = |input| {
-            cached
-                .into_iter()
-                .flatten()
-                .fold(input, u64::saturating_add)
-        };
+        let cached = [self.cache_creation_input_tokens, self.cache_read_input_tokens];
+        let total = |input| cached.into_iter().flatten().fold(input, u64::saturating_add);
         Usage {
             input: self.input_tokens.map(total),
             output: self.output_tokens,
@@ -230,9 +220,9 @@ impl ApiError {
             "api_error" | "conflict_error" | "timeout_error" => Some(ErrorKind::Server),
             _ => None,
         };
-        Fault {
-            kind,
-            code: ErrorCode::new(&self.code),
-        }
+        Fault { kind, code: ErrorCode::new(&self.code) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,20 +4,19 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use eventsource_stream::{EventStreamError, Eventsource};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use reqwest::{
-    Response, Url,
+    Url,
     header::{CONTENT_TYPE, HeaderMap},
 };
 
 use super::{
     LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt,
-    wire::{Decoder, Step, Wire},
+    answer::{Tally, answer},
+    wire::Wire,
 };
 use crate::provider::{
     ErrorKind, ProviderSetupError, base_url,
@@ -64,11 +63,7 @@ impl LlmClient {
             url,
             headers,
             model: config.model().to_owned(),
-            plan: Plan {
-                provider,
-                timeouts: config.timeouts.clone(),
-                retry: config.retry.clone(),
-            },
+            plan: Plan { provider, timeouts: config.timeouts.clone(), retry: config.retry.clone() },
             metrics,
         });
         Ok(Self { shared })
@@ -103,11 +98,9 @@ impl Shared {
         if exchange::media_type(&response) != "text/event-stream" {
             return Err(LlmError::new(provider, ErrorKind::Protocol));
         }
-        let tally = Tally {
-            decoder: self.wire.decoder(),
-            metrics: self.metrics.clone(),
-        };
-        Ok(events(provider, response, self.plan.timeouts.idle, tally).boxed())
+        let body = exchange::body(provider, response, self.plan.timeouts.idle, MAX_ANSWER_BYTES);
+        let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
+        Ok(answer(provider, body, tally).boxed())
     }
 }
 
@@ -122,52 +115,4 @@ impl Stream for LlmStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.pieces.poll_next_unpin(context)
     }
-}
-
-/// A decoder whose tokens are counted when the answer is over, however it ends.
-struct Tally {
-    decoder: Box<dyn Decoder>,
-    metrics: LlmMetrics,
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        self.metrics.count_tokens(&self.decoder.usage());
-    }
-}
-
-fn events(
-    provider: &'static str,
-    response: Response,
-    idle: Duration,
-    tally: Tally,
-) -> impl Stream<Item = Result<LlmEvent, LlmError>> + Send {
-    // eventsource-stream 0.2.3 panics on a byte-order mark at the very start of a stream. An
-    // empty line in front means nothing and keeps the mark out of that place.
-    let start = stream::iter([Ok(Bytes::from_static(b"\n"))]);
-    let body = exchange::body(provider, response, idle, MAX_ANSWER_BYTES);
-    let events = Box::pin(start.chain(body).eventsource());
-    stream::unfold(Some((events, tally)), move |state| async move {
-        let (mut events, mut tally) = state?;
-        loop {
-            let failed = |error| Some((Err(error), None));
-            let event = match events.next().await {
-                Some(Ok(event)) => event,
-                Some(Err(EventStreamError::Transport(error))) => return failed(error),
-                Some(Err(_)) => return failed(LlmError::new(provider, ErrorKind::Protocol)),
-                None => return failed(LlmError::new(provider, ErrorKind::Interrupted)),
-            };
-            match tally.decoder.step(&event.data) {
-                Ok(Step::Nothing) => {}
-                Ok(Step::Text(text)) => {
-                    return Some((Ok(LlmEvent::Text(text)), Some((events, tally))));
-                }
-                Ok(Step::Done(completion)) => {
-                    exchange::drain(&mut events).await;
-                    return Some((Ok(LlmEvent::Done(completion)), None));
-                }
-                Err(fault) => return failed(LlmError::in_stream(provider, fault)),
-            }
-        }
-    })
 }

@@ -7,12 +7,11 @@ use prometheus::{
 };
 
 use super::{LlmProvider, Usage};
+use crate::metrics::buckets;
 use crate::provider::{
     ErrorKind,
-    call::{AttemptReport, FIRST_CONTENT_EDGES_SECONDS, Observer, Outcome},
+    report::{AttemptReport, Observer, Outcome},
 };
-
-const LATENCY_EDGES_SECONDS: [f64; 8] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 
 /// The kinds of tokens that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +29,8 @@ pub enum TokenType {
 }
 
 impl TokenType {
-    const ALL: [Self; 5] = [
-        Self::Input,
-        Self::Output,
-        Self::CacheRead,
-        Self::CacheWrite,
-        Self::Reasoning,
-    ];
+    const ALL: [Self; 5] =
+        [Self::Input, Self::Output, Self::CacheRead, Self::CacheWrite, Self::Reasoning];
 
     /// The label value.
     #[must_use]
@@ -99,20 +93,20 @@ impl LlmMetrics {
             "llm_latency_seconds",
             "Logical language-model calls from request to last token, with their retries; failed \
              and cancelled ones too.",
-            &LATENCY_EDGES_SECONDS,
+            buckets::LLM_SECONDS,
             &["provider", "model"],
         )?;
         let first_token = histogram(
             "llm_time_to_first_token_seconds",
             "From the start of an attempt to its first text token; successful attempts with text \
              only.",
-            &FIRST_CONTENT_EDGES_SECONDS,
+            buckets::FIRST_CONTENT_SECONDS,
             &["provider", "model"],
         )?;
         let attempts = histogram(
             "llm_attempt_seconds",
             "Single attempts of language-model calls, without the pauses between them.",
-            &LATENCY_EDGES_SECONDS,
+            buckets::LLM_SECONDS,
             &["provider", "model", "outcome"],
         )?;
         let retries = counter(
@@ -130,10 +124,7 @@ impl LlmMetrics {
         for outcome in Outcome::all() {
             attempts.with_label_values(&[name, model, outcome.as_str()]);
         }
-        for reason in ErrorKind::ALL
-            .into_iter()
-            .filter(|kind| kind.is_transient())
-        {
+        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
             retries.with_label_values(&[name, reason.as_str()]);
         }
         Ok(Self {

@@ -12,6 +12,7 @@
 //!
 //! A server that speaks OpenAI's protocol needs no code: `provider = "openai"` and its `base_url`.
 
+mod answer;
 mod anthropic;
 mod client;
 mod config;

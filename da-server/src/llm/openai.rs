@@ -38,11 +38,7 @@ impl Wire for OpenAi {
             .map(|message| json!({"role": role(message.role), "content": message.text}));
         let messages: Vec<_> = system.into_iter().chain(spoken).collect();
         // OpenAI's newer models refuse `max_tokens`; several compatible servers know only that.
-        let limit = if self.hosted {
-            "max_completion_tokens"
-        } else {
-            "max_tokens"
-        };
+        let limit = if self.hosted { "max_completion_tokens" } else { "max_tokens" };
         json!({
             "model": model,
             limit: prompt.max_tokens,
@@ -166,9 +162,7 @@ impl Tokens {
             output: self.completion_tokens,
             cache_read: self.prompt_tokens_details.and_then(|d| d.cached_tokens),
             cache_write: None,
-            reasoning: self
-                .completion_tokens_details
-                .and_then(|d| d.reasoning_tokens),
+            reasoning: self.completion_tokens_details.and_then(|d| d.reasoning_tokens),
         }
     }
 }
@@ -203,9 +197,9 @@ impl ApiError {
             (_, Some("server_error")) => Some(ErrorKind::Server),
             _ => None,
         };
-        Fault {
-            kind,
-            code: code.and_then(ErrorCode::new),
-        }
+        Fault { kind, code: code.and_then(ErrorCode::new) }
     }
 }
+
+#[cfg(test)]
+mod tests;

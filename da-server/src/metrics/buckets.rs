@@ -11,6 +11,11 @@ pub const LLM_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 /// A logical TTS call, to its last audio byte.
 pub const TTS_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
 
+/// From the start of an attempt to its first token or audio byte: the edges of OTel GenAI's
+/// `gen_ai.server.time_to_first_token`.
+pub const FIRST_CONTENT_SECONDS: &[f64] =
+    &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
 /// One database query.
 pub const DB_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 

@@ -1,11 +1,7 @@
-//! One logical call: its attempts, the pauses between them, its deadlines, and what of it is
-//! reported.
+//! One logical call: its attempts, the pauses between them, and its deadlines.
 //!
 //! Attempts may follow one another only until the first piece of content; from then on the caller
-//! has it and a retry would repeat it. Everything is reported from `Drop`, so a call that fails or
-//! is given up leaves its samples like one that succeeds.
-
-use std::time::Duration;
+//! has it and a retry would repeat it.
 
 use bytes::Bytes;
 use futures_util::{
@@ -14,52 +10,10 @@ use futures_util::{
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{ErrorKind, ProviderError, RetryPolicy, Timeouts};
-
-/// Edges for the time to the first piece of content: those of OTel GenAI's
-/// `gen_ai.server.time_to_first_token`.
-pub(crate) const FIRST_CONTENT_EDGES_SECONDS: [f64; 16] = [
-    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
-
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Success,
-    Failed(ErrorKind),
-}
-
-impl Outcome {
-    /// Every outcome, for pre-creating series.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        std::iter::once(Self::Success).chain(ErrorKind::ALL.into_iter().map(Self::Failed))
-    }
-
-    /// The label value: `success` or that of the error kind.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failed(kind) => kind.as_str(),
-        }
-    }
-}
-
-/// What a finished attempt tells its observer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AttemptReport {
-    pub outcome: Outcome,
-    pub took: Duration,
-    /// From the start of the attempt to its first content. Only of successful attempts that had
-    /// content: the figure of an aborted or empty stream would mislead.
-    pub first_content: Option<Duration>,
-}
-
-/// Receives the timings of calls. Implemented by the metrics of `llm` and `tts`.
-pub(crate) trait Observer: Clone + Send + Sync + 'static {
-    fn attempt_ended(&self, report: AttemptReport);
-    fn retried(&self, reason: ErrorKind);
-    fn call_ended(&self, took: Duration);
-}
+use super::{
+    ErrorKind, ProviderError, RetryPolicy, Timeouts,
+    report::{AttemptClock, CallClock, Observer, Outcome},
+};
 
 /// A piece of an answer.
 pub(crate) trait Piece: Send + 'static {
@@ -190,58 +144,5 @@ impl<T: Piece, O: Observer> Answer<T, O> {
     }
 }
 
-/// Times a logical call from its making to its dropping.
-struct CallClock<O: Observer> {
-    started: Instant,
-    observer: O,
-}
-
-impl<O: Observer> CallClock<O> {
-    fn start(observer: O) -> Self {
-        Self {
-            started: Instant::now(),
-            observer,
-        }
-    }
-}
-
-impl<O: Observer> Drop for CallClock<O> {
-    fn drop(&mut self) {
-        self.observer.call_ended(self.started.elapsed());
-    }
-}
-
-/// Times an attempt. Dropped before its outcome is known, it was cancelled.
-struct AttemptClock<O: Observer> {
-    started: Instant,
-    first_content: Option<Duration>,
-    outcome: Outcome,
-    observer: O,
-}
-
-impl<O: Observer> AttemptClock<O> {
-    fn start(observer: O) -> Self {
-        Self {
-            started: Instant::now(),
-            first_content: None,
-            outcome: Outcome::Failed(ErrorKind::Cancelled),
-            observer,
-        }
-    }
-
-    fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl<O: Observer> Drop for AttemptClock<O> {
-    fn drop(&mut self) {
-        self.observer.attempt_ended(AttemptReport {
-            outcome: self.outcome,
-            took: self.started.elapsed(),
-            first_content: self
-                .first_content
-                .filter(|_| self.outcome == Outcome::Success),
-        });
-    }
-}
+#[cfg(test)]
+mod tests;

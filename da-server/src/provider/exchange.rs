@@ -21,10 +21,8 @@ pub(crate) async fn send(
     request: RequestBuilder,
     describe: impl FnOnce(&[u8]) -> Fault,
 ) -> Result<Response, ProviderError> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| ProviderError::from_transport(provider, &error))?;
+    let response =
+        request.send().await.map_err(|error| ProviderError::from_transport(provider, &error))?;
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(response);

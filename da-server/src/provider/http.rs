@@ -68,9 +68,7 @@ pub fn http_client(config: &HttpConfig) -> Result<reqwest::Client, ProviderSetup
     for (host, address) in &config.resolve {
         builder = builder.resolve(host, *address);
     }
-    builder
-        .build()
-        .map_err(|error| ProviderSetupError::Client(error.to_string()))
+    builder.build().map_err(|error| ProviderSetupError::Client(error.to_string()))
 }
 
 /// Checks a URL from the configuration: absolute, `http` or `https`.
@@ -78,11 +76,8 @@ pub(crate) fn base_url(
     provider: &'static str,
     text: &str,
 ) -> Result<reqwest::Url, ProviderSetupError> {
-    let unusable = |reason: String| ProviderSetupError::BaseUrl {
-        provider,
-        url: text.to_owned(),
-        reason,
-    };
+    let unusable =
+        |reason: String| ProviderSetupError::BaseUrl { provider, url: text.to_owned(), reason };
     let url = reqwest::Url::parse(text).map_err(|error| unusable(error.to_string()))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
@@ -113,20 +108,14 @@ fn roots(config: &HttpConfig) -> Result<RootCertStore, ProviderSetupError> {
     }
     roots.add_parsable_certificates(system.certs);
     if let Some(path) = &config.ca_file {
-        let unusable = |reason: String| ProviderSetupError::Certificate {
-            path: path.clone(),
-            reason,
-        };
-        let pem = std::fs::read(path).map_err(|source| ProviderSetupError::File {
-            path: path.clone(),
-            source,
-        })?;
+        let unusable =
+            |reason: String| ProviderSetupError::Certificate { path: path.clone(), reason };
+        let pem = std::fs::read(path)
+            .map_err(|source| ProviderSetupError::File { path: path.clone(), source })?;
         let mut found = 0;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(error.to_string()))?;
+            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
             found += 1;
         }
         if found == 0 {
@@ -163,10 +152,7 @@ mod tests {
         assert_eq!(config.connect_timeout, Duration::from_millis(1500));
         assert_eq!(config.resolve["api.anthropic.com"].port(), 8443);
         assert!(config.http2);
-        assert_eq!(
-            config.pool_idle_timeout,
-            HttpConfig::default().pool_idle_timeout
-        );
+        assert_eq!(config.pool_idle_timeout, HttpConfig::default().pool_idle_timeout);
     }
 
     #[test]
@@ -185,23 +171,15 @@ mod tests {
     fn ca_file_without_certificate_is_refused() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"not a certificate\n").unwrap();
-        let config = HttpConfig {
-            ca_file: Some(file.path().to_owned()),
-            ..HttpConfig::default()
-        };
+        let config = HttpConfig { ca_file: Some(file.path().to_owned()), ..HttpConfig::default() };
         let error = http_client(&config).unwrap_err();
-        assert!(
-            matches!(error, ProviderSetupError::Certificate { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, ProviderSetupError::Certificate { .. }), "{error}");
     }
 
     #[test]
     fn missing_ca_file_is_named() {
-        let config = HttpConfig {
-            ca_file: Some("/nonexistent/ca.pem".into()),
-            ..HttpConfig::default()
-        };
+        let config =
+            HttpConfig { ca_file: Some("/nonexistent/ca.pem".into()), ..HttpConfig::default() };
         let error = http_client(&config).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/ca.pem"), "{error}");
     }

@@ -28,10 +28,8 @@ impl ApiKey {
             return Ok(Some(key));
         }
         let Some(path) = file else { return Ok(None) };
-        let text = std::fs::read_to_string(path).map_err(|source| ProviderSetupError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ProviderSetupError::File { path: path.to_owned(), source })?;
         Ok(Self::new(&text))
     }
 
@@ -95,9 +93,7 @@ mod tests {
         let key = ApiKey::new("sk-a\nb").unwrap();
         assert!(matches!(
             key.header("", "anthropic"),
-            Err(ProviderSetupError::UnusableKey {
-                provider: "anthropic"
-            })
+            Err(ProviderSetupError::UnusableKey { provider: "anthropic" })
         ));
     }
 }

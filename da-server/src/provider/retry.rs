@@ -59,9 +59,7 @@ impl RetryPolicy {
 
     /// Exponential back-off; `chance` in 0..1 takes its share of the jitter away.
     fn backoff(&self, retry: u32, chance: f64) -> Duration {
-        let doubled = self
-            .initial_backoff
-            .saturating_mul(2u32.saturating_pow(retry));
+        let doubled = self.initial_backoff.saturating_mul(2u32.saturating_pow(retry));
         let kept = 1.0 - self.jitter.clamp(0.0, 1.0) * chance;
         doubled.min(self.max_backoff).mul_f64(kept)
     }
@@ -89,10 +87,7 @@ impl RetryAdvice {
             .and_then(|value| seconds(value, 1e-3))
             .or_else(|| text("retry-after").and_then(|value| seconds(value, 1.0)))
             .or_else(|| text("retry-after").and_then(|value| until(value, now)));
-        Self {
-            should_retry,
-            after,
-        }
+        Self { should_retry, after }
     }
 }
 
@@ -120,20 +115,14 @@ mod tests {
         let headers = pairs
             .iter()
             .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_str(value).unwrap(),
-                )
+                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
             })
             .collect();
         RetryAdvice::from_headers(&headers, SystemTime::UNIX_EPOCH)
     }
 
     fn error(kind: ErrorKind, advice: RetryAdvice) -> ProviderError {
-        ProviderError {
-            advice,
-            ..ProviderError::new("anthropic", kind)
-        }
+        ProviderError { advice, ..ProviderError::new("anthropic", kind) }
     }
 
     #[test]
@@ -144,10 +133,7 @@ mod tests {
 
     #[test]
     fn seconds_may_have_a_fraction() {
-        assert_eq!(
-            advice(&[("retry-after", "1.5")]).after,
-            Some(Duration::from_millis(1500))
-        );
+        assert_eq!(advice(&[("retry-after", "1.5")]).after, Some(Duration::from_millis(1500)));
     }
 
     #[test]
@@ -165,10 +151,7 @@ mod tests {
         .into_iter()
         .collect();
         let later = SystemTime::UNIX_EPOCH + MINUTE;
-        assert_eq!(
-            RetryAdvice::from_headers(&headers, later).after,
-            Some(Duration::ZERO)
-        );
+        assert_eq!(RetryAdvice::from_headers(&headers, later).after, Some(Duration::ZERO));
     }
 
     #[test]
@@ -182,9 +165,7 @@ mod tests {
     #[test]
     fn backoff_doubles_up_to_its_limit() {
         let policy = RetryPolicy::default();
-        let seconds: Vec<_> = (0..6)
-            .map(|n| policy.backoff(n, 0.0).as_secs_f64())
-            .collect();
+        let seconds: Vec<_> = (0..6).map(|n| policy.backoff(n, 0.0).as_secs_f64()).collect();
         assert_eq!(seconds, [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]);
         assert_eq!(policy.backoff(u32::MAX, 0.0), policy.max_backoff);
     }
@@ -213,10 +194,7 @@ mod tests {
         let policy = RetryPolicy::default();
         let silent = error(ErrorKind::Authentication, RetryAdvice::default());
         assert_eq!(policy.pause(0, &silent, MINUTE), None);
-        let asked = error(
-            ErrorKind::Authentication,
-            advice(&[("x-should-retry", "true")]),
-        );
+        let asked = error(ErrorKind::Authentication, advice(&[("x-should-retry", "true")]));
         assert!(policy.pause(0, &asked, MINUTE).is_some());
     }
 

@@ -60,11 +60,7 @@ impl TtsClient {
             base: base_url(provider, config.base_url())?,
             model: config.model().to_owned(),
             format: config.format()?,
-            plan: Plan {
-                provider,
-                timeouts: config.timeouts.clone(),
-                retry: config.retry.clone(),
-            },
+            plan: Plan { provider, timeouts: config.timeouts.clone(), retry: config.retry.clone() },
             metrics,
         });
         Ok(Self { shared })
@@ -84,11 +80,7 @@ impl TtsClient {
         let body = Bytes::from(shared.wire.body(&shared.model, &speech).to_string());
         let attempt = || shared.attempt(url.clone(), body.clone(), &speech.text);
         let pieces = shared.plan.run(shared.metrics.clone(), attempt).await?;
-        Ok(AudioStream {
-            mime: shared.format.mime(),
-            format: shared.format,
-            pieces,
-        })
+        Ok(AudioStream { mime: shared.format.mime(), format: shared.format, pieces })
     }
 }
 

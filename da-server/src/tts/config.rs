@@ -100,8 +100,7 @@ impl TtsConfig {
     #[must_use]
     pub fn base_url(&self) -> &str {
         let url = self.base_url.as_deref();
-        url.unwrap_or(self.provider.default_base_url())
-            .trim_end_matches('/')
+        url.unwrap_or(self.provider.default_base_url()).trim_end_matches('/')
     }
 
     /// The model in force.

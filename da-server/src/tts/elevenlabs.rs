@@ -22,11 +22,9 @@ impl Wire for ElevenLabs {
         let mut url = base.clone();
         // Fails only for URLs such as `mailto:`, which the client does not accept as a base.
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty()
-                .extend(["v1", "text-to-speech", &speech.voice_id, "stream"]);
+            path.pop_if_empty().extend(["v1", "text-to-speech", &speech.voice_id, "stream"]);
         }
-        url.query_pairs_mut()
-            .append_pair("output_format", &format.to_string());
+        url.query_pairs_mut().append_pair("output_format", &format.to_string());
         url
     }
 
@@ -39,11 +37,7 @@ impl Wire for ElevenLabs {
             return Fault::UNKNOWN;
         };
         let code = match detail {
-            Detail::Described {
-                status,
-                code,
-                class,
-            } => status.or(code).or(class),
+            Detail::Described { status, code, class } => status.or(code).or(class),
             // A 422 lists what is wrong with each field.
             Detail::Other(_) => None,
         };
@@ -81,17 +75,12 @@ mod tests {
     use super::*;
 
     fn speech(voice_id: &str) -> Speech {
-        Speech {
-            text: "Ahoy".to_owned(),
-            voice_id: voice_id.to_owned(),
-        }
+        Speech { text: "Ahoy".to_owned(), voice_id: voice_id.to_owned() }
     }
 
     fn url(base: &str, voice_id: &str) -> String {
         let format = "mp3_44100_128".parse().unwrap();
-        ElevenLabs
-            .url(&base.parse().unwrap(), &format, &speech(voice_id))
-            .to_string()
+        ElevenLabs.url(&base.parse().unwrap(), &format, &speech(voice_id)).to_string()
     }
 
     #[test]
@@ -141,10 +130,7 @@ mod tests {
     #[test]
     fn newer_errors_use_code() {
         let body = br#"{"detail":{"type":"rate_limit_error","code":"concurrent_limit_exceeded","message":"wait","request_id":"r"}}"#;
-        assert_eq!(
-            ElevenLabs.fault(body).code.unwrap().as_str(),
-            "concurrent_limit_exceeded"
-        );
+        assert_eq!(ElevenLabs.fault(body).code.unwrap().as_str(), "concurrent_limit_exceeded");
     }
 
     #[test]

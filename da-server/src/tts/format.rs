@@ -47,9 +47,7 @@ impl FromStr for AudioFormat {
     type Err = ProviderSetupError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        parse(name).ok_or_else(|| ProviderSetupError::OutputFormat {
-            format: name.to_owned(),
-        })
+        parse(name).ok_or_else(|| ProviderSetupError::OutputFormat { format: name.to_owned() })
     }
 }
 
@@ -83,11 +81,7 @@ fn parse(name: &str) -> Option<AudioFormat> {
         Some(kbps) => Some(kbps.parse().ok()?),
         None => None,
     };
-    parts.next().is_none().then_some(AudioFormat {
-        codec,
-        sample_rate_hz,
-        bit_rate_kbps,
-    })
+    parts.next().is_none().then_some(AudioFormat { codec, sample_rate_hz, bit_rate_kbps })
 }
 
 #[cfg(test)]
@@ -103,15 +97,7 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        for name in [
-            "",
-            "mp3",
-            "wav_44100",
-            "pcm_fast",
-            "pcm_0",
-            "mp3_44100_128_2",
-            "mp3_44100_",
-        ] {
+        for name in ["", "mp3", "wav_44100", "pcm_fast", "pcm_0", "mp3_44100_128_2", "mp3_44100_"] {
             assert!(name.parse::<AudioFormat>().is_err(), "{name}");
         }
     }

@@ -7,12 +7,11 @@ use prometheus::{
 };
 
 use super::TtsProvider;
+use crate::metrics::buckets;
 use crate::provider::{
     ErrorKind,
-    call::{AttemptReport, FIRST_CONTENT_EDGES_SECONDS, Observer, Outcome},
+    report::{AttemptReport, Observer, Outcome},
 };
-
-const LATENCY_EDGES_SECONDS: [f64; 6] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 /// The metrics of one speech provider, resolved once.
 #[derive(Debug, Clone)]
@@ -37,21 +36,21 @@ impl TtsMetrics {
                 "Logical speech calls from request to last audio byte, with their retries; failed \
                  and cancelled ones too.",
             )
-            .buckets(LATENCY_EDGES_SECONDS.to_vec()),
+            .buckets(buckets::TTS_SECONDS.to_vec()),
         )?;
         let first_byte = Histogram::with_opts(
             HistogramOpts::new(
                 "tts_time_to_first_byte_seconds",
                 "From the start of an attempt to its first audio byte; successful attempts only.",
             )
-            .buckets(FIRST_CONTENT_EDGES_SECONDS.to_vec()),
+            .buckets(buckets::FIRST_CONTENT_SECONDS.to_vec()),
         )?;
         let attempts = HistogramVec::new(
             HistogramOpts::new(
                 "tts_attempt_seconds",
                 "Single attempts of speech calls, without the pauses between them.",
             )
-            .buckets(LATENCY_EDGES_SECONDS.to_vec()),
+            .buckets(buckets::TTS_SECONDS.to_vec()),
             &["provider", "outcome"],
         )?;
         let retries = IntCounterVec::new(
@@ -73,20 +72,10 @@ impl TtsMetrics {
         for outcome in Outcome::all() {
             attempts.with_label_values(&[provider.as_str(), outcome.as_str()]);
         }
-        for reason in ErrorKind::ALL
-            .into_iter()
-            .filter(|kind| kind.is_transient())
-        {
+        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
             retries.with_label_values(&[provider.as_str(), reason.as_str()]);
         }
-        Ok(Self {
-            provider,
-            latency,
-            first_byte,
-            attempts,
-            retries,
-            characters,
-        })
+        Ok(Self { provider, latency, first_byte, attempts, retries, characters })
     }
 
     pub(super) fn count_characters(&self, text: &str) {

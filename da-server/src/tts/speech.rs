@@ -26,13 +26,7 @@ mod tests {
 
     #[test]
     fn debug_hides_the_words() {
-        let speech = Speech {
-            text: "a secret".to_owned(),
-            voice_id: "v1".to_owned(),
-        };
-        assert_eq!(
-            format!("{speech:?}"),
-            r#"Speech { text_bytes: 8, voice_id: "v1" }"#
-        );
+        let speech = Speech { text: "a secret".to_owned(), voice_id: "v1".to_owned() };
+        assert_eq!(format!("{speech:?}"), r#"Speech { text_bytes: 8, voice_id: "v1" }"#);
     }
 }

@@ -1,0 +1,234 @@
+//! Scripted attempts, without a network.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use super::*;
+use crate::provider::report::AttemptReport;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum TestPiece {
+    Content(u8),
+    End,
+}
+
+use TestPiece::{Content, End};
+
+impl Piece for TestPiece {
+    fn is_end(&self) -> bool {
+        *self == End
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    Attempt { outcome: Outcome, had_first_content: bool },
+    Retry(ErrorKind),
+    Call,
+}
+
+#[derive(Clone, Default)]
+struct Notebook(Arc<Mutex<Vec<Told>>>);
+
+impl Notebook {
+    fn push(&self, told: Told) {
+        self.0.lock().unwrap().push(told);
+    }
+
+    fn read(&self) -> Vec<Told> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Observer for Notebook {
+    fn attempt_ended(&self, report: AttemptReport) {
+        let had_first_content = report.first_content.is_some();
+        self.push(Told::Attempt { outcome: report.outcome, had_first_content });
+    }
+
+    fn retried(&self, reason: ErrorKind) {
+        self.push(Told::Retry(reason));
+    }
+
+    fn call_ended(&self, _took: Duration) {
+        self.push(Told::Call);
+    }
+}
+
+fn attempt(outcome: Outcome, had_first_content: bool) -> Told {
+    Told::Attempt { outcome, had_first_content }
+}
+
+fn failed(kind: ErrorKind) -> Told {
+    attempt(Outcome::Failed(kind), false)
+}
+
+fn error(kind: ErrorKind) -> ProviderError {
+    ProviderError::new("anthropic", kind)
+}
+
+fn plan() -> Plan {
+    Plan {
+        provider: "anthropic",
+        timeouts: Timeouts::default(),
+        retry: RetryPolicy { initial_backoff: Duration::ZERO, ..RetryPolicy::default() },
+    }
+}
+
+/// What one attempt does: fail to open, or yield these and then end, or stay open for good.
+enum Script {
+    Refuse(ErrorKind),
+    Yield(Vec<Result<TestPiece, ErrorKind>>),
+    YieldAndHang(Vec<Result<TestPiece, ErrorKind>>),
+}
+
+/// Runs a call whose attempts follow the scripts in turn.
+async fn run(
+    plan: &Plan,
+    notebook: &Notebook,
+    scripts: impl IntoIterator<Item = Script>,
+) -> Result<Pieces<TestPiece>, ProviderError> {
+    let scripts = RefCell::new(scripts.into_iter().collect::<VecDeque<_>>());
+    let attempt = || {
+        let script = scripts.borrow_mut().pop_front().expect("no attempt more than scripted");
+        async move {
+            let pieces = |list: Vec<Result<TestPiece, ErrorKind>>| {
+                stream::iter(list).map(|piece| piece.map_err(error))
+            };
+            match script {
+                Script::Refuse(kind) => Err(error(kind)),
+                Script::Yield(list) => Ok(pieces(list).boxed()),
+                Script::YieldAndHang(list) => Ok(pieces(list).chain(stream::pending()).boxed()),
+            }
+        }
+    };
+    plan.run(notebook.clone(), attempt).await
+}
+
+#[tokio::test]
+async fn attempts_follow_until_one_begins_and_each_is_told() {
+    let notebook = Notebook::default();
+    let scripts = [
+        Script::Refuse(ErrorKind::Overloaded),
+        Script::Yield(vec![Err(ErrorKind::Interrupted)]),
+        Script::Yield(vec![Ok(Content(1)), Ok(Content(2)), Ok(End)]),
+    ];
+    let pieces = run(&plan(), &notebook, scripts).await.unwrap();
+    let pieces: Vec<_> = pieces.map(Result::unwrap).collect().await;
+    assert_eq!(pieces, [Content(1), Content(2), End]);
+    assert_eq!(
+        notebook.read(),
+        [
+            failed(ErrorKind::Overloaded),
+            Told::Retry(ErrorKind::Overloaded),
+            failed(ErrorKind::Interrupted),
+            Told::Retry(ErrorKind::Interrupted),
+            attempt(Outcome::Success, true),
+            Told::Call,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_last_error_is_returned_when_retries_are_used_up() {
+    let notebook = Notebook::default();
+    let scripts = [ErrorKind::Server, ErrorKind::Server, ErrorKind::Overloaded].map(Script::Refuse);
+    let error = run(&plan(), &notebook, scripts).await.err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Overloaded);
+    assert_eq!(notebook.read().last(), Some(&Told::Call));
+}
+
+#[tokio::test]
+async fn nothing_is_retried_once_content_was_handed_over() {
+    let notebook = Notebook::default();
+    let script = Script::Yield(vec![Ok(Content(1)), Err(ErrorKind::Overloaded), Ok(Content(2))]);
+    let pieces: Vec<_> = run(&plan(), &notebook, [script]).await.unwrap().collect().await;
+    assert_eq!(pieces.len(), 2, "nothing after an error");
+    assert_eq!(pieces[1].as_ref().unwrap_err().kind, ErrorKind::Overloaded);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Overloaded), Told::Call]);
+}
+
+#[tokio::test]
+async fn an_empty_answer_succeeds_without_a_first_token() {
+    let notebook = Notebook::default();
+    let script = Script::Yield(vec![Ok(End)]);
+    let pieces: Vec<_> = run(&plan(), &notebook, [script]).await.unwrap().collect().await;
+    assert_eq!(pieces.len(), 1);
+    assert_eq!(notebook.read(), [attempt(Outcome::Success, false), Told::Call]);
+}
+
+#[tokio::test]
+async fn success_is_told_with_the_end_not_with_the_poll_after_it() {
+    let notebook = Notebook::default();
+    let script = Script::YieldAndHang(vec![Ok(Content(1)), Ok(End)]);
+    let mut pieces = run(&plan(), &notebook, [script]).await.unwrap();
+    pieces.next().await;
+    pieces.next().await;
+    assert_eq!(notebook.read(), [attempt(Outcome::Success, true), Told::Call]);
+}
+
+#[tokio::test]
+async fn a_stream_that_just_ends_has_succeeded_if_it_had_content() {
+    let notebook = Notebook::default();
+    let scripts = [Script::Yield(vec![]), Script::Yield(vec![Ok(Content(1))])];
+    let pieces: Vec<_> = run(&plan(), &notebook, scripts).await.unwrap().collect().await;
+    assert_eq!(pieces.len(), 1);
+    assert_eq!(notebook.read()[0], failed(ErrorKind::Interrupted));
+    assert_eq!(notebook.read()[2], attempt(Outcome::Success, true));
+}
+
+#[tokio::test]
+async fn dropping_the_stream_is_a_cancel() {
+    let notebook = Notebook::default();
+    let script = Script::YieldAndHang(vec![Ok(Content(1))]);
+    let mut pieces = run(&plan(), &notebook, [script]).await.unwrap();
+    pieces.next().await;
+    drop(pieces);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Cancelled), Told::Call]);
+}
+
+#[tokio::test]
+async fn dropping_the_call_before_its_first_content_is_a_cancel() {
+    let notebook = Notebook::default();
+    let plan = plan();
+    let call = run(&plan, &notebook, [Script::YieldAndHang(vec![])]);
+    let waited = tokio::time::timeout(Duration::from_millis(5), call).await;
+    assert!(waited.is_err(), "it hangs");
+    assert_eq!(notebook.read(), [failed(ErrorKind::Cancelled), Told::Call]);
+}
+
+#[tokio::test]
+async fn each_attempt_has_its_own_time_for_the_first_content() {
+    let notebook = Notebook::default();
+    let mut plan = plan();
+    plan.timeouts.first_content = Duration::from_millis(5);
+    let scripts = [Script::YieldAndHang(vec![]), Script::Yield(vec![Ok(Content(1)), Ok(End)])];
+    let pieces: Vec<_> = run(&plan, &notebook, scripts).await.unwrap().collect().await;
+    assert_eq!(pieces.len(), 2);
+    assert_eq!(notebook.read()[0], failed(ErrorKind::Timeout));
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_stream_that_has_begun() {
+    let notebook = Notebook::default();
+    let mut plan = plan();
+    plan.timeouts.total = Duration::from_millis(20);
+    let script = Script::YieldAndHang(vec![Ok(Content(1))]);
+    let pieces: Vec<_> = run(&plan, &notebook, [script]).await.unwrap().collect().await;
+    assert_eq!(pieces[1].as_ref().unwrap_err().kind, ErrorKind::Timeout);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call]);
+}
+
+#[tokio::test]
+async fn the_deadline_ends_the_last_attempt_and_forbids_another() {
+    let notebook = Notebook::default();
+    let mut plan = plan();
+    plan.timeouts.total = Duration::from_millis(5);
+    let error = run(&plan, &notebook, [Script::YieldAndHang(vec![])]).await.err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Timeout);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call]);
+}

@@ -1,0 +1,159 @@
+//! Why calls to providers fail, as a closed set.
+
+use std::fmt;
+
+use reqwest::StatusCode;
+
+/// Why a call to a provider failed. Closed, because it becomes label values.
+///
+/// `Display` is a sentence that tells the operator what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// No connection: DNS, refused, unreachable, or too slow to come up.
+    Connect,
+    /// The connection came up, TLS did not.
+    Tls,
+    /// A limit of [`Timeouts`](super::Timeouts) passed, or HTTP 408.
+    Timeout,
+    /// HTTP 429: too many requests for this account.
+    RateLimited,
+    /// HTTP 503 or 529: too many requests for the provider.
+    Overloaded,
+    /// HTTP 409 and other 5xx: the provider failed inside.
+    Server,
+    /// HTTP 401 or 403: the key is wrong or may not do this.
+    Authentication,
+    /// HTTP 402, or a code that says so: credit or quota is used up.
+    Quota,
+    /// Other 4xx: the request itself was refused.
+    InvalidRequest,
+    /// An answer outside the wire protocol.
+    Protocol,
+    /// The connection ended before the answer did.
+    Interrupted,
+    /// Speech was asked for and something else, or nothing, came.
+    NotAudio,
+    /// The caller dropped the call or its stream.
+    Cancelled,
+}
+
+impl ErrorKind {
+    /// Every kind, for pre-creating series.
+    pub const ALL: [Self; 13] = [
+        Self::Connect,
+        Self::Tls,
+        Self::Timeout,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::Server,
+        Self::Authentication,
+        Self::Quota,
+        Self::InvalidRequest,
+        Self::Protocol,
+        Self::Interrupted,
+        Self::NotAudio,
+        Self::Cancelled,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::Server => "server",
+            Self::Authentication => "authentication",
+            Self::Quota => "quota",
+            Self::InvalidRequest => "invalid_request",
+            Self::Protocol => "protocol",
+            Self::Interrupted => "interrupted",
+            Self::NotAudio => "not_audio",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether the same request may well succeed a moment later.
+    #[must_use]
+    pub const fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Connect
+                | Self::Timeout
+                | Self::RateLimited
+                | Self::Overloaded
+                | Self::Server
+                | Self::Interrupted
+        )
+    }
+
+    /// The kind of an HTTP answer that is not 200. The transient ones are what the official
+    /// SDKs retry: 408, 409, 429 and every 5xx.
+    pub(crate) fn from_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 | 403 => Self::Authentication,
+            402 => Self::Quota,
+            408 => Self::Timeout,
+            429 => Self::RateLimited,
+            503 | 529 => Self::Overloaded,
+            409 | 500.. => Self::Server,
+            400..=499 => Self::InvalidRequest,
+            _ => Self::Protocol,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection; check base_url, name resolution and the firewall",
+            Self::Tls => {
+                "TLS failed; check ca_file, this machine's clock and the host name in base_url"
+            }
+            Self::Timeout => "no answer in time; raise the timeouts of its section if this lasts",
+            Self::RateLimited => "rate limit reached; lower the load or ask for a higher limit",
+            Self::Overloaded => "the provider is overloaded; see its status page if this lasts",
+            Self::Server => "the provider failed inside; see its status page if this lasts",
+            Self::Authentication => "key refused; check the API key and what it may be used for",
+            Self::Quota => "credit or quota is used up; top up the account",
+            Self::InvalidRequest => "request refused; check the model, the voice and base_url",
+            Self::Protocol => "not an answer of this protocol; check provider and base_url",
+            Self::Interrupted => "the connection ended before the answer did",
+            Self::NotAudio => "the answer was not audio; check output_format and base_url",
+            Self::Cancelled => "the caller gave up waiting",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct_and_all_listed() {
+        let labels: HashSet<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(labels.len(), ErrorKind::ALL.len());
+        for (index, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index);
+        }
+        assert_eq!(ErrorKind::Cancelled as usize + 1, ErrorKind::ALL.len());
+    }
+
+    #[test]
+    fn transient_statuses_are_those_of_the_sdks() {
+        for status in 400..600 {
+            let kind = ErrorKind::from_status(StatusCode::from_u16(status).unwrap());
+            let retried = matches!(status, 408 | 409 | 429) || status >= 500;
+            assert_eq!(kind.is_transient(), retried, "{status} is {kind:?}");
+        }
+    }
+
+    #[test]
+    fn redirects_are_a_protocol_error() {
+        assert_eq!(ErrorKind::from_status(StatusCode::FOUND), ErrorKind::Protocol);
+    }
+}
