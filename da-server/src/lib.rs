@@ -6,12 +6,14 @@
 
 pub mod cli;
 pub mod config;
+pub mod game;
 pub mod http;
 pub mod kernel;
 pub mod llm;
 pub mod metrics;
 pub mod provider;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;
 pub mod tts;
 

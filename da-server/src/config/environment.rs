@@ -13,7 +13,11 @@ use figment::{Metadata, Profile, Provider};
 const PREFIX: &str = "DA_";
 
 /// Names without [`PREFIX`], and the key each one sets.
-const ALIASES: &[(&str, &str)] = &[("LOG_LEVEL", "log.level"), ("LOG_FORMAT", "log.format")];
+const ALIASES: &[(&str, &str)] =
+    &[("LOG_LEVEL", "log.level"), ("LOG_FORMAT", "log.format"), ("ELEVENLABS_MODEL", "tts.model")];
+
+/// And a character's id: its voice.
+const VOICE_PREFIX: &str = "ELEVENLABS_VOICE_";
 
 /// The variables that say something to this program.
 pub(super) struct Environment {
@@ -51,6 +55,10 @@ impl Provider for Environment {
                 // Numbers, booleans and lists are written as in TOML; what is none is a string.
                 let Ok(value) = value.parse::<Value>();
                 insert(&mut dict, &key, value);
+            }
+            if let Some(character) = name.strip_prefix(VOICE_PREFIX) {
+                let key = format!("game.voices.{}", character.to_ascii_lowercase());
+                insert(&mut dict, &key, Value::from(value.as_str()));
             }
         }
         for (name, key) in ALIASES {

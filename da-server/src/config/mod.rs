@@ -10,7 +10,13 @@ use figment::Figment;
 use figment::providers::{Format, Toml};
 use serde::Deserialize;
 
+use crate::game::GameConfig;
+use crate::http::WebSocketConfig;
 use crate::kernel::{EndpointConfig, KernelConfig};
+use crate::llm::LlmConfig;
+use crate::provider::HttpConfig;
+use crate::store::StoreConfig;
+use crate::tts::TtsConfig;
 use environment::Environment;
 
 /// Everything that can be configured. Keys that are not listed here are refused.
@@ -23,6 +29,18 @@ pub struct Config {
     pub grace_seconds: u64,
     /// Logging.
     pub log: LogConfig,
+    /// The game.
+    pub game: GameConfig,
+    /// Players' connections.
+    pub websocket: WebSocketConfig,
+    /// Where conversations are kept.
+    pub store: StoreConfig,
+    /// The language model.
+    pub llm: LlmConfig,
+    /// Speech.
+    pub tts: TtsConfig,
+    /// Connections to both.
+    pub http_client: HttpConfig,
     /// The exposition of metrics.
     pub metrics: MetricsConfig,
     /// The kernel view.
@@ -37,6 +55,12 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8888)),
             grace_seconds: 10,
             log: LogConfig::default(),
+            game: GameConfig::default(),
+            websocket: WebSocketConfig::default(),
+            store: StoreConfig::default(),
+            llm: LlmConfig::default(),
+            tts: TtsConfig::default(),
+            http_client: HttpConfig::default(),
             metrics: MetricsConfig::default(),
             kernel: KernelConfig::default(),
             endpoint: Vec::new(),
@@ -146,6 +170,21 @@ mod tests {
         let config = load("[log]\nlevel = 'warn'", &empty).expect("loads");
         assert_eq!(config.log.level, "warn");
         assert_eq!(config.listen.port(), 8888);
+    }
+
+    #[test]
+    fn the_names_of_old_deployments_still_work() {
+        let variables = [
+            ("ELEVENLABS_MODEL", "eleven_turbo_v2"),
+            ("ELEVENLABS_VOICE_ENGINEER", "12345"),
+            ("ELEVENLABS_VOICE_WIZARD", ""),
+            ("LOG_LEVEL", "INFO"),
+        ];
+        let config = load("[game.voices]\nwizard = 'w'", &variables).expect("loads");
+        assert_eq!(config.tts.model(), "eleven_turbo_v2");
+        assert_eq!(config.game.voices["engineer"], "12345", "a number is a name here");
+        assert_eq!(config.game.voices["wizard"], "w");
+        assert_eq!(config.log.level, "INFO");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bearer;
+mod config;
 mod error;
 
 use std::net::TcpListener;
@@ -19,6 +20,8 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::{App, Listeners};
+pub use config::WebSocketConfig;
+
 use bearer::BearerToken;
 use error::ApiError;
 

@@ -1,0 +1,8 @@
+//! The game.
+
+mod config;
+pub mod queue;
+pub mod scene;
+pub mod world;
+
+pub use config::GameConfig;
