@@ -1,0 +1,98 @@
+//! `cargo xtask build`: the BPF object, then everything for the host, which embeds it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::{run, step};
+use crate::setup::{BpfTools, bpf_tools};
+use crate::toolchain::BPF_TARGET;
+use crate::workspace::Workspace;
+
+/// Build the BPF programs, and the server that embeds them
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Optimize the host's programs (the BPF programs always are)
+    #[arg(long)]
+    release: bool,
+}
+
+/// Builds the workspace, the BPF object first.
+pub fn build(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    bpf_object(workspace)?;
+    step("build the host's programs");
+    let mut command = Command::new("cargo");
+    command.arg("build");
+    if arguments.release {
+        command.arg("--release");
+    }
+    run(&mut command)
+}
+
+/// Builds the BPF programs and puts the object where da-server's build script looks for it.
+pub fn bpf_object(workspace: &Workspace) -> Result<()> {
+    let tools = bpf_tools(workspace)?;
+    step(&format!("build the BPF programs with {}", tools.toolchain.describe()));
+    run(&mut bpf_cargo(workspace, &tools, "build"))?;
+    let built = workspace.bpf_target().join(BPF_TARGET).join("release/da-ebpf");
+    replace_if_changed(&built, &workspace.bpf_object()?)
+}
+
+/// `cargo SUBCOMMAND` for da-ebpf and its target.
+pub fn bpf_cargo(workspace: &Workspace, tools: &BpfTools, subcommand: &str) -> Command {
+    let mut command = tools.toolchain.cargo(subcommand);
+    command
+        .args(["--package", "da-ebpf", "--release", "--target-dir"])
+        .arg(workspace.bpf_target())
+        .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &tools.linker)
+        .env(
+            "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
+            // BTF is what lets the loader and bpftool know types and lines.
+            "-Clink-arg=--btf -Ctarget-cpu=v3",
+        )
+        // Flags meant for the host's programs would replace the ones above.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    command
+}
+
+/// Copies `from` over `to` unless they are alike, so that cargo sees a change only when there is
+/// one.
+fn replace_if_changed(from: &Path, to: &Path) -> Result<()> {
+    let new = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    fs::write(to, new).with_context(|| format!("cannot write {}", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_object_is_left_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("built");
+        let to = folder.path().join("bpf/da-ebpf.o");
+        let written = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+
+        fs::write(&from, "one").unwrap();
+        replace_if_changed(&from, &to).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::options().write(true).open(&to).unwrap().set_modified(long_ago).unwrap();
+        replace_if_changed(&from, &to).unwrap();
+        assert_eq!(written(&to), long_ago);
+
+        fs::write(&from, "two").unwrap();
+        replace_if_changed(&from, &to).unwrap();
+        assert!(written(&to) > long_ago);
+        assert_eq!(fs::read_to_string(&to).unwrap(), "two");
+    }
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask check`: everything about the sources that can be judged without running them.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::build::bpf_cargo;
+use crate::cargo_tool::cargo_deny;
+use crate::command::{run, step};
+use crate::setup::{BpfTools, bpf_linter, bpf_tools};
+use crate::workspace::Workspace;
+
+/// Links to private items are what the documentation of a program is for.
+const RUSTDOC_FLAGS: &str = "--deny warnings --allow rustdoc::private-intra-doc-links";
+
+/// Checks format, lints, documentation and dependencies.
+pub fn check(workspace: &Workspace) -> Result<()> {
+    step("check the format");
+    run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+
+    let tools = bpf_tools(workspace)?;
+    bpf_linter(&tools.toolchain)?;
+    lint(workspace, &tools)?;
+    document(workspace, &tools)?;
+    judge_dependencies(&cargo_deny(workspace)?)
+}
+
+/// Clippy, for the host and, with the compiler that builds them, for the BPF programs.
+fn lint(workspace: &Workspace, tools: &BpfTools) -> Result<()> {
+    step("lint the BPF programs");
+    run(bpf_cargo(workspace, tools, "clippy").args(["--", "--deny", "warnings"]))?;
+    step("lint the host's programs");
+    run(Command::new("cargo").args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+/// rustdoc. Its readers work on these programs, so private items are part of it.
+fn document(workspace: &Workspace, tools: &BpfTools) -> Result<()> {
+    step("build the documentation");
+    for mut command in [bpf_cargo(workspace, tools, "doc"), cargo_doc()] {
+        command.args(["--no-deps", "--document-private-items"]);
+        run(command.env("RUSTDOCFLAGS", RUSTDOC_FLAGS))?;
+    }
+    Ok(())
+}
+
+fn cargo_doc() -> Command {
+    let mut command = Command::new("cargo");
+    command.arg("doc");
+    command
+}
+
+/// cargo-deny. Advisories need a database from the network: where it cannot be had, the rest is
+/// still checked, and the gap is announced.
+fn judge_dependencies(cargo_deny: &Path) -> Result<()> {
+    step("check the dependencies' licences and sources");
+    run(Command::new(cargo_deny).args(["check", "bans", "licenses", "sources"]))?;
+    step("check the dependencies for known vulnerabilities");
+    if run(Command::new(cargo_deny).args(["fetch", "db"])).is_err() {
+        eprintln!(
+            "\nNOT CHECKED: the dependencies' known vulnerabilities. The RustSec advisory \
+             database could not be fetched; see above."
+        );
+        return Ok(());
+    }
+    run(Command::new(cargo_deny).args(["check", "--disable-fetch", "advisories"]))
+}

@@ -1,0 +1,53 @@
+//! Where things are in this repository.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The variable, set in `.cargo/config.toml`, that names the BPF object's place.
+const BPF_OBJECT_VARIABLE: &str = "DA_EBPF_OBJECT";
+
+/// The folders of this repository that the commands read and write.
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The repository that this program was compiled in.
+    pub fn find() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("the xtask package has no parent folder")?
+            .to_owned();
+        Ok(Self { root })
+    }
+
+    /// The repository's top folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Programs that the commands install for themselves, so that nothing outside changes.
+    pub fn tools(&self) -> PathBuf {
+        self.root.join("target/tools")
+    }
+
+    /// Cargo's target folder for the BPF programs: another compiler writes it than the host's, and
+    /// in one folder each would throw away what the other built.
+    pub fn bpf_target(&self) -> PathBuf {
+        self.root.join("target/bpf")
+    }
+
+    /// Where da-server's build script looks for the BPF object.
+    pub fn bpf_object(&self) -> Result<PathBuf> {
+        env::var_os(BPF_OBJECT_VARIABLE).map(PathBuf::from).with_context(|| {
+            format!("{BPF_OBJECT_VARIABLE} is not set: start this with `cargo xtask`")
+        })
+    }
+
+    /// What tests leave behind to be looked at: screenshots, logs, scrapes.
+    pub fn test_output(&self) -> PathBuf {
+        self.root.join("target/test-output")
+    }
+}
