@@ -57,7 +57,7 @@ pub struct Header {
     pub connection: ConnectionId,
     /// A [`Kind`].
     pub kind: u32,
-    /// Bytes of the whole event; `FirstBytes` is cut after its payload.
+    /// Bytes of the whole event.
     pub length: u32,
 }
 

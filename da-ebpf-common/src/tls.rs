@@ -2,11 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{MAX_FIRST_BYTES, connection::Peers, event::Header};
+use crate::{connection::Peers, event::Header};
 
-/// The first thing the client sent: what the connection is attributed by.
-///
-/// The ring buffer holds it only up to the end of the payload: [`Header::length`].
+/// The first thing the client sent: what the connection is attributed by. In the ring buffer the
+/// bytes themselves follow, `captured_bytes` of them.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FirstBytes {
@@ -20,20 +19,13 @@ pub struct FirstBytes {
     pub sent_ns: u64,
     /// See [`crate::connection::flags`].
     pub flags: u32,
-    /// Bytes of `payload` that are set.
+    /// Bytes that follow, at most [`crate::MAX_FIRST_BYTES`].
     pub captured_bytes: u32,
     /// Bytes the send handed to the kernel; more than were captured if it was long.
     pub sent_bytes: u64,
-    /// ClientHello, HTTP request head or whatever else was sent first.
-    pub payload: [u8; MAX_FIRST_BYTES],
 }
 
-impl FirstBytes {
-    /// Bytes before the payload.
-    pub const HEAD_BYTES: usize = size_of::<Self>() - MAX_FIRST_BYTES;
-}
-
-const _: () = assert!(FirstBytes::HEAD_BYTES == 24 + 64 + 32);
+const _: () = assert!(size_of::<FirstBytes>() == 24 + 64 + 32);
 
 /// The TLS handshake is done on the client's side.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

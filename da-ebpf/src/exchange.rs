@@ -175,6 +175,9 @@ fn arrival(sock: Sock, connection: *mut Connection) {
         // hook has not counted yet (beyond the one that the SYN took), and that gives it away.
         let ahead = sock.bytes_acked() > connection.sent_bytes + 1;
         let request = connection.request + u64::from(ahead);
+        // Tickets may well arrive before the first request has begun.
+        let early = request <= 1 && now_ns < connection.tickets_until_ns;
+        let request = if early { 1 } else { request };
         if request == 0 {
             return;
         }
@@ -188,7 +191,7 @@ fn arrival(sock: Sock, connection: *mut Connection) {
         }
         slot.bytes += bytes;
         slot.last_ns = now_ns;
-        if request == 1 && now_ns < connection.tickets_until_ns {
+        if early {
             slot.early_ns = now_ns;
             slot.early_bytes += bytes;
         } else if slot.first_ns == 0 {

@@ -18,12 +18,14 @@ use crate::layout;
 /// Buffers of one writev or sendmsg that are looked at.
 const MAX_BUFFERS: u32 = 8;
 
-/// Room for one event and, behind it, for what a copy at its very end could run over: that the sum
-/// of a bounded offset and a bounded length stays inside is all that the verifier can follow.
+/// Room for one event and its payload and, behind them, for what a copy at the payload's very end
+/// could run over: the verifier bounds an offset and a length, not their sum.
 #[repr(C)]
 pub struct Scratch {
-    /// The event under construction; its payload is what [`copy`] fills.
+    /// The event under construction.
     pub event: FirstBytes,
+    /// What [`copy`] fills.
+    pub payload: [u8; MAX_FIRST_BYTES],
     overrun: [u8; MAX_FIRST_BYTES],
 }
 
@@ -54,7 +56,7 @@ pub fn scratch() -> Option<*mut Scratch> {
     SCRATCH.get_ptr_mut(0)
 }
 
-/// Copies the beginning of what the current system call sends into `scratch.event.payload`.
+/// Copies the beginning of what the current system call sends into `scratch.payload`.
 ///
 /// Returns the bytes copied, at most [`MAX_FIRST_BYTES`]; 0 where the buffers are out of reach: no
 /// system call that is known to send, or memory that is not there.
@@ -111,7 +113,7 @@ unsafe fn append(scratch: *mut Scratch, filled: u32, buffer: Buffer, limit: u64)
     // SAFETY: `filled` is below MAX_FIRST_BYTES and `length` is at most that, so the copy ends
     // inside `payload` or `overrun`, which follows it; the helper checks the source.
     let failed = unsafe {
-        let target = ptr::addr_of_mut!((*scratch).event.payload).cast::<u8>().add(filled);
+        let target = ptr::addr_of_mut!((*scratch).payload).cast::<u8>().add(filled);
         generated::bpf_probe_read_user(
             target.cast::<c_void>(),
             length as u32,

@@ -45,7 +45,7 @@ pub unsafe fn first(
     // SAFETY: `scratch` is this CPU's own, and sends do not nest; the rest is the caller's promise.
     unsafe {
         let captured = send_buffer::copy(scratch, bytes);
-        let payload = &(*scratch).event.payload;
+        let payload = &(*scratch).payload;
         let mut proxied = false;
         if captured == 0 {
             (*connection).flags |= flags::UNREADABLE;
@@ -64,12 +64,10 @@ pub unsafe fn first(
         (*report).flags = (*connection).flags;
         (*report).captured_bytes = captured;
         (*report).sent_bytes = bytes;
-        let captured = captured as usize;
-        if captured <= MAX_FIRST_BYTES {
-            let length = FirstBytes::HEAD_BYTES + captured;
-            (*report).header.length = length as u32;
-            event::emit_bytes(core::slice::from_raw_parts(report.cast::<u8>(), length));
-        }
+        // The mask changes nothing, but the verifier can follow it.
+        let length = size_of::<FirstBytes>() + (captured as usize & (2 * MAX_FIRST_BYTES - 1));
+        (*report).header.length = length as u32;
+        event::emit_bytes(core::slice::from_raw_parts(scratch.cast::<u8>(), length));
         if proxied {
             return;
         }
@@ -216,7 +214,7 @@ unsafe fn done(sock: Sock, connection: *mut Connection, done_ns: u64) {
 fn walk(scratch: &send_buffer::Scratch, captured: u32) -> Flight {
     let mut flight =
         Flight { types: [0; MAX_RECORDS], ends: [0; MAX_RECORDS], firsts: [0; MAX_RECORDS] };
-    let payload = &scratch.event.payload;
+    let payload = &scratch.payload;
     let mut position = 0_u32;
     for record in 0..MAX_RECORDS {
         let inside = u32::from(position + 6 <= captured);

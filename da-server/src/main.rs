@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use da_server::cli::{Cli, Command};
 use da_server::config::Config;
+use da_server::kernel::config::with_catalogue;
+use da_server::kernel::{Kernel, Watch};
 use da_server::metrics::Metrics;
 use da_server::{App, Listeners, shutdown, telemetry};
+use tracing::{info, warn};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -34,11 +37,22 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
     let metrics = Metrics::new()?;
     let listeners = Listeners::bind(&config)?;
 
-    // Here the kernel view is loaded and privileges are dropped.
+    let kernel = Kernel::load(&config.kernel);
+    match kernel.unavailable() {
+        None => info!("the kernel view is attached"),
+        Some(why) => warn!("no kernel view: {why}"),
+    }
+    Kernel::drop_privileges()?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
+        let watch = Watch {
+            endpoints: with_catalogue(&config.endpoint)?,
+            unlisted: config.kernel.unlisted,
+            resolved: Vec::new(),
+        };
+        kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
         let app = App::new(config, metrics).await?;
         da_server::run(app, listeners, shutdown).await
     })

@@ -1,5 +1,141 @@
-//! The kernel view: what the sockets to the configured endpoints did.
+//! The kernel view: what the sockets to the configured endpoints did, measured by BPF programs.
+//!
+//! [`Kernel::load`] loads and attaches them and then drops the process's privileges, while it has
+//! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
+//!
+//! `load`, `layout`, `privileges`, `status` get the programs in; `reader`, `event`, `tracker` take
+//! their events; `endpoints`, `names` say whose they are; `connection`, `tls`, `exchange` (the probes,
+//! named as in da-ebpf) turn them into measurements; `self_metrics`, `losses` speak of the view itself.
 
 pub mod config;
+mod connection;
+mod connections_map;
+mod endpoints;
+mod event;
+mod exchange;
+mod family;
+mod layout;
+mod load;
+mod losses;
+mod names;
+mod observation;
+mod privileges;
+mod reader;
+mod self_metrics;
+mod status;
+mod tls;
+mod tracker;
 
-pub use config::{EndpointConfig, EndpointKind, KernelConfig, Unlisted};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+pub use self::config::{EndpointConfig, EndpointKind, KernelConfig, Unlisted};
+pub use self::connection::ConnectionOutcome;
+pub use self::exchange::{ExchangeOutcome, Measured};
+pub use self::losses::Loss;
+pub use self::observation::{Observation, What};
+pub use self::status::{Reason, Unavailable};
+pub use self::tls::HandshakeKind;
+
+use self::connections_map::ConnectionsMap;
+use self::endpoints::Endpoints;
+use self::load::Loaded;
+use self::losses::LossMetrics;
+use self::reader::Reader;
+use self::self_metrics::{EventMetrics, SelfMetrics};
+use self::tracker::Tracker;
+
+/// The programs, loaded and not yet read; or why there are none.
+pub struct Kernel {
+    loaded: Result<Box<Loaded>, Unavailable>,
+    max_connections: u32,
+}
+
+impl Kernel {
+    /// Loads and attaches the programs. Never fails: a server without a kernel view serves.
+    pub fn load(config: &KernelConfig) -> Self {
+        let loaded = load::load(config).map(Box::new);
+        Self { loaded, max_connections: config.max_connections }
+    }
+
+    /// Gives up every privilege of the process for good. Call it while the process has one thread.
+    ///
+    /// # Errors
+    /// The kernel refused; the sentence says what.
+    pub fn drop_privileges() -> Result<(), privileges::DropError> {
+        privileges::drop_all()
+    }
+
+    /// Why there is no kernel view, if so.
+    pub fn unavailable(&self) -> Option<&Unavailable> {
+        self.loaded.as_ref().err()
+    }
+
+    /// Registers all families and begins to read, until `shutdown`. Each measurement is also
+    /// offered to `subscriber`.
+    ///
+    /// # Errors
+    /// A family is already registered, or no thread could be had.
+    pub fn start(
+        self,
+        watch: Watch,
+        registry: &Registry,
+        subscriber: Option<SyncSender<Observation>>,
+        shutdown: CancellationToken,
+    ) -> Result<Option<JoinHandle<io::Result<()>>>, StartError> {
+        self_metrics::register_status(registry, self.unavailable())?;
+        let Ok(loaded) = self.loaded else { return Ok(None) };
+        let mut endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
+        for (host, address) in &watch.resolved {
+            endpoints.resolved(host, *address);
+        }
+        let losses = LossMetrics::new()?;
+        let connections = ConnectionsMap::new(loaded.connections);
+        registry.register(Box::new(SelfMetrics::new(
+            loaded.meters,
+            loaded.counters,
+            loaded.programs,
+            connections.forgotten(),
+            losses.clone(),
+            self.max_connections,
+        )?))?;
+        let reader = Reader {
+            ebpf: loaded.ebpf,
+            events: loaded.events,
+            connections,
+            logger: loaded.logger,
+            tracker: Tracker::new(endpoints, losses.clone(), registry)?,
+            event_metrics: EventMetrics::register(registry)?,
+            losses,
+            subscriber,
+        };
+        Ok(Some(reader.spawn(shutdown)?))
+    }
+}
+
+/// What to look at.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// The endpoints, validated: [`config::with_catalogue`].
+    pub endpoints: Vec<EndpointConfig>,
+    /// What becomes of connections to other hosts.
+    pub unlisted: Unlisted,
+    /// Hosts whose addresses are known beforehand: a connect that fails shows no name.
+    pub resolved: Vec<(String, SocketAddr)>,
+}
+
+/// Why reading could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A family is already registered.
+    #[error("can't register the kernel view's metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The operating system gave no thread, or no descriptor.
+    #[error("can't start the kernel view's reader: {0}")]
+    Reader(#[from] io::Error),
+}

@@ -1,0 +1,100 @@
+//! The programs' `CONNECTIONS` map, as the reader uses it: to make them forget.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{io, mem};
+
+use aya::maps::{HashMap, IterableMap, MapData};
+use da_ebpf_common::connection::Connection;
+use da_ebpf_common::event::ConnectionId;
+use zerocopy::FromZeros;
+
+/// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`, include/uapi/linux/bpf.h; on hashes since 5.14.
+const LOOKUP_AND_DELETE: libc::c_long = 21;
+/// `BPF_NOEXIST`: insert only.
+const NO_EXIST: u64 = 1;
+
+/// `union bpf_attr` of the map element commands.
+#[repr(C)]
+struct ElementCommand {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// What came of [`ConnectionsMap::forget`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It is forgotten.
+    Yes,
+    /// It was gone already.
+    Gone,
+    /// Its socket had become another connection's, whose record is back in place; what happened to
+    /// it in between was not seen.
+    Race,
+}
+
+/// The map.
+#[derive(Debug)]
+pub struct ConnectionsMap {
+    map: HashMap<MapData, u64, Connection>,
+    forgotten: Arc<AtomicU64>,
+}
+
+impl ConnectionsMap {
+    /// Takes the map over.
+    pub fn new(map: HashMap<MapData, u64, Connection>) -> Self {
+        Self { map, forgotten: Arc::new(AtomicU64::new(0)) }
+    }
+
+    /// Records removed from here, not by a program.
+    pub fn forgotten(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.forgotten)
+    }
+
+    /// Ends the tracking of a connection.
+    ///
+    /// The kernel reuses a socket's address at once, so the record under it may be another
+    /// connection's by now: it is taken out and looked at in one step, and put back if so.
+    pub fn forget(&mut self, id: ConnectionId) -> Forgotten {
+        let Ok(taken) = self.take(id.sock) else { return Forgotten::Gone };
+        if taken.born_ns == id.born_ns {
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
+            return Forgotten::Yes;
+        }
+        // Refused where that connection has closed and a third one begun: then the third one's
+        // record is in place, and this one is over.
+        if self.map.insert(id.sock, taken, NO_EXIST).is_err() {
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
+        }
+        Forgotten::Race
+    }
+
+    /// aya has no binding for this command on hashes.
+    fn take(&mut self, sock: u64) -> io::Result<Connection> {
+        let mut value = Connection::new_zeroed();
+        let fd = self.map.map().fd().as_fd().as_raw_fd();
+        let mut command = ElementCommand {
+            map_fd: fd.cast_unsigned(),
+            padding: 0,
+            key: (&raw const sock) as u64,
+            value: (&raw mut value) as u64,
+            flags: 0,
+        };
+        // SAFETY: `command` is laid out as the kernel's `bpf_attr` for this command and lives until
+        // the call returns, as do the key it points to and the value the kernel writes; both have
+        // the sizes the map was created with, since `map` is typed by them.
+        let failed = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                LOOKUP_AND_DELETE,
+                &raw mut command,
+                mem::size_of::<ElementCommand>(),
+            )
+        };
+        if failed == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+    }
+}

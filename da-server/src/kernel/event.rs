@@ -1,0 +1,83 @@
+//! Bytes from the ring buffer → events.
+
+use da_ebpf_common::connection::Closed;
+use da_ebpf_common::event::{Header, Kind};
+use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::tls::{FirstBytes, Handshake};
+use zerocopy::FromBytes;
+
+/// One event of the programs.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The first thing a client sent.
+    FirstBytes(FirstBytes, &'a [u8]),
+    /// A TLS handshake is done.
+    Handshake(Handshake),
+    /// A request and its response.
+    Exchange(Exchange),
+    /// The end of a connection.
+    Closed(Closed),
+}
+
+impl<'a> Event<'a> {
+    /// Reads one entry of the ring buffer; `None` where it is no event, or a truncated one: then
+    /// object and program are not of one build.
+    pub fn read(entry: &'a [u8]) -> Option<Self> {
+        let (header, _) = Header::read_from_prefix(entry).ok()?;
+        match Kind::from_number(header.kind)? {
+            Kind::FirstBytes => {
+                let (first, rest) = FirstBytes::read_from_prefix(entry).ok()?;
+                let payload = rest.get(..first.captured_bytes as usize)?;
+                Some(Self::FirstBytes(first, payload))
+            }
+            Kind::Handshake => Some(Self::Handshake(Handshake::read_from_prefix(entry).ok()?.0)),
+            Kind::Exchange => Some(Self::Exchange(Exchange::read_from_prefix(entry).ok()?.0)),
+            Kind::Closed => Some(Self::Closed(Closed::read_from_prefix(entry).ok()?.0)),
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::FirstBytes(..) => Kind::FirstBytes,
+            Self::Handshake(_) => Kind::Handshake,
+            Self::Exchange(_) => Kind::Exchange,
+            Self::Closed(_) => Kind::Closed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use da_ebpf_common::event::ConnectionId;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    fn first_bytes(payload: &[u8]) -> Vec<u8> {
+        let mut first = FirstBytes::new_zeroed();
+        first.header.kind = Kind::FirstBytes as u32;
+        first.header.connection = ConnectionId { sock: 7, born_ns: 8 };
+        first.captured_bytes = payload.len() as u32;
+        [first.as_bytes(), payload].concat()
+    }
+
+    #[test]
+    fn a_payload_ends_where_it_says() {
+        let mut entry = first_bytes(b"GET /");
+        entry.extend_from_slice(b"padding of the ring buffer");
+        let Some(Event::FirstBytes(first, payload)) = Event::read(&entry) else { panic!() };
+        assert_eq!(first.header.connection.born_ns, 8);
+        assert_eq!(payload, b"GET /");
+    }
+
+    #[test]
+    fn what_is_cut_off_or_unknown_is_no_event() {
+        let entry = first_bytes(b"GET /");
+        assert!(Event::read(&entry[..entry.len() - 1]).is_none());
+        assert!(Event::read(&entry[..20]).is_none());
+        let mut unknown = entry;
+        unknown[16] = 99;
+        assert!(Event::read(&unknown).is_none());
+    }
+}

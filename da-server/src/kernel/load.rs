@@ -1,0 +1,178 @@
+//! Loads the object, fits it to the kernel, attaches it, and takes what user space needs of it.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::{ProgramError, RawTracePoint};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_log::EbpfLogger;
+use da_ebpf_common::connection::Connection;
+use da_ebpf_common::meter::{Meter, Program};
+use tracing::level_filters::LevelFilter;
+
+use super::config::KernelConfig;
+use super::layout::{Layout, LayoutError};
+use super::privileges;
+use super::status::{Reason, Unavailable};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
+
+/// The programs, attached, and their maps. Dropping it detaches them.
+pub struct Loaded {
+    /// Owns programs and links.
+    pub ebpf: Ebpf,
+    /// The programs, for what the kernel tells of them.
+    pub programs: ProgramFds,
+    /// Events from the programs.
+    pub events: RingBuf<MapData>,
+    /// Connections they follow.
+    pub connections: HashMap<MapData, u64, Connection>,
+    /// What their runs cost, by program.
+    pub meters: PerCpuArray<MapData, Meter>,
+    /// What they count.
+    pub counters: PerCpuArray<MapData, u64>,
+    /// Their diagnostics; none where the log level is off.
+    pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+/// The attached programs.
+#[derive(Debug)]
+pub struct ProgramFds(Vec<OwnedFd>);
+
+impl ProgramFds {
+    /// Runs that the kernel left out because the program was running on that CPU already:
+    /// `recursion_misses` of the programs' fdinfo, since 5.12.
+    pub fn recursion_misses(&self) -> u64 {
+        let misses = |fd: &OwnedFd| {
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+            let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
+            line.trim().parse::<u64>().ok()
+        };
+        self.0.iter().filter_map(misses).sum()
+    }
+}
+
+/// Loads and attaches all programs.
+///
+/// # Errors
+/// There is no kernel view then, and the value says why and what to do.
+pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
+    if !config.enabled {
+        return Err(Unavailable::new(Reason::Disabled, "kernel.enabled is false"));
+    }
+    if OBJECT.is_empty() {
+        return Err(Unavailable::new(
+            Reason::NotBuilt,
+            "this binary carries no BPF object: build it with `cargo xtask build`",
+        ));
+    }
+    privileges::check()?;
+    let layout = Layout::of_running_kernel()?;
+    let log_level = log_level();
+    let mut loader = EbpfLoader::new();
+    for (global, value) in &layout.0 {
+        loader.override_global(global, value, true);
+    }
+    let mut ebpf = loader
+        .override_global(aya_log::LEVEL, &log_level, false)
+        .map_max_entries("CONNECTIONS", config.max_connections)
+        .map_max_entries("EVENTS", config.ring_bytes)
+        .load(OBJECT)
+        .map_err(|error| refused("load the BPF object", &error))?;
+    let logger = if log_level > 0 { EbpfLogger::init(&mut ebpf).ok() } else { None };
+    // Whatever is born is then seen by all of them.
+    let births_last = [Program::SockArrival, Program::SockSend, Program::SockState];
+    let programs = births_last.map(|program| attach(&mut ebpf, program));
+    let programs = ProgramFds(programs.into_iter().collect::<Result<_, _>>()?);
+    Ok(Loaded {
+        events: take(&mut ebpf, "EVENTS")?,
+        connections: take(&mut ebpf, "CONNECTIONS")?,
+        meters: take(&mut ebpf, "METERS")?,
+        counters: take(&mut ebpf, "COUNTERS")?,
+        ebpf,
+        programs,
+        logger,
+    })
+}
+
+fn attach(ebpf: &mut Ebpf, program: Program) -> Result<OwnedFd, Unavailable> {
+    let name = program.as_str();
+    let found = ebpf.program_mut(name).ok_or_else(|| incomplete("program", name))?;
+    let loaded: &mut RawTracePoint =
+        found.try_into().map_err(|error| refused(&format!("use program {name}"), &error))?;
+    loaded.load().map_err(|error| refused(&format!("load program {name}"), &error))?;
+    match loaded.attach(program.tracepoint()) {
+        Ok(_) => {
+            let fd =
+                loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
+            fd.as_fd().try_clone_to_owned().map_err(|error| refused("duplicate a program", &error))
+        }
+        Err(ProgramError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
+            Err(Unavailable::new(
+                Reason::UnsupportedKernel,
+                format!(
+                    "this kernel has no tracepoint {}: Linux 6.3 or later is needed",
+                    program.tracepoint()
+                ),
+            ))
+        }
+        Err(error) => Err(refused(&format!("attach program {name}"), &error)),
+    }
+}
+
+fn take<T: TryFrom<aya::maps::Map>>(ebpf: &mut Ebpf, name: &str) -> Result<T, Unavailable> {
+    let map = ebpf.take_map(name).ok_or_else(|| incomplete("map", name))?;
+    T::try_from(map).map_err(|_| incomplete("map", name))
+}
+
+/// The object was built from other sources than this program.
+fn incomplete(what: &str, name: &str) -> Unavailable {
+    Unavailable::new(
+        Reason::NotBuilt,
+        format!("the BPF object has no {what} {name}: rebuild with `cargo xtask build`"),
+    )
+}
+
+/// The verifier's log is long: the first lines of its end are what tells.
+fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> Unavailable {
+    let mut causes = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !causes.contains(&text) {
+            causes = format!("{causes}: {text}");
+        }
+        source = cause.source();
+    }
+    Unavailable::new(Reason::Refused, format!("the kernel refused to {step}: {causes}"))
+}
+
+impl From<LayoutError> for Unavailable {
+    fn from(error: LayoutError) -> Self {
+        Self::new(Reason::UnsupportedKernel, error.to_string())
+    }
+}
+
+impl From<EbpfError> for Unavailable {
+    fn from(error: EbpfError) -> Self {
+        refused("use the BPF object", &error)
+    }
+}
+
+/// The level the programs log at: that of the subscriber. Statements above it are cut out of the
+/// programs by the verifier, so what is off costs nothing.
+fn log_level() -> u8 {
+    let level = LevelFilter::current();
+    match level.into_level() {
+        // aya-log counts from error = 1 to trace = 5.
+        Some(tracing::Level::ERROR) => aya_log::Level::Error as u8,
+        Some(tracing::Level::WARN) => aya_log::Level::Warn as u8,
+        Some(tracing::Level::INFO) => aya_log::Level::Info as u8,
+        Some(tracing::Level::DEBUG) => aya_log::Level::Debug as u8,
+        Some(tracing::Level::TRACE) => aya_log::Level::Trace as u8,
+        None => 0,
+    }
+}

@@ -1,0 +1,110 @@
+//! `ebpf_lost_total{reason}`: what the kernel view did not see, or could not use.
+
+use da_ebpf_common::meter::Counter;
+use prometheus::{IntCounter, IntCounterVec, Opts};
+
+/// Label value of `ebpf_lost_total{reason}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// A connection was not tracked: `kernel.max_connections` were.
+    ConnectionsFull,
+    /// An event was not delivered: the ring buffer was full.
+    RingFull,
+    /// A program did not run, because it was running on that CPU already.
+    Recursion,
+    /// A ClientHello could not be read: longer than what is copied, or malformed.
+    UnparsableHello,
+    /// A connection showed no name, and several endpoints share its address.
+    AmbiguousAddress,
+    /// An event of a connection whose first bytes were lost.
+    UnknownConnection,
+    /// An entry of the ring buffer that is no event.
+    MalformedEvent,
+    /// A connection was forgotten by mistake: its socket took the place of an unlisted one.
+    VerdictRace,
+    /// A subscriber was too slow to take an observation.
+    SubscriberFull,
+}
+
+impl Loss {
+    /// All of them, so that each is exported from the start.
+    pub const ALL: [Self; 9] = [
+        Self::ConnectionsFull,
+        Self::RingFull,
+        Self::Recursion,
+        Self::UnparsableHello,
+        Self::AmbiguousAddress,
+        Self::UnknownConnection,
+        Self::MalformedEvent,
+        Self::VerdictRace,
+        Self::SubscriberFull,
+    ];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectionsFull => "connections_full",
+            Self::RingFull => "ring_full",
+            Self::Recursion => "recursion",
+            Self::UnparsableHello => "unparsable_hello",
+            Self::AmbiguousAddress => "ambiguous_address",
+            Self::UnknownConnection => "unknown_connection",
+            Self::MalformedEvent => "malformed_event",
+            Self::VerdictRace => "verdict_race",
+            Self::SubscriberFull => "subscriber_full",
+        }
+    }
+
+    /// The counter in which the programs keep it, if they do.
+    pub fn counter(self) -> Option<Counter> {
+        match self {
+            Self::ConnectionsFull => Some(Counter::ConnectionsFull),
+            Self::RingFull => Some(Counter::RingFull),
+            _ => None,
+        }
+    }
+}
+
+/// The family. [`super::self_metrics`] exports it, after bringing in what the programs counted.
+#[derive(Debug, Clone)]
+pub struct LossMetrics {
+    lost_total: IntCounterVec,
+}
+
+impl LossMetrics {
+    /// The family with every [`Loss`] at 0.
+    ///
+    /// # Errors
+    /// The family is malformed: a defect of the program.
+    pub fn new() -> prometheus::Result<Self> {
+        let opts = Opts::new(
+            "ebpf_lost_total",
+            "What the kernel view did not see or could not use, by reason.",
+        );
+        let lost_total = IntCounterVec::new(opts, &["reason"])?;
+        for loss in Loss::ALL {
+            lost_total.with_label_values(&[loss.as_str()]);
+        }
+        Ok(Self { lost_total })
+    }
+
+    /// One was lost.
+    pub fn count(&self, loss: Loss) {
+        self.of(loss).inc();
+    }
+
+    /// Brings a loss that is counted elsewhere up to that count.
+    pub fn raise_to(&self, loss: Loss, total: u64) {
+        let counter = self.of(loss);
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// The family itself.
+    pub fn family(&self) -> &IntCounterVec {
+        &self.lost_total
+    }
+
+    fn of(&self, loss: Loss) -> IntCounter {
+        self.lost_total.with_label_values(&[loss.as_str()])
+    }
+}

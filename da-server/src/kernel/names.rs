@@ -1,0 +1,175 @@
+//! The host a client says it wants, read from the first bytes it sent.
+
+use std::net::IpAddr;
+
+use tls_parser::{
+    TlsExtension, TlsMessage, TlsMessageHandshake, parse_tls_client_hello_extensions,
+    parse_tls_plaintext,
+};
+
+/// HTTP headers looked at for `Host`.
+const MAX_HEADERS: usize = 64;
+/// Longest DNS name, RFC 1035 §2.3.4.
+const MAX_NAME_BYTES: usize = 253;
+
+/// What the first bytes of a connection tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// A TLS ClientHello.
+    Tls {
+        /// SNI, RFC 6066 §3; lower case.
+        server_name: Option<String>,
+        /// ALPN offers `h2`, RFC 7301.
+        offers_http2: bool,
+    },
+    /// An HTTP/1 request.
+    Http {
+        /// `Host`, RFC 9110 §7.2, or the authority of an absolute target; without port, lower case.
+        host: Option<String>,
+    },
+    /// A proxy is asked for a tunnel: what counts comes behind it. RFC 9110 §9.3.6.
+    Tunnel {
+        /// The host the tunnel leads to.
+        host: Option<String>,
+    },
+    /// Some other protocol.
+    Unknown,
+    /// It begins as a ClientHello, but can't be read: cut off, or malformed.
+    Unparsable,
+}
+
+impl Opening {
+    /// Reads the first bytes of a connection.
+    pub fn read(payload: &[u8]) -> Self {
+        match payload.first() {
+            Some(0x16) => client_hello(payload).unwrap_or(Self::Unparsable),
+            Some(_) => http(payload),
+            None => Self::Unknown,
+        }
+    }
+
+    /// The name to attribute by; none where the client named an address or nothing.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Tls { server_name: name, .. }
+            | Self::Http { host: name }
+            | Self::Tunnel { host: name } => name.as_deref(),
+            Self::Unknown | Self::Unparsable => None,
+        }
+    }
+}
+
+fn client_hello(payload: &[u8]) -> Option<Opening> {
+    let (_, record) = parse_tls_plaintext(payload).ok()?;
+    let hello = record.msg.iter().find_map(|message| match message {
+        TlsMessage::Handshake(TlsMessageHandshake::ClientHello(hello)) => Some(hello),
+        _ => None,
+    })?;
+    let (mut server_name, mut offers_http2) = (None, false);
+    let extensions = match hello.ext {
+        Some(bytes) => parse_tls_client_hello_extensions(bytes).ok()?.1,
+        None => Vec::new(),
+    };
+    for extension in extensions {
+        match extension {
+            TlsExtension::SNI(names) => {
+                let first = names.first().and_then(|(_, name)| std::str::from_utf8(name).ok());
+                server_name = first.and_then(normalized);
+            }
+            TlsExtension::ALPN(protocols) => offers_http2 = protocols.contains(&&b"h2"[..]),
+            _ => {}
+        }
+    }
+    Some(Opening::Tls { server_name, offers_http2 })
+}
+
+fn http(payload: &[u8]) -> Opening {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    // An incomplete head will do: `Host` comes early.
+    if request.parse(payload).is_err() || request.method.is_none() {
+        return Opening::Unknown;
+    }
+    if request.method == Some("CONNECT") {
+        return Opening::Tunnel { host: request.path.and_then(normalized) };
+    }
+    let host = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"));
+    let host = host.and_then(|header| std::str::from_utf8(header.value).ok());
+    Opening::Http { host: host.and_then(normalized) }
+}
+
+/// Without port and trailing dot, in lower case; none for an address literal.
+fn normalized(host: &str) -> Option<String> {
+    let host = host.trim();
+    if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
+        return None;
+    }
+    let name = host.split_once(':').map_or(host, |(name, _port)| name);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let plain = !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.parse::<IpAddr>().is_err();
+    plain.then(|| name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A ClientHello as rustls writes it.
+    fn hello(name: &'static str, alpn: &[&[u8]]) -> Vec<u8> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        let name = name.try_into().expect("name");
+        let mut client = rustls::ClientConnection::new(Arc::new(config), name).expect("client");
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).expect("hello");
+        bytes
+    }
+
+    #[test]
+    fn the_server_name_of_a_client_hello() {
+        let opening = Opening::read(&hello("API.example.com", &[b"h2", b"http/1.1"]));
+        assert_eq!(opening.name(), Some("api.example.com"));
+        assert!(matches!(opening, Opening::Tls { offers_http2: true, .. }));
+        let opening = Opening::read(&hello("a.example", &[b"http/1.1"]));
+        assert!(matches!(opening, Opening::Tls { offers_http2: false, .. }));
+    }
+
+    #[test]
+    fn an_address_is_no_name() {
+        assert_eq!(Opening::read(&hello("127.0.0.1", &[])).name(), None);
+        for host in ["127.0.0.1:80", "[::1]:80", "::1", ""] {
+            let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(Opening::read(request.as_bytes()), Opening::Http { host: None }, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_cut_off_hello_is_told_from_another_protocol() {
+        let bytes = hello("a.example", &[]);
+        assert_eq!(Opening::read(&bytes[..bytes.len() - 1]), Opening::Unparsable);
+        assert_eq!(Opening::read(b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), Opening::Unknown);
+        assert_eq!(Opening::read(b""), Opening::Unknown);
+    }
+
+    #[test]
+    fn the_host_of_a_request_even_of_an_incomplete_one() {
+        let whole =
+            b"POST /v1 HTTP/1.1\r\naccept: */*\r\nhOsT: LLM.example.:8080\r\nx: y\r\n\r\nbody";
+        assert_eq!(Opening::read(whole).name(), Some("llm.example"));
+        let cut = &whole[..whole.len() - 12];
+        assert_eq!(Opening::read(cut).name(), Some("llm.example"));
+    }
+
+    #[test]
+    fn a_tunnel_leads_to_its_host() {
+        let opening = Opening::read(b"CONNECT api.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(opening, Opening::Tunnel { host: Some("api.example.com".into()) });
+    }
+}

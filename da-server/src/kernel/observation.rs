@@ -1,0 +1,76 @@
+//! What the kernel view tells the rest of the program, connection by connection.
+
+use std::net::SocketAddr;
+
+use da_ebpf_common::event::ConnectionId;
+
+use super::config::EndpointKind;
+use super::connection::ConnectionOutcome;
+use super::exchange::Measured;
+use super::tls::HandshakeKind;
+
+/// One thing that happened on one connection. Times are ns of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The endpoint it is attributed to.
+    pub endpoint: String,
+    /// That endpoint's kind.
+    pub kind: EndpointKind,
+    /// Process that connected.
+    pub pid: u32,
+    /// Local address; port 0 where the connect failed.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub remote: SocketAddr,
+    /// What happened.
+    pub what: What,
+}
+
+/// See [`Observation`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Connected, and now known whose connection it is.
+    Connected {
+        /// SYN_SENT.
+        from_ns: u64,
+        /// ESTABLISHED.
+        to_ns: u64,
+    },
+    /// The TLS handshake is done.
+    HandshakeDone {
+        /// ClientHello sent.
+        from_ns: u64,
+        /// Done.
+        to_ns: u64,
+        /// How.
+        kind: HandshakeKind,
+    },
+    /// What became of the connection is known.
+    EndedUp(ConnectionOutcome),
+    /// A request and its response are over.
+    Exchange {
+        /// Number on its connection, from 1.
+        number: u64,
+        /// First byte of the request handed to the kernel.
+        request_first_ns: u64,
+        /// Last byte of the request handed to the kernel.
+        request_last_ns: u64,
+        /// Bytes of the request, TLS records included.
+        request_bytes: u64,
+        /// Bytes of the response, TLS records included.
+        response_bytes: u64,
+        /// Outcome and times.
+        measured: Measured,
+    },
+    /// The connection is gone.
+    Closed {
+        /// CLOSE.
+        at_ns: u64,
+        /// Payload bytes sent.
+        sent_bytes: u64,
+        /// Payload bytes received.
+        received_bytes: u64,
+    },
+}

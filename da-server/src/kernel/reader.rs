@@ -1,0 +1,115 @@
+//! Takes events out of the ring buffer, on a thread of its own: neither the game nor the programs
+//! ever wait for it.
+
+use std::io;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread::JoinHandle;
+
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+use aya_log::EbpfLogger;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio_util::sync::CancellationToken;
+
+use super::connections_map::{ConnectionsMap, Forgotten};
+use super::event::Event;
+use super::losses::{Loss, LossMetrics};
+use super::observation::Observation;
+use super::self_metrics::EventMetrics;
+use super::tracker::{Tracker, Verdict};
+
+/// Everything the reading thread owns.
+pub struct Reader {
+    /// Keeps the programs attached for as long as they are read.
+    pub ebpf: Ebpf,
+    /// Where events come from.
+    pub events: RingBuf<MapData>,
+    /// Where verdicts go.
+    pub connections: ConnectionsMap,
+    /// Where the programs' diagnostics come from.
+    pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// What makes measurements of events.
+    pub tracker: Tracker,
+    /// What was read.
+    pub event_metrics: EventMetrics,
+    /// What was lost.
+    pub losses: LossMetrics,
+    /// Who wants to hear of every measurement; one that is too slow loses some.
+    pub subscriber: Option<SyncSender<Observation>>,
+}
+
+impl Reader {
+    /// Reads until `shutdown`, then what is left, and detaches the programs.
+    ///
+    /// # Errors
+    /// No thread or no runtime could be had.
+    pub fn spawn(self, shutdown: CancellationToken) -> io::Result<JoinHandle<io::Result<()>>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        std::thread::Builder::new()
+            .name("da-kernel".to_owned())
+            .spawn(move || runtime.block_on(self.read(shutdown)))
+    }
+
+    async fn read(self, shutdown: CancellationToken) -> io::Result<()> {
+        let Self { ebpf, events, mut connections, logger, mut tracker, .. } = self;
+        let logs = tokio::spawn(forward(logger));
+        // SAFETY: the ring buffer owns its descriptor, never changes or closes it, and is in turn
+        // owned by the `AsyncFd` until this function ends.
+        let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }?;
+        loop {
+            let ended = tokio::select! {
+                readable = events.readable_mut() => {
+                    readable?.clear_ready();
+                    false
+                }
+                () = shutdown.cancelled() => true,
+            };
+            while let Some(entry) = events.get_mut().next() {
+                let Some(event) = Event::read(&entry) else {
+                    self.losses.count(Loss::MalformedEvent);
+                    continue;
+                };
+                self.event_metrics.count(event.kind());
+                if let Verdict::Forget(id) = tracker.take(&event)
+                    && connections.forget(id) == Forgotten::Race
+                {
+                    self.losses.count(Loss::VerdictRace);
+                }
+                publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
+            }
+            if ended {
+                break;
+            }
+        }
+        logs.abort();
+        drop(ebpf);
+        Ok(())
+    }
+}
+
+fn publish(
+    subscriber: Option<&SyncSender<Observation>>,
+    tracker: &mut Tracker,
+    losses: &LossMetrics,
+) {
+    for observation in tracker.observations() {
+        let Some(subscriber) = subscriber else { continue };
+        if let Err(TrySendError::Full(_)) = subscriber.try_send(observation) {
+            losses.count(Loss::SubscriberFull);
+        }
+    }
+}
+
+/// Hands the programs' diagnostics to `log`, and with it to tracing.
+async fn forward(logger: Option<EbpfLogger<&'static dyn log::Log>>) -> io::Result<()> {
+    let Some(logger) = logger else { return Ok(()) };
+    // SAFETY: the logger owns its ring buffer's descriptor, never changes or closes it, and is in
+    // turn owned by the `AsyncFd` until this function ends.
+    let mut logger = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) }?;
+    loop {
+        let mut readable = logger.readable_mut().await?;
+        readable.get_inner_mut().flush();
+        readable.clear_ready();
+    }
+}

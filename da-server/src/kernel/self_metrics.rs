@@ -1,0 +1,186 @@
+//! The kernel view about itself: whether it is there, what it costs, what it holds and loses.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aya::maps::{MapData, PerCpuArray};
+use da_ebpf_common::event::Kind;
+use da_ebpf_common::meter::{Counter, Meter, Program, TIMED_RUNS_INTERVAL};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::load::ProgramFds;
+use super::losses::{Loss, LossMetrics};
+use super::status::{ProgramState, Reason, Unavailable};
+
+/// Value of the `map` label of the `CONNECTIONS` map.
+const CONNECTIONS: &str = "connections";
+
+/// Registers `ebpf_up`, `ebpf_unavailable` and `ebpf_program_state`.
+///
+/// # Errors
+/// A family is already registered.
+pub fn register_status(
+    registry: &Registry,
+    unavailable: Option<&Unavailable>,
+) -> prometheus::Result<()> {
+    let up = IntGauge::new("ebpf_up", "1 if the BPF programs are loaded and attached.")?;
+    up.set(i64::from(unavailable.is_none()));
+    registry.register(Box::new(up))?;
+
+    let opts = Opts::new("ebpf_unavailable", "1 for the reason why there is no kernel view.");
+    let reasons = IntGaugeVec::new(opts, &["reason"])?;
+    for reason in Reason::ALL {
+        let holds = unavailable.is_some_and(|unavailable| unavailable.reason == reason);
+        reasons.with_label_values(&[reason.as_str()]).set(i64::from(holds));
+    }
+    registry.register(Box::new(reasons))?;
+
+    let opts = Opts::new("ebpf_program_state", "1 for the state each BPF program is in.");
+    let states = IntGaugeVec::new(opts, &["program", "state"])?;
+    let current = if unavailable.is_none() { ProgramState::Attached } else { ProgramState::Absent };
+    for program in Program::ALL {
+        for state in ProgramState::ALL {
+            let holds = i64::from(state == current);
+            states.with_label_values(&[program.as_str(), state.as_str()]).set(holds);
+        }
+    }
+    registry.register(Box::new(states))
+}
+
+/// `ebpf_events_total{event}`.
+#[derive(Debug)]
+pub struct EventMetrics(HashMap<&'static str, IntCounter>);
+
+impl EventMetrics {
+    /// Registers it with every event at 0.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let opts = Opts::new("ebpf_events_total", "Events read from the BPF programs.");
+        let total = IntCounterVec::new(opts, &["event"])?;
+        let handles =
+            Kind::ALL.map(|kind| (kind.as_str(), total.with_label_values(&[kind.as_str()])));
+        registry.register(Box::new(total))?;
+        Ok(Self(handles.into()))
+    }
+
+    /// One was read.
+    pub fn count(&self, kind: Kind) {
+        if let Some(counter) = self.0.get(kind.as_str()) {
+            counter.inc();
+        }
+    }
+}
+
+/// Reads the programs' own counts at every scrape.
+pub struct SelfMetrics {
+    meters: PerCpuArray<MapData, Meter>,
+    counters: PerCpuArray<MapData, u64>,
+    programs: ProgramFds,
+    forgotten: Arc<AtomicU64>,
+    losses: LossMetrics,
+    run_seconds_total: CounterVec,
+    runs_total: IntCounterVec,
+    map_entries: IntGaugeVec,
+    map_capacity: IntGaugeVec,
+}
+
+impl SelfMetrics {
+    /// Over the maps of the loaded programs; `forgotten` counts the records removed in user space.
+    ///
+    /// # Errors
+    /// A family is malformed: a defect of the program.
+    pub fn new(
+        meters: PerCpuArray<MapData, Meter>,
+        counters: PerCpuArray<MapData, u64>,
+        programs: ProgramFds,
+        forgotten: Arc<AtomicU64>,
+        losses: LossMetrics,
+        max_connections: u32,
+    ) -> prometheus::Result<Self> {
+        let run_seconds_total = CounterVec::new(
+            Opts::new(
+                "ebpf_program_run_seconds_total",
+                "Time spent in BPF programs: an estimate from every 64th run.",
+            ),
+            &["program"],
+        )?;
+        let runs_total = IntCounterVec::new(
+            Opts::new("ebpf_program_runs_total", "Runs of BPF programs."),
+            &["program"],
+        )?;
+        let map_entries = IntGaugeVec::new(
+            Opts::new("ebpf_map_entries", "Entries in use, by BPF map."),
+            &["map"],
+        )?;
+        let map_capacity = IntGaugeVec::new(
+            Opts::new("ebpf_map_capacity", "Entries there is room for, by BPF map."),
+            &["map"],
+        )?;
+        map_capacity.with_label_values(&[CONNECTIONS]).set(i64::from(max_connections));
+        Ok(Self {
+            meters,
+            counters,
+            programs,
+            forgotten,
+            losses,
+            run_seconds_total,
+            runs_total,
+            map_entries,
+            map_capacity,
+        })
+    }
+
+    fn families(&self) -> [&dyn Collector; 5] {
+        [
+            &self.run_seconds_total,
+            &self.runs_total,
+            &self.map_entries,
+            &self.map_capacity,
+            self.losses.family(),
+        ]
+    }
+
+    /// Sum over all CPUs.
+    fn counted(&self, counter: Counter) -> u64 {
+        self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
+    }
+
+    fn refresh(&self) {
+        for program in Program::ALL {
+            let Ok(per_cpu) = self.meters.get(&(program as u32), 0) else { continue };
+            let runs: u64 = per_cpu.iter().map(|meter| meter.runs).sum();
+            let timed_ns: u64 = per_cpu.iter().map(|meter| meter.timed_ns).sum();
+            let counter = self.runs_total.with_label_values(&[program.as_str()]);
+            counter.inc_by(runs.saturating_sub(counter.get()));
+            let seconds = (timed_ns * TIMED_RUNS_INTERVAL) as f64 / 1e9;
+            let counter = self.run_seconds_total.with_label_values(&[program.as_str()]);
+            counter.inc_by((seconds - counter.get()).max(0.0));
+        }
+        let gone = self.counted(Counter::Released) + self.forgotten.load(Ordering::Relaxed);
+        let entries = self.counted(Counter::Tracked).saturating_sub(gone);
+        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+        self.map_entries.with_label_values(&[CONNECTIONS]).set(entries);
+        for loss in Loss::ALL {
+            if let Some(counter) = loss.counter() {
+                self.losses.raise_to(loss, self.counted(counter));
+            }
+        }
+        self.losses.raise_to(Loss::Recursion, self.programs.recursion_misses());
+    }
+}
+
+impl Collector for SelfMetrics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.families().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.refresh();
+        self.families().into_iter().flat_map(Collector::collect).collect()
+    }
+}

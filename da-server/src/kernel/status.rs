@@ -1,0 +1,86 @@
+//! Whether there is a kernel view, and if not, why.
+
+use std::fmt;
+
+/// Why there is no kernel view: label value of `ebpf_unavailable{reason}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// `kernel.enabled = false`.
+    Disabled,
+    /// The binary was built without the BPF object.
+    NotBuilt,
+    /// The process may not load BPF programs.
+    MissingCapability,
+    /// The kernel lacks type information, a field or a tracepoint the programs need.
+    UnsupportedKernel,
+    /// The kernel refused a map or a program.
+    Refused,
+}
+
+impl Reason {
+    /// All reasons, for label sets.
+    pub const ALL: [Self; 5] = [
+        Self::Disabled,
+        Self::NotBuilt,
+        Self::MissingCapability,
+        Self::UnsupportedKernel,
+        Self::Refused,
+    ];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::NotBuilt => "not_built",
+            Self::MissingCapability => "missing_capability",
+            Self::UnsupportedKernel => "unsupported_kernel",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// There is no kernel view: why, and what to do about it.
+#[derive(Debug, Clone)]
+pub struct Unavailable {
+    /// The class.
+    pub reason: Reason,
+    /// A sentence for the operator.
+    pub detail: String,
+}
+
+impl Unavailable {
+    /// With a sentence that says what to do.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ({})", self.detail, self.reason.as_str())
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// State of one program: label value of `ebpf_program_state{program,state}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramState {
+    /// Loaded and attached.
+    Attached,
+    /// Not loaded, for the reason that `ebpf_unavailable` tells.
+    Absent,
+}
+
+impl ProgramState {
+    /// All states, for label sets.
+    pub const ALL: [Self; 2] = [Self::Attached, Self::Absent];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attached => "attached",
+            Self::Absent => "absent",
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Events → attributed measurements: keeps what must be remembered of each connection meanwhile.
+
+use std::collections::HashMap;
+
+use da_ebpf_common::connection::{Closed, Peers};
+use da_ebpf_common::event::{ConnectionId, Header};
+use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::tls::{FirstBytes, Handshake};
+use prometheus::Registry;
+
+use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses};
+use super::endpoints::{Attribution, EndpointId, Endpoints};
+use super::event::Event;
+use super::exchange::{ExchangeMetrics, Tickets, measure};
+use super::losses::{Loss, LossMetrics};
+use super::names::Opening;
+use super::observation::{Observation, What};
+use super::tls::{HandshakeKind, TlsMetrics};
+
+/// What the reader must do after an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Keep,
+    /// Tell the programs that the connection is of no interest.
+    Forget(ConnectionId),
+}
+
+/// What is remembered of a connection.
+#[derive(Debug)]
+struct Known {
+    endpoint: EndpointId,
+    peers: Peers,
+    http2_offered: bool,
+    ended_up: bool,
+    sent_bytes: u64,
+    received_bytes: u64,
+}
+
+/// The connections that are of interest, and all families that speak of them.
+#[derive(Debug)]
+pub struct Tracker {
+    endpoints: Endpoints,
+    known: HashMap<ConnectionId, Known>,
+    tickets: HashMap<EndpointId, Tickets>,
+    connections: ConnectionMetrics,
+    tls: TlsMetrics,
+    exchanges: ExchangeMetrics,
+    losses: LossMetrics,
+    observations: Vec<Observation>,
+}
+
+impl Tracker {
+    /// Registers every family.
+    ///
+    /// # Errors
+    /// A family is already registered.
+    pub fn new(
+        endpoints: Endpoints,
+        losses: LossMetrics,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        Ok(Self {
+            endpoints,
+            known: HashMap::new(),
+            tickets: HashMap::new(),
+            connections: ConnectionMetrics::register(registry)?,
+            tls: TlsMetrics::register(registry)?,
+            exchanges: ExchangeMetrics::register(registry)?,
+            losses,
+            observations: Vec::new(),
+        })
+    }
+
+    /// Takes one event in.
+    pub fn take(&mut self, event: &Event<'_>) -> Verdict {
+        match event {
+            Event::FirstBytes(first, payload) => return self.first_bytes(first, payload),
+            Event::Handshake(handshake) => self.handshake(handshake),
+            Event::Exchange(exchange) => self.exchange(exchange),
+            Event::Closed(closed) => self.closed(closed),
+        }
+        Verdict::Keep
+    }
+
+    /// What happened since the last call, oldest first.
+    pub fn observations(&mut self) -> std::vec::Drain<'_, Observation> {
+        self.observations.drain(..)
+    }
+
+    fn first_bytes(&mut self, first: &FirstBytes, payload: &[u8]) -> Verdict {
+        let id = first.header.connection;
+        let opening = Opening::read(payload);
+        if opening == Opening::Unparsable {
+            self.losses.count(Loss::UnparsableHello);
+        }
+        let (_, remote) = addresses(&first.peers);
+        let attribution = self.endpoints.attribute(opening.name(), remote);
+        let endpoint = match attribution {
+            Attribution::To(endpoint) => endpoint,
+            Attribution::Unlisted | Attribution::Ambiguous => {
+                if attribution == Attribution::Ambiguous {
+                    self.losses.count(Loss::AmbiguousAddress);
+                }
+                self.known.remove(&id);
+                return Verdict::Forget(id);
+            }
+        };
+        let http2_offered = matches!(opening, Opening::Tls { offers_http2: true, .. });
+        let through_tunnel = self.known.insert(
+            id,
+            Known {
+                endpoint,
+                peers: first.peers,
+                http2_offered,
+                ended_up: false,
+                sent_bytes: 0,
+                received_bytes: 0,
+            },
+        );
+        if through_tunnel.is_none() {
+            let (from_ns, to_ns) = (id.born_ns, first.established_ns);
+            let labels = self.endpoints.labels(endpoint);
+            self.connections.connected(endpoint, labels, to_ns.saturating_sub(from_ns));
+            self.report(id, What::Connected { from_ns, to_ns });
+        }
+        if matches!(opening, Opening::Http { .. } | Opening::Unknown) {
+            self.ended_up(id, ConnectionOutcome::Ok);
+        }
+        Verdict::Keep
+    }
+
+    fn handshake(&mut self, handshake: &Handshake) {
+        let id = handshake.header.connection;
+        let Some(known) = self.find(&handshake.header) else { return };
+        let endpoint = known.endpoint;
+        let (from_ns, to_ns) = (handshake.hello_ns, handshake.done_ns);
+        let labels = self.endpoints.labels(endpoint);
+        self.tls.shook_hands(endpoint, labels, to_ns.saturating_sub(from_ns));
+        let kind = HandshakeKind::of(handshake.flags);
+        self.report(id, What::HandshakeDone { from_ns, to_ns, kind });
+        self.ended_up(id, ConnectionOutcome::Ok);
+    }
+
+    fn exchange(&mut self, exchange: &Exchange) {
+        let id = exchange.header.connection;
+        let Some(known) = self.find(&exchange.header) else { return };
+        let (endpoint, http2_offered) = (known.endpoint, known.http2_offered);
+        self.transferred(id, exchange.sent_bytes, exchange.received_bytes);
+        let measured = measure(exchange, http2_offered, self.tickets.entry(endpoint).or_default());
+        self.exchanges.finished(endpoint, self.endpoints.labels(endpoint), &measured);
+        self.report(
+            id,
+            What::Exchange {
+                number: exchange.number,
+                request_first_ns: exchange.request_first_ns,
+                request_last_ns: exchange.request_last_ns,
+                request_bytes: exchange.request_bytes,
+                response_bytes: exchange.arrivals.bytes,
+                measured,
+            },
+        );
+    }
+
+    fn closed(&mut self, closed: &Closed) {
+        let id = closed.header.connection;
+        if !self.known.contains_key(&id) && !self.known_by_address(closed) {
+            return;
+        }
+        if let Some(outcome) = ConnectionOutcome::of(closed) {
+            self.ended_up(id, outcome);
+        }
+        self.transferred(id, closed.sent_bytes, closed.received_bytes);
+        let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
+        let received_bytes = closed.received_bytes;
+        self.report(id, What::Closed { at_ns, sent_bytes, received_bytes });
+        self.known.remove(&id);
+    }
+
+    /// A connection whose first bytes were never reported: there were none, or the report was lost.
+    fn known_by_address(&mut self, closed: &Closed) -> bool {
+        let (_, remote) = addresses(&closed.peers);
+        match self.endpoints.attribute(None, remote) {
+            Attribution::To(endpoint) => {
+                let known = Known {
+                    endpoint,
+                    peers: closed.peers,
+                    http2_offered: false,
+                    ended_up: false,
+                    sent_bytes: 0,
+                    received_bytes: 0,
+                };
+                self.known.insert(closed.header.connection, known);
+                true
+            }
+            Attribution::Ambiguous => {
+                self.losses.count(Loss::AmbiguousAddress);
+                false
+            }
+            Attribution::Unlisted => false,
+        }
+    }
+
+    /// The connection an event speaks of; an event of an unknown one is counted as lost.
+    fn find(&mut self, header: &Header) -> Option<&mut Known> {
+        let known = self.known.get_mut(&header.connection);
+        if known.is_none() {
+            self.losses.count(Loss::UnknownConnection);
+        }
+        known
+    }
+
+    fn ended_up(&mut self, id: ConnectionId, outcome: ConnectionOutcome) {
+        let Some(known) = self.known.get_mut(&id).filter(|known| !known.ended_up) else { return };
+        known.ended_up = true;
+        let labels = self.endpoints.labels(known.endpoint);
+        self.connections.ended_up(known.endpoint, labels, outcome);
+        self.report(id, What::EndedUp(outcome));
+    }
+
+    /// Events carry running totals, so that a lost one loses no bytes.
+    fn transferred(&mut self, id: ConnectionId, sent_bytes: u64, received_bytes: u64) {
+        let Some(known) = self.known.get_mut(&id) else { return };
+        let sent = sent_bytes.saturating_sub(known.sent_bytes);
+        let received = received_bytes.saturating_sub(known.received_bytes);
+        (known.sent_bytes, known.received_bytes) = (sent_bytes, received_bytes);
+        let labels = self.endpoints.labels(known.endpoint);
+        self.connections.transferred(known.endpoint, labels, sent, received);
+    }
+
+    fn report(&mut self, connection: ConnectionId, what: What) {
+        let Some(known) = self.known.get(&connection) else { return };
+        let labels = self.endpoints.labels(known.endpoint);
+        let (local, remote) = addresses(&known.peers);
+        self.observations.push(Observation {
+            connection,
+            endpoint: labels.name.clone(),
+            kind: labels.kind,
+            pid: known.peers.pid,
+            local,
+            remote,
+            what,
+        });
+    }
+}
