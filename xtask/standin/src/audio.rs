@@ -1,0 +1,104 @@
+//! Audio that plays: the output formats, and how long a text is spoken.
+
+mod mp3;
+mod voice;
+
+use std::sync::{Arc, OnceLock};
+
+/// Characters spoken in a second.
+pub(crate) const CHARACTERS_PER_SECOND: f64 = 15.0;
+
+/// PCM sample rates on offer.
+const PCM_RATES: [u32; 7] = [8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
+
+/// An output format by its `output_format` name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Signed 16 bit little endian, mono; the index of its rate.
+    Pcm(usize),
+    /// The index of its clip.
+    Mp3(usize),
+}
+
+impl Format {
+    pub(crate) const DEFAULT: &'static str = "mp3_44100_128";
+
+    pub(crate) fn from_name(name: &str) -> Option<Format> {
+        if let Some(rate) = name.strip_prefix("pcm_") {
+            let rate: u32 = rate.parse().ok()?;
+            return PCM_RATES.iter().position(|have| *have == rate).map(Format::Pcm);
+        }
+        mp3::CLIPS.iter().position(|clip| clip.name == name).map(Format::Mp3)
+    }
+
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Format::Pcm(_) => "audio/pcm",
+            Format::Mp3(_) => "audio/mpeg",
+        }
+    }
+}
+
+/// Some audio.
+pub(crate) struct Speech {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) seconds: f64,
+}
+
+/// Makes speech of any length by repeating a short babble; keeps the babble of the rates in use.
+#[derive(Default)]
+pub(crate) struct Audio {
+    babble: [OnceLock<Arc<[u8]>>; PCM_RATES.len()],
+}
+
+impl Audio {
+    /// Speech for a text of so many characters: [`CHARACTERS_PER_SECOND`], in whole MP3 frames.
+    pub(crate) fn speech(&self, format: Format, characters: usize) -> Speech {
+        let seconds = characters as f64 / CHARACTERS_PER_SECOND;
+        match format {
+            Format::Pcm(index) => {
+                let rate = PCM_RATES[index];
+                let babble = self.babble[index].get_or_init(|| voice::babble(rate).into());
+                let samples = (seconds * f64::from(rate)).round().max(1.0);
+                let bytes = babble.iter().copied().cycle().take(samples as usize * 2).collect();
+                Speech { bytes, seconds: samples / f64::from(rate) }
+            }
+            Format::Mp3(index) => mp3::CLIPS[index].repeated(seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_of_the_provider_that_can_play_is_there() {
+        for rate in PCM_RATES {
+            assert!(Format::from_name(&format!("pcm_{rate}")).is_some());
+        }
+        for name in [
+            "mp3_22050_32",
+            "mp3_24000_48",
+            "mp3_44100_32",
+            "mp3_44100_64",
+            "mp3_44100_96",
+            "mp3_44100_128",
+            "mp3_44100_192",
+        ] {
+            assert!(Format::from_name(name).is_some(), "{name}");
+        }
+        for name in ["pcm_1", "pcm_", "opus_48000_32", "ulaw_8000", ""] {
+            assert_eq!(Format::from_name(name), None);
+        }
+        assert!(Format::from_name(Format::DEFAULT).is_some());
+    }
+
+    #[test]
+    fn pcm_has_exactly_the_length_of_the_text() {
+        let audio = Audio::default();
+        let speech = audio.speech(Format::from_name("pcm_16000").unwrap(), 150);
+        assert_eq!(speech.bytes.len(), 10 * 16_000 * 2);
+        assert_eq!(speech.seconds, 10.0);
+    }
+}
