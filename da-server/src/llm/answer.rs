@@ -10,6 +10,10 @@ use super::{
 };
 use crate::provider::{ErrorKind, exchange};
 
+/// No protocol has lines this long. Without a limit, a line that never ends would be scanned anew
+/// with every chunk.
+const MAX_LINE_BYTES: usize = 256 * 1024;
+
 /// A decoder whose tokens are counted when the answer is over, however it ends.
 pub(super) struct Tally {
     decoder: Box<dyn Decoder>,
@@ -38,6 +42,7 @@ pub(super) fn answer(
     // eventsource-stream 0.2.3 panics on a byte-order mark at the very start of a stream. An
     // empty line in front means nothing and keeps the mark out of that place.
     let start = stream::iter([Ok(Bytes::from_static(b"\n"))]);
+    let body = with_line_limit(provider, body);
     let events = Box::pin(start.chain(body).eventsource());
     stream::unfold(Some((events, tally)), move |state| async move {
         let (mut events, mut tally) = state?;
@@ -66,6 +71,25 @@ pub(super) fn answer(
                 Err(fault) => return failed(LlmError::in_stream(provider, fault)),
             }
         }
+    })
+}
+
+/// The same body, but an error in place of the chunk that makes a line too long.
+fn with_line_limit(
+    provider: &'static str,
+    body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
+) -> impl Stream<Item = Result<Bytes, LlmError>> + Send {
+    let mut line_bytes = 0;
+    body.map(move |chunk| {
+        let chunk = chunk?;
+        line_bytes = match chunk.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')) {
+            Some(end) => chunk.len() - end - 1,
+            None => line_bytes + chunk.len(),
+        };
+        if line_bytes > MAX_LINE_BYTES {
+            return Err(LlmError::new(provider, ErrorKind::Protocol));
+        }
+        Ok(chunk)
     })
 }
 

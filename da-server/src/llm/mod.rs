@@ -7,8 +7,8 @@
 //!    [`provider`](crate::provider) and `llm/client.rs`.
 //! 2. Add a variant to [`LlmProvider`] in `llm/config.rs`; the compiler then asks for its label
 //!    value (OTel GenAI's `gen_ai.provider.name`), base URL, model, key variable and `Wire`.
-//! 3. Teach `xtask/standin` the protocol and add it to `PROVIDERS` in `tests/llm/main.rs`: every
-//!    black-box test then runs against it too.
+//! 3. Teach `xtask/standin` the protocol and add it to `PROVIDERS` in `tests/providers/bench.rs`:
+//!    every black-box test then runs against it too.
 //!
 //! A server that speaks OpenAI's protocol needs no code: `provider = "openai"` and its `base_url`.
 

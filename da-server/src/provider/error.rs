@@ -61,10 +61,8 @@ impl ProviderError {
 
     /// A request that got no answer, or an answer that stopped.
     pub(crate) fn from_transport(provider: &'static str, error: &reqwest::Error) -> Self {
-        let kind = if is_tls(error) {
-            ErrorKind::Tls
-        } else if error.is_connect() {
-            ErrorKind::Connect
+        let kind = if error.is_connect() {
+            if is_tls(error) { ErrorKind::Tls } else { ErrorKind::Connect }
         } else if error.is_timeout() {
             ErrorKind::Timeout
         } else if error.is_builder() {

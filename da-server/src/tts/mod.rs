@@ -6,7 +6,7 @@
 //!    [`provider`](crate::provider) and `tts/client.rs`.
 //! 2. Add a variant to [`TtsProvider`] in `tts/config.rs`; the compiler then asks for its label
 //!    value, base URL, model, key variable and `Wire`.
-//! 3. Teach `xtask/standin` the protocol and add a test of it to `tests/tts/main.rs`.
+//! 3. Teach `xtask/standin` the protocol and have `tests/providers/tts.rs` ask it.
 
 mod client;
 mod config;
