@@ -1,0 +1,186 @@
+//! A stand-in, an HTTP client that trusts it and finds it under the providers' real names, and
+//! clients on top.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use da_server::llm::{
+    Completion, LlmClient, LlmConfig, LlmError, LlmEvent, LlmMetrics, LlmProvider, LlmStream,
+    Message, Prompt, Role,
+};
+use da_server::provider::{ApiKey, HttpConfig, RetryPolicy, http_client};
+use da_server::tts::{TtsClient, TtsConfig, TtsMetrics, TtsProvider};
+use da_standin::{DEFAULT_NAMES, Event, Fault, LogEntry, Options, Plan, Standin, TlsMode};
+use futures_util::StreamExt;
+
+use crate::readings::Readings;
+
+/// Every protocol that the black-box tests of `llm` go through.
+pub const PROVIDERS: [LlmProvider; 2] = [LlmProvider::Anthropic, LlmProvider::OpenAi];
+
+/// The name given to models in these tests; no server knows it, which is the point.
+pub const MODEL: &str = "test-model";
+
+pub struct Bench {
+    pub standin: Standin,
+    pub http: reqwest::Client,
+}
+
+impl Bench {
+    pub async fn start() -> Self {
+        Self::with_tls(TlsMode::Both).await
+    }
+
+    pub async fn with_tls(tls: TlsMode) -> Self {
+        let options = Options { tls, ..Options::default() };
+        let standin = Standin::start(options).await.expect("a stand-in");
+        let http = http(standin.addr(), Some(standin.ca_pem()));
+        Self { standin, http }
+    }
+
+    /// A stand-in whose first `times` requests fail.
+    pub async fn failing(fault: Fault, times: u64) -> Self {
+        let bench = Self::start().await;
+        bench.fail(fault, times);
+        bench
+    }
+
+    /// From now on the first `times` requests fail.
+    pub fn fail(&self, fault: Fault, times: u64) {
+        self.standin.set_plan(Plan {
+            fault: Some(fault),
+            fault_count: Some(times),
+            ..Plan::default()
+        });
+    }
+
+    pub fn llm(&self, provider: LlmProvider) -> Llm {
+        self.llm_with(provider, |_| {})
+    }
+
+    /// A client with metrics of its own, after `adjust` had its say.
+    pub fn llm_with(&self, provider: LlmProvider, adjust: impl FnOnce(&mut LlmConfig)) -> Llm {
+        let mut config = LlmConfig {
+            provider,
+            model: Some(MODEL.to_owned()),
+            api_key: ApiKey::new("test-key"),
+            retry: quick_retries(),
+            ..LlmConfig::default()
+        };
+        adjust(&mut config);
+        let readings = Readings::new();
+        let metrics = LlmMetrics::register(&readings.registry, provider, config.model());
+        let metrics = metrics.expect("metrics");
+        let client = LlmClient::new(&config, self.http.clone(), metrics).expect("a client");
+        Llm { client, readings }
+    }
+
+    pub fn tts(&self) -> Tts {
+        self.tts_with(|_| {})
+    }
+
+    /// A client with metrics of its own, after `adjust` had its say.
+    pub fn tts_with(&self, adjust: impl FnOnce(&mut TtsConfig)) -> Tts {
+        let mut config = TtsConfig {
+            api_key: ApiKey::new("test-key"),
+            retry: quick_retries(),
+            ..TtsConfig::default()
+        };
+        adjust(&mut config);
+        let readings = Readings::new();
+        let metrics = TtsMetrics::register(&readings.registry, TtsProvider::ElevenLabs);
+        let metrics = metrics.expect("metrics");
+        let client = TtsClient::new(&config, self.http.clone(), metrics).expect("a client");
+        Tts { client, readings }
+    }
+
+    /// The stand-in's log once every request is over.
+    pub async fn log(&self) -> Vec<LogEntry> {
+        let idle = tokio::time::timeout(Duration::from_secs(10), self.standin.idle()).await;
+        idle.expect("the stand-in is still answering");
+        self.standin.log()
+    }
+
+    pub async fn connections(&self) -> usize {
+        count(&self.log().await, |event| *event == Event::Accept)
+    }
+
+    pub async fn requests(&self) -> usize {
+        count(&self.log().await, |event| matches!(event, Event::Request { .. }))
+    }
+}
+
+pub fn count(log: &[LogEntry], wanted: impl Fn(&Event) -> bool) -> usize {
+    log.iter().filter(|entry| wanted(&entry.event)).count()
+}
+
+/// The times at which something happened.
+pub fn times_ns(log: &[LogEntry], wanted: impl Fn(&Event) -> bool) -> Vec<u64> {
+    log.iter().filter(|entry| wanted(&entry.event)).map(|entry| entry.t_ns).collect()
+}
+
+/// A client that finds the providers' names at `address`.
+pub fn http(address: SocketAddr, ca_pem: Option<&str>) -> reqwest::Client {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(ca_pem.unwrap_or_default().as_bytes()).expect("written");
+    let config = HttpConfig {
+        ca_file: ca_pem.map(|_| file.path().to_owned()),
+        resolve: DEFAULT_NAMES.map(|name| (name.to_owned(), address)).into(),
+        ..HttpConfig::default()
+    };
+    http_client(&config).expect("a client")
+}
+
+fn quick_retries() -> RetryPolicy {
+    RetryPolicy { initial_backoff: Duration::from_millis(10), ..RetryPolicy::default() }
+}
+
+pub struct Llm {
+    pub client: LlmClient,
+    pub readings: Readings,
+}
+
+impl Llm {
+    pub async fn stream(&self) -> Result<LlmStream, LlmError> {
+        self.client.stream(prompt()).await
+    }
+
+    /// The whole answer, or what there was of it and why there is no more.
+    pub async fn ask(&self) -> Result<(String, Completion), (String, LlmError)> {
+        self.ask_for(prompt()).await
+    }
+
+    pub async fn ask_for(
+        &self,
+        prompt: Prompt,
+    ) -> Result<(String, Completion), (String, LlmError)> {
+        let mut text = String::new();
+        let mut stream = match self.client.stream(prompt).await {
+            Ok(stream) => stream,
+            Err(error) => return Err((text, error)),
+        };
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(LlmEvent::Text(more)) => text.push_str(&more),
+                Ok(LlmEvent::Done(completion)) => return Ok((text, completion)),
+                Err(error) => return Err((text, error)),
+            }
+        }
+        panic!("the stream ended without an end");
+    }
+}
+
+pub struct Tts {
+    pub client: TtsClient,
+    pub readings: Readings,
+}
+
+pub fn prompt() -> Prompt {
+    Prompt {
+        system: "You are the engineer of a submarine.".to_owned(),
+        messages: vec![Message { role: Role::Player, text: "Report!".to_owned() }],
+        temperature: 0.8,
+        max_tokens: 800,
+    }
+}

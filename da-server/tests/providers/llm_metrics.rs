@@ -1,0 +1,155 @@
+//! What the metrics say of calls, against what the stand-in did.
+
+use std::time::Duration;
+
+use da_standin::{Delay, Event, Fault, Plan};
+use prometheus::TextEncoder;
+
+use crate::bench::{Bench, Llm, MODEL, PROVIDERS};
+
+fn assert_one_call(llm: &Llm, outcome: &str, first_tokens: u64) {
+    let provider_and_model = [("model", MODEL)];
+    let readings = &llm.readings;
+    assert_eq!(readings.samples("llm_latency_seconds", &provider_and_model), 1);
+    assert_eq!(readings.samples("llm_attempt_seconds", &[("outcome", outcome)]), 1);
+    assert_eq!(readings.samples("llm_attempt_seconds", &[]), 1);
+    assert_eq!(readings.samples("llm_time_to_first_token_seconds", &[]), first_tokens);
+    assert_eq!(readings.counter("llm_retries_total", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn every_known_series_is_there_before_the_first_call() {
+    for provider in PROVIDERS {
+        let bench = Bench::start().await;
+        let readings = bench.llm(provider).readings;
+        let of_model = [("provider", provider.as_str()), ("model", MODEL)];
+        assert_eq!(readings.samples("llm_latency_seconds", &of_model), 0);
+        assert_eq!(readings.samples("llm_time_to_first_token_seconds", &of_model), 0);
+        for outcome in ["success", "timeout", "rate_limited", "cancelled"] {
+            let labels = [of_model[0], of_model[1], ("outcome", outcome)];
+            assert_eq!(readings.samples("llm_attempt_seconds", &labels), 0);
+        }
+        for kind in ["input", "output", "cache_read", "cache_write", "reasoning"] {
+            let labels = [of_model[0], of_model[1], ("type", kind)];
+            assert_eq!(readings.counter("llm_tokens_total", &labels), 0.0);
+        }
+        let reason = [of_model[0], ("reason", "rate_limited")];
+        assert_eq!(readings.counter("llm_retries_total", &reason), 0.0);
+    }
+}
+
+#[tokio::test]
+async fn latency_has_the_edges_of_the_contract() {
+    let bench = Bench::start().await;
+    let readings = bench.llm(PROVIDERS[0]).readings;
+    let text = TextEncoder::new().encode_to_string(&readings.registry.gather()).expect("text");
+    for edge in ["0.1", "0.5", "1", "2", "5", "10", "30", "60", "+Inf"] {
+        let bucket = format!(
+            "digital_actors_llm_latency_seconds_bucket{{model=\"{MODEL}\",provider=\"anthropic\",\
+             le=\"{edge}\"}} 0"
+        );
+        assert!(text.contains(&bucket), "{bucket} is missing in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_one_sample_of_each_and_its_tokens_are_the_providers() {
+    for provider in PROVIDERS {
+        let bench = Bench::start().await;
+        let llm = bench.llm(provider);
+        let (_, completion) = llm.ask().await.expect("an answer");
+        assert_one_call(&llm, "success", 1);
+        let tokens = |kind| llm.readings.counter("llm_tokens_total", &[("type", kind)]);
+        assert_eq!(tokens("input"), completion.usage.input.expect("told") as f64);
+        assert_eq!(tokens("output"), completion.usage.output.expect("told") as f64);
+        assert!(tokens("output") > 1.0);
+    }
+}
+
+#[tokio::test]
+async fn failures_have_a_latency_but_no_first_token() {
+    for provider in PROVIDERS {
+        for (fault, outcome) in [
+            (Fault::ServerError, "server"),
+            (Fault::RateLimited { retry_after: None, retry_after_ms: None }, "rate_limited"),
+            (Fault::ResetBeforeFirstToken { after_head: true }, "interrupted"),
+            (Fault::ResetAfterFirstToken { after_chunks: 2 }, "interrupted"),
+        ] {
+            let bench = Bench::start().await;
+            bench.standin.set_plan(Plan {
+                between_chunks_ms: Delay::Fixed(50.0),
+                fault: Some(fault),
+                ..Plan::default()
+            });
+            let llm = bench.llm_with(provider, |config| config.retry.max_retries = 0);
+            let (text, _) = llm.ask().await.expect_err("it fails");
+            let had_text = matches!(fault, Fault::ResetAfterFirstToken { .. });
+            assert_eq!(!text.is_empty(), had_text, "{fault:?}");
+            assert_one_call(&llm, outcome, 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn times_follow_the_stand_ins_delays() {
+    for provider in PROVIDERS {
+        let bench = Bench::start().await;
+        bench.standin.set_plan(Plan {
+            text: Some("One two three four five".to_owned()),
+            chunks: Some(5),
+            first_byte_ms: Delay::Fixed(400.0),
+            between_chunks_ms: Delay::Fixed(100.0),
+            ..Plan::default()
+        });
+        let llm = bench.llm(provider);
+        llm.ask().await.expect("a warm connection");
+        let before = seconds(&llm);
+        llm.ask().await.expect("an answer");
+        let after = seconds(&llm);
+        let log = bench.log().await;
+        let last = |wanted: fn(&Event) -> bool| {
+            let entry = log.iter().rev().find(|entry| wanted(&entry.event));
+            entry.expect("it happened").t_ns
+        };
+        let asked = last(|event| matches!(event, Event::Request { .. }));
+        let first = log.iter().find(|entry| {
+            entry.t_ns > asked && matches!(entry.event, Event::Chunk { token: true, .. })
+        });
+        let first = (first.expect("a token").t_ns - asked) as f64 / 1e9;
+        let whole = last(|event| matches!(event, Event::ResponseEnd { .. })) - asked;
+        let errors = [
+            after[0] - before[0] - first,
+            after[1] - before[1] - whole as f64 / 1e9,
+            after[2] - before[2] - whole as f64 / 1e9,
+        ];
+        // Anything else that could have been timed is at least 0.4 s away.
+        for error in errors {
+            assert!((-0.01..0.2).contains(&error), "off by {errors:?} s");
+        }
+    }
+}
+
+/// Seconds to the first token, of the attempt, and of the call.
+fn seconds(llm: &Llm) -> [f64; 3] {
+    ["llm_time_to_first_token_seconds", "llm_attempt_seconds", "llm_latency_seconds"]
+        .map(|family| llm.readings.seconds(family, &[]))
+}
+
+#[tokio::test]
+async fn the_first_token_counts_from_its_own_attempt_and_latency_from_the_first() {
+    let pause = Duration::from_millis(500);
+    for provider in PROVIDERS {
+        let fault = Fault::RateLimited { retry_after: None, retry_after_ms: Some(500) };
+        let bench = Bench::failing(fault, 1).await;
+        let llm = bench.llm(provider);
+        llm.ask().await.expect("an answer");
+        let [first_token, attempts, latency] = seconds(&llm);
+        assert!(latency >= pause.as_secs_f64());
+        assert!(first_token <= attempts && attempts <= latency - pause.as_secs_f64());
+        assert_eq!(llm.readings.counter("llm_retries_total", &[("reason", "rate_limited")]), 1.0);
+        assert_eq!(llm.readings.counter("llm_retries_total", &[]), 1.0);
+        assert_eq!(llm.readings.samples("llm_attempt_seconds", &[("outcome", "rate_limited")]), 1);
+        assert_eq!(llm.readings.samples("llm_attempt_seconds", &[("outcome", "success")]), 1);
+        assert_eq!(llm.readings.samples("llm_latency_seconds", &[]), 1);
+    }
+}
