@@ -1,10 +1,17 @@
 //! Everything one server holds, handed to each room instead of globals.
 
+use anyhow::Context;
+
 use crate::config::Config;
+use crate::game::scene::Scenes;
+use crate::game::{Game, GameMetrics, GameParts};
+use crate::llm::{LlmClient, LlmMetrics};
 use crate::metrics::{ErrorMetrics, Metrics};
+use crate::provider::{ProviderSetupError, http_client};
+use crate::store::{Store, StoreMetrics};
+use crate::tts::{TtsClient, TtsMetrics};
 
 /// One server's parts.
-#[derive(Debug)]
 pub struct App {
     /// What the operator said.
     pub config: Config,
@@ -12,15 +19,49 @@ pub struct App {
     pub metrics: Metrics,
     /// `errors_total`.
     pub errors: ErrorMetrics,
+    /// Scenes, providers and the store.
+    pub game: Game,
+    /// Why there is no kernel view, if so.
+    pub kernel_missing: Option<String>,
 }
 
 impl App {
-    /// Builds every part.
+    /// Builds every part. Nothing is connected yet.
     ///
     /// # Errors
-    /// A part can't be built from `config`.
-    pub async fn new(config: Config, metrics: Metrics) -> anyhow::Result<Self> {
-        let errors = ErrorMetrics::register(metrics.registry())?;
-        Ok(Self { config, metrics, errors })
+    /// A part can't be built from `config`: a scene file has a mistake, or the language model no
+    /// key. Without a key for speech the game is silent, and says so in the log.
+    pub fn new(
+        config: Config,
+        metrics: Metrics,
+        kernel_missing: Option<String>,
+    ) -> anyhow::Result<Self> {
+        let registry = metrics.registry();
+        let errors = ErrorMetrics::register(registry)?;
+        let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
+        let http = http_client(&config.http_client).context("http_client")?;
+        let llm_metrics = LlmMetrics::register(registry, config.llm.provider, config.llm.model())?;
+        let llm = LlmClient::new(&config.llm, http.clone(), llm_metrics).context("llm")?;
+        let tts_metrics = TtsMetrics::register(registry, config.tts.provider)?;
+        let tts = match TtsClient::new(&config.tts, http, tts_metrics) {
+            Ok(tts) => Some(tts),
+            Err(error @ ProviderSetupError::MissingKey { .. }) => {
+                tracing::warn!("characters will not speak: {error}");
+                None
+            }
+            Err(error) => return Err(error).context("tts"),
+        };
+        let store =
+            Store::new(config.store.clone(), StoreMetrics::register(registry)?, errors.clone());
+        let game = Game::new(GameParts {
+            metrics: GameMetrics::register(registry, &scenes)?,
+            scenes,
+            llm,
+            tts,
+            store,
+            errors: errors.clone(),
+            config: config.game.clone(),
+        });
+        Ok(Self { config, metrics, errors, game, kernel_missing })
     }
 }

@@ -50,10 +50,11 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
         let watch = Watch {
             endpoints: with_catalogue(&config.endpoint)?,
             unlisted: config.kernel.unlisted,
-            resolved: Vec::new(),
+            resolved: config.http_client.resolve.clone().into_iter().collect(),
         };
+        let kernel_missing = kernel.unavailable().map(ToString::to_string);
         kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
-        let app = App::new(config, metrics).await?;
+        let app = App::new(config, metrics, kernel_missing)?;
         da_server::run(app, listeners, shutdown).await
     })
 }

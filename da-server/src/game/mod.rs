@@ -1,8 +1,93 @@
-//! The game.
+//! The game: scenes, their rules, and the sessions in which players and characters meet.
+//!
+//! Rules without clock or I/O are in [`scene`], [`world`], [`queue`]; what runs for each connection
+//! is in `session`, and what one answer takes in `turn`. How bytes get to a player is not known
+//! here: a connection puts what it reads into an inbox and sends what comes out of an outbox.
 
+mod budget;
 mod config;
+mod failure;
+mod job;
+mod line;
+mod metrics;
+mod outbox;
+mod prompt;
+pub mod protocol;
 pub mod queue;
 pub mod scene;
+mod seats;
+mod sentences;
+mod session;
+mod token;
+mod turn;
 pub mod world;
 
 pub use config::GameConfig;
+pub use metrics::GameMetrics;
+pub use outbox::{Outbound, Outbox, PlayerGone, outbox};
+pub use session::{Limits, PlayerInput};
+
+use crate::llm::LlmClient;
+use crate::metrics::ErrorMetrics;
+use crate::store::Store;
+use crate::tts::TtsClient;
+use scene::{Character, Scenes};
+use seats::Seats;
+
+/// What all sessions share.
+pub struct Game {
+    scenes: Scenes,
+    llm: LlmClient,
+    tts: Option<TtsClient>,
+    store: Store,
+    metrics: GameMetrics,
+    errors: ErrorMetrics,
+    config: GameConfig,
+    seats: Seats,
+}
+
+/// What a [`Game`] is made of.
+pub struct GameParts {
+    /// What can be played.
+    pub scenes: Scenes,
+    /// Who thinks.
+    pub llm: LlmClient,
+    /// Who speaks; `None` for a silent game.
+    pub tts: Option<TtsClient>,
+    /// Who remembers.
+    pub store: Store,
+    /// The game's families.
+    pub metrics: GameMetrics,
+    /// `errors_total`.
+    pub errors: ErrorMetrics,
+    /// `[game]`
+    pub config: GameConfig,
+}
+
+impl Game {
+    /// A game without players.
+    pub fn new(parts: GameParts) -> Self {
+        let GameParts { scenes, llm, tts, store, metrics, errors, config } = parts;
+        Self { scenes, llm, tts, store, metrics, errors, config, seats: Seats::default() }
+    }
+
+    /// What can be played.
+    pub fn scenes(&self) -> &Scenes {
+        &self.scenes
+    }
+
+    /// Where conversations are kept.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether characters can be heard.
+    pub fn has_voice(&self) -> bool {
+        self.tts.is_some()
+    }
+
+    /// The operator's choice for a character, or the scene's.
+    fn voice<'a>(&'a self, character: &'a Character) -> &'a str {
+        self.config.voices.get(&character.id).unwrap_or(&character.voice)
+    }
+}

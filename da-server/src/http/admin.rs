@@ -32,7 +32,29 @@ pub(super) fn router(app: Arc<App>, token: Option<BearerToken>) -> Router {
     Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(app)
 }
 
-/// Whether the server can do its work, and with which parts.
-pub(super) async fn health(State(_app): State<Arc<App>>) -> impl IntoResponse {
-    Json(json!({"status": "ok", "version": crate::VERSION, "commit": crate::COMMIT}))
+/// Whether the server can do its work, and with which parts. A part that is missing is named,
+/// but only what no player can do without makes the server unhealthy.
+pub(super) async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let part = |missing: Option<String>| match missing {
+        None => json!({"status": "ok"}),
+        Some(why) => json!({"status": "missing", "why": why}),
+    };
+    // What exactly is in the log: strangers may ask here, too.
+    let unanswered = |_| "the database does not answer; the log says why".to_owned();
+    let store = app.game.store().ping().await.err().map(unanswered);
+    let voice = (!app.game.has_voice()).then(|| "no key for a speech provider".to_owned());
+    Json(json!({
+        "status": "ok",
+        "version": crate::VERSION,
+        "commit": crate::COMMIT,
+        "scenes": app.game.scenes().iter().count(),
+        "llm": {
+            "status": "ok",
+            "provider": app.config.llm.provider.as_str(),
+            "model": app.config.llm.model(),
+        },
+        "voice": part(voice),
+        "store": part(store),
+        "kernel": part(app.kernel_missing.clone()),
+    }))
 }

@@ -35,6 +35,16 @@ impl ApiError {
         Self { header: Some(challenge), ..error }
     }
 
+    pub(super) fn origin_refused() -> Self {
+        let message = "Pages of this origin may not connect; the operator can allow them.";
+        Self::new(StatusCode::FORBIDDEN, "origin_refused", message)
+    }
+
+    pub(super) fn not_a_websocket() -> Self {
+        let message = "Connect to this address with a WebSocket.";
+        Self::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", message)
+    }
+
     pub(super) fn internal() -> Self {
         let message = "The server could not answer; its log says why.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)

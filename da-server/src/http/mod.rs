@@ -1,9 +1,12 @@
 //! The server's door: routes, limits, and how it opens and closes.
 
 mod admin;
+mod api;
 mod bearer;
 mod config;
 mod error;
+mod page;
+mod websocket;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -24,12 +28,15 @@ pub use config::WebSocketConfig;
 
 use bearer::BearerToken;
 use error::ApiError;
+use websocket::Door;
 
 /// A connection that has not sent a whole request by then is closed.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request that has no response by then is answered with 504. WebSockets are upgraded at once,
 /// so this does not limit them.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What sessions may take beyond the grace time to say goodbye and keep their state.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// No route takes a body; this much is tolerated.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
@@ -46,22 +53,39 @@ pub async fn serve(
     let token = BearerToken::configured(&app.config.metrics)?;
     warn_if_public(&listeners, token.is_some())?;
     let app = Arc::new(app);
+    let door = Door::new(app.clone(), app.metrics.registry(), shutdown.clone())?;
+    let game = Router::new()
+        .merge(page::router())
+        .merge(api::router(app.clone()))
+        .merge(websocket::router(door.clone()));
     let admin = admin::router(app.clone(), token);
-    let health = Router::new().route("/health", get(admin::health)).with_state(app);
+    let health = Router::new().route("/health", get(admin::health)).with_state(app.clone());
 
+    let tidying = tokio::spawn({
+        let (app, shutdown) = (app.clone(), shutdown.clone());
+        async move { app.game.store().keep_tidy(shutdown).await }
+    });
     let handle = Handle::new();
     let closing = handle.clone();
     tokio::spawn(async move {
         shutdown.cancelled().await;
         closing.graceful_shutdown(Some(grace));
     });
-    match listeners.metrics {
-        None => accept(listeners.game, admin, handle).await,
+    let served = match listeners.metrics {
+        None => accept(listeners.game, game.merge(admin), handle).await,
         Some(metrics) => {
-            let game = accept(listeners.game, health, handle.clone());
+            let game = accept(listeners.game, game.merge(health), handle.clone());
             tokio::try_join!(game, accept(metrics, admin, handle)).map(|_| ())
         }
+    };
+    // Upgraded connections are their own: they end by themselves within the grace time.
+    door.open.close();
+    if timeout(grace + LAST_WORDS, door.open.wait()).await.is_err() {
+        tracing::warn!(sessions = door.open.len(), "sessions did not end in time");
     }
+    tidying.abort();
+    app.game.store().close().await;
+    served
 }
 
 async fn accept(

@@ -96,3 +96,83 @@ impl ErrorType {
         }
     }
 }
+
+/// Why a player's connection ended, or was not let in: `websocket_closes_total{reason}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The player closed it.
+    PlayerLeft,
+    /// It broke.
+    ConnectionLost,
+    /// It gave no sign of life.
+    HeartbeatLost,
+    /// The player did nothing for too long.
+    Idle,
+    /// It took no data for too long.
+    SlowPlayer,
+    /// The player sent a message that is too large.
+    MessageTooLarge,
+    /// The player sent what is no WebSocket message.
+    ProtocolError,
+    /// The player sent what the game does not know, at first or too often.
+    InvalidMessages,
+    /// The player came back over another connection.
+    Replaced,
+    /// The server has as many sessions as it may, or can't open one.
+    Busy,
+    /// A page of another site wanted to connect.
+    OriginRefused,
+    /// The server stops.
+    ServerShutdown,
+}
+
+impl CloseReason {
+    /// Every value, for pre-creating series.
+    pub const ALL: [Self; 12] = [
+        Self::PlayerLeft,
+        Self::ConnectionLost,
+        Self::HeartbeatLost,
+        Self::Idle,
+        Self::SlowPlayer,
+        Self::MessageTooLarge,
+        Self::ProtocolError,
+        Self::InvalidMessages,
+        Self::Replaced,
+        Self::Busy,
+        Self::OriginRefused,
+        Self::ServerShutdown,
+    ];
+
+    /// The label value, and what the closing message says.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PlayerLeft => "player_left",
+            Self::ConnectionLost => "connection_lost",
+            Self::HeartbeatLost => "heartbeat_lost",
+            Self::Idle => "idle",
+            Self::SlowPlayer => "slow_player",
+            Self::MessageTooLarge => "message_too_large",
+            Self::ProtocolError => "protocol_error",
+            Self::InvalidMessages => "invalid_messages",
+            Self::Replaced => "replaced",
+            Self::Busy => "busy",
+            Self::OriginRefused => "origin_refused",
+            Self::ServerShutdown => "server_shutdown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_value_is_listed_once() {
+        let distinct = |values: &[&str]| values.iter().collect::<HashSet<_>>().len();
+        assert_eq!(distinct(&RequestStatus::ALL.map(RequestStatus::as_str)), 4);
+        assert_eq!(distinct(&ErrorType::ALL.map(ErrorType::as_str)), 13);
+        assert_eq!(distinct(&CloseReason::ALL.map(CloseReason::as_str)), 12);
+    }
+}

@@ -9,7 +9,7 @@ mod labels;
 mod process;
 
 pub use errors::ErrorMetrics;
-pub use labels::{ErrorType, RequestStatus};
+pub use labels::{CloseReason, ErrorType, RequestStatus};
 
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
 

@@ -170,6 +170,20 @@ impl Difficulty {
             Self::Hard => 1.3,
         }
     }
+
+    /// Its name in messages and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Easy => "easy",
+            Self::Normal => "normal",
+            Self::Hard => "hard",
+        }
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Easy, Self::Normal, Self::Hard].into_iter().find(|d| d.as_str() == name)
+    }
 }
 
 /// Why a scene can't be played.

@@ -1,0 +1,96 @@
+//! What players are told, in words of theirs: a code for programs and a sentence for people.
+
+use super::line::LineError;
+use super::world::Refusal;
+use crate::metrics::ErrorType;
+
+/// What a player is told.
+pub(super) struct Sentence {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+}
+
+fn say(code: &'static str, message: impl Into<String>) -> Sentence {
+    Sentence { code, message: message.into() }
+}
+
+/// A turn failed; `name` is the character's.
+pub(super) fn failure(error: ErrorType, name: &str) -> Sentence {
+    let message = match error {
+        ErrorType::LlmTimeout => format!("{name} is lost in thought. Please try again."),
+        ErrorType::LlmRateLimited | ErrorType::LlmUnavailable => {
+            format!("{name} can't be reached right now. Please try again in a moment.")
+        }
+        ErrorType::LlmRefused => {
+            format!("{name} can't speak today. Whoever runs this game can find out why.")
+        }
+        ErrorType::LlmProtocol => format!("{name} broke off. Please try again."),
+        ErrorType::TtsTimeout
+        | ErrorType::TtsRateLimited
+        | ErrorType::TtsUnavailable
+        | ErrorType::TtsRefused
+        | ErrorType::TtsProtocol => {
+            format!("{name}'s voice got lost on the way, but you can read every word.")
+        }
+        ErrorType::Database => "Your conversation can't be kept right now. You can go on.".into(),
+        ErrorType::InvalidMessage => "The game did not understand that message.".into(),
+        ErrorType::SlowPlayer => "Your connection is too slow for this scene.".into(),
+    };
+    say(error.as_str(), message)
+}
+
+/// A line was not accepted.
+pub(super) fn line(error: LineError) -> Sentence {
+    match error {
+        LineError::Empty => say("empty_line", "Write something first."),
+        LineError::TooLong(max) => {
+            say("line_too_long", format!("That is too long; {max} characters is the most."))
+        }
+        LineError::ControlCharacters => {
+            say("line_not_text", "That contains characters that are no text.")
+        }
+    }
+}
+
+/// A press did nothing.
+pub(super) fn refusal(refusal: Refusal) -> Sentence {
+    match refusal {
+        Refusal::Unknown => say("unknown_control", "There is no such thing here to press."),
+        Refusal::Resting => say("control_resting", "That needs a moment before it works again."),
+        Refusal::UsedUp => say("control_used_up", "That is used up."),
+        Refusal::Locked => say("control_locked", "That is locked for now."),
+        Refusal::Ended => say("scene_ended", "The scene has ended. You can start it again."),
+    }
+}
+
+pub(super) fn too_many_requests() -> Sentence {
+    say("too_many_requests", "Not so fast: give the character a moment to think.")
+}
+
+pub(super) fn queue_full(name: &str) -> Sentence {
+    say("queue_full", format!("{name} has too much to answer already. Wait a moment."))
+}
+
+pub(super) fn haste() -> Sentence {
+    say("haste", "Too hasty! Pressing everything at once has its price.")
+}
+
+pub(super) fn unknown_scene() -> Sentence {
+    say("unknown_scene", "There is no such scene. Pick another one.")
+}
+
+pub(super) fn start_first() -> Sentence {
+    say("not_started", "Start a scene first.")
+}
+
+pub(super) fn already_started() -> Sentence {
+    say("already_started", "This scene has begun. Open a new connection for another one.")
+}
+
+pub(super) fn starts_afresh() -> Sentence {
+    say("starts_afresh", "Your earlier conversation is gone, so this one starts afresh.")
+}
+
+pub(super) fn no_session() -> Sentence {
+    say("no_session", "The server can't open a session right now. Please try again later.")
+}

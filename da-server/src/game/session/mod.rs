@@ -1,0 +1,187 @@
+//! One connection's session: what the player does, what time does, and what the character says
+//! meet here, one after the other.
+
+mod actions;
+mod speech;
+mod start;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use futures_util::future::OptionFuture;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::Game;
+use super::budget::RequestBudget;
+use super::job::Job;
+use super::metrics::SceneMetrics;
+use super::outbox::Outbox;
+use super::protocol::ServerMessage;
+use super::queue::Queue;
+use super::scene::Opening;
+use crate::metrics::CloseReason;
+use speech::RunningTurn;
+use start::Started;
+
+/// The scene's clock.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A text message as it came from a player. `Debug` is left out: these are people's words.
+pub struct PlayerInput {
+    /// The message.
+    pub text: String,
+    /// When it had been read.
+    pub received: Instant,
+}
+
+/// How long a session may go on.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Without the player doing anything.
+    pub idle: Duration,
+    /// After the server was told to stop.
+    pub grace: Duration,
+    /// The server was told to stop.
+    pub shutdown: CancellationToken,
+}
+
+impl Game {
+    /// Plays with one player until either leaves, and says why.
+    pub async fn play(
+        &self,
+        mut inbox: mpsc::Receiver<PlayerInput>,
+        outbox: Outbox,
+        limits: Limits,
+    ) -> CloseReason {
+        let started = tokio::select! {
+            started = self.start(&mut inbox, &outbox) => started,
+            () = outbox.closed() => Err(CloseReason::ConnectionLost),
+            () = limits.shutdown.cancelled() => Err(CloseReason::ServerShutdown),
+        };
+        match started {
+            Ok(started) => Session::new(self, &outbox, started).play(inbox, limits).await,
+            Err(reason) => reason,
+        }
+    }
+}
+
+struct Session<'a> {
+    game: &'a Game,
+    outbox: &'a Outbox,
+    metrics: SceneMetrics,
+    started: Started,
+    queue: Queue<Job>,
+    /// What the character says unasked, and when, until the player speaks.
+    openings: VecDeque<(Instant, Opening)>,
+    budget: RequestBudget,
+    turn: Option<RunningTurn<'a>>,
+    turns: u64,
+    /// When the last line ended by itself; `None` after an interruption, which nobody waits out.
+    line_ended: Option<Instant>,
+    last_action: Instant,
+    invalid_messages: u32,
+    /// The state of the scene as the player knows it.
+    shown: Option<ServerMessage>,
+}
+
+impl<'a> Session<'a> {
+    fn new(game: &'a Game, outbox: &'a Outbox, started: Started) -> Self {
+        let now = Instant::now();
+        let scene = started.world.scene();
+        let due = |opening: &Opening| now + Duration::from_secs_f64(opening.delay_seconds);
+        let openings = scene.openings.iter().filter(|_| !started.resumed);
+        Self {
+            game,
+            outbox,
+            metrics: game.metrics.scene(scene),
+            openings: openings.map(|opening| (due(opening), opening.clone())).collect(),
+            started,
+            queue: Queue::new(game.config.queue_entries),
+            budget: RequestBudget::new(game.config.requests_per_minute, now),
+            turn: None,
+            turns: 0,
+            line_ended: None,
+            last_action: now,
+            invalid_messages: 0,
+            shown: None,
+        }
+    }
+
+    async fn play(mut self, mut inbox: mpsc::Receiver<PlayerInput>, limits: Limits) -> CloseReason {
+        let mut clock = interval(TICK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticked = Instant::now();
+        let mut stop_by: Option<Instant> = None;
+        let reason = loop {
+            let wake = if stop_by.is_none() { self.speak_next() } else { stop_by };
+            self.show();
+            let happened = tokio::select! {
+                input = inbox.recv(), if stop_by.is_none() => match input {
+                    Some(input) => self.act(input).await,
+                    None => Err(CloseReason::PlayerLeft),
+                },
+                Some(status) = OptionFuture::from(self.turn.as_mut().map(|turn| &mut turn.ends)) => {
+                    self.turn_ended(status);
+                    Ok(())
+                }
+                _ = clock.tick() => {
+                    self.started.world.tick(ticked.elapsed());
+                    ticked = Instant::now();
+                    self.settle();
+                    if self.last_action.elapsed() < limits.idle { Ok(()) } else { Err(CloseReason::Idle) }
+                }
+                Some(()) = OptionFuture::from(wake.map(|at| tokio::time::sleep_until(at.into()))) => Ok(()),
+                () = self.outbox.closed() => Err(CloseReason::ConnectionLost),
+                () = self.started.seat.asked_to_leave() => Err(CloseReason::Replaced),
+                () = limits.shutdown.cancelled(), if stop_by.is_none() => {
+                    stop_by = Some(Instant::now() + limits.grace);
+                    // What waits is dropped, and counted by that; what is being said goes on.
+                    self.queue.clear();
+                    Ok(())
+                }
+            };
+            if let Err(reason) = happened {
+                break reason;
+            }
+            let out_of_time = stop_by.is_some_and(|by| by <= Instant::now());
+            if out_of_time || (stop_by.is_some() && self.turn.is_none()) {
+                break CloseReason::ServerShutdown;
+            }
+        };
+        self.leave().await;
+        reason
+    }
+
+    /// Tells the player how the scene stands, if that has changed. When the way is full it is
+    /// told with the next change or tick.
+    fn show(&mut self) {
+        let world = &self.started.world;
+        let rounded = world
+            .variables()
+            .iter()
+            .map(|(name, value)| (name.clone(), (value * 10.0).round() / 10.0));
+        let state = ServerMessage::State {
+            variables: rounded.collect(),
+            controls: world.control_views(Instant::now()),
+            outcome: world.outcome().cloned(),
+        };
+        if self.shown.as_ref() != Some(&state) && self.outbox.send_if_room(state.clone()) {
+            self.shown = Some(state);
+        }
+    }
+
+    /// Ends what runs, drops what waits, and keeps how the scene stands.
+    async fn leave(mut self) {
+        self.queue.clear();
+        if let Some(turn) = self.turn.take() {
+            turn.cancel.cancel();
+            turn.ends.await;
+        }
+        if let Some(id) = self.started.id {
+            // What goes wrong is counted and in the log.
+            let _ = self.game.store.save_world(id, &self.started.world.to_json()).await;
+        }
+    }
+}

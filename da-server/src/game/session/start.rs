@@ -1,0 +1,143 @@
+//! How a session begins: anew, or where an earlier connection left it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::PlayerInput;
+use crate::game::Game;
+use crate::game::outbox::Outbox;
+use crate::game::protocol::{Line, PlayerMessage, ServerMessage, Speaker};
+use crate::game::scene::{Difficulty, Scene};
+use crate::game::seats::Seat;
+use crate::game::sentences::{self, Sentence};
+use crate::game::token::Token;
+use crate::game::world::World;
+use crate::metrics::{CloseReason, ErrorType};
+use crate::store::{AskedBy, NewSession, SavedSession, SessionId, Turn};
+
+/// Who connects and does not start a scene by then is sent away.
+const START_WITHIN: Duration = Duration::from_secs(30);
+
+/// A session that has begun.
+pub(super) struct Started {
+    pub(super) world: World,
+    /// Where the conversation is kept; `None` if it can't be.
+    pub(super) id: Option<SessionId>,
+    pub(super) seat: Seat,
+    pub(super) resumed: bool,
+}
+
+struct Wish {
+    scene: Arc<Scene>,
+    difficulty: Difficulty,
+    token: Option<Token>,
+}
+
+impl Game {
+    /// Waits for the player's first message and begins or resumes what it asks for.
+    ///
+    /// # Errors
+    /// Why the connection is to be closed instead.
+    pub(super) async fn start(
+        &self,
+        inbox: &mut mpsc::Receiver<PlayerInput>,
+        outbox: &Outbox,
+    ) -> Result<Started, CloseReason> {
+        let first = timeout(START_WITHIN, inbox.recv()).await.map_err(|_| CloseReason::Idle)?;
+        let wish = match self.wish(&first.ok_or(CloseReason::PlayerLeft)?.text) {
+            Ok(wish) => wish,
+            Err(Sentence { code, message }) => {
+                self.errors.count(ErrorType::InvalidMessage);
+                let _ = outbox.send(ServerMessage::Error { code, message }).await;
+                return Err(CloseReason::InvalidMessages);
+            }
+        };
+        if let Some(token) = wish.token.as_ref() {
+            let seat = self.seats.take(token.hash()).await;
+            if let Some(started) = self.resume(&wish, token, seat, outbox).await {
+                return Ok(started);
+            }
+            let Sentence { code, message } = sentences::starts_afresh();
+            let _ = outbox.send(ServerMessage::Notice { code, message }).await;
+        }
+        self.begin(wish, outbox).await
+    }
+
+    fn wish(&self, text: &str) -> Result<Wish, Sentence> {
+        let Ok(PlayerMessage::Start { scene, difficulty, token }) = serde_json::from_str(text)
+        else {
+            return Err(sentences::start_first());
+        };
+        let scene = self.scenes.get(&scene).ok_or_else(sentences::unknown_scene)?.clone();
+        Ok(Wish { scene, difficulty, token: token.map(Token::sent) })
+    }
+
+    async fn begin(&self, wish: Wish, outbox: &Outbox) -> Result<Started, CloseReason> {
+        let token = match Token::generate() {
+            Ok(token) => token,
+            Err(error) => {
+                tracing::error!(%error, "no random numbers, so no session can begin");
+                let Sentence { code, message } = sentences::no_session();
+                let _ = outbox.send(ServerMessage::Error { code, message }).await;
+                return Err(CloseReason::Busy);
+            }
+        };
+        let world = World::new(wish.scene, wish.difficulty);
+        let new = NewSession {
+            token_hash: token.hash(),
+            scene: world.scene().id.clone(),
+            difficulty: wish.difficulty.as_str().to_owned(),
+            world: world.to_json(),
+        };
+        let id = self.store.create_session(&new).await.ok();
+        let seat = self.seats.take(token.hash()).await;
+        greet(&token, &world, false, Vec::new(), outbox).await?;
+        Ok(Started { world, id, seat, resumed: false })
+    }
+
+    /// `None` if there is nothing to resume.
+    async fn resume(
+        &self,
+        wish: &Wish,
+        token: &Token,
+        seat: Seat,
+        outbox: &Outbox,
+    ) -> Option<Started> {
+        let saved = self.store.find_session(&token.hash()).await.ok()??;
+        let SavedSession { id, scene, difficulty, world } = saved;
+        if scene != wish.scene.id {
+            return None;
+        }
+        let difficulty = Difficulty::named(&difficulty)?;
+        let world = World::from_json(wish.scene.clone(), difficulty, &world)?;
+        let history = self.store.history(id, self.config.history_turns).await.unwrap_or_default();
+        greet(token, &world, true, lines(history), outbox).await.ok()?;
+        Some(Started { world, id: Some(id), seat, resumed: true })
+    }
+}
+
+async fn greet(
+    token: &Token,
+    world: &World,
+    resumed: bool,
+    history: Vec<Line>,
+    outbox: &Outbox,
+) -> Result<(), CloseReason> {
+    let scene = world.scene().id.clone();
+    let token = token.reveal().to_owned();
+    let greeting = ServerMessage::Session { token, scene, resumed, history };
+    outbox.send(greeting).await.map_err(|_| CloseReason::ConnectionLost)
+}
+
+/// What the player saw: their own lines and the character's, not the directions between.
+fn lines(history: Vec<Turn>) -> Vec<Line> {
+    let both = history.into_iter().flat_map(|turn| {
+        let player = (turn.asked_by == AskedBy::Player)
+            .then_some(Line { speaker: Speaker::Player, text: turn.asked });
+        [player, Some(Line { speaker: Speaker::Character, text: turn.answer })]
+    });
+    both.flatten().collect()
+}

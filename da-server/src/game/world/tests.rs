@@ -1,0 +1,143 @@
+use super::*;
+use crate::game::scene::Scenes;
+
+fn submarine(difficulty: Difficulty) -> World {
+    let scenes = Scenes::load(None).expect("built-in scenes");
+    World::new(scenes.get("submarine").expect("submarine").clone(), difficulty)
+}
+
+fn after(seconds: f64) -> Instant {
+    // One moment for all, so that tests can add to it.
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    *START.get_or_init(Instant::now) + Duration::from_secs_f64(seconds)
+}
+
+fn set(world: &mut World, name: &str, value: f64) {
+    assert!(world.saved.variables.insert(name.to_owned(), value).is_some(), "{name}");
+}
+
+#[test]
+fn variables_drift_by_their_rate_and_stay_within_their_bounds() {
+    let mut world = submarine(Difficulty::Normal);
+    world.tick(Duration::from_secs(4));
+    assert_eq!(world.variables()["oxygen"], 99.0);
+    assert_eq!(world.variables()["trust"], 40.0, "no rate, no drift");
+    world.tick(Duration::from_secs(4000));
+    assert_eq!(world.variables()["oxygen"], 0.0);
+    assert_eq!(world.variables()["flooding"], 100.0);
+}
+
+#[test]
+fn a_control_rests_and_is_used_up() {
+    let mut world = submarine(Difficulty::Normal);
+    set(&mut world, "oxygen", 10.0);
+    let pressed = world.press("reserve_air", after(0.0)).expect("ready");
+    assert!(pressed.noticed.is_some());
+    assert_eq!(world.variables()["oxygen"], 28.0);
+    assert_eq!(world.press("reserve_air", after(19.9)), Err(Refusal::Resting));
+    assert_eq!(world.variables()["oxygen"], 28.0, "a refused press does nothing");
+    for turn in 1..4 {
+        world.press("reserve_air", after(f64::from(turn) * 20.0)).expect("ready again");
+    }
+    assert_eq!(world.press("reserve_air", after(200.0)), Err(Refusal::UsedUp));
+    assert_eq!(world.press("torpedo", after(0.0)), Err(Refusal::Unknown));
+}
+
+#[test]
+fn a_locked_control_opens_with_its_condition() {
+    let mut world = submarine(Difficulty::Normal);
+    assert_eq!(world.press("ballast", after(0.0)), Err(Refusal::Locked));
+    assert!(!world.control_views(after(0.0))["ballast"].ready);
+    for _ in 0..5 {
+        world.spoken_to();
+    }
+    assert_eq!(world.variables()["trust"], 60.0);
+    world.press("ballast", after(0.0)).expect("unlocked");
+    let view = &world.control_views(after(5.0))["ballast"];
+    assert!(view.unlocked && !view.ready);
+    assert_eq!(view.rests_seconds, 10.0);
+}
+
+/// Three different controls, so that none of them rests.
+fn three_presses(world: &mut World, apart_seconds: f64) -> Vec<bool> {
+    let press = |(index, control): (usize, &str)| {
+        let now = after(index as f64 * apart_seconds);
+        world.press(control, now).expect("ready").hasty
+    };
+    ["reserve_air", "bilge_pump", "knock"].into_iter().enumerate().map(press).collect()
+}
+
+#[test]
+fn three_presses_within_three_seconds_cost_oxygen_and_trust_by_difficulty() {
+    for (difficulty, factor) in
+        [(Difficulty::Easy, 0.7), (Difficulty::Normal, 1.0), (Difficulty::Hard, 1.3)]
+    {
+        let mut world = submarine(difficulty);
+        assert_eq!(three_presses(&mut world, 1.5), [false, false, true]);
+        // Full air can't rise; the pump costs 4, knocking gives 3 of trust.
+        assert_eq!(world.variables()["oxygen"], 100.0 - 4.0 - 10.0 * factor);
+        assert_eq!(world.variables()["trust"], 40.0 + 3.0 - 5.0 * factor);
+    }
+}
+
+#[test]
+fn slower_presses_cost_nothing() {
+    let mut world = submarine(Difficulty::Hard);
+    assert_eq!(three_presses(&mut world, 1.6), [false, false, false]);
+}
+
+#[test]
+fn a_scene_ends_once_and_losing_comes_first() {
+    let mut world = submarine(Difficulty::Normal);
+    assert_eq!(world.end_if_decided(), None);
+    set(&mut world, "depth", 0.0);
+    set(&mut world, "oxygen", 0.0);
+    assert_eq!(world.end_if_decided().map(|o| o.id.as_str()), Some("no_air"));
+    assert_eq!(world.end_if_decided(), None, "it has ended already");
+    assert_eq!(world.press("knock", after(0.0)), Err(Refusal::Ended));
+    let before = world.variables().clone();
+    world.tick(Duration::from_secs(10));
+    world.spoken_to();
+    assert_eq!(world.variables(), &before);
+}
+
+#[test]
+fn reaching_the_surface_wins() {
+    let mut world = submarine(Difficulty::Normal);
+    set(&mut world, "depth", 0.0);
+    assert_eq!(world.end_if_decided().map(|o| o.result), Some(OutcomeResult::Success));
+}
+
+#[test]
+fn a_cue_is_given_once() {
+    let mut world = submarine(Difficulty::Normal);
+    assert!(world.take_cues().is_empty());
+    set(&mut world, "oxygen", 29.0);
+    let ids: Vec<_> = world.take_cues().into_iter().map(|cue| cue.id).collect();
+    assert_eq!(ids, ["thin_air"]);
+    assert!(world.take_cues().is_empty());
+}
+
+#[test]
+fn a_saved_world_goes_on_where_it_was() {
+    let mut world = submarine(Difficulty::Normal);
+    world.press("knock", after(0.0)).expect("ready");
+    let json = world.to_json();
+    let resume = |json: &str| World::from_json(world.scene().clone(), Difficulty::Normal, json);
+    let resumed = resume(&json).expect("json");
+    assert_eq!(resumed.saved, world.saved);
+    assert!(resume("no json").is_none());
+    assert_eq!(resumed.control_views(after(0.0))["knock"].presses_left, Some(4));
+}
+
+#[test]
+fn a_scene_that_gained_a_variable_can_be_resumed() {
+    let world = submarine(Difficulty::Normal);
+    let scene = world.scene().clone();
+    let mut saved = world.saved.clone();
+    saved.variables.remove("oxygen");
+    saved.variables.insert("fuel".to_owned(), 1.0);
+    let resumed = World::resume(scene, Difficulty::Normal, saved);
+    assert_eq!(resumed.variables()["oxygen"], 100.0);
+    assert!(!resumed.variables().contains_key("fuel"));
+}

@@ -1,0 +1,44 @@
+//! `active_sessions` and `websocket_closes_total`.
+
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::metrics::CloseReason;
+
+/// Counts connections.
+#[derive(Debug, Clone)]
+pub(super) struct WebSocketMetrics {
+    active: IntGauge,
+    closes: IntCounterVec,
+}
+
+/// Counts as an open session until it is dropped.
+pub(super) struct Active(IntGauge);
+
+impl WebSocketMetrics {
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let active = IntGauge::new("active_sessions", "Open WebSocket sessions.")?;
+        registry.register(Box::new(active.clone()))?;
+        let help = "WebSocket connections that ended or were not let in, by why.";
+        let closes = IntCounterVec::new(Opts::new("websocket_closes_total", help), &["reason"])?;
+        for reason in CloseReason::ALL {
+            closes.with_label_values(&[reason.as_str()]);
+        }
+        registry.register(Box::new(closes.clone()))?;
+        Ok(Self { active, closes })
+    }
+
+    pub(super) fn open(&self) -> Active {
+        self.active.inc();
+        Active(self.active.clone())
+    }
+
+    pub(super) fn closed(&self, reason: CloseReason) {
+        self.closes.with_label_values(&[reason.as_str()]).inc();
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
