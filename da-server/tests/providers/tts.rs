@@ -1,5 +1,6 @@
 //! Speech: audio that arrives whole, and failures that are told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use da_server::provider::ErrorKind;
@@ -55,9 +56,11 @@ async fn audio_arrives_whole_in_the_format_asked_for() {
 #[tokio::test]
 async fn the_voice_is_in_the_path_and_the_connection_is_kept() {
     let bench = Bench::start().await;
-    let tts = bench.tts();
+    let tts = Arc::new(bench.tts());
     for _ in 0..3 {
-        hear(&tts).await.expect("audio");
+        let tts = tts.clone();
+        let call = tokio::spawn(async move { hear(&tts).await });
+        call.await.expect("no panic").expect("audio");
     }
     let log = bench.log().await;
     let asked = |event: &Event| {
