@@ -80,6 +80,10 @@ pub(crate) async fn serve(
     let notebook = Notebook::default();
     let mut connection = Connection { shared, conn, peer, sni: None, host: None, alarm };
     connection.record(accepted_ns, Event::Accept);
+    if let Err(error) = stream.set_nodelay(true) {
+        // The client may be gone already; then the first read says so.
+        eprintln!("da-standin: chunks of connection {conn} may be held back: {error}");
+    }
     let socket = NotedSocket::new(stream, notebook.clone());
     let finished = {
         let mut run = pin!(run(&mut connection, socket, accepted_ns));

@@ -16,7 +16,7 @@ use crate::inject::{Cut, Delivery, inject};
 use crate::log::{CloseReason, Event};
 use crate::plan::Plan;
 use crate::protocol::{Exchange, Protocol, not_found};
-use crate::response::{Body, Response, frame_chunk};
+use crate::response::{Body, Chunk, Response, frame_chunk};
 use crate::socket::Transport;
 
 /// A plan for this request only: a JSON object whose fields replace those of the plan in force.
@@ -142,24 +142,8 @@ impl Writer<'_> {
                 self.start(response.status, &head).await?;
             }
             Body::Stream(chunks) => {
-                let mut due_ns = self.start(response.status, &head).await?;
-                for (index, chunk) in chunks.iter().enumerate().take(chunks_sent) {
-                    if index > 0 {
-                        due_ns += duration_ns(plan.between_chunks_ms.draw(random));
-                        self.connection.alarm.until(due_ns).await?;
-                    }
-                    let framed = frame_chunk(&chunk.bytes, index + 1 == chunks.len());
-                    let t_ns = self.write(&framed).await?;
-                    // A late chunk makes the later ones late: gaps, not points in time, are planned.
-                    due_ns = t_ns;
-                    let sent = Event::Chunk {
-                        exchange: self.number,
-                        index: index as u64,
-                        bytes: chunk.bytes.len() as u64,
-                        token: chunk.token,
-                    };
-                    self.connection.record(t_ns, sent);
-                }
+                let started_ns = self.start(response.status, &head).await?;
+                self.stream(chunks, chunks_sent, started_ns, plan, random).await?;
             }
         }
         if cut.is_some() {
@@ -173,6 +157,39 @@ impl Writer<'_> {
             true => Next::Request,
             false => Next::Close(CloseReason::ConnectionClose),
         })
+    }
+
+    /// Writes the first `sent` of the chunks. Before each but the first it waits, and where there
+    /// is a further one that isn't sent, it waits for that one's time: a cut takes its place.
+    async fn stream(
+        &mut self,
+        chunks: &[Chunk],
+        sent: usize,
+        started_ns: u64,
+        plan: &Plan,
+        random: &mut StdRng,
+    ) -> io::Result<()> {
+        let mut before_ns = started_ns;
+        for (index, chunk) in chunks.iter().enumerate().take(sent.saturating_add(1)) {
+            if index > 0 {
+                // From the chunk before: gaps are planned, not points in time.
+                let due_ns = before_ns + duration_ns(plan.between_chunks_ms.draw(random));
+                self.connection.alarm.until(due_ns).await?;
+            }
+            if index == sent {
+                break;
+            }
+            let framed = frame_chunk(&chunk.bytes, index + 1 == chunks.len());
+            before_ns = self.write(&framed).await?;
+            let written = Event::Chunk {
+                exchange: self.number,
+                index: index as u64,
+                bytes: chunk.bytes.len() as u64,
+                token: chunk.token,
+            };
+            self.connection.record(before_ns, written);
+        }
+        Ok(())
     }
 
     async fn start(&mut self, status: u16, bytes: &[u8]) -> io::Result<u64> {

@@ -31,7 +31,7 @@ pub enum Fault {
         #[serde(default)]
         after_head: bool,
     },
-    /// RST after so many tokens (text deltas, audio chunks).
+    /// RST when so many tokens (text deltas, audio chunks) are sent and the next chunk is due.
     ResetAfterFirstToken {
         /// How many are sent first.
         #[serde(default = "one")]
