@@ -3,7 +3,9 @@
 mod mp3;
 mod voice;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
+
+use bytes::Bytes;
 
 /// Characters spoken in a second.
 pub(crate) const CHARACTERS_PER_SECOND: f64 = 15.0;
@@ -41,14 +43,14 @@ impl Format {
 
 /// Some audio.
 pub(crate) struct Speech {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
     pub(crate) seconds: f64,
 }
 
 /// Makes speech of any length by repeating a short babble; keeps the babble of the rates in use.
 #[derive(Default)]
 pub(crate) struct Audio {
-    babble: [OnceLock<Arc<[u8]>>; PCM_RATES.len()],
+    babble: [OnceLock<Vec<u8>>; PCM_RATES.len()],
 }
 
 impl Audio {
@@ -58,10 +60,12 @@ impl Audio {
         match format {
             Format::Pcm(index) => {
                 let rate = PCM_RATES[index];
-                let babble = self.babble[index].get_or_init(|| voice::babble(rate).into());
+                let babble = self.babble[index].get_or_init(|| voice::babble(rate));
                 let samples = (seconds * f64::from(rate)).round().max(1.0);
-                let bytes = babble.iter().copied().cycle().take(samples as usize * 2).collect();
-                Speech { bytes, seconds: samples / f64::from(rate) }
+                let length = samples as usize * 2;
+                let mut bytes = babble.repeat(length.div_ceil(babble.len()));
+                bytes.truncate(length);
+                Speech { bytes: bytes.into(), seconds: samples / f64::from(rate) }
             }
             Format::Mp3(index) => mp3::CLIPS[index].repeated(seconds),
         }

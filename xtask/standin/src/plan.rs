@@ -17,13 +17,15 @@ pub struct Plan {
     /// accept() returns, so a client sees this as a slow ClientHello, not as a slow connect:
     /// for that, fill a small [`backlog`](crate::Options::backlog).
     pub accept_ms: Delay,
-    /// From the last byte of the ClientHello read to the first byte of the ServerHello written.
+    /// From the last byte of the ClientHello read to the making of the ServerHello, whose
+    /// cryptography comes on top: the log has both ends.
     pub handshake_ms: Delay,
     /// From the last byte of the request read to the first byte of the response written.
     pub first_byte_ms: Delay,
     /// From the write of one chunk to the write of the next.
     pub between_chunks_ms: Delay,
-    /// Number of text deltas or audio chunks. Default: one per word, or per 200 ms of audio.
+    /// Number of text deltas or audio chunks. Default: one per word, or per 200 ms of audio. A
+    /// language model stops earlier when the request's `max_tokens` are fewer.
     pub chunks: Option<usize>,
     /// What a language model answers, instead of one of the built-in lines.
     pub text: Option<String>,
@@ -60,7 +62,7 @@ impl Default for Plan {
 
 impl Plan {
     /// The largest answer that can be asked for, in characters or chunks.
-    pub const MAX_LENGTH: usize = 1_000_000;
+    pub const MAX_LENGTH: usize = 100_000;
 
     /// Reads a plan from JSON and checks it.
     pub fn from_json(json: &str) -> Result<Plan> {

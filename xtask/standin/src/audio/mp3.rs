@@ -31,16 +31,16 @@ pub(crate) static CLIPS: [Clip; 7] = [
 impl Clip {
     /// So many seconds of audio, rounded up to whole frames.
     pub(crate) fn repeated(&self, seconds: f64) -> Speech {
-        let mut speech = Speech { bytes: Vec::new(), seconds: 0.0 };
         let frames: Vec<(&[u8], Frame)> = self.frames().collect();
-        for (bytes, frame) in frames.into_iter().cycle() {
-            if speech.seconds >= seconds {
+        let (mut bytes, mut covered) = (Vec::new(), 0.0);
+        for (frame_bytes, frame) in frames.into_iter().cycle() {
+            if covered >= seconds {
                 break;
             }
-            speech.bytes.extend_from_slice(bytes);
-            speech.seconds += frame.seconds();
+            bytes.extend_from_slice(frame_bytes);
+            covered += frame.seconds();
         }
-        speech
+        Speech { bytes: bytes.into(), seconds: covered }
     }
 
     fn frames(&self) -> impl Iterator<Item = (&'static [u8], Frame)> {
