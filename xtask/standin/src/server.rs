@@ -68,7 +68,8 @@ pub struct Standin {
 }
 
 impl Standin {
-    /// Listens and serves on the current tokio runtime. Fails when the address is taken, a file
+    /// Listens and serves on the current tokio runtime, and is as punctual as that is: where a
+    /// fraction of a millisecond matters, give it a runtime of its own. Fails when the address is taken, a file
     /// can't be written, or a name or plan is impossible.
     pub async fn start(options: Options) -> Result<Standin> {
         options.plan.check().context("the default plan")?;

@@ -6,7 +6,7 @@ use da_standin::{CloseReason, Event, LogEntry, Options, Plan, Standin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Scene, connect_any, exchange, wire_request};
+use crate::support::{Scene, connect_any, exchange, soon, wire_request};
 
 fn connections_of_requests(log: &[LogEntry]) -> Vec<u64> {
     let requests = log.iter().filter(|entry| matches!(entry.event, Event::Request { .. }));
@@ -37,7 +37,7 @@ async fn close_asked_for_by_the_client_ends_with_goodbye_and_not_with_a_reset() 
     let seen = exchange(&mut stream, &wire_request("connection: close\r\n")).await;
     assert!(seen.text().contains("\r\nconnection: close\r\n"));
     // rustls returns an error for a stream that ends without close_notify.
-    assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
+    assert_eq!(soon(stream.read(&mut [0; 16])).await.unwrap(), 0);
     stream.shutdown().await.unwrap();
     let log = scene.log_with(|event| matches!(event, Event::Close { .. })).await;
     let Event::Close { reason, read_bytes, written_bytes } = log.last().unwrap().event else {
@@ -101,7 +101,7 @@ async fn stop_frees_the_port_and_closes_what_is_open() {
     let address = standin.addr();
     let mut stream = connect_any(&standin).await;
     standin.stop().await;
-    assert!(stream.read(&mut [0; 16]).await.is_err(), "cut off, without goodbye");
+    assert!(soon(stream.read(&mut [0; 16])).await.is_err(), "cut off, without goodbye");
     assert!(TcpStream::connect(address).await.is_err());
     let again = Options { listen: address, ..Options::default() };
     assert_eq!(Standin::start(again).await.unwrap().addr(), address);

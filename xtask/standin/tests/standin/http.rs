@@ -5,7 +5,7 @@ use futures_util::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{ANTHROPIC, Scene, anthropic_body, connect_any, exchange, wire_request};
+use crate::support::{ANTHROPIC, Scene, anthropic_body, connect_any, exchange, soon, wire_request};
 
 async fn plain() -> Scene {
     let options = Options { tls: TlsMode::Plain, ..Options::default() };
@@ -34,12 +34,12 @@ async fn body_is_waited_for_and_invited() {
     let head = request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
     stream.write_all(&request[..head]).await.unwrap();
     let mut answer = vec![0; 25];
-    stream.read_exact(&mut answer).await.unwrap();
+    soon(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 100 Continue\r\n\r\n");
     let before_ns = da_standin::now_ns();
     stream.write_all(&request[head..]).await.unwrap();
     let mut answer = [0; 15];
-    stream.read_exact(&mut answer).await.unwrap();
+    soon(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
     let log = scene.log().await;
     let found = log.iter().find_map(|entry| match &entry.event {
@@ -58,7 +58,7 @@ async fn requests_sent_at_once_are_answered_in_order() {
     let both = [wire_request(""), wire_request("connection: close\r\n")].concat();
     stream.write_all(&both).await.unwrap();
     let mut answers = String::new();
-    stream.read_to_string(&mut answers).await.unwrap();
+    soon(stream.read_to_string(&mut answers)).await.unwrap();
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2);
     assert_eq!(answers.matches("message_stop").count(), 4);
 }
@@ -74,7 +74,7 @@ async fn what_is_not_http_is_refused_and_the_connection_closed() {
         let mut stream = TcpStream::connect(scene.standin.addr()).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        soon(stream.read_to_string(&mut answer)).await.unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"));
     }
@@ -86,7 +86,7 @@ async fn plain_text_on_a_tls_port_is_turned_away() {
     let mut stream = TcpStream::connect(scene.standin.addr()).await.unwrap();
     stream.write_all(&wire_request("")).await.unwrap();
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
+    let _ = soon(stream.read_to_end(&mut answer)).await;
     assert!(!answer.starts_with(b"HTTP/"));
     let log = scene.log_with(|event| matches!(event, Event::Close { .. })).await;
     let reason = da_standin::CloseReason::TlsError;

@@ -178,6 +178,11 @@ impl Seen {
     }
 }
 
+/// What comes of `future`, which a working stand-in never leaves waiting for so long.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("nothing came in 20 s")
+}
+
 /// Sends a request and reads to the end of its chunked response.
 pub async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> Seen {
     let before_write_ns = now_ns();
@@ -186,7 +191,7 @@ pub async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> Seen
     let mut seen = Seen { before_write_ns, after_write_ns: now_ns(), reads: Vec::new() };
     loop {
         let mut bytes = vec![0; 65_536];
-        let length = stream.read(&mut bytes).await.unwrap();
+        let length = soon(stream.read(&mut bytes)).await.unwrap();
         assert!(length > 0, "the connection ended within a response");
         bytes.truncate(length);
         let end = bytes.ends_with(b"\r\n0\r\n\r\n");
