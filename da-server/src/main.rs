@@ -34,6 +34,9 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
     });
     let config = Config::load(cli.config.as_deref(), variables)?;
     telemetry::init(&config.log)?;
+    for variable in &config.unknown_variables {
+        warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
+    }
     let metrics = Metrics::new()?;
     let listeners = Listeners::bind(&config)?;
 

@@ -12,6 +12,23 @@ use figment::{Metadata, Profile, Provider};
 
 const PREFIX: &str = "DA_";
 
+/// The top-level keys. A variable whose first part is none of them is not ours to refuse: build
+/// and test tools use the prefix as well. It is reported, for it may be a slip.
+const SECTIONS: &[&str] = &[
+    "listen",
+    "grace_seconds",
+    "log",
+    "game",
+    "websocket",
+    "store",
+    "llm",
+    "tts",
+    "http_client",
+    "metrics",
+    "kernel",
+    "endpoint",
+];
+
 /// Names without [`PREFIX`], and the key each one sets.
 const ALIASES: &[(&str, &str)] =
     &[("LOG_LEVEL", "log.level"), ("LOG_FORMAT", "log.format"), ("ELEVENLABS_MODEL", "tts.model")];
@@ -22,13 +39,18 @@ const VOICE_PREFIX: &str = "ELEVENLABS_VOICE_";
 /// The variables that say something to this program.
 pub(super) struct Environment {
     variables: BTreeMap<String, String>,
+    /// Variables with our prefix that set nothing.
+    pub(super) unknown: Vec<String>,
 }
 
 impl Environment {
     pub(super) fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut variables: BTreeMap<_, _> = variables.into_iter().collect();
         variables.retain(|_, value| !value.trim().is_empty());
-        Self { variables }
+        let ours = |name: &&String| name.strip_prefix(PREFIX).is_some_and(|key| !sets(key));
+        let unknown: Vec<String> = variables.keys().filter(ours).cloned().collect();
+        variables.retain(|name, _| !unknown.contains(name));
+        Self { variables, unknown }
     }
 
     /// `PORT`, which replaces only the port of `listen`.
@@ -70,6 +92,12 @@ impl Provider for Environment {
     }
 }
 
+/// Whether the variable called `DA_` and `key` sets something.
+fn sets(key: &str) -> bool {
+    let section = key.split("__").next().unwrap_or_default();
+    SECTIONS.contains(&section.to_ascii_lowercase().as_str())
+}
+
 /// How an operator would write `key`, for error messages.
 fn variable_of(key: &str) -> String {
     let alias = ALIASES.iter().find(|(_, aliased)| *aliased == key);
@@ -92,5 +120,18 @@ fn insert(dict: &mut Dict, key: &str, value: Value) {
     }
     if let Value::Dict(_, inner) = slot {
         insert(inner, rest, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sections_are_those_of_the_configuration() {
+        let error =
+            toml::from_str::<crate::config::Config>("no_such_key = 1").expect_err("unknown");
+        let known: Vec<&str> = error.message().split('`').skip(3).step_by(2).collect();
+        assert_eq!(known, SECTIONS, "{}", error.message());
     }
 }

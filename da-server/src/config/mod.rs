@@ -47,6 +47,9 @@ pub struct Config {
     pub kernel: KernelConfig,
     /// Services whose sockets are watched, beside the built-in catalogue.
     pub endpoint: Vec<EndpointConfig>,
+    /// Environment variables that look like settings and are none.
+    #[serde(skip)]
+    pub unknown_variables: Vec<String>,
 }
 
 impl Default for Config {
@@ -64,6 +67,7 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             kernel: KernelConfig::default(),
             endpoint: Vec::new(),
+            unknown_variables: Vec::new(),
         }
     }
 }
@@ -116,11 +120,13 @@ impl Config {
     ) -> anyhow::Result<Self> {
         let environment = Environment::new(variables);
         let port = environment.port()?;
+        let unknown_variables = environment.unknown.clone();
         let mut figment = Figment::new();
         if let Some(path) = file {
             figment = figment.merge(Toml::file_exact(path));
         }
         let mut config: Self = figment.merge(environment).extract().context("configuration")?;
+        config.unknown_variables = unknown_variables;
         if let Some(port) = port {
             config.listen.set_port(port);
         }
@@ -201,7 +207,15 @@ mod tests {
         let said = refusal("", &[("LOG_FORMAT", "xml")]);
         assert!(said.contains("LOG_FORMAT") && said.contains("`json`"), "{said}");
         assert!(refusal("", &[("PORT", "http")]).contains("PORT=\"http\""));
-        assert!(refusal("", &[("DA_LITSEN", "x")]).contains("litsen"));
+        assert!(refusal("", &[("DA_LOG__LEVLE", "x")]).contains("levle"));
+    }
+
+    #[test]
+    fn a_variable_that_sets_nothing_is_reported() {
+        let slips = [("DA_LLM_MODEL", "x"), ("DA_TEST_OUTPUT", "y"), ("DA_LLM__MODEL", "z")];
+        let config = load("", &slips).expect("loads");
+        assert_eq!(config.unknown_variables, ["DA_LLM_MODEL", "DA_TEST_OUTPUT"]);
+        assert_eq!(config.llm.model(), "z");
     }
 
     #[test]

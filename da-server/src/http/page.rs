@@ -1,4 +1,4 @@
-//! The page: three files that are part of the program.
+//! The page: a few files that are part of the program.
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -12,9 +12,13 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     img-src 'self' data:; connect-src 'self'; media-src blob:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
-const FILES: [(&str, &str, &str); 3] = [
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+const FILES: [(&str, &str, &str); 5] = [
     ("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
-    ("/app.js", "text/javascript; charset=utf-8", include_str!("../../web/app.js")),
+    ("/app.js", JAVASCRIPT, include_str!("../../web/app.js")),
+    ("/connection.js", JAVASCRIPT, include_str!("../../web/connection.js")),
+    ("/voice.js", JAVASCRIPT, include_str!("../../web/voice.js")),
     ("/style.css", "text/css; charset=utf-8", include_str!("../../web/style.css")),
 ];
 

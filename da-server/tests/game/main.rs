@@ -1,0 +1,12 @@
+//! The whole server over real sockets: players on one side, stand-in providers on the other.
+
+mod browser;
+mod conversation;
+mod failures;
+mod limits;
+mod operators;
+mod page;
+mod player;
+mod rules;
+mod scrape;
+mod server;

@@ -1,0 +1,62 @@
+//! The exposition, read as a scraper does.
+
+use std::collections::BTreeMap;
+
+/// Values by series, as written: `name{label="value"}`, without the prefix.
+#[derive(Debug, Clone, Default)]
+pub struct Scrape(BTreeMap<String, f64>);
+
+impl Scrape {
+    pub fn parse(text: &str) -> Self {
+        let series = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let read = |line: &str| {
+            let (name, value) = line.rsplit_once(' ').expect("name and value");
+            let name = name.strip_prefix("digital_actors_").unwrap_or(name).to_owned();
+            (name, value.parse().expect("number"))
+        };
+        let mut values = BTreeMap::new();
+        for line in series {
+            let (name, value) = read(line);
+            assert!(values.insert(name, value).is_none(), "twice: {line}");
+        }
+        Self(values)
+    }
+
+    /// The value of one series, which must be there.
+    pub fn get(&self, series: &str) -> f64 {
+        *self.0.get(series).unwrap_or_else(|| panic!("no {series}"))
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The sum over every series of a family.
+    pub fn sum(&self, family: &str) -> f64 {
+        let of_family = |name: &str| name == family || name.starts_with(&format!("{family}{{"));
+        self.0.iter().filter(|(name, _)| of_family(name)).map(|(_, value)| value).sum()
+    }
+
+    pub fn requests(&self, scene: &str, status: &str) -> f64 {
+        let has =
+            |name: &str, label: &str, value: &str| name.contains(&format!("{label}=\"{value}\""));
+        let matches = |name: &&String| {
+            name.starts_with("requests_total{")
+                && has(name, "scene", scene)
+                && has(name, "status", status)
+        };
+        self.0.iter().filter(|(name, _)| matches(name)).map(|(_, value)| value).sum()
+    }
+
+    pub fn errors(&self, error_type: &str) -> f64 {
+        self.get(&format!("errors_total{{error_type=\"{error_type}\"}}"))
+    }
+
+    pub fn closes(&self, reason: &str) -> f64 {
+        self.get(&format!("websocket_closes_total{{reason=\"{reason}\"}}"))
+    }
+
+    pub fn queries(&self, operation: &str) -> f64 {
+        self.get(&format!("db_query_time_seconds_count{{operation=\"{operation}\"}}"))
+    }
+}

@@ -1,0 +1,223 @@
+//! A server of one test's own, between a stand-in for all providers and the test's players.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use da_server::config::Config;
+use da_server::metrics::{ErrorMetrics, Metrics};
+use da_server::provider::{ApiKey, HttpConfig};
+use da_server::store::{Store, StoreMetrics};
+use da_server::{App, Listeners};
+use da_standin::{DEFAULT_NAMES, Options, Plan, Standin};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::player::Player;
+use crate::scrape::Scrape;
+
+pub const LLM: &str = DEFAULT_NAMES[0];
+pub const TTS: &str = DEFAULT_NAMES[2];
+
+/// Longer than anything here takes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub standin: Standin,
+    pub folder: TempDir,
+    pub shutdown: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+    http: reqwest::Client,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A server whose configuration was changed from what tests usually want: no retries, and a
+    /// store in a folder of its own.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let standin = Standin::start(Options::default()).await.expect("stand-in");
+        let mut config = usual(&standin, &folder);
+        change(&mut config);
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("address");
+        let game = TcpListener::bind(any).expect("port");
+        let metrics = config.metrics.listen.map(|at| TcpListener::bind(at).expect("port"));
+        let address = game.local_addr().expect("address");
+        let shutdown = CancellationToken::new();
+        let app = App::new(config, Metrics::new().expect("metrics"), Some("not in tests".into()));
+        let app = app.expect("app");
+        let listeners = Listeners { game, metrics };
+        let running = tokio::spawn(da_server::run(app, listeners, shutdown.clone()));
+        let http = da_server::provider::http_client(&HttpConfig::default()).expect("client");
+        Self { address, standin, folder, shutdown, running, http }
+    }
+
+    pub fn llm_plan(&self, plan: Plan) {
+        self.standin.set_plan_for(LLM, plan);
+    }
+
+    pub fn tts_plan(&self, plan: Plan) {
+        self.standin.set_plan_for(TTS, plan);
+    }
+
+    pub async fn player(&self) -> Player {
+        Player::connect(self.address).await
+    }
+
+    /// A player in a scene without openings to wait for.
+    pub async fn player_in(&self, scene: &str) -> Player {
+        let mut player = self.player().await;
+        player.start(scene).await;
+        player
+    }
+
+    pub fn request(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("http://{}{path}", self.address))
+    }
+
+    pub async fn scrape(&self) -> Scrape {
+        let response = self.request("/metrics").send().await.expect("answer");
+        assert_eq!(response.status(), 200);
+        Scrape::parse(&response.text().await.expect("text"))
+    }
+
+    /// Scrapes until `is_there` holds: what is counted when a turn or a connection has ended can
+    /// come after the player heard of it.
+    pub async fn scrape_until(&self, is_there: impl Fn(&Scrape) -> bool) -> Scrape {
+        let scraping = async {
+            loop {
+                let scrape = self.scrape().await;
+                if is_there(&scrape) {
+                    return scrape;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, scraping).await {
+            Ok(scrape) => scrape,
+            Err(_) => panic!("not there: {:?}", self.scrape().await),
+        }
+    }
+
+    /// What the store holds of the session with this token: who asked what, and the answer.
+    pub async fn stored(&self, token: &str) -> Vec<(String, String)> {
+        let registry = Metrics::new().expect("metrics");
+        let times = StoreMetrics::register(registry.registry()).expect("registers");
+        let errors = ErrorMetrics::register(registry.registry()).expect("registers");
+        let config = da_server::store::StoreConfig { path: self.database(), ..Default::default() };
+        let store = Store::new(config, times, errors);
+        let hash = Sha256::digest(token.as_bytes()).into();
+        let session = store.find_session(&hash).await.expect("asked").expect("session");
+        let turns = store.history(session.id, 1000).await.expect("read");
+        store.close().await;
+        turns.into_iter().map(|turn| (turn.asked, turn.answer)).collect()
+    }
+
+    pub fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("game.sqlite")
+    }
+
+    /// Stops the server as SIGTERM does, and waits for its end.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        self.running.await.expect("no panic")
+    }
+}
+
+fn usual(standin: &Standin, folder: &TempDir) -> Config {
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, standin.ca_pem()).expect("written");
+    let address = standin.addr();
+    let mut config = Config::default();
+    config.store.path = folder.path().join("game.sqlite");
+    config.http_client.ca_file = Some(ca_file);
+    config.http_client.resolve = DEFAULT_NAMES.map(|name| (name.to_owned(), address)).into();
+    config.llm.base_url = Some(format!("https://{LLM}:{}", address.port()));
+    config.tts.base_url = Some(format!("https://{TTS}:{}", address.port()));
+    config.llm.api_key = ApiKey::new("llm-key-that-nobody-may-see");
+    config.tts.api_key = ApiKey::new("tts-key-that-nobody-may-see");
+    config.llm.retry.max_retries = 0;
+    config.tts.retry.max_retries = 0;
+    config.game.scenes_dir = Some(test_scenes(folder));
+    config.game.requests_per_minute = 6000;
+    config
+}
+
+/// Scenes whose characters speak only when spoken to, and whose world moves only when told to.
+fn test_scenes(folder: &TempDir) -> std::path::PathBuf {
+    let scenes = folder.path().join("scenes");
+    std::fs::create_dir(&scenes).expect("made");
+    for (id, text) in BTreeMap::from([("quiet", QUIET), ("clock", CLOCK)]) {
+        std::fs::write(scenes.join(format!("{id}.toml")), text).expect("written");
+    }
+    scenes
+}
+
+const QUIET: &str = r#"
+title = "Quiet"
+description = "Nobody speaks first."
+[character]
+id = "listener"
+name = "Lis"
+description = "Listens."
+back_story = "None."
+instructions = "Answer."
+emotion_style = "calm"
+voice = "voice-of-the-file"
+"#;
+
+const CLOCK: &str = r#"
+title = "Clock"
+description = "Time passes here."
+[character]
+id = "keeper"
+name = "Kee"
+description = "Keeps time."
+back_story = "None."
+instructions = "Answer."
+emotion_style = "calm"
+voice = "v"
+[[variable]]
+name = "sand"
+label = "Sand"
+initial = 1000
+min = 0
+max = 1000
+update_rate = -10
+[[variable]]
+name = "light"
+label = "Light"
+initial = 0
+min = 0
+max = 10
+[[control]]
+id = "lamp"
+label = "Lamp"
+description = "Light, unnoticed."
+effects = { light = 1 }
+cooldown_seconds = 60
+[[control]]
+id = "bell"
+label = "Bell"
+description = "Noticed."
+noticed = "A bell rings."
+[[control]]
+id = "end"
+label = "End"
+description = "Ends it."
+effects = { light = 10 }
+[rapid_action]
+count = 3
+window_seconds = 3
+effects = { sand = -500 }
+[[success]]
+id = "bright"
+condition = "light >= 10"
+message = "There was light."
+"#;
