@@ -49,9 +49,12 @@ pub fn bpf_cargo(workspace: &Workspace, tools: &BpfTools, subcommand: &str) -> C
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &tools.linker)
         .env(
             "CARGO_TARGET_BPFEL_UNKNOWN_NONE_RUSTFLAGS",
-            // BTF is what lets the loader and bpftool know types and lines.
+            // BTF is what lets the kernel's and bpftool's messages name types and lines.
             "-Clink-arg=--btf -Ctarget-cpu=v3",
         )
+        // A function that was compiled with less, even one of a dependency, makes BTF that the
+        // kernel refuses.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "2")
         // Flags meant for the host's programs would replace the ones above.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");

@@ -52,7 +52,7 @@ pub fn test(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         Privilege::Sudo => {
             step("run the tests that load BPF programs, as root");
             run(cargo_test(workspace)
-                .args(["--package", "da-server", "--test", "kernel*"])
+                .args(["--package", "da-server", "--test", "kernel"])
                 .env(runner_variable()?, "sudo --non-interactive --preserve-env")
                 .env("DA_REQUIRE_KERNEL", "1"))?;
         }
