@@ -26,7 +26,7 @@ async function openLobby() {
     show($("lobby-error"), "The theatre can't be reached right now. Reload the page in a moment.");
     return;
   }
-  $("speaker").hidden = !config.voice;
+  $("voice").hidden = !config.voice;
   $("line").maxLength = config.max_line_characters;
   $("difficulty").append(...config.difficulties.map(difficultyChoice));
   const saved = savedSession();
@@ -50,7 +50,8 @@ function sceneCard(each, saved) {
     resume.addEventListener("click", () => enter(each, saved.difficulty, saved.token));
     buttons.append(resume);
   }
-  const cast = element("p", { className: "cast" }, avatar(each.character), `with ${each.character.name}`);
+  const who = element("div", {}, element("b", {}, each.character.name), element("p", {}, each.character.description));
+  const cast = element("div", { className: "cast" }, avatar(each.character), who);
   return element("li", {}, element("h2", {}, each.title), element("p", {}, each.description), cast, buttons);
 }
 
@@ -72,6 +73,7 @@ function enter(chosen, chosenDifficulty, token) {
   $("lobby").hidden = true;
   $("stage").hidden = $("leave").hidden = false;
   $("scene-title").textContent = scene.title;
+  $("scene-description").textContent = scene.description;
   $("character-name").textContent = scene.character.name;
   $("character-description").textContent = scene.character.description;
   $("avatar").replaceWith(Object.assign(avatar(scene.character), { id: "avatar" }));
@@ -225,9 +227,10 @@ function showGauge(name, value) {
 }
 
 function control(each) {
-  const left = element("span", { className: "left" });
-  const label = element("span", {}, each.label, left);
-  const button = element("button", { type: "button", className: "control" }, label, element("small", {}, each.description));
+  const button = element("button", { type: "button", className: "control" },
+    element("span", {}, each.label),
+    element("span", { className: "left" }),
+    element("small", {}, each.description));
   button.dataset.control = each.id;
   button.dataset.color = each.color;
   button.disabled = true;

@@ -56,9 +56,9 @@ impl Performance<'_> {
             request.end(status);
         }
         let end = ServerMessage::TurnEnd { turn: self.number, status: status.as_str() };
-        // A player who has gone needs no word of it.
-        let _ = self.outbox.send(end).await;
-        self.keep(task, said, kept_as).await;
+        // Neither waits for the other: the store must not hold up the player, nor a player who
+        // has stopped reading what is to be remembered. One who has gone needs no word of it.
+        let (_, ()) = tokio::join!(self.outbox.send(end), self.keep(task, said, kept_as));
         status
     }
 

@@ -151,10 +151,11 @@ async fn a_player_who_does_not_read_is_closed_and_counted() {
     let server = Server::with(|config| {
         config.websocket.write_timeout_seconds = 1;
         config.websocket.outbound_messages = 4;
+        config.tts.output_format = "pcm_48000".to_owned();
     })
     .await;
-    // Far more audio than two sockets hold.
-    server.llm_plan(Plan { text_characters: Some(20_000), chunks: Some(1), ..Plan::default() });
+    // Some 30 MB of audio, far more than two sockets hold.
+    server.llm_plan(Plan { text_characters: Some(4800), chunks: Some(1), ..Plan::default() });
     let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("connected");
     raw::upgrade(&mut stream, server.address).await;
     raw::send_text(&mut stream, br#"{"type":"start","scene":"quiet"}"#).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Values by series, as written: `name{label="value"}`, without the prefix.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub struct Scrape(BTreeMap<String, f64>);
 
 impl Scrape {
@@ -58,5 +58,13 @@ impl Scrape {
 
     pub fn queries(&self, operation: &str) -> f64 {
         self.get(&format!("db_query_time_seconds_count{{operation=\"{operation}\"}}"))
+    }
+}
+
+/// What is not 0, and no buckets: for people who read why a test failed.
+impl std::fmt::Debug for Scrape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let told = |(name, value): &(&String, &f64)| **value != 0.0 && !name.contains("_bucket{");
+        f.debug_map().entries(self.0.iter().filter(told)).finish()
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::OptionFuture;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Game;
@@ -27,6 +27,10 @@ use start::Started;
 
 /// The scene's clock.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What an interrupted turn may take to be kept and to say that it ended. Less than a newer
+/// connection waits for the seat.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// A text message as it came from a player. `Debug` is left out: these are people's words.
 pub struct PlayerInput {
@@ -177,7 +181,8 @@ impl<'a> Session<'a> {
         self.queue.clear();
         if let Some(turn) = self.turn.take() {
             turn.cancel.cancel();
-            turn.ends.await;
+            // A connection that takes nothing any more must not keep a newer one from its seat.
+            let _ = timeout(LAST_WORDS, turn.ends).await;
         }
         if let Some(id) = self.started.id {
             // What goes wrong is counted and in the log.
