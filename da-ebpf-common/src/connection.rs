@@ -2,7 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{event::Header, exchange::Arrivals};
+use crate::event::Header;
+use crate::exchange::{Arrival, Arrivals, MAX_FIRST_ARRIVALS};
 
 /// Who is connected to whom, fixed once the connection is established.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -63,8 +64,8 @@ pub mod flags {
 /// Value of the `CONNECTIONS` map; its key is the address of the `struct sock`.
 ///
 /// Every field has one writer, so no lock is needed: the state hook before anything is sent, then
-/// the send hook (process context), except for `received_bytes`, `last_arrival_ns` and `arrivals`,
-/// which belong to the arrival hook (serialised by the socket lock).
+/// the send hook (process context), except for `received_bytes` and all that follow it, which
+/// belong to the arrival hook (serialised by the socket lock).
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Connection {
@@ -101,10 +102,16 @@ pub struct Connection {
     /// What arrived in answer to even and odd requests. Two slots, because the answer to a request
     /// can arrive before its send hook has run and closed the exchange before it.
     pub arrivals: [Arrivals; 2],
+    /// Entries of `first_arrivals` that are set.
+    pub first_arrivals_count: u64,
+    /// What arrived first after a TLS 1.3 handshake.
+    pub first_arrivals: [Arrival; MAX_FIRST_ARRIVALS],
 }
 
 const _: () = assert!(size_of::<Peers>() == 64);
-const _: () = assert!(size_of::<Connection>() == 8 * 13 + 64 + 2 * size_of::<Arrivals>());
+const _: () = assert!(
+    size_of::<Connection>() == 8 * 14 + 64 + 2 * size_of::<Arrivals>() + 16 * MAX_FIRST_ARRIVALS
+);
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -14,11 +14,14 @@ pub enum Kind {
     Exchange = 3,
     /// [`crate::connection::Closed`]
     Closed = 4,
+    /// [`crate::exchange::FirstArrivals`]
+    FirstArrivals = 5,
 }
 
 impl Kind {
     /// All kinds, for label sets.
-    pub const ALL: [Self; 4] = [Self::FirstBytes, Self::Handshake, Self::Exchange, Self::Closed];
+    pub const ALL: [Self; 5] =
+        [Self::FirstBytes, Self::Handshake, Self::Exchange, Self::Closed, Self::FirstArrivals];
 
     /// The kind behind a number read from the ring buffer.
     pub fn from_number(number: u32) -> Option<Self> {
@@ -32,6 +35,7 @@ impl Kind {
             Self::Handshake => "handshake",
             Self::Exchange => "exchange",
             Self::Closed => "closed",
+            Self::FirstArrivals => "first_arrivals",
         }
     }
 }
@@ -73,6 +77,6 @@ mod tests {
             assert_eq!(Kind::from_number(kind as u32), Some(kind));
         }
         assert_eq!(Kind::from_number(0), None);
-        assert_eq!(Kind::from_number(5), None);
+        assert_eq!(Kind::from_number(6), None);
     }
 }

@@ -10,19 +10,45 @@ use crate::event::Header;
 pub struct Arrivals {
     /// Number of the request these answer; anything else than the number asked for is stale.
     pub request: u64,
-    /// First arrival that can't be a session ticket, ns.
+    /// First arrival later than session tickets are expected, ns.
     pub first_ns: u64,
     /// Last arrival, ns.
     pub last_ns: u64,
-    /// Last arrival that may have been a session ticket, ns.
-    pub early_ns: u64,
-    /// Bytes of the arrivals that may have been session tickets.
-    pub early_bytes: u64,
     /// Bytes of all arrivals.
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<Arrivals>() == 48);
+const _: () = assert!(size_of::<Arrivals>() == 32);
+
+/// Arrivals of a fresh TLS 1.3 connection that are kept one by one; a power of two.
+pub const MAX_FIRST_ARRIVALS: usize = 8;
+
+/// One arrival.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Arrival {
+    /// When, ns.
+    pub at_ns: u64,
+    /// Bytes that it brought.
+    pub bytes: u64,
+}
+
+/// What arrived first after a TLS 1.3 handshake: session tickets, and then the first response. Goes
+/// before the first [`Exchange`] of such a connection.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FirstArrivals {
+    /// Begins every event.
+    pub header: Header,
+    /// Until then an arrival may well be tickets, ns.
+    pub tickets_until_ns: u64,
+    /// Entries of `arrivals` that are set.
+    pub count: u64,
+    /// The arrivals, in order.
+    pub arrivals: [Arrival; MAX_FIRST_ARRIVALS],
+}
+
+const _: () = assert!(size_of::<FirstArrivals>() == 24 + 16 + 16 * MAX_FIRST_ARRIVALS);
 
 /// What ended an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,4 +90,4 @@ pub struct Exchange {
     pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Exchange>() == 24 + 32 + 48 + 32);
+const _: () = assert!(size_of::<Exchange>() == 24 + 32 + 32 + 32);

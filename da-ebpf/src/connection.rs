@@ -4,13 +4,17 @@
 //! `(const struct sock *sk, const int oldstate, const int newstate)`.
 
 use aya_ebpf::{
-    EbpfContext, macros::map, macros::raw_tracepoint, maps::HashMap, programs::RawTracePointContext,
+    EbpfContext,
+    macros::map,
+    macros::raw_tracepoint,
+    maps::{Array, HashMap},
+    programs::RawTracePointContext,
 };
 use aya_log_ebpf::{debug, warn};
 use da_ebpf_common::{
-    connection::{Closed, Connection, Peers, Phase},
+    connection::{Closed, Connection},
     event::Kind,
-    exchange::{Arrivals, End},
+    exchange::End,
     meter::{Counter, Program},
 };
 
@@ -31,6 +35,10 @@ const IPPROTO_TCP: u16 = 6;
 /// which is counted, where an LRU would forget in silence. da-server sets the size.
 #[map]
 static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_536, 0);
+
+/// A record of zeroes, to begin with: it would not fit on a program's stack.
+#[map]
+static BLANK: Array<Connection> = Array::with_max_entries(1, 0);
 
 /// The record of a tracked socket.
 #[inline(always)]
@@ -59,45 +67,28 @@ fn begin(ctx: &RawTracePointContext, sock: Sock) {
     if sock.protocol() != IPPROTO_TCP {
         return;
     }
-    let mut peers = Peers {
-        local_address: [0; 16],
-        remote_address: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        family: 0,
-        reserved: 0,
-        pid: ctx.tgid(),
-        reserved_2: 0,
-        command: ctx.command().unwrap_or_default(),
-    };
-    sock.read_peers(&mut peers);
-    let nothing =
-        Arrivals { request: 0, first_ns: 0, last_ns: 0, early_ns: 0, early_bytes: 0, bytes: 0 };
-    let connection = Connection {
-        born_ns: now_ns(),
-        established_ns: 0,
-        peers,
-        phase: Phase::Fresh as u32,
-        flags: 0,
-        hello_ns: 0,
-        flight_ns: 0,
-        tickets_until_ns: 0,
-        request: 0,
-        request_first_ns: 0,
-        request_last_ns: 0,
-        request_bytes: 0,
-        sent_bytes: 0,
-        received_bytes: 0,
-        last_arrival_ns: 0,
-        arrivals: [nothing; 2],
-    };
+    let Some(blank) = BLANK.get(0) else { return };
     // Overwrites what a socket at the same address may have left: the kernel reuses addresses.
-    if CONNECTIONS.insert(sock.key(), connection, 0).is_ok() {
-        meter::count(Counter::Tracked);
-        debug!(ctx, "tracking a connection of pid {} to port {}", peers.pid, peers.remote_port);
-    } else {
+    if CONNECTIONS.insert(sock.key(), blank, 0).is_err() {
         meter::count(Counter::ConnectionsFull);
-        warn!(ctx, "no room to track a connection of pid {}", peers.pid);
+        warn!(ctx, "no room to track a connection of pid {}", ctx.tgid());
+        return;
+    }
+    meter::count(Counter::Tracked);
+    let Some(connection) = find(sock) else { return };
+    // SAFETY: `find` returned a pointer into the map's value, which stays valid for the duration of
+    // the program (RCU); the SYN is not sent yet, so no other hook can know the socket.
+    unsafe {
+        (*connection).born_ns = now_ns();
+        (*connection).peers.pid = ctx.tgid();
+        (*connection).peers.command = ctx.command().unwrap_or_default();
+        sock.read_peers(&mut (*connection).peers);
+        debug!(
+            ctx,
+            "tracking a connection of pid {} to port {}",
+            ctx.tgid(),
+            (*connection).peers.remote_port
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use da_ebpf_common::{
     connection::{Connection, Phase, flags},
     event::Kind,
-    exchange::{Arrivals, End, Exchange},
+    exchange::{Arrival, Arrivals, End, Exchange, FirstArrivals, MAX_FIRST_ARRIVALS},
     meter::Program,
 };
 
@@ -116,7 +116,7 @@ fn arrivals(connection: &Connection) -> Arrivals {
     if slot.request == connection.request {
         slot
     } else {
-        Arrivals { request: 0, first_ns: 0, last_ns: 0, early_ns: 0, early_bytes: 0, bytes: 0 }
+        Arrivals { request: 0, first_ns: 0, last_ns: 0, bytes: 0 }
     }
 }
 
@@ -125,6 +125,14 @@ fn arrivals(connection: &Connection) -> Arrivals {
 pub fn finish(sock: Sock, connection: &Connection, end: End, errno: u32) {
     if connection.request == 0 {
         return;
+    }
+    if connection.request == 1 && connection.flags & flags::TLS13 != 0 {
+        event::emit(FirstArrivals {
+            header: event::header::<FirstArrivals>(sock, connection, Kind::FirstArrivals),
+            tickets_until_ns: connection.tickets_until_ns,
+            count: connection.first_arrivals_count,
+            arrivals: connection.first_arrivals,
+        });
     }
     event::emit(Exchange {
         header: event::header::<Exchange>(sock, connection, Kind::Exchange),
@@ -185,17 +193,20 @@ fn arrival(sock: Sock, connection: *mut Connection) {
         if slot.request != request {
             slot.request = request;
             slot.first_ns = 0;
-            slot.early_ns = 0;
-            slot.early_bytes = 0;
             slot.bytes = 0;
         }
         slot.bytes += bytes;
         slot.last_ns = now_ns;
-        if early {
-            slot.early_ns = now_ns;
-            slot.early_bytes += bytes;
-        } else if slot.first_ns == 0 {
+        if !early && slot.first_ns == 0 {
             slot.first_ns = now_ns;
+        }
+        if request == 1 && connection.flags & flags::TLS13 != 0 {
+            let count = connection.first_arrivals_count;
+            if count < MAX_FIRST_ARRIVALS as u64 {
+                let at = count as usize & (MAX_FIRST_ARRIVALS - 1);
+                connection.first_arrivals[at] = Arrival { at_ns: now_ns, bytes };
+                connection.first_arrivals_count = count + 1;
+            }
         }
     }
 }

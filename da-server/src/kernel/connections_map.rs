@@ -58,8 +58,14 @@ impl ConnectionsMap {
     /// Ends the tracking of a connection.
     ///
     /// The kernel reuses a socket's address at once, so the record under it may be another
-    /// connection's by now: it is taken out and looked at in one step, and put back if so.
+    /// connection's by now, and is looked at before it is removed. In the microsecond between the
+    /// two it may become another one's, too: it is removed and looked at again in one step, and put
+    /// back if so.
     pub fn forget(&mut self, id: ConnectionId) -> Forgotten {
+        match self.map.get(&id.sock, 0) {
+            Ok(record) if record.born_ns == id.born_ns => {}
+            _ => return Forgotten::Gone,
+        }
         let Ok(taken) = self.take(id.sock) else { return Forgotten::Gone };
         if taken.born_ns == id.born_ns {
             self.forgotten.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use da_ebpf_common::connection::Closed;
 use da_ebpf_common::event::{Header, Kind};
-use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::exchange::{Exchange, FirstArrivals};
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use zerocopy::FromBytes;
 
@@ -13,6 +13,8 @@ pub enum Event<'a> {
     FirstBytes(FirstBytes, &'a [u8]),
     /// A TLS handshake is done.
     Handshake(Handshake),
+    /// What arrived first after a TLS 1.3 handshake.
+    FirstArrivals(FirstArrivals),
     /// A request and its response.
     Exchange(Exchange),
     /// The end of a connection.
@@ -31,6 +33,9 @@ impl<'a> Event<'a> {
                 Some(Self::FirstBytes(first, payload))
             }
             Kind::Handshake => Some(Self::Handshake(Handshake::read_from_prefix(entry).ok()?.0)),
+            Kind::FirstArrivals => {
+                Some(Self::FirstArrivals(FirstArrivals::read_from_prefix(entry).ok()?.0))
+            }
             Kind::Exchange => Some(Self::Exchange(Exchange::read_from_prefix(entry).ok()?.0)),
             Kind::Closed => Some(Self::Closed(Closed::read_from_prefix(entry).ok()?.0)),
         }
@@ -41,6 +46,7 @@ impl<'a> Event<'a> {
         match self {
             Self::FirstBytes(..) => Kind::FirstBytes,
             Self::Handshake(_) => Kind::Handshake,
+            Self::FirstArrivals(_) => Kind::FirstArrivals,
             Self::Exchange(_) => Kind::Exchange,
             Self::Closed(_) => Kind::Closed,
         }

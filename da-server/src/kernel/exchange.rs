@@ -2,11 +2,12 @@
 //! `socket_exchanges_total`.
 
 use da_ebpf_common::connection::flags;
-use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::exchange::{Exchange, FirstArrivals};
 use prometheus::Registry;
 
 use super::endpoints::{EndpointId, EndpointLabels};
 use super::family::{EndpointHistogram, OutcomeCounter};
+use super::tickets::{ResponseStart, Tickets};
 
 /// How an exchange went: label value of `socket_exchanges_total{outcome}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,75 +45,65 @@ pub struct Measured {
     pub outcome: ExchangeOutcome,
     /// Last byte of the request handed to the kernel → first byte of the response arrived, ns.
     pub first_byte_ns: Option<u64>,
-    /// First → last byte of the response arrived, ns.
+    /// First → last byte of the response arrived, ns; none where the connection broke.
     pub response_ns: Option<u64>,
+    /// When its first byte arrived, ns of `CLOCK_MONOTONIC`.
+    pub response_first_ns: Option<u64>,
+    /// When its last byte arrived.
+    pub response_last_ns: Option<u64>,
 }
 
-/// Session tickets of one endpoint, told from responses by their size.
-///
-/// A TLS 1.3 server sends tickets right after the handshake; they arrive where the first response
-/// is expected. The programs put what arrives within a round trip and a half of the handshake aside
-/// as *early*. A server's tickets are of about one size, so the smallest early sum that is seen
-/// regularly is theirs; where more came early, a response may have begun among them.
-#[derive(Debug, Default)]
-pub struct Tickets {
-    /// Early sums seen, and how often.
-    sizes: Vec<(u64, u32)>,
-    seen: u32,
-}
-
-impl Tickets {
-    /// Distinct early sums remembered.
-    const MAX_SIZES: usize = 16;
-    /// One in so many is regular; fewer are accidents of timing.
-    const REGULAR: u32 = 20;
-    /// Tickets of one server differ by the padding of their encoding; a response is longer.
-    const SLACK_BYTES: u64 = 64;
-
-    /// Whether the early bytes are no more than tickets; learns from every answer.
-    fn explain(&mut self, early_bytes: u64) -> bool {
-        self.seen = self.seen.saturating_add(1);
-        if let Some((_, count)) = self.sizes.iter_mut().find(|(bytes, _)| *bytes == early_bytes) {
-            *count = count.saturating_add(1);
-        } else if self.sizes.len() < Self::MAX_SIZES {
-            self.sizes.push((early_bytes, 1));
+impl Measured {
+    fn without_sample(outcome: ExchangeOutcome) -> Self {
+        Self {
+            outcome,
+            first_byte_ns: None,
+            response_ns: None,
+            response_first_ns: None,
+            response_last_ns: None,
         }
-        let regular = |(_, count): &&(u64, u32)| {
-            u64::from(*count) * u64::from(Self::REGULAR) >= u64::from(self.seen)
-        };
-        let tickets = self.sizes.iter().filter(regular).map(|(bytes, _)| *bytes).min();
-        tickets.is_some_and(|bytes| early_bytes <= bytes + Self::SLACK_BYTES)
     }
 }
 
-/// Works out what an exchange was. `http2_offered`: the ClientHello's ALPN had `h2` in it.
-pub fn measure(exchange: &Exchange, http2_offered: bool, tickets: &mut Tickets) -> Measured {
-    let without_sample = |outcome| Measured { outcome, first_byte_ns: None, response_ns: None };
-    let arrivals = &exchange.arrivals;
+/// Works out what an exchange was.
+///
+/// `http2_offered`: the ClientHello's ALPN had `h2` in it. `first_arrivals`: goes with the first
+/// exchange of a TLS 1.3 connection, `tickets` tells its response from session tickets.
+pub fn measure(
+    exchange: &Exchange,
+    http2_offered: bool,
+    first_arrivals: Option<&FirstArrivals>,
+    tickets: &mut Tickets,
+) -> Measured {
     let http2 = http2_offered && exchange.flags & flags::HTTP2_CONTROL != 0;
     if http2 || exchange.flags & (flags::UNREADABLE | flags::EARLY_DATA) != 0 {
-        return without_sample(ExchangeOutcome::Ambiguous);
+        return Measured::without_sample(ExchangeOutcome::Ambiguous);
     }
-    if arrivals.first_ns == 0 && arrivals.early_ns == 0 {
-        return without_sample(match exchange.errno {
-            0 => ExchangeOutcome::NoResponse,
-            _ => ExchangeOutcome::Reset,
-        });
-    }
-    let only_tickets = arrivals.early_ns == 0 || tickets.explain(arrivals.early_bytes);
-    // What arrived before the request was complete was no answer to it, whatever its size.
-    let before_request = arrivals.early_ns <= exchange.request_last_ns;
-    if arrivals.first_ns == 0 || !(only_tickets || before_request) {
-        return without_sample(ExchangeOutcome::Doubtful);
-    }
-    Measured {
-        outcome: match exchange.errno {
-            0 => ExchangeOutcome::Ok,
-            _ => ExchangeOutcome::Reset,
+    let arrivals = &exchange.arrivals;
+    let first_ns = match first_arrivals {
+        None => (arrivals.first_ns != 0).then_some(arrivals.first_ns),
+        Some(first) => match tickets.response_start(first, exchange.request_last_ns) {
+            ResponseStart::At(at_ns) => Some(at_ns),
+            ResponseStart::Nowhere => None,
+            ResponseStart::Doubtful => return Measured::without_sample(ExchangeOutcome::Doubtful),
         },
+    };
+    let outcome = match (first_ns, exchange.errno) {
+        (_, errno) if errno != 0 => ExchangeOutcome::Reset,
+        (None, _) => ExchangeOutcome::NoResponse,
+        (Some(_), _) => ExchangeOutcome::Ok,
+    };
+    Measured {
+        outcome,
         // An answer that outran its own send hook took no time worth speaking of.
-        first_byte_ns: Some(arrivals.first_ns.saturating_sub(exchange.request_last_ns)),
-        response_ns: (exchange.errno == 0).then(|| arrivals.last_ns - arrivals.first_ns),
+        first_byte_ns: first_ns.map(|at_ns| at_ns.saturating_sub(exchange.request_last_ns)),
+        response_ns: first_ns
+            .filter(|_| outcome == ExchangeOutcome::Ok)
+            .map(|at_ns| arrivals.last_ns.saturating_sub(at_ns)),
+        response_first_ns: first_ns,
+        response_last_ns: first_ns
+            .filter(|_| outcome == ExchangeOutcome::Ok)
+            .map(|_| arrivals.last_ns),
     }
 }
 
@@ -170,86 +161,57 @@ mod tests {
 
     use super::*;
 
-    fn exchange(
-        request_last_ns: u64,
-        early: Option<(u64, u64)>,
-        first_last: (u64, u64),
-    ) -> Exchange {
+    fn exchange(request_last_ns: u64, first_last: (u64, u64)) -> Exchange {
         let mut exchange = Exchange::new_zeroed();
         exchange.request_last_ns = request_last_ns;
-        (exchange.arrivals.early_ns, exchange.arrivals.early_bytes) = early.unwrap_or_default();
         (exchange.arrivals.first_ns, exchange.arrivals.last_ns) = first_last;
         exchange
     }
 
+    fn measured(exchange: &Exchange, http2_offered: bool) -> Measured {
+        measure(exchange, http2_offered, None, &mut Tickets::default())
+    }
+
     #[test]
-    fn tickets_alone_before_the_response_leave_no_doubt() {
-        let mut tickets = Tickets::default();
-        let measured =
-            measure(&exchange(100, Some((150, 500)), (9_000, 9_500)), false, &mut tickets);
+    fn first_byte_and_response_are_told_apart() {
+        let measured = measured(&exchange(100, (9_000, 9_500)), false);
         assert_eq!(measured.outcome, ExchangeOutcome::Ok);
-        assert_eq!(measured.first_byte_ns, Some(8_900));
-        assert_eq!(measured.response_ns, Some(500));
-    }
-
-    #[test]
-    fn more_early_bytes_than_the_tickets_are_doubtful() {
-        let mut tickets = Tickets::default();
-        measure(&exchange(100, Some((150, 500)), (9_000, 9_500)), false, &mut tickets);
-        let measured =
-            measure(&exchange(100, Some((150, 900)), (9_000, 9_500)), false, &mut tickets);
-        assert_eq!(measured.outcome, ExchangeOutcome::Doubtful);
-        assert_eq!(measured.first_byte_ns, None);
-    }
-
-    #[test]
-    fn nothing_but_early_arrivals_is_doubtful() {
-        let measured =
-            measure(&exchange(100, Some((150, 500)), (0, 0)), false, &mut Tickets::default());
-        assert_eq!(measured.outcome, ExchangeOutcome::Doubtful);
-    }
-
-    #[test]
-    fn tickets_before_the_request_do_not_matter() {
-        let mut tickets = Tickets::default();
-        measure(&exchange(100, Some((150, 100)), (9_000, 9_000)), false, &mut tickets);
-        let measured =
-            measure(&exchange(200, Some((150, 500)), (9_000, 9_000)), false, &mut tickets);
-        assert_eq!(measured.outcome, ExchangeOutcome::Ok);
-    }
-
-    #[test]
-    fn an_accident_of_timing_does_not_make_every_ticket_doubtful() {
-        let mut tickets = Tickets::default();
-        for _ in 0..30 {
-            assert!(tickets.explain(500));
-        }
-        assert!(tickets.explain(250));
-        assert!(tickets.explain(500));
-        assert!(tickets.explain(516));
-        assert!(!tickets.explain(900));
+        assert_eq!((measured.first_byte_ns, measured.response_ns), (Some(8_900), Some(500)));
     }
 
     #[test]
     fn http2_is_ambiguous_only_where_it_was_offered_and_spoken() {
-        let mut spoken = exchange(1, None, (2, 3));
+        let mut spoken = exchange(1, (2, 3));
         spoken.flags = flags::HTTP2_CONTROL;
-        let mut tickets = Tickets::default();
-        assert_eq!(measure(&spoken, true, &mut tickets).outcome, ExchangeOutcome::Ambiguous);
-        assert_eq!(measure(&spoken, false, &mut tickets).outcome, ExchangeOutcome::Ok);
+        assert_eq!(measured(&spoken, true).outcome, ExchangeOutcome::Ambiguous);
+        assert_eq!(measured(&spoken, false).outcome, ExchangeOutcome::Ok);
     }
 
     #[test]
     fn a_broken_connection_keeps_its_first_byte() {
-        let mut broken = exchange(1, None, (2, 3));
+        let mut broken = exchange(1, (2, 3));
         broken.errno = libc::ECONNRESET as u32;
-        let measured = measure(&broken, false, &mut Tickets::default());
-        assert_eq!(measured.outcome, ExchangeOutcome::Reset);
-        assert_eq!((measured.first_byte_ns, measured.response_ns), (Some(1), None));
-        let mut silent = exchange(1, None, (0, 0));
-        let mut tickets = Tickets::default();
-        assert_eq!(measure(&silent, false, &mut tickets).outcome, ExchangeOutcome::NoResponse);
+        let found = measured(&broken, false);
+        assert_eq!(found.outcome, ExchangeOutcome::Reset);
+        assert_eq!((found.first_byte_ns, found.response_ns), (Some(1), None));
+        let mut silent = exchange(1, (0, 0));
+        assert_eq!(measured(&silent, false).outcome, ExchangeOutcome::NoResponse);
         silent.errno = libc::ECONNRESET as u32;
-        assert_eq!(measure(&silent, false, &mut tickets).outcome, ExchangeOutcome::Reset);
+        assert_eq!(measured(&silent, false).outcome, ExchangeOutcome::Reset);
+    }
+
+    #[test]
+    fn what_comes_first_after_a_handshake_is_asked_of_the_tickets() {
+        let mut first = FirstArrivals::new_zeroed();
+        first.tickets_until_ns = 1_000;
+        first.count = 2;
+        (first.arrivals[0].at_ns, first.arrivals[0].bytes) = (200, 500);
+        (first.arrivals[1].at_ns, first.arrivals[1].bytes) = (9_000, 300);
+        let mut tickets = Tickets::default();
+        let mut found = || measure(&exchange(100, (200, 9_000)), false, Some(&first), &mut tickets);
+        let stranger = found();
+        assert_eq!((stranger.outcome, stranger.first_byte_ns), (ExchangeOutcome::Doubtful, None));
+        let known = found();
+        assert_eq!((known.outcome, known.first_byte_ns), (ExchangeOutcome::Ok, Some(8_900)));
     }
 }

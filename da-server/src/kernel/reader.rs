@@ -78,6 +78,7 @@ impl Reader {
                 }
                 publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
             }
+            tracker.batch_ends();
             if ended {
                 break;
             }

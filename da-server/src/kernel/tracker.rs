@@ -1,20 +1,22 @@
 //! Events → attributed measurements: keeps what must be remembered of each connection meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::mem;
 
 use da_ebpf_common::connection::{Closed, Peers};
 use da_ebpf_common::event::{ConnectionId, Header};
-use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::exchange::{Exchange, FirstArrivals};
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use prometheus::Registry;
 
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses};
 use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;
-use super::exchange::{ExchangeMetrics, Tickets, measure};
+use super::exchange::{ExchangeMetrics, measure};
 use super::losses::{Loss, LossMetrics};
 use super::names::Opening;
 use super::observation::{Observation, What};
+use super::tickets::Tickets;
 use super::tls::{HandshakeKind, TlsMetrics};
 
 /// What the reader must do after an event.
@@ -32,9 +34,24 @@ struct Known {
     endpoint: EndpointId,
     peers: Peers,
     http2_offered: bool,
+    first_arrivals: Option<Box<FirstArrivals>>,
     ended_up: bool,
     sent_bytes: u64,
     received_bytes: u64,
+}
+
+impl Known {
+    fn new(endpoint: EndpointId, peers: Peers) -> Self {
+        Self {
+            endpoint,
+            peers,
+            http2_offered: false,
+            first_arrivals: None,
+            ended_up: false,
+            sent_bytes: 0,
+            received_bytes: 0,
+        }
+    }
 }
 
 /// The connections that are of interest, and all families that speak of them.
@@ -42,6 +59,9 @@ struct Known {
 pub struct Tracker {
     endpoints: Endpoints,
     known: HashMap<ConnectionId, Known>,
+    /// Connections that were found to be of no interest, of this and of the previous batch: events
+    /// of theirs may be on the way.
+    forgotten: [HashSet<ConnectionId>; 2],
     tickets: HashMap<EndpointId, Tickets>,
     connections: ConnectionMetrics,
     tls: TlsMetrics,
@@ -63,6 +83,7 @@ impl Tracker {
         Ok(Self {
             endpoints,
             known: HashMap::new(),
+            forgotten: Default::default(),
             tickets: HashMap::new(),
             connections: ConnectionMetrics::register(registry)?,
             tls: TlsMetrics::register(registry)?,
@@ -77,10 +98,22 @@ impl Tracker {
         match event {
             Event::FirstBytes(first, payload) => return self.first_bytes(first, payload),
             Event::Handshake(handshake) => self.handshake(handshake),
+            Event::FirstArrivals(first) => {
+                if let Some(known) = self.find(&first.header) {
+                    known.first_arrivals = Some(Box::new(*first));
+                }
+            }
             Event::Exchange(exchange) => self.exchange(exchange),
             Event::Closed(closed) => self.closed(closed),
         }
         Verdict::Keep
+    }
+
+    /// All events that were there have been taken.
+    pub fn batch_ends(&mut self) {
+        if self.forgotten.iter().any(|batch| !batch.is_empty()) {
+            self.forgotten[1] = mem::take(&mut self.forgotten[0]);
+        }
     }
 
     /// What happened since the last call, oldest first.
@@ -103,21 +136,13 @@ impl Tracker {
                     self.losses.count(Loss::AmbiguousAddress);
                 }
                 self.known.remove(&id);
+                self.forgotten[0].insert(id);
                 return Verdict::Forget(id);
             }
         };
         let http2_offered = matches!(opening, Opening::Tls { offers_http2: true, .. });
-        let through_tunnel = self.known.insert(
-            id,
-            Known {
-                endpoint,
-                peers: first.peers,
-                http2_offered,
-                ended_up: false,
-                sent_bytes: 0,
-                received_bytes: 0,
-            },
-        );
+        let known = Known { http2_offered, ..Known::new(endpoint, first.peers) };
+        let through_tunnel = self.known.insert(id, known);
         if through_tunnel.is_none() {
             let (from_ns, to_ns) = (id.born_ns, first.established_ns);
             let labels = self.endpoints.labels(endpoint);
@@ -146,8 +171,10 @@ impl Tracker {
         let id = exchange.header.connection;
         let Some(known) = self.find(&exchange.header) else { return };
         let (endpoint, http2_offered) = (known.endpoint, known.http2_offered);
+        let first_arrivals = known.first_arrivals.take();
         self.transferred(id, exchange.sent_bytes, exchange.received_bytes);
-        let measured = measure(exchange, http2_offered, self.tickets.entry(endpoint).or_default());
+        let tickets = self.tickets.entry(endpoint).or_default();
+        let measured = measure(exchange, http2_offered, first_arrivals.as_deref(), tickets);
         self.exchanges.finished(endpoint, self.endpoints.labels(endpoint), &measured);
         self.report(
             id,
@@ -164,6 +191,9 @@ impl Tracker {
 
     fn closed(&mut self, closed: &Closed) {
         let id = closed.header.connection;
+        if self.forgotten.iter_mut().any(|batch| batch.remove(&id)) {
+            return;
+        }
         if !self.known.contains_key(&id) && !self.known_by_address(closed) {
             return;
         }
@@ -182,14 +212,7 @@ impl Tracker {
         let (_, remote) = addresses(&closed.peers);
         match self.endpoints.attribute(None, remote) {
             Attribution::To(endpoint) => {
-                let known = Known {
-                    endpoint,
-                    peers: closed.peers,
-                    http2_offered: false,
-                    ended_up: false,
-                    sent_bytes: 0,
-                    received_bytes: 0,
-                };
+                let known = Known::new(endpoint, closed.peers);
                 self.known.insert(closed.header.connection, known);
                 true
             }
@@ -204,7 +227,8 @@ impl Tracker {
     /// The connection an event speaks of; an event of an unknown one is counted as lost.
     fn find(&mut self, header: &Header) -> Option<&mut Known> {
         let known = self.known.get_mut(&header.connection);
-        if known.is_none() {
+        let forgotten = || self.forgotten.iter().any(|batch| batch.contains(&header.connection));
+        if known.is_none() && !forgotten() {
             self.losses.count(Loss::UnknownConnection);
         }
         known
