@@ -1,0 +1,144 @@
+//! A loaded kernel view, a stand-in provider, and what each of them saw.
+
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use da_server::kernel::{
+    EndpointConfig, EndpointKind, Kernel, KernelConfig, Observation, Unlisted, Watch, What,
+};
+use da_server::metrics::Metrics;
+use da_standin::{Options, Standin};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// One test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Waits for the other tests to finish.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a test that can't run must fail.
+pub fn required() -> bool {
+    std::env::var_os("CI").is_some() || std::env::var_os("DA_REQUIRE_KERNEL").is_some()
+}
+
+/// Says aloud that a test does not run, or fails.
+pub fn skip(why: &str) {
+    assert!(!required(), "this kernel test must run here, but can't: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+/// An LLM endpoint with one host.
+pub fn endpoint(name: &str, host: &str) -> EndpointConfig {
+    EndpointConfig {
+        name: name.to_owned(),
+        kind: EndpointKind::Llm,
+        hosts: vec![host.to_owned()],
+        addresses: Vec::new(),
+    }
+}
+
+/// The view under test.
+pub struct Lab {
+    /// Where stand-ins run.
+    pub runtime: Runtime,
+    metrics: Metrics,
+    observations: Receiver<Observation>,
+    seen: Vec<Observation>,
+    shutdown: CancellationToken,
+    reader: Option<JoinHandle<std::io::Result<()>>>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    /// Loads the programs and watches `endpoints`; `None` where this machine can't.
+    pub fn open(endpoints: &[EndpointConfig], unlisted: Unlisted) -> Option<Self> {
+        Self::with(&KernelConfig::default(), endpoints, unlisted)
+    }
+
+    /// The same with a configuration of its own.
+    pub fn with(
+        config: &KernelConfig,
+        endpoints: &[EndpointConfig],
+        unlisted: Unlisted,
+    ) -> Option<Self> {
+        let alone = alone();
+        let kernel = Kernel::load(config);
+        if let Some(why) = kernel.unavailable() {
+            skip(&why.to_string());
+            return None;
+        }
+        let metrics = Metrics::new().expect("metrics");
+        let (sender, observations) = sync_channel(1 << 18);
+        let shutdown = CancellationToken::new();
+        let watch = Watch { endpoints: endpoints.to_vec(), unlisted, resolved: Vec::new() };
+        let reader = kernel
+            .start(watch, metrics.registry(), Some(sender), shutdown.clone())
+            .expect("the reader starts");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let seen = Vec::new();
+        Some(Self { runtime, metrics, observations, seen, shutdown, reader, _alone: alone })
+    }
+
+    /// Starts a stand-in.
+    pub fn standin(&self, options: Options) -> Standin {
+        self.runtime.block_on(Standin::start(options)).expect("a stand-in")
+    }
+
+    /// Everything observed so far of this process's connections.
+    pub fn seen(&mut self) -> &[Observation] {
+        let own = |one: &Observation| one.pid == std::process::id();
+        self.seen.extend(self.observations.try_iter().filter(own));
+        &self.seen
+    }
+
+    /// Waits until `count` connections have closed, or 5 s.
+    pub fn wait_closed(&mut self, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let closed = |seen: &[Observation]| {
+            seen.iter().filter(|one| matches!(one.what, What::Closed { .. })).count()
+        };
+        while closed(self.seen()) < count && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The exposition.
+    pub fn metrics(&self) -> String {
+        self.metrics.expose().expect("encodes")
+    }
+
+    /// Value of one series, as written in the exposition; 0 where it is absent.
+    pub fn value(&self, series: &str) -> f64 {
+        let text = self.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Series of `ebpf_lost_total` that are not 0. Not runs that nested: they may have been about
+    /// any socket of the host, and where they were not, counts and times above do not come out.
+    pub fn losses(&self) -> Vec<String> {
+        let text = self.metrics();
+        let lines = text.lines().filter(|line| line.starts_with("digital_actors_ebpf_lost_total{"));
+        let lines = lines.filter(|line| !line.ends_with(" 0") && !line.contains("\"recursion\""));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Ends the view and hands over what it saw.
+    pub fn close(mut self) -> Vec<Observation> {
+        self.shutdown.cancel();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader ends").expect("without an error");
+        }
+        self.seen();
+        std::mem::take(&mut self.seen)
+    }
+}

@@ -1,0 +1,14 @@
+//! The kernel view against the stand-in's log: real programs, real kernel, real TLS sockets.
+//!
+//! These tests load BPF programs, so they need root (or CAP_BPF and CAP_PERFMON) and a kernel that
+//! has the tracepoints. Where that is missing they say SKIPPED; with `CI` or `DA_REQUIRE_KERNEL` set
+//! they fail instead. They run one at a time: each measures time on a machine it wants to itself.
+
+mod accuracy;
+mod attribution;
+mod client;
+mod lab;
+mod outcomes;
+mod privileges;
+mod report;
+mod tickets;

@@ -1,0 +1,97 @@
+//! The first exchange of a TLS 1.3 connection, whose server sends session tickets just before it.
+
+use std::collections::HashMap;
+
+use da_server::kernel::{ExchangeOutcome, Unlisted, What};
+use da_standin::{Event, Options, TlsMode};
+
+use crate::client::{Client, Tls, config, request};
+use crate::lab::{Lab, endpoint};
+
+const NAME: &str = "tickets.kernel.test";
+const FRESH: usize = 200;
+
+/// `one_write`: the request leaves in the same write as the client's Finished.
+fn check(tickets: usize, first_byte_ms: u64, one_write: bool) {
+    let Some(mut lab) = Lab::open(&[endpoint("tickets", NAME)], Unlisted::Drop) else { return };
+    let standin = lab.standin(Options {
+        names: vec![NAME.to_owned()],
+        tls: TlsMode::V13,
+        tickets,
+        ..Options::default()
+    });
+    let config = config(standin.ca_pem(), Tls::V13);
+    let plan = format!(r#"{{"first_byte_ms":{first_byte_ms},"chunks":2,"between_chunks_ms":3}}"#);
+    let mut reads = HashMap::new();
+    for _ in 0..FRESH {
+        let mut client = Client::connect(standin.addr(), NAME, Some(&config));
+        if one_write {
+            client.handshake_and_send(&request(NAME, &plan, true));
+        } else {
+            client.handshake().expect("a handshake");
+            client.send(&request(NAME, &plan, true));
+        }
+        assert!(client.receive().starts_with(b"HTTP/1.1 200"));
+        reads.insert(client.local, client.first_read_ns);
+        client.close();
+    }
+    lab.wait_closed(FRESH);
+    lab.runtime.block_on(standin.idle());
+    let writes: HashMap<_, _> = standin
+        .log()
+        .iter()
+        .filter(|entry| matches!(entry.event, Event::ResponseStart { .. }))
+        .map(|entry| (entry.peer, entry.t_ns))
+        .collect();
+    lab.runtime.block_on(standin.stop());
+    let counted = |outcome: ExchangeOutcome| {
+        lab.value(&format!(
+            "digital_actors_socket_exchanges_total{{endpoint=\"tickets\",kind=\"llm\",outcome=\"{}\"}}",
+            outcome.as_str()
+        ))
+    };
+    let (counted_ok, counted_doubtful) =
+        (counted(ExchangeOutcome::Ok), counted(ExchangeOutcome::Doubtful));
+
+    let (mut right, mut doubtful, mut wrong) = (0, 0, 0);
+    for one in lab.close() {
+        let What::Exchange { measured, .. } = one.what else { continue };
+        // Tickets arrive before the response is written, later chunks after its first byte is read.
+        let response = writes[&one.local]..=reads[&one.local];
+        match (measured.outcome, measured.response_first_ns) {
+            (ExchangeOutcome::Ok, Some(first_ns)) if response.contains(&first_ns) => right += 1,
+            (ExchangeOutcome::Doubtful, None) => doubtful += 1,
+            _ => wrong += 1,
+        }
+    }
+    println!(
+        "{tickets} tickets, first byte after {first_byte_ms} ms, one write {one_write}: \
+         {right} right, {doubtful} doubtful, {wrong} wrong of {FRESH}"
+    );
+    assert_eq!(right + doubtful + wrong, FRESH, "none missed, none invented");
+    assert_eq!(wrong, 0, "silently wrong");
+    assert_eq!((counted_ok, counted_doubtful), (right as f64, doubtful as f64), "all counted");
+    assert!(right * 100 >= FRESH * 98, "{right} of {FRESH} right");
+}
+
+#[test]
+fn request_in_a_write_of_its_own() {
+    check(2, 5, false);
+}
+
+#[test]
+fn request_in_the_same_write_as_finished() {
+    check(2, 5, true);
+}
+
+#[test]
+fn more_tickets_or_none() {
+    check(4, 5, false);
+    check(0, 5, false);
+}
+
+#[test]
+fn a_response_in_the_time_of_the_tickets() {
+    check(2, 0, false);
+    check(2, 0, true);
+}
