@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -103,8 +104,7 @@ impl Player {
     /// The next thing that came.
     pub async fn receive(&mut self) -> Received {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
-            return match next.expect("something in time") {
+            return match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => {
                     Received::Message(serde_json::from_str(&text).expect("JSON"))
                 }
@@ -118,13 +118,29 @@ impl Player {
 
     /// The next message of this type; others are skipped.
     pub async fn wait_for(&mut self, kind: &str) -> Value {
-        loop {
-            match self.receive().await {
-                Received::Message(message) if message["type"] == kind => return message,
-                Received::Closed(frame) => panic!("closed before {kind}: {frame:?}"),
-                _ => {}
+        let waiting = async {
+            loop {
+                match self.receive().await {
+                    Received::Message(message) if message["type"] == kind => return message,
+                    Received::Closed(frame) => panic!("closed before {kind}: {frame:?}"),
+                    _ => {}
+                }
             }
-        }
+        };
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("no {kind} in time"))
+    }
+
+    /// The next state of the scene in which this holds.
+    pub async fn wait_for_state(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+        let waiting = async {
+            loop {
+                let state = self.wait_for("state").await;
+                if holds(&state) {
+                    return state;
+                }
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("such a state in time")
     }
 
     /// The code of the next error.
@@ -136,12 +152,15 @@ impl Player {
 
     /// The code and the reason that the server closes with.
     pub async fn wait_for_close(&mut self) -> (u16, String) {
-        loop {
-            if let Received::Closed(frame) = self.receive().await {
-                let frame = frame.expect("a closing message");
-                return (frame.code.into(), frame.reason.to_string());
+        let waiting = async {
+            loop {
+                if let Received::Closed(frame) = self.receive().await {
+                    let frame = frame.expect("a closing message");
+                    return (frame.code.into(), frame.reason.to_string());
+                }
             }
-        }
+        };
+        timeout(PATIENCE, waiting).await.expect("closed in time")
     }
 
     /// Waits for a line's first piece.
@@ -155,24 +174,28 @@ impl Player {
     }
 
     async fn hear(&mut self, enough: impl Fn(&SeenTurn) -> bool) -> SeenTurn {
-        let mut turn = SeenTurn::default();
-        while !enough(&turn) {
-            match self.receive().await {
-                Received::Audio(audio) => {
-                    assert!(turn.mime.is_some() && !turn.audio_ended, "audio out of place");
-                    turn.audio.extend_from_slice(&audio);
+        let hearing = async {
+            let mut turn = SeenTurn::default();
+            while !enough(&turn) {
+                match self.receive().await {
+                    Received::Audio(audio) => {
+                        assert!(turn.mime.is_some() && !turn.audio_ended, "audio out of place");
+                        turn.audio.extend_from_slice(&audio);
+                    }
+                    Received::Message(message) => turn.see(&message),
+                    Received::Closed(frame) => panic!("closed within a turn: {frame:?}"),
                 }
-                Received::Message(message) => turn.see(&message),
-                Received::Closed(frame) => panic!("closed within a turn: {frame:?}"),
             }
-        }
-        turn
+            turn
+        };
+        timeout(PATIENCE, hearing).await.expect("heard in time")
     }
 
     /// Leaves as a page does.
     pub async fn leave(mut self) {
         let _ = self.socket.close(None).await;
-        while !matches!(self.receive().await, Received::Closed(_)) {}
+        let closing = async { while !matches!(self.receive().await, Received::Closed(_)) {} };
+        timeout(PATIENCE, closing).await.expect("closed in time");
     }
 }
 

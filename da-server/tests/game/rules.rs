@@ -34,12 +34,7 @@ async fn a_press_does_what_it_says_and_rests() {
     let server = Server::start().await;
     let mut player = server.player_in("clock").await;
     player.press("lamp").await;
-    let state = loop {
-        let state = player.wait_for("state").await;
-        if state["variables"]["light"] == 1.0 {
-            break state;
-        }
-    };
+    let state = player.wait_for_state(|state| state["variables"]["light"] == 1.0).await;
     assert_eq!(state["controls"]["lamp"]["ready"], false);
     assert_eq!(state["controls"]["bell"]["ready"], true);
     player.press("lamp").await;
@@ -75,12 +70,7 @@ async fn haste_has_its_price() {
             player.press(control).await;
         }
         assert_eq!(player.wait_for("notice").await["code"], "haste");
-        let state = loop {
-            let state = player.wait_for("state").await;
-            if sand(&state) < 900.0 {
-                break state;
-            }
-        };
+        let state = player.wait_for_state(|state| sand(state) < 900.0).await;
         // The clock has run for a second or so besides.
         let lost = 1000.0 - sand(&state);
         assert!((price..price + 60.0).contains(&lost), "{difficulty}: {lost}");
@@ -92,12 +82,7 @@ async fn a_scene_that_is_decided_stands_still_and_one_can_still_talk() {
     let server = Server::start().await;
     let mut player = server.player_in("clock").await;
     player.press("end").await;
-    let state = loop {
-        let state = player.wait_for("state").await;
-        if !state["outcome"].is_null() {
-            break state;
-        }
-    };
+    let state = player.wait_for_state(|state| !state["outcome"].is_null()).await;
     assert_eq!(state["outcome"]["result"], "success");
     assert_eq!(state["outcome"]["message"], "There was light.");
     // The character has something to say about it.

@@ -117,7 +117,7 @@ impl World {
         serde_json::to_string(&self.saved).unwrap_or_default()
     }
 
-    /// [`Self::resume`] with what [`Self::to_json`] gave; `None` if it is no such thing.
+    /// A scene as [`Self::to_json`] kept it; `None` if that is no such thing.
     pub fn from_json(scene: Arc<Scene>, difficulty: Difficulty, json: &str) -> Option<Self> {
         let saved = serde_json::from_str(json).ok()?;
         Some(Self::resume(scene, difficulty, saved))
