@@ -26,7 +26,7 @@ async function openLobby() {
     show($("lobby-error"), "The theatre can't be reached right now. Reload the page in a moment.");
     return;
   }
-  $("voice").hidden = !config.voice;
+  $("voice").hidden = !config.audio_mime;
   $("line").maxLength = config.max_line_characters;
   $("difficulty").append(...config.difficulties.map(difficultyChoice));
   const saved = savedSession();

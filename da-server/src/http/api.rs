@@ -12,8 +12,8 @@ use crate::game::scene::{Color, Control, Scene, Variable};
 
 #[derive(Serialize)]
 struct PublicConfig<'a> {
-    /// Whether characters can be heard.
-    voice: bool,
+    /// The media type of the characters' voices; null if they can't be heard.
+    audio_mime: Option<String>,
     max_line_characters: usize,
     difficulties: [&'static str; 3],
     scenes: Vec<SceneView<'a>>,
@@ -90,8 +90,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
 }
 
 async fn config(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
+    let format = app.config.tts.format().ok();
     let view = PublicConfig {
-        voice: app.game.has_voice(),
+        audio_mime: format.filter(|_| app.game.has_voice()).map(|format| format.mime()),
         max_line_characters: app.config.game.max_line_characters,
         difficulties: ["easy", "normal", "hard"],
         scenes: app.game.scenes().iter().map(|scene| SceneView::from(&**scene)).collect(),

@@ -36,6 +36,18 @@ async fn a_message_that_is_too_large_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn a_message_in_small_pieces_is_no_smaller() {
+    let server = Server::with(|config| config.websocket.max_message_bytes = 200).await;
+    let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("connected");
+    raw::upgrade(&mut stream, server.address).await;
+    raw::send_frame(&mut stream, raw::TEXT, &[b'x'; 100]).await;
+    raw::send_frame(&mut stream, raw::CONTINUATION, &[b'x'; 100]).await;
+    assert_eq!(server.scrape().await.closes("message_too_large"), 0.0, "up to the limit");
+    raw::send_frame(&mut stream, raw::CONTINUATION, b"x").await;
+    server.scrape_until(|s| s.closes("message_too_large") == 1.0).await;
+}
+
+#[tokio::test]
 async fn text_that_is_no_text_closes_the_connection() {
     let server = Server::start().await;
     let mut stream = tokio::net::TcpStream::connect(server.address).await.expect("connected");
@@ -214,11 +226,20 @@ mod raw {
         assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
     }
 
-    /// One whole text message (RFC 6455, section 5.2), masked with zeros, which change nothing.
+    /// Opcodes and the final bit of RFC 6455, section 5.2.
+    pub const TEXT: u8 = 0x1;
+    pub const CONTINUATION: u8 = 0x0;
+    const FINAL: u8 = 0x80;
+
     pub async fn send_text(stream: &mut TcpStream, text: &[u8]) {
-        let length = u8::try_from(text.len()).expect("short");
+        send_frame(stream, FINAL | TEXT, text).await;
+    }
+
+    /// One frame, masked with zeros, which change nothing.
+    pub async fn send_frame(stream: &mut TcpStream, head: u8, payload: &[u8]) {
+        let length = u8::try_from(payload.len()).expect("short");
         assert!(length < 126);
-        stream.write_all(&[0x81, 0x80 | length, 0, 0, 0, 0]).await.expect("sent");
-        stream.write_all(text).await.expect("sent");
+        stream.write_all(&[head, 0x80 | length, 0, 0, 0, 0]).await.expect("sent");
+        stream.write_all(payload).await.expect("sent");
     }
 }

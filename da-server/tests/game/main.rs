@@ -1,5 +1,6 @@
 //! The whole server over real sockets: players on one side, stand-in providers on the other.
 
+mod binary;
 mod browser;
 mod conversation;
 mod failures;

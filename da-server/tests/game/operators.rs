@@ -154,7 +154,7 @@ async fn the_public_configuration_holds_what_a_page_needs_and_no_secret() {
     assert_eq!(submarine["character"]["name"], "Tomas Varga");
     assert_eq!(submarine["variables"][0]["label"], "Oxygen");
     assert_eq!(submarine["controls"][0]["id"], "reserve_air");
-    assert_eq!(config["voice"], true);
+    assert_eq!(config["audio_mime"], "audio/mpeg");
     for secret in ["key-that-nobody", "back_story", "instructions", "voice-of-the-file", ".sqlite"]
     {
         assert!(!text.contains(secret), "{secret}");
