@@ -1,12 +1,14 @@
 //! `cargo xtask build`: the BPF object, then everything for the host, which embeds it.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
 
-use crate::command::{run, step};
+use crate::command::{cargo, run, run_and_read, step};
 use crate::setup::{BpfTools, bpf_tools};
 use crate::toolchain::BPF_TARGET;
 use crate::workspace::Workspace;
@@ -22,13 +24,33 @@ pub struct Arguments {
 /// Builds the workspace, the BPF object first.
 pub fn build(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     bpf_object(workspace)?;
+    host_programs(arguments.release).map(|_| ())
+}
+
+/// Builds everything for the host, and returns where each program is, by its name.
+pub fn host_programs(release: bool) -> Result<BTreeMap<String, PathBuf>> {
     step("build the host's programs");
-    let mut command = Command::new("cargo");
-    command.arg("build");
-    if arguments.release {
+    let mut command = cargo("build");
+    command.args(["--message-format", "json-render-diagnostics"]);
+    if release {
         command.arg("--release");
     }
-    run(&mut command)
+    Ok(run_and_read(&mut command)?.lines().filter_map(built_program).collect())
+}
+
+/// Name and path in a message of cargo's, if it is about a finished program.
+fn built_program(message: &str) -> Option<(String, PathBuf)> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        target: Target,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    let artifact: Artifact = serde_json::from_str(message).ok()?;
+    Some((artifact.target.name, artifact.executable?))
 }
 
 /// Builds the BPF programs and puts the object where da-server's build script looks for it.
@@ -78,6 +100,21 @@ fn replace_if_changed(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_finished_programs_are_taken_from_what_cargo_says() {
+        let program = r#"{"reason":"compiler-artifact","target":{"name":"da-server","kind":["bin"]},
+            "executable":"/target/debug/da-server","fresh":true}"#;
+        let expected = ("da-server".to_owned(), PathBuf::from("/target/debug/da-server"));
+        assert_eq!(built_program(program), Some(expected));
+        for other in [
+            r#"{"reason":"compiler-artifact","target":{"name":"bytes"},"executable":null}"#,
+            r#"{"reason":"build-finished","success":true}"#,
+            "",
+        ] {
+            assert_eq!(built_program(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn an_unchanged_object_is_left_untouched() {

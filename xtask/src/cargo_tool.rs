@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::command::{run, step};
+use crate::command::{cargo, run, step};
 use crate::workspace::Workspace;
 
 /// cargo-deny, which checks licences, sources and advisories of every dependency.
@@ -32,12 +32,12 @@ pub fn ensure_installed(
     }
     step(&format!("compile {name} {version} into {}", folder.display()));
     // An optimized build takes twice as long and would save less than a second a run.
-    let mut command = Command::new("cargo");
+    let mut command = cargo("install");
     command
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .args(["install", "--quiet", "--locked", name, "--version", version])
+        .args(["--quiet", "--locked", name, "--version", version])
         .arg("--root")
         .arg(folder);
     configure(&mut command);

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::build::bpf_cargo;
 use crate::cargo_tool::cargo_deny;
-use crate::command::{run, step};
+use crate::command::{cargo, run, step};
 use crate::setup::{BpfTools, bpf_linter, bpf_tools};
 use crate::workspace::Workspace;
 
@@ -17,7 +17,7 @@ const RUSTDOC_FLAGS: &str = "--deny warnings --allow rustdoc::private-intra-doc-
 /// Checks format, lints, documentation and dependencies.
 pub fn check(workspace: &Workspace) -> Result<()> {
     step("check the format");
-    run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
+    run(cargo("fmt").args(["--all", "--check"]))?;
 
     let tools = bpf_tools(workspace)?;
     bpf_linter(&tools.toolchain)?;
@@ -31,23 +31,17 @@ fn lint(workspace: &Workspace, tools: &BpfTools) -> Result<()> {
     step("lint the BPF programs");
     run(bpf_cargo(workspace, tools, "clippy").args(["--", "--deny", "warnings"]))?;
     step("lint the host's programs");
-    run(Command::new("cargo").args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
+    run(cargo("clippy").args(["--all-targets", "--", "--deny", "warnings"]))
 }
 
 /// rustdoc. Its readers work on these programs, so private items are part of it.
 fn document(workspace: &Workspace, tools: &BpfTools) -> Result<()> {
     step("build the documentation");
-    for mut command in [bpf_cargo(workspace, tools, "doc"), cargo_doc()] {
+    for mut command in [bpf_cargo(workspace, tools, "doc"), cargo("doc")] {
         command.args(["--no-deps", "--document-private-items"]);
         run(command.env("RUSTDOCFLAGS", RUSTDOC_FLAGS))?;
     }
     Ok(())
-}
-
-fn cargo_doc() -> Command {
-    let mut command = Command::new("cargo");
-    command.arg("doc");
-    command
 }
 
 /// cargo-deny. Advisories need a database from the network: where it cannot be had, the rest is

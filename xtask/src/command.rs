@@ -1,8 +1,29 @@
 //! Running other programs, each shown before it runs.
 
+use std::env;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+
+/// `cargo SUBCOMMAND`, as the caller of this program would start it.
+pub fn cargo(subcommand: &str) -> Command {
+    let mut command = as_caller(Command::new("cargo"));
+    command.arg(subcommand);
+    command
+}
+
+/// `command` without what the `cargo run` that started this program put into the environment.
+/// Build scripts watch those variables: with them, what the caller's own cargo built would be
+/// built again, and then again by the caller's.
+pub fn as_caller(mut command: Command) -> Command {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
 
 /// Says in a sentence what is about to be done.
 pub fn step(what: &str) {
@@ -20,6 +41,19 @@ pub fn run(command: &mut Command) -> Result<()> {
         bail!("failed ({status}): {}", as_typed(command));
     }
     Ok(())
+}
+
+/// Like [`run`], and returns what the program says on standard output.
+pub fn run_and_read(command: &mut Command) -> Result<String> {
+    eprintln!("    $ {}", as_typed(command));
+    let Output { status, stdout, .. } = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start {}", program(command)))?;
+    if !status.success() {
+        bail!("failed ({status}): {}", as_typed(command));
+    }
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
 /// Runs `command` unshown, for a question that changes nothing, and returns its standard output;
@@ -63,6 +97,16 @@ mod tests {
         // The variable holds for the first program only, so the second prints nothing for it.
         assert_eq!(replayed.as_deref(), Some("two words|it's $HOME|"));
         assert!(as_typed(&command).starts_with("GREETING='good day' printf "));
+    }
+
+    #[test]
+    fn nothing_of_the_cargo_that_runs_us_is_handed_on() {
+        // Cargo sets it for tests as it does for `cargo run`.
+        assert!(env::var_os("CARGO_PKG_NAME").is_some());
+        let mut shell = as_caller(Command::new("sh"));
+        let handed_on =
+            answer(shell.args(["-c", "env | grep -c '^CARGO_PKG_\\|^CARGO_MAN' || true"]));
+        assert_eq!(handed_on.as_deref(), Some("0"));
     }
 
     #[test]

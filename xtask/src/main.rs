@@ -4,6 +4,7 @@ mod build;
 mod cargo_tool;
 mod check;
 mod command;
+mod demo;
 mod linker;
 mod packages;
 mod setup;
@@ -31,6 +32,7 @@ struct Arguments {
 enum Task {
     Setup(setup::Arguments),
     Build(build::Arguments),
+    Demo(demo::Arguments),
     Test(test::Arguments),
     /// Check format, lints, documentation and dependencies
     Check,
@@ -57,6 +59,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup(arguments) => setup::setup(&workspace, &arguments),
         Task::Build(arguments) => build::build(&workspace, &arguments),
+        Task::Demo(arguments) => demo::demo(&workspace, &arguments),
         Task::Test(arguments) => test::test(&workspace, &arguments),
         Task::Check => check::check(&workspace),
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::build::bpf_object;
-use crate::command::{answer, run, step};
+use crate::command::{answer, cargo, run, step};
 use crate::setup::test_programs;
 use crate::workspace::Workspace;
 
@@ -66,8 +66,8 @@ pub fn test(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 }
 
 fn cargo_test(workspace: &Workspace) -> Command {
-    let mut command = Command::new("cargo");
-    command.arg("test").env("DA_TEST_OUTPUT", workspace.test_output());
+    let mut command = cargo("test");
+    command.arg("--no-fail-fast").env("DA_TEST_OUTPUT", workspace.test_output());
     command
 }
 

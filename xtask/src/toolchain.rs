@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::command::answer;
+use crate::command::{answer, as_caller, cargo};
 
 /// The target that BPF programs are compiled for on little-endian hosts.
 pub const BPF_TARGET: &str = "bpfel-unknown-none";
@@ -71,20 +71,21 @@ impl Toolchain {
     pub fn cargo(&self, subcommand: &str) -> Command {
         let mut command = match self {
             Self::Nightly { .. } => {
-                let mut command = Command::new("cargo");
-                command.args(["+nightly", subcommand, "-Z", "build-std=core"]);
+                let mut command = cargo("+nightly");
+                command.args([subcommand, "-Z", "build-std=core"]);
                 command
             }
             Self::System { rustc, .. } => {
                 let mut command = if subcommand == "clippy" {
-                    Command::new(self.cargo_clippy())
+                    let mut linter = as_caller(Command::new(self.cargo_clippy()));
+                    linter.arg(subcommand);
+                    linter
                 } else {
-                    Command::new("cargo")
+                    cargo(subcommand)
                 };
                 // The programs use what is stable on nightly only; an operating system ships the
                 // stable compiler, which allows it when asked in this way.
                 command
-                    .arg(subcommand)
                     .env("RUSTC", rustc)
                     .env("RUSTDOC", rustc.with_file_name("rustdoc"))
                     .env("RUSTC_BOOTSTRAP", "1");

@@ -46,6 +46,11 @@ impl Workspace {
         })
     }
 
+    /// Configuration, logs and database of the latest demo on `port`.
+    pub fn demo(&self, port: u16) -> PathBuf {
+        self.root.join(format!("target/demo-{port}"))
+    }
+
     /// What tests leave behind to be looked at: screenshots, logs, scrapes.
     pub fn test_output(&self) -> PathBuf {
         self.root.join("target/test-output")

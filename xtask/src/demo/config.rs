@@ -1,0 +1,162 @@
+//! What the demo's server and stand-in are told.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use tokio::process::Command;
+
+/// The providers that the server asks, and the variable with the key of each.
+const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
+
+/// The names that the stand-in takes the place of.
+const HOSTS: [&str; 3] = ["api.anthropic.com", "api.openai.com", "api.elevenlabs.io"];
+
+/// Delays like those of a quick model, and of a voice that is quicker still.
+pub const LLM_PLAN: &str = r#"{"handshake_ms":{"normal":[12,3]},"first_byte_ms":{"normal":[380,70]},"between_chunks_ms":{"exponential":25}}"#;
+/// See [`LLM_PLAN`].
+pub const TTS_PLAN: &str = r#"api.elevenlabs.io={"handshake_ms":{"normal":[12,3]},"first_byte_ms":{"normal":[160,30]},"between_chunks_ms":{"exponential":20}}"#;
+
+/// Where the stand-in is, and what proves that it is itself.
+pub struct StandIn {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its certificate authority, a PEM file.
+    pub ca_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Config<'a> {
+    listen: SocketAddr,
+    grace_seconds: u64,
+    store: Store<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    llm: Option<Provider<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tts: Option<Provider<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_client: Option<HttpClient<'a>>,
+}
+
+#[derive(Serialize)]
+struct Store<'a> {
+    path: &'a Path,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Provider<'a> {
+    api_key_file: &'a Path,
+}
+
+#[derive(Serialize)]
+struct HttpClient<'a> {
+    ca_file: &'a Path,
+    resolve: BTreeMap<&'static str, SocketAddr>,
+}
+
+/// Writes the server's configuration into `folder`. Without a stand-in it asks the real providers.
+pub fn write(folder: &Path, listen: SocketAddr, stand_in: Option<&StandIn>) -> Result<PathBuf> {
+    let database = folder.join("game.sqlite");
+    // The stand-in takes any key, but the server sends none that it was not given.
+    let key = folder.join("stand-in-key");
+    let provider = stand_in.map(|_| Provider { api_key_file: &key });
+    if stand_in.is_some() {
+        fs::write(&key, "stand-in").with_context(|| format!("cannot write {}", key.display()))?;
+    }
+    let config = Config {
+        listen,
+        grace_seconds: 1,
+        store: Store { path: &database },
+        llm: provider,
+        tts: provider,
+        http_client: stand_in.map(|stand_in| HttpClient {
+            ca_file: &stand_in.ca_file,
+            resolve: HOSTS.map(|host| (host, stand_in.address)).into(),
+        }),
+    };
+    let path = folder.join("da-server.toml");
+    let text = toml::to_string(&config).context("the configuration can't be written as TOML")?;
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Takes out of the server's environment what would overrule the file: the caller's keys must not
+/// go to the stand-in, nor the demo to another port.
+pub fn isolate(command: &mut Command, real: bool) {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_setting = text.starts_with("DA_") || text.ends_with("_API_KEY");
+        if name == "PORT" || name == "DA_EBPF_OBJECT" || (is_setting && !real) {
+            command.env_remove(&name);
+        }
+    }
+}
+
+/// Checks that there are keys for the real providers.
+///
+/// # Errors
+/// Names the variables that are missing.
+pub fn require_keys(variable: impl Fn(&str) -> Option<String>) -> Result<()> {
+    let is_missing = |name: &&str| variable(name).is_none_or(|key| key.trim().is_empty());
+    let missing: Vec<_> = KEYS.into_iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "--real asks the real providers, which want keys: set {}, or leave out --real",
+        missing.join(" and ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(stand_in: Option<&StandIn>) -> toml::Table {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8888));
+        let path = write(folder.path(), listen, stand_in).unwrap();
+        fs::read_to_string(path).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn every_provider_is_found_at_the_stand_in() {
+        let stand_in = StandIn {
+            address: SocketAddr::from(([127, 0, 0, 1], 4443)),
+            ca_file: PathBuf::from("/tmp/it's here/ca.pem"),
+        };
+        let config = written(Some(&stand_in));
+        assert_eq!(config["listen"].as_str(), Some("127.0.0.1:8888"));
+        assert_eq!(config["http_client"]["ca_file"].as_str(), Some("/tmp/it's here/ca.pem"));
+        for host in ["api.anthropic.com", "api.openai.com", "api.elevenlabs.io"] {
+            assert_eq!(
+                config["http_client"]["resolve"][host].as_str(),
+                Some("127.0.0.1:4443"),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_real_providers_are_left_where_they_are() {
+        let config = written(None);
+        for key in ["llm", "tts", "http_client"] {
+            assert!(!config.contains_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let only = |name: &'static str| move |asked: &str| (asked == name).then(|| "k".to_owned());
+        let said = require_keys(only("ANTHROPIC_API_KEY")).unwrap_err().to_string();
+        assert!(said.contains("ELEVENLABS_API_KEY") && !said.contains("ANTHROPIC"), "{said}");
+        let blank = |_: &str| Some(" ".to_owned());
+        let said = require_keys(blank).unwrap_err().to_string();
+        assert!(said.contains("ELEVENLABS") && said.contains("ANTHROPIC"), "{said}");
+        assert!(require_keys(|_| Some("k".to_owned())).is_ok());
+    }
+}

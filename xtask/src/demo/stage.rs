@@ -1,0 +1,261 @@
+//! Starts everything, watches it, and ends it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::config::{self, StandIn};
+use super::exposition::Exposition;
+use super::players::{self, Noticed};
+use super::process::Process;
+use super::screen::Screen;
+use super::summary::Summary;
+
+/// How long a program may take to begin its work.
+const STARTING: Duration = Duration::from_secs(30);
+/// How long the server may take to answer.
+const ANSWERING: Duration = Duration::from_secs(5);
+
+/// The programs that take part.
+pub struct Programs {
+    /// da-server.
+    pub server: PathBuf,
+    /// da-standin.
+    pub stand_in: PathBuf,
+}
+
+/// Everything that a demo depends on.
+pub struct Stage {
+    /// The programs that take part.
+    pub programs: Programs,
+    /// Where they keep what they need.
+    pub folder: PathBuf,
+    /// Where the server listens.
+    pub address: SocketAddr,
+    /// How many players come.
+    pub players: usize,
+    /// Whether the real providers are asked.
+    pub real: bool,
+    /// When it ends by itself, if it does.
+    pub lasts: Option<Duration>,
+    /// When the command was given.
+    pub begun: Instant,
+}
+
+/// What is left when the playing ends, however it does.
+#[derive(Default)]
+struct Played {
+    processes: Vec<Process>,
+    noticed: Arc<Noticed>,
+    first_scrape_after: Option<Duration>,
+    last_scrape: Option<Exposition>,
+}
+
+/// The wishes that it may end.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stage {
+    /// Plays until the time is over or somebody wishes the end.
+    pub async fn run(self) -> Result<()> {
+        // From here on a signal ends what was started, instead of just this process.
+        let mut ends = Ends {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        };
+        let mut played = Played::default();
+        let result = tokio::select! {
+            result = self.play(&mut played) => result,
+            () = ends.wished() => Ok(()),
+        };
+        // The server first: it says goodbye to the players and to the providers.
+        for process in played.processes.drain(..).rev() {
+            process.stop().await;
+        }
+        let summary =
+            played.last_scrape.as_ref().map(|scrape| Summary::new(scrape, &played.noticed));
+        if let Some(summary) = &summary {
+            self.report(summary, played.first_scrape_after);
+        }
+        println!("\nEverything that was started has ended. Logs: {}", self.folder.display());
+        result?;
+        ensure!(
+            summary.is_some_and(|summary| summary.calls_were_made()),
+            "no call to a language model, or none to a voice, succeeded; see {}",
+            self.log("da-server").display()
+        );
+        Ok(())
+    }
+
+    async fn play(&self, played: &mut Played) -> Result<()> {
+        let stand_in = match self.real {
+            true => None,
+            false => Some(self.start_stand_in(&mut played.processes).await?),
+        };
+        let config = config::write(&self.folder, self.address, stand_in.as_ref())?;
+        let mut command = Command::new(&self.programs.server);
+        command.arg("--config").arg(config).arg("serve");
+        config::isolate(&mut command, self.real);
+        let server = Process::start("da-server", command, &self.log("da-server"))?;
+        played.processes.push(server);
+
+        played.last_scrape = Some(self.first_scrape(&mut played.processes).await?);
+        let after = self.begun.elapsed();
+        played.first_scrape_after = Some(after);
+        println!("    first scrape after {:.1} s", after.as_secs_f64());
+        for line in self.header() {
+            println!("    {line}");
+        }
+
+        let _players = self.players(&played.noticed).await?;
+        self.watch(played).await
+    }
+
+    /// The last word on how it went.
+    fn report(&self, summary: &Summary, first_scrape_after: Option<Duration>) {
+        println!("\n{}", summary.lines().join("\n"));
+        if let Some(after) = first_scrape_after {
+            println!("\nThe first scrape came {:.1} s after the command.", after.as_secs_f64());
+        }
+        if summary.kernel_view_missing() == Some("missing_capability") {
+            println!(
+                "\nThe kernel view takes root. Run this as root, or type\n\n    \
+                 sudo setcap cap_bpf,cap_perfmon+ep {}\n\n\
+                 and run it again. (Each build of the server needs that anew.)",
+                self.programs.server.display()
+            );
+        }
+    }
+
+    async fn start_stand_in(&self, processes: &mut Vec<Process>) -> Result<StandIn> {
+        let ca_file = self.folder.join("stand-in-ca.pem");
+        let mut command = Command::new(&self.programs.stand_in);
+        command
+            .arg("--ca-out")
+            .arg(&ca_file)
+            .arg("--log")
+            .arg(self.folder.join("stand-in.jsonl"))
+            .args(["--plan", config::LLM_PLAN, "--plan-for", config::TTS_PLAN]);
+        let mut process = Process::start("da-standin", command, &self.log("da-standin"))?;
+        let output = process.output().context("da-standin says nothing")?;
+        processes.push(process);
+
+        let mut lines = BufReader::new(output).lines();
+        let ready = timeout(STARTING, lines.next_line()).await.ok().and_then(Result::ok).flatten();
+        let address = ready
+            .and_then(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
+            .and_then(|ready| ready["listening"].as_str()?.parse().ok())
+            .with_context(|| {
+                format!("da-standin did not begin; see {}", self.log("da-standin").display())
+            })?;
+        Ok(StandIn { address, ca_file })
+    }
+
+    /// The first answer of `/metrics`.
+    async fn first_scrape(&self, processes: &mut [Process]) -> Result<Exposition> {
+        let begun = Instant::now();
+        loop {
+            all_alive(processes, &self.folder)?;
+            match self.scrape().await {
+                Ok(scrape) => return Ok(scrape),
+                Err(error) if begun.elapsed() > STARTING => {
+                    return Err(error).context("da-server does not answer");
+                }
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    fn header(&self) -> [String; 2] {
+        let address = self.address;
+        [format!("play:    http://{address}/"), format!("metrics: http://{address}/metrics")]
+    }
+
+    async fn players(&self, noticed: &Arc<Noticed>) -> Result<JoinSet<()>> {
+        let scenes = players::scenes(&self.get("/api/config").await?)?;
+        ensure!(!scenes.is_empty(), "the server has no scene to play");
+        let mut players = JoinSet::new();
+        for (seat, scene) in scenes.into_iter().cycle().take(self.players).enumerate() {
+            let url = format!("ws://{}/ws", self.address);
+            players.spawn(players::play(url, scene, seat, noticed.clone()));
+        }
+        Ok(players)
+    }
+
+    /// Shows every second how it stands, until the time is over.
+    async fn watch(&self, played: &mut Played) -> Result<()> {
+        let begun = Instant::now();
+        let mut screen = Screen::new();
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.lasts.is_none_or(|lasts| begun.elapsed() < lasts) {
+            ticks.tick().await;
+            all_alive(&mut played.processes, &self.folder)?;
+            let scrape = played.last_scrape.insert(self.scrape().await?);
+            let summary = Summary::new(scrape, &played.noticed);
+            let seconds = begun.elapsed().as_secs();
+            let clock = match self.lasts {
+                Some(lasts) => format!("{seconds} of {} s", lasts.as_secs()),
+                None => format!("{seconds} s, until Ctrl-C"),
+            };
+            let mut lines = vec![format!("Digital Actors: {clock}")];
+            lines.extend(self.header());
+            lines.extend(summary.lines());
+            screen.show(&lines, &format!("{seconds} s: {}", summary.line()))?;
+        }
+        Ok(())
+    }
+
+    async fn scrape(&self) -> Result<Exposition> {
+        Ok(Exposition::parse(&self.get("/metrics").await?))
+    }
+
+    async fn get(&self, path: &str) -> Result<String> {
+        let url = format!("http://{}{path}", self.address);
+        let get = move || -> Result<String> {
+            let config = ureq::Agent::config_builder().timeout_global(Some(ANSWERING)).build();
+            Ok(config.new_agent().get(&url).call()?.body_mut().read_to_string()?)
+        };
+        spawn_blocking(get).await?.with_context(|| format!("GET {path}"))
+    }
+
+    fn log(&self, program: &str) -> PathBuf {
+        log(&self.folder, program)
+    }
+}
+
+impl Ends {
+    async fn wished(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn log(folder: &Path, program: &str) -> PathBuf {
+    folder.join(format!("{program}.log"))
+}
+
+/// Checks that nothing ended on its own.
+fn all_alive(processes: &mut [Process], folder: &Path) -> Result<()> {
+    for process in processes {
+        if let Some(status) = process.ended() {
+            let log = log(folder, process.name());
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            let last = said.lines().last().unwrap_or("nothing");
+            bail!("{} ended on its own ({status}). It said: {last}", process.name());
+        }
+    }
+    Ok(())
+}
