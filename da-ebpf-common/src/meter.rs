@@ -35,7 +35,8 @@ impl Program {
     }
 }
 
-/// One in this many runs of a program is timed; two clock reads cost more than an untracked run.
+/// On average one in this many runs of a program is timed; two clock reads cost as much as a run of
+/// an untracked socket.
 pub const TIMED_RUNS_INTERVAL: u64 = 64;
 
 /// Per-CPU value of the `METERS` array.
@@ -44,7 +45,7 @@ pub const TIMED_RUNS_INTERVAL: u64 = 64;
 pub struct Meter {
     /// Runs.
     pub runs: u64,
-    /// Time spent in every [`TIMED_RUNS_INTERVAL`]th run, ns.
+    /// Time spent in the runs that were timed, one in [`TIMED_RUNS_INTERVAL`], ns.
     pub timed_ns: u64,
 }
 

@@ -20,7 +20,7 @@ use da_ebpf_common::{
 
 use crate::{
     event, exchange,
-    meter::{self, metered, now_ns},
+    meter::{self, now_ns},
     sock::Sock,
 };
 
@@ -48,16 +48,16 @@ pub fn find(sock: Sock) -> Option<*mut Connection> {
 
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 fn sock_state(ctx: RawTracePointContext) -> i32 {
-    metered(Program::SockState, || {
-        let sock = Sock::from_argument(ctx.arg(0));
-        let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-        match new {
-            TCP_SYN_SENT => begin(&ctx, sock),
-            TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
-            TCP_CLOSE => end(&ctx, sock),
-            _ => {}
-        }
-    });
+    let Some(run) = meter::begin(Program::SockState) else { return 0 };
+    let sock = Sock::from_argument(ctx.arg(0));
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    match new {
+        TCP_SYN_SENT => begin(&ctx, sock),
+        TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
+        TCP_CLOSE => end(&ctx, sock),
+        _ => {}
+    }
+    run.end();
     0
 }
 

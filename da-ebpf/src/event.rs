@@ -1,6 +1,10 @@
 //! The ring buffer to user space.
 
-use aya_ebpf::{macros::map, maps::RingBuf};
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE},
+    macros::map,
+    maps::RingBuf,
+};
 use da_ebpf_common::{
     connection::Connection,
     event::{ConnectionId, Header, Kind},
@@ -29,7 +33,7 @@ pub fn emit<T: 'static>(event: T) {
     match EVENTS.reserve::<T>(0) {
         Some(mut entry) => {
             entry.write(event);
-            entry.submit(0);
+            entry.submit(wakeup());
         }
         None => meter::count(Counter::RingFull),
     }
@@ -38,7 +42,16 @@ pub fn emit<T: 'static>(event: T) {
 /// Delivers an event of variable length, or counts it as lost.
 #[inline(always)]
 pub fn emit_bytes(event: &[u8]) {
-    if EVENTS.output::<[u8]>(event, 0).is_err() {
+    if EVENTS.output::<[u8]>(event, wakeup()).is_err() {
         meter::count(Counter::RingFull);
     }
+}
+
+/// Waking the reader costs an interrupt, many times what the rest of a program does. It comes by
+/// itself often enough, unless the ring fills up meanwhile.
+#[inline(always)]
+fn wakeup() -> u64 {
+    let filling =
+        EVENTS.query(BPF_RB_AVAIL_DATA.into()) > EVENTS.query(BPF_RB_RING_SIZE.into()) / 8;
+    u64::from(if filling { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }

@@ -15,21 +15,22 @@ use da_ebpf_common::{
 use crate::{
     connection::find,
     event,
-    meter::{metered, now_ns},
+    meter::{self, now_ns},
     sock::Sock,
     tls,
 };
 
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 fn sock_send(ctx: RawTracePointContext) -> i32 {
-    metered(Program::SockSend, || {
-        let sock = Sock::from_argument(ctx.arg(0));
-        let result: i32 = ctx.arg(1);
-        let Some(connection) = find(sock) else { return };
-        if result > 0 {
-            send(&ctx, sock, connection, result as u64);
-        }
-    });
+    let Some(run) = meter::begin(Program::SockSend) else { return 0 };
+    let sock = Sock::from_argument(ctx.arg(0));
+    let result: i32 = ctx.arg(1);
+    if let Some(connection) = find(sock)
+        && result > 0
+    {
+        send(&ctx, sock, connection, result as u64);
+    }
+    run.end();
     0
 }
 
@@ -152,12 +153,12 @@ pub fn finish(sock: Sock, connection: &Connection, end: End, errno: u32) {
 
 #[raw_tracepoint(tracepoint = "sk_data_ready")]
 fn sock_arrival(ctx: RawTracePointContext) -> i32 {
-    metered(Program::SockArrival, || {
-        let sock = Sock::from_argument(ctx.arg(0));
-        if let Some(connection) = find(sock) {
-            arrival(sock, connection);
-        }
-    });
+    let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
+    let sock = Sock::from_argument(ctx.arg(0));
+    if let Some(connection) = find(sock) {
+        arrival(sock, connection);
+    }
+    run.end();
     0
 }
 

@@ -16,23 +16,46 @@ pub fn now_ns() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// Runs `body` as one run of `program`; one run in [`TIMED_RUNS_INTERVAL`] is timed.
+/// One run of a program under way; [`Run::end`] closes it.
+#[must_use]
+pub struct Run {
+    meter: *mut Meter,
+    /// 0 in a run that is not timed.
+    started_ns: u64,
+}
+
+/// Counts a run; on average one in [`TIMED_RUNS_INTERVAL`] is timed.
 #[inline(always)]
-pub fn metered(program: Program, body: impl FnOnce()) {
-    let Some(meter) = METERS.get_ptr_mut(program as u32) else { return };
+pub fn begin(program: Program) -> Option<Run> {
+    let meter = METERS.get_ptr_mut(program as u32)?;
     // SAFETY: the pointer is to this CPU's own value, and the kernel never runs a program again on
     // a CPU where it is already running, so nothing else writes it meanwhile.
     let runs = unsafe {
         (*meter).runs += 1;
         (*meter).runs
     };
-    if runs % TIMED_RUNS_INTERVAL != 0 {
-        return body();
+    Some(Run { meter, started_ns: if is_timed(runs) { now_ns() } else { 0 } })
+}
+
+/// Spreads the timed runs as if by chance: at even distances they would fall in step with whatever
+/// the host does over and over.
+#[inline(always)]
+fn is_timed(run: u64) -> bool {
+    // Two rounds of multiply and fold: the finalizer of MurmurHash3, short of its last step.
+    let mut hash = (run ^ (run >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    (hash >> 33) % TIMED_RUNS_INTERVAL == 0
+}
+
+impl Run {
+    /// The program has done its work.
+    #[inline(always)]
+    pub fn end(self) {
+        if self.started_ns != 0 {
+            // SAFETY: as in `begin`.
+            unsafe { (*self.meter).timed_ns += now_ns() - self.started_ns };
+        }
     }
-    let started_ns = now_ns();
-    body();
-    // SAFETY: as above.
-    unsafe { (*meter).timed_ns += now_ns() - started_ns };
 }
 
 /// Adds one to a counter of this CPU.

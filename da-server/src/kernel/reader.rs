@@ -4,12 +4,14 @@
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
@@ -18,6 +20,10 @@ use super::losses::{Loss, LossMetrics};
 use super::observation::Observation;
 use super::self_metrics::EventMetrics;
 use super::tracker::{Tracker, Verdict};
+
+/// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
+/// a wake-up per event would cost them more than everything else they do.
+const TICK: Duration = Duration::from_millis(50);
 
 /// Everything the reading thread owns.
 pub struct Reader {
@@ -45,7 +51,7 @@ impl Reader {
     /// # Errors
     /// No thread or no runtime could be had.
     pub fn spawn(self, shutdown: CancellationToken) -> io::Result<JoinHandle<io::Result<()>>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name("da-kernel".to_owned())
             .spawn(move || runtime.block_on(self.read(shutdown)))
@@ -57,8 +63,11 @@ impl Reader {
         // SAFETY: the ring buffer owns its descriptor, never changes or closes it, and is in turn
         // owned by the `AsyncFd` until this function ends.
         let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }?;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ended = tokio::select! {
+                _ = tick.tick() => false,
                 readable = events.readable_mut() => {
                     readable?.clear_ready();
                     false

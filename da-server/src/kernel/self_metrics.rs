@@ -105,7 +105,7 @@ impl SelfMetrics {
         let run_seconds_total = CounterVec::new(
             Opts::new(
                 "ebpf_program_run_seconds_total",
-                "Time spent in BPF programs: an estimate from every 64th run.",
+                "Time spent in BPF programs: an estimate from one run in 64, taken as if by chance.",
             ),
             &["program"],
         )?;

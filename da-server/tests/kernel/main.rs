@@ -7,6 +7,7 @@
 mod accuracy;
 mod attribution;
 mod client;
+mod cost;
 mod lab;
 mod outcomes;
 mod privileges;

@@ -153,7 +153,7 @@ fn after_start_nothing_is_left_to_take_away_and_events_still_flow() {
         client.close();
     }
     let series =
-        "digital_actors_socket_first_byte_seconds_count{endpoint=\"privileges\",kind=\"llm\"} 3";
+        "digital_actors_socket_connect_seconds_count{endpoint=\"privileges\",kind=\"llm\"} 4";
     let deadline = Instant::now() + Duration::from_secs(5);
     while !server.get("/metrics").contains(series) {
         assert!(Instant::now() < deadline, "no events:\n{}", server.get("/metrics"));
