@@ -77,6 +77,8 @@ impl<'a> Endpoint<'a> {
         let attempts = format!("{}_count", family.attempt);
         let provider = [("provider", name)];
         let succeeded = [("provider", name), ("outcome", "success")];
+        // A player who speaks while the character does cancels a call: nothing failed.
+        let cancelled = [("provider", name), ("outcome", "cancelled")];
         let app_calls = scrape.sum(&attempts, &provider).unwrap_or(0.0);
         // A provider of speech is configured alone, so its family has no such label.
         let first = match scrape.histogram(family.first, &provider) {
@@ -93,7 +95,9 @@ impl<'a> Endpoint<'a> {
             name,
             family,
             app_calls,
-            app_failed: app_calls - scrape.sum(&attempts, &succeeded).unwrap_or(0.0),
+            app_failed: app_calls
+                - scrape.sum(&attempts, &succeeded).unwrap_or(0.0)
+                - scrape.sum(&attempts, &cancelled).unwrap_or(0.0),
             app_first: times(&first),
             app_whole: times(&scrape.histogram(family.attempt, &succeeded)),
             kernel_calls: scrape.sum("digital_actors_socket_exchanges_total", &endpoint),

@@ -93,6 +93,7 @@ digital_actors_ebpf_lost_total{reason="ring_full"} 2
 digital_actors_ebpf_lost_total{reason="recursion"} 0
 digital_actors_llm_attempt_seconds_count{provider="anthropic",outcome="success"} 4
 digital_actors_llm_attempt_seconds_count{provider="anthropic",outcome="timeout"} 1
+digital_actors_llm_attempt_seconds_count{provider="anthropic",outcome="cancelled"} 2
 digital_actors_llm_attempt_seconds_bucket{provider="anthropic",outcome="success",le="2"} 4
 digital_actors_llm_attempt_seconds_bucket{provider="anthropic",outcome="success",le="+Inf"} 4
 digital_actors_tts_attempt_seconds_count{provider="elevenlabs",outcome="success"} 0
@@ -111,7 +112,7 @@ digital_actors_socket_exchanges_total{endpoint="openai",kind="llm",outcome="ok"}
             let found = text.lines().find(|line| line.trim_start().starts_with(what));
             found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(row("calls"), "calls 5 (1 failed) 5");
+        assert_eq!(row("calls"), "calls 7 (1 failed) 5");
         assert_eq!(row("connect"), "connect 50.0 / 95.0 µs");
         assert_eq!(row("whole"), "whole call 1.00 / 1.90 s");
         assert_eq!(row("3 players"), "3 players, 0 answers, 0.0 MB of audio, 0 errors");
