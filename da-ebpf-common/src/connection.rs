@@ -61,11 +61,41 @@ pub mod flags {
     pub const HTTP2_CONTROL: u32 = 1 << 7;
 }
 
+/// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs
+/// at the same time as the send hook on another CPU, reads both as of one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Number of the current request.
+    pub request: u32,
+    /// Payload bytes handed to the kernel.
+    pub sent_bytes: u32,
+}
+
+impl Progress {
+    /// As [`Connection::progress`] holds it.
+    pub fn to_word(self) -> u64 {
+        u64::from(self.request) << 32 | u64::from(self.sent_bytes)
+    }
+
+    /// From [`Connection::progress`].
+    pub fn from_word(word: u64) -> Self {
+        Self { request: (word >> 32) as u32, sent_bytes: word as u32 }
+    }
+
+    /// Whether the peer has acknowledged more than was counted as sent: then it answers a send whose
+    /// hook has not run yet. `bytes_acked` counts the SYN and, if sent, the FIN as one byte each.
+    pub fn is_outrun_by(self, bytes_acked: u64) -> bool {
+        let beyond = (bytes_acked as u32).wrapping_sub(self.sent_bytes).wrapping_sub(2);
+        beyond.cast_signed() > 0
+    }
+}
+
 /// Value of the `CONNECTIONS` map; its key is the address of the `struct sock`.
 ///
-/// Every field has one writer, so no lock is needed: the state hook before anything is sent, then
-/// the send hook (process context), except for `received_bytes` and all that follow it, which
-/// belong to the arrival hook (serialised by the socket lock).
+/// There is no lock: tracing programs may not take one. Every field has one writer: the state hook
+/// before anything is sent, then the send hook (process context), except for `received_bytes` and
+/// all that follow it, which belong to the arrival hook (serialised by the socket lock). What the
+/// arrival hook needs of the send hook it takes from `progress`.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Connection {
@@ -79,22 +109,24 @@ pub struct Connection {
     pub phase: u32,
     /// See [`flags`].
     pub flags: u32,
-    /// ClientHello handed to the kernel, ns.
+    /// When the send of the ClientHello returned, ns.
     pub hello_ns: u64,
-    /// The client's last handshake flight handed to the kernel, ns.
+    /// When the send of the client's last handshake flight returned, ns.
     pub flight_ns: u64,
     /// Until then an arrival may be nothing but session tickets, ns; TLS 1.3 only.
     pub tickets_until_ns: u64,
     /// Requests begun so far; the current one's number.
     pub request: u64,
-    /// First byte of the current request handed to the kernel, ns.
+    /// When the first send of the current request returned, ns.
     pub request_first_ns: u64,
-    /// Last byte of the current request handed to the kernel, ns.
+    /// When the last send of the current request returned, ns.
     pub request_last_ns: u64,
     /// Bytes of the current request.
     pub request_bytes: u64,
     /// Payload bytes handed to the kernel since the connect.
     pub sent_bytes: u64,
+    /// A [`Progress`].
+    pub progress: u64,
     /// `tcp_sock.bytes_received` at the last arrival.
     pub received_bytes: u64,
     /// Last arrival of payload, ns.
@@ -110,7 +142,7 @@ pub struct Connection {
 
 const _: () = assert!(size_of::<Peers>() == 64);
 const _: () = assert!(
-    size_of::<Connection>() == 8 * 14 + 64 + 2 * size_of::<Arrivals>() + 16 * MAX_FIRST_ARRIVALS
+    size_of::<Connection>() == 8 * 15 + 64 + 2 * size_of::<Arrivals>() + 16 * MAX_FIRST_ARRIVALS
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.
@@ -140,6 +172,22 @@ pub struct Closed {
 }
 
 const _: () = assert!(size_of::<Closed>() == 24 + 64 + 32 + 16);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_outrun_by_acknowledgements_of_what_was_not_counted() {
+        let progress = Progress { request: 7, sent_bytes: u32::MAX - 1 };
+        assert_eq!(Progress::from_word(progress.to_word()), progress);
+        let sent = u64::from(u32::MAX - 1);
+        assert!(!progress.is_outrun_by(sent + 1), "the SYN");
+        assert!(!progress.is_outrun_by(sent + 2), "the SYN and the FIN");
+        assert!(progress.is_outrun_by(sent + 1 + 40), "the next request, past 4 GiB");
+        assert!(!progress.is_outrun_by(sent - 500), "bytes in flight");
+    }
+}
 
 #[cfg(feature = "user")]
 // SAFETY: `Connection` is `repr(C)`, made of integers and byte arrays only (zerocopy's `FromBytes`

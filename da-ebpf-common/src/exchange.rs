@@ -40,7 +40,11 @@ pub struct Arrival {
 pub struct FirstArrivals {
     /// Begins every event.
     pub header: Header,
-    /// Until then an arrival may well be tickets, ns.
+    /// When the send of the ClientHello returned, ns.
+    pub hello_ns: u64,
+    /// When the send of the client's Finished returned, ns.
+    pub finished_ns: u64,
+    /// Until then tickets are certainly expected: a round trip and a half, and a little more, ns.
     pub tickets_until_ns: u64,
     /// Entries of `arrivals` that are set.
     pub count: u64,
@@ -48,7 +52,7 @@ pub struct FirstArrivals {
     pub arrivals: [Arrival; MAX_FIRST_ARRIVALS],
 }
 
-const _: () = assert!(size_of::<FirstArrivals>() == 24 + 16 + 16 * MAX_FIRST_ARRIVALS);
+const _: () = assert!(size_of::<FirstArrivals>() == 24 + 32 + 16 * MAX_FIRST_ARRIVALS);
 
 /// What ended an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +60,10 @@ const _: () = assert!(size_of::<FirstArrivals>() == 24 + 16 + 16 * MAX_FIRST_ARR
 pub enum End {
     /// The next request began.
     NextRequest = 0,
-    /// The connection closed.
+    /// The connection closed, or broke.
     Closed = 1,
+    /// The client dropped the connection at once: with data unread, or by a reset of its own.
+    Aborted = 2,
 }
 
 /// A finished exchange.
@@ -66,11 +72,11 @@ pub enum End {
 pub struct Exchange {
     /// Begins every event.
     pub header: Header,
-    /// Number of the request on its connection, from 1.
+    /// Number of the request on its connection, from 1, rising.
     pub number: u64,
-    /// First byte of the request handed to the kernel, ns.
+    /// When the first send of the request returned, ns.
     pub request_first_ns: u64,
-    /// Last byte of the request handed to the kernel, ns.
+    /// When its last send returned, ns.
     pub request_last_ns: u64,
     /// Bytes of the request.
     pub request_bytes: u64,
@@ -84,7 +90,7 @@ pub struct Exchange {
     pub flags: u32,
     /// An [`End`].
     pub end: u32,
-    /// `sk->sk_err` where the connection closed, 0 for an orderly end.
+    /// `sk->sk_err` where the connection broke, 0 for an orderly end.
     pub errno: u32,
     /// Keeps the layout free of padding.
     pub reserved: u32,

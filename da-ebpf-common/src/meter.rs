@@ -13,8 +13,9 @@ pub enum Program {
 }
 
 impl Program {
-    /// All programs.
-    pub const ALL: [Self; 3] = [Self::SockState, Self::SockSend, Self::SockArrival];
+    /// All programs, in the order in which they attach: births last, so that whatever is born is
+    /// seen by all of them.
+    pub const ALL: [Self; 3] = [Self::SockArrival, Self::SockSend, Self::SockState];
 
     /// The function's name in the object, and the value of the `program` label.
     pub fn as_str(self) -> &'static str {

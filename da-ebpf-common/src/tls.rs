@@ -33,7 +33,7 @@ const _: () = assert!(size_of::<FirstBytes>() == 24 + 64 + 32);
 pub struct Handshake {
     /// Begins every event.
     pub header: Header,
-    /// ClientHello handed to the kernel, ns.
+    /// When the send of the ClientHello returned, ns.
     pub hello_ns: u64,
     /// Handshake done, ns.
     pub done_ns: u64,

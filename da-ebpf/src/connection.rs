@@ -41,6 +41,14 @@ static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_536,
 static BLANK: Array<Connection> = Array::with_max_entries(1, 0);
 
 /// The record of a tracked socket.
+///
+/// What every use of the pointer rests on: it is to a value of the map, whose memory is there for as
+/// long as the program runs, and the verifier checks every access against its size. Hooks on other
+/// CPUs use the record at the same time, so it is never borrowed, only read and written field by
+/// field; each field has one writer (see [`Connection`]), and aligned words are read and written
+/// whole. A record that is removed meanwhile (the socket is closed by another thread, or user space
+/// forgets it) may already be a new connection's: what is then written into it is wrong in one
+/// field of one connection, and touches no other memory.
 #[inline(always)]
 pub fn find(sock: Sock) -> Option<*mut Connection> {
     CONNECTIONS.get_ptr_mut(sock.key())
@@ -54,7 +62,7 @@ fn sock_state(ctx: RawTracePointContext) -> i32 {
     match new {
         TCP_SYN_SENT => begin(&ctx, sock),
         TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
-        TCP_CLOSE => end(&ctx, sock),
+        TCP_CLOSE => end(&ctx, sock, old),
         _ => {}
     }
     run.end();
@@ -76,13 +84,12 @@ fn begin(ctx: &RawTracePointContext, sock: Sock) {
     }
     meter::count(Counter::Tracked);
     let Some(connection) = find(sock) else { return };
-    // SAFETY: `find` returned a pointer into the map's value, which stays valid for the duration of
-    // the program (RCU); the SYN is not sent yet, so no other hook can know the socket.
+    // SAFETY: see `find`.
     unsafe {
         (*connection).born_ns = now_ns();
         (*connection).peers.pid = ctx.tgid();
         (*connection).peers.command = ctx.command().unwrap_or_default();
-        sock.read_peers(&mut (*connection).peers);
+        sock.read_peers(&raw mut (*connection).peers);
         debug!(
             ctx,
             "tracking a connection of pid {} to port {}",
@@ -96,34 +103,38 @@ fn begin(ctx: &RawTracePointContext, sock: Sock) {
 #[inline(always)]
 fn establish(sock: Sock) {
     let Some(connection) = find(sock) else { return };
-    // SAFETY: `find` returned a pointer into the map's value, which stays valid for the duration of
-    // the program (RCU); before the socket is established no other hook writes the record.
+    // SAFETY: see `find`.
     unsafe {
         (*connection).established_ns = now_ns();
-        sock.read_peers(&mut (*connection).peers);
+        sock.read_peers(&raw mut (*connection).peers);
     }
 }
 
 #[inline(never)]
-fn end(ctx: &RawTracePointContext, sock: Sock) {
-    let Some(found) = find(sock) else { return };
-    let errno = sock.error();
-    // SAFETY: as in `establish`; the socket is closed, so nothing is sent or arrives any more.
-    let connection = unsafe { &*found };
-    exchange::finish(sock, connection, End::Closed, errno);
-    event::emit(Closed {
-        header: event::header::<Closed>(sock, connection, Kind::Closed),
-        peers: connection.peers,
-        established_ns: connection.established_ns,
-        closed_ns: now_ns(),
-        sent_bytes: connection.sent_bytes,
-        received_bytes: connection.received_bytes,
-        phase: connection.phase,
-        flags: connection.flags,
-        errno,
-        reserved: 0,
-    });
-    debug!(ctx, "closed a connection of pid {}, errno {}", connection.peers.pid, errno);
+fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
+    let Some(connection) = find(sock) else { return };
+    // Once one side has said that it is done, what goes wrong no longer breaks an exchange: a reset
+    // is then the answer to a close alert that found nobody.
+    let broke_off = from == TCP_ESTABLISHED || from == TCP_SYN_SENT;
+    let errno = if broke_off { sock.error() } else { 0 };
+    let how = if broke_off && errno == 0 { End::Aborted } else { End::Closed };
+    // SAFETY: see `find`.
+    unsafe {
+        exchange::finish(sock, connection, how, errno);
+        event::emit(Closed {
+            header: event::header::<Closed>(sock, connection, Kind::Closed),
+            peers: (*connection).peers,
+            established_ns: (*connection).established_ns,
+            closed_ns: now_ns(),
+            sent_bytes: (*connection).sent_bytes,
+            received_bytes: (*connection).received_bytes,
+            phase: (*connection).phase,
+            flags: (*connection).flags,
+            errno,
+            reserved: 0,
+        });
+        debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
+    }
     if CONNECTIONS.remove(sock.key()).is_ok() {
         meter::count(Counter::Released);
     }

@@ -18,10 +18,15 @@ use crate::{meter, sock::Sock};
 static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
 /// The header of an event of type `T`.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
 #[inline(always)]
-pub fn header<T>(sock: Sock, connection: &Connection, kind: Kind) -> Header {
+pub unsafe fn header<T>(sock: Sock, connection: *const Connection, kind: Kind) -> Header {
+    // SAFETY: the caller's promise.
+    let born_ns = unsafe { (*connection).born_ns };
     Header {
-        connection: ConnectionId { sock: sock.key(), born_ns: connection.born_ns },
+        connection: ConnectionId { sock: sock.key(), born_ns },
         kind: kind as u32,
         length: size_of::<T>() as u32,
     }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use da_ebpf_common::{
-    connection::{Connection, Phase, flags},
+    connection::{Connection, Phase, Progress, flags},
     event::Kind,
     exchange::{Arrival, Arrivals, End, Exchange, FirstArrivals, MAX_FIRST_ARRIVALS},
     meter::Program,
@@ -37,20 +37,25 @@ fn sock_send(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn send(ctx: &RawTracePointContext, sock: Sock, connection: *mut Connection, bytes: u64) {
     let now_ns = now_ns();
-    // SAFETY: `find` returned a pointer into the map's value, valid for the duration of the program
-    // (RCU); of the fields written below the send hook is the only writer, and threads that send on
-    // one socket at once would tear the client's own protocol before they tear this record.
+    // SAFETY: see `connection::find`.
     unsafe {
-        (*connection).sent_bytes += bytes;
         match (*connection).phase {
             phase if phase == Phase::Fresh as u32 => {
-                tls::first(ctx, sock, connection, bytes, now_ns)
+                tls::first(ctx, sock, connection, bytes, now_ns);
             }
             phase if phase == Phase::Handshake as u32 => {
                 tls::handshake(ctx, sock, connection, bytes, now_ns);
             }
             _ => request(sock, connection, bytes, now_ns),
         }
+        // Last, and with the request's number in the same word: until here an answer to this send
+        // is known by acknowledging more than was counted.
+        (*connection).sent_bytes += bytes;
+        let progress = Progress {
+            request: (*connection).request as u32,
+            sent_bytes: (*connection).sent_bytes as u32,
+        };
+        (*connection).progress = progress.to_word();
     }
 }
 
@@ -58,47 +63,63 @@ fn send(ctx: &RawTracePointContext, sock: Sock, connection: *mut Connection, byt
 /// answer to it, to the next one otherwise.
 ///
 /// # Safety
-/// `connection` points to a live map value, and the caller runs in the send hook.
+/// `connection` is from `connection::find`, and the caller runs in the send hook.
 #[inline(always)]
 pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_ns: u64) {
-    // SAFETY: the caller's promise; the send hook is the only writer of the request's fields.
+    // SAFETY: the caller's promise.
     unsafe {
-        let connection = &mut *connection;
-        if bytes == settings_ack_bytes(connection.flags) {
-            connection.flags |= flags::HTTP2_CONTROL;
+        let connection_flags = (*connection).flags;
+        if is_settings_ack(connection_flags, bytes) {
+            (*connection).flags = connection_flags | flags::HTTP2_CONTROL;
         }
-        let answered = arrivals(connection).first_ns != 0;
-        if connection.request == 0 || answered {
-            if bytes < smallest_request_bytes(connection.flags) {
+        let number = (*connection).request;
+        let answered = arrivals(connection, number).first_ns != 0;
+        if number == 0 || answered {
+            if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(connection, bytes)
+            {
                 return; // a close alert, a key update, HTTP/2 control: no request is that short
             }
             finish(sock, connection, End::NextRequest, 0);
-            connection.request_first_ns = now_ns;
-            connection.request_bytes = 0;
-            connection.request += 1;
+            (*connection).request_first_ns = now_ns;
+            (*connection).request_bytes = 0;
+            (*connection).request = number + 1;
+        } else if arrivals(connection, number + 1).first_ns != 0 {
+            // The answer to this very send came before its hook and was taken for the next
+            // request's; but nothing had answered the current one, so it is this one's.
+            (*connection).request = number + 1;
         }
-        connection.request_bytes += bytes;
-        connection.request_last_ns = now_ns;
+        (*connection).request_bytes += bytes;
+        (*connection).request_last_ns = now_ns;
     }
 }
 
-/// A record's size above its plaintext: RFC 8446 §5.2 (header 5, content type 1, tag 16); RFC 5288
-/// for TLS 1.2 with AES-GCM (header 5, nonce 8, tag 16).
+/// Least a TLS record is longer than its plaintext: RFC 8446 §5.2 (header 5, content type 1, tag
+/// 16); RFC 7905 for TLS 1.2 with ChaCha20 (header 5, tag 16), whose other suites take more.
 #[inline(always)]
 fn record_overhead_bytes(connection_flags: u32) -> u64 {
     if connection_flags & flags::TLS13 != 0 {
         22
     } else if connection_flags & flags::TLS != 0 {
-        29
+        21
     } else {
         0
     }
 }
 
-/// An HTTP/2 SETTINGS acknowledgement is a bare frame header: RFC 9113 §4.1.
+/// An HTTP/2 SETTINGS acknowledgement is a bare frame header of 9 bytes: RFC 9113 §4.1. AES-GCM in
+/// TLS 1.2 adds a nonce of 8 to the least overhead: RFC 5288 §3.
 #[inline(always)]
-fn settings_ack_bytes(connection_flags: u32) -> u64 {
-    9 + record_overhead_bytes(connection_flags)
+fn is_settings_ack(connection_flags: u32, bytes: u64) -> bool {
+    let least = 9 + record_overhead_bytes(connection_flags);
+    bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8
+}
+
+/// A close alert is two bytes, in a record of its own: RFC 8446 §6.1.
+#[inline(always)]
+fn is_close_alert(connection_flags: u32, bytes: u64) -> bool {
+    let least = 2 + record_overhead_bytes(connection_flags);
+    connection_flags & flags::TLS != 0
+        && (bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8)
 }
 
 /// `GET / HTTP/1.0` and two line ends, in one record; 1 where the protocol is not known to be TLS.
@@ -110,11 +131,15 @@ fn smallest_request_bytes(connection_flags: u32) -> u64 {
     }
 }
 
-/// What has arrived in answer to the current request, if anything.
+/// What has arrived in answer to a request, if anything.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
 #[inline(always)]
-fn arrivals(connection: &Connection) -> Arrivals {
-    let slot = connection.arrivals[(connection.request & 1) as usize];
-    if slot.request == connection.request {
+unsafe fn arrivals(connection: *const Connection, number: u64) -> Arrivals {
+    // SAFETY: the caller's promise.
+    let slot = unsafe { (*connection).arrivals[(number & 1) as usize] };
+    if slot.request == number && number != 0 {
         slot
     } else {
         Arrivals { request: 0, first_ns: 0, last_ns: 0, bytes: 0 }
@@ -122,33 +147,42 @@ fn arrivals(connection: &Connection) -> Arrivals {
 }
 
 /// Reports the current exchange, if there is one. A function of its own for the 512 bytes of stack.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
 #[inline(never)]
-pub fn finish(sock: Sock, connection: &Connection, end: End, errno: u32) {
-    if connection.request == 0 {
-        return;
-    }
-    if connection.request == 1 && connection.flags & flags::TLS13 != 0 {
-        event::emit(FirstArrivals {
-            header: event::header::<FirstArrivals>(sock, connection, Kind::FirstArrivals),
-            tickets_until_ns: connection.tickets_until_ns,
-            count: connection.first_arrivals_count,
-            arrivals: connection.first_arrivals,
+pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let number = (*connection).request;
+        if number == 0 {
+            return;
+        }
+        if number == 1 && (*connection).flags & flags::TLS13 != 0 {
+            event::emit(FirstArrivals {
+                header: event::header::<FirstArrivals>(sock, connection, Kind::FirstArrivals),
+                hello_ns: (*connection).hello_ns,
+                finished_ns: (*connection).flight_ns,
+                tickets_until_ns: (*connection).tickets_until_ns,
+                count: (*connection).first_arrivals_count,
+                arrivals: (*connection).first_arrivals,
+            });
+        }
+        event::emit(Exchange {
+            header: event::header::<Exchange>(sock, connection, Kind::Exchange),
+            number,
+            request_first_ns: (*connection).request_first_ns,
+            request_last_ns: (*connection).request_last_ns,
+            request_bytes: (*connection).request_bytes,
+            arrivals: arrivals(connection, number),
+            sent_bytes: (*connection).sent_bytes,
+            received_bytes: (*connection).received_bytes,
+            flags: (*connection).flags,
+            end: end as u32,
+            errno,
+            reserved: 0,
         });
     }
-    event::emit(Exchange {
-        header: event::header::<Exchange>(sock, connection, Kind::Exchange),
-        number: connection.request,
-        request_first_ns: connection.request_first_ns,
-        request_last_ns: connection.request_last_ns,
-        request_bytes: connection.request_bytes,
-        arrivals: arrivals(connection),
-        sent_bytes: connection.sent_bytes,
-        received_bytes: connection.received_bytes,
-        flags: connection.flags,
-        end: end as u32,
-        errno,
-        reserved: 0,
-    });
 }
 
 #[raw_tracepoint(tracepoint = "sk_data_ready")]
@@ -165,48 +199,46 @@ fn sock_arrival(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn arrival(sock: Sock, connection: *mut Connection) {
     let now_ns = now_ns();
-    let received_bytes = sock.bytes_received();
-    // SAFETY: `find` returned a pointer into the map's value, valid for the duration of the program
-    // (RCU). The kernel calls this hook under the socket's lock, so it is the only writer of the
-    // fields written here; what the send hook writes is read as single aligned words.
+    let received_bytes = sock.payload_bytes_received();
+    // SAFETY: see `connection::find`.
     unsafe {
-        let connection = &mut *connection;
-        let bytes = received_bytes - connection.received_bytes;
+        let bytes = received_bytes.saturating_sub((*connection).received_bytes);
         if bytes == 0 {
             return; // a FIN, or a second wake-up for the same bytes
         }
-        connection.received_bytes = received_bytes;
-        connection.last_arrival_ns = now_ns;
-        if connection.phase != Phase::Open as u32 {
+        (*connection).received_bytes = received_bytes;
+        (*connection).last_arrival_ns = now_ns;
+        if (*connection).phase != Phase::Open as u32 {
             return;
         }
-        // An answer can be faster than the send hook of its request. It acknowledges bytes that the
-        // hook has not counted yet (beyond the one that the SYN took), and that gives it away.
-        let ahead = sock.bytes_acked() > connection.sent_bytes + 1;
-        let request = connection.request + u64::from(ahead);
+        // An answer can be faster than the send hook of its request.
+        let progress = Progress::from_word((*connection).progress);
+        let outrun = progress.is_outrun_by(sock.bytes_acked());
+        let request = u64::from(progress.request) + u64::from(outrun);
         // Tickets may well arrive before the first request has begun.
-        let early = request <= 1 && now_ns < connection.tickets_until_ns;
+        let early = request <= 1 && now_ns < (*connection).tickets_until_ns;
         let request = if early { 1 } else { request };
         if request == 0 {
             return;
         }
-        let slot = &mut connection.arrivals[(request & 1) as usize];
-        if slot.request != request {
-            slot.request = request;
-            slot.first_ns = 0;
-            slot.bytes = 0;
+        let slot = &raw mut (*connection).arrivals[(request & 1) as usize];
+        if (*slot).request != request {
+            *slot = Arrivals { request, first_ns: 0, last_ns: 0, bytes: 0 };
         }
-        slot.bytes += bytes;
-        slot.last_ns = now_ns;
-        if !early && slot.first_ns == 0 {
-            slot.first_ns = now_ns;
+        if (*slot).first_ns != 0 && is_close_alert((*connection).flags, bytes) {
+            return; // an idle server takes leave: that is no part of its last response
         }
-        if request == 1 && connection.flags & flags::TLS13 != 0 {
-            let count = connection.first_arrivals_count;
+        (*slot).bytes += bytes;
+        (*slot).last_ns = now_ns;
+        if !early && (*slot).first_ns == 0 {
+            (*slot).first_ns = now_ns;
+        }
+        if request == 1 && (*connection).flags & flags::TLS13 != 0 {
+            let count = (*connection).first_arrivals_count;
             if count < MAX_FIRST_ARRIVALS as u64 {
                 let at = count as usize & (MAX_FIRST_ARRIVALS - 1);
-                connection.first_arrivals[at] = Arrival { at_ns: now_ns, bytes };
-                connection.first_arrivals_count = count + 1;
+                (*connection).first_arrivals[at] = Arrival { at_ns: now_ns, bytes };
+                (*connection).first_arrivals_count = count + 1;
             }
         }
     }

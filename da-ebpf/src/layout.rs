@@ -17,6 +17,8 @@ macro_rules! offsets {
 offsets! {
     /// `sock_common.skc_family`
     SKC_FAMILY,
+    /// `sock_common.skc_state`
+    SKC_STATE,
     /// `sock_common.skc_num`: local port, host order
     SKC_NUM,
     /// `sock_common.skc_dport`: remote port, network order

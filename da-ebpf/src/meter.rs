@@ -44,7 +44,7 @@ fn is_timed(run: u64) -> bool {
     // Two rounds of multiply and fold: the finalizer of MurmurHash3, short of its last step.
     let mut hash = (run ^ (run >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    (hash >> 33) % TIMED_RUNS_INTERVAL == 0
+    (hash >> 33).is_multiple_of(TIMED_RUNS_INTERVAL)
 }
 
 impl Run {

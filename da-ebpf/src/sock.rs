@@ -8,6 +8,10 @@ use crate::layout;
 /// `AF_INET6`, include/linux/socket.h.
 const AF_INET6: u16 = 10;
 
+/// States in which the peer's FIN has been received (TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING), as a
+/// set of bits: include/net/tcp_states.h.
+const PEER_IS_DONE: u32 = 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11;
+
 /// A socket that a tracepoint handed to the program.
 #[derive(Clone, Copy)]
 pub struct Sock(u64);
@@ -33,9 +37,12 @@ impl Sock {
         self.read(&layout::SK_ERR)
     }
 
-    /// Payload bytes that arrived in order since the connect.
-    pub fn bytes_received(self) -> u64 {
-        self.read(&layout::TCP_BYTES_RECEIVED)
+    /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
+    /// one of them; the state tells that it has come.
+    pub fn payload_bytes_received(self) -> u64 {
+        let state: u8 = self.read(&layout::SKC_STATE);
+        let bytes: u64 = self.read(&layout::TCP_BYTES_RECEIVED);
+        bytes.saturating_sub(u64::from(PEER_IS_DONE >> state & 1))
     }
 
     /// Bytes the peer has acknowledged; the SYN counts as one.
@@ -44,18 +51,27 @@ impl Sock {
     }
 
     /// Fills the addresses and ports in; the local ones are unset until the connect has begun.
-    pub fn read_peers(self, peers: &mut Peers) {
-        peers.family = self.read(&layout::SKC_FAMILY);
-        peers.local_port = self.read(&layout::SKC_NUM);
-        peers.remote_port = u16::from_be(self.read(&layout::SKC_DPORT));
-        if peers.family == AF_INET6 {
-            peers.local_address = self.read(&layout::SKC_V6_RCV_SADDR);
-            peers.remote_address = self.read(&layout::SKC_V6_DADDR);
-        } else {
-            let local: [u8; 4] = self.read(&layout::SKC_RCV_SADDR);
-            let remote: [u8; 4] = self.read(&layout::SKC_DADDR);
-            peers.local_address[..4].copy_from_slice(&local);
-            peers.remote_address[..4].copy_from_slice(&remote);
+    ///
+    /// # Safety
+    /// `peers` is part of a record from `connection::find`.
+    pub unsafe fn read_peers(self, peers: *mut Peers) {
+        let family = self.read(&layout::SKC_FAMILY);
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*peers).family = family;
+            (*peers).local_port = self.read(&layout::SKC_NUM);
+            (*peers).remote_port = u16::from_be(self.read(&layout::SKC_DPORT));
+            if family == AF_INET6 {
+                (*peers).local_address = self.read(&layout::SKC_V6_RCV_SADDR);
+                (*peers).remote_address = self.read(&layout::SKC_V6_DADDR);
+            } else {
+                let local: [u8; 4] = self.read(&layout::SKC_RCV_SADDR);
+                let remote: [u8; 4] = self.read(&layout::SKC_DADDR);
+                let (to_local, to_remote) =
+                    (&raw mut (*peers).local_address, &raw mut (*peers).remote_address);
+                to_local.cast::<[u8; 4]>().write(local);
+                to_remote.cast::<[u8; 4]>().write(remote);
+            }
         }
     }
 

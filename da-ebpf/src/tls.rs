@@ -17,12 +17,15 @@ use crate::{event, exchange, send_buffer, sock::Sock};
 
 /// Content types of TLS records: RFC 8446 §5.1, RFC 5246 §6.2.1.
 const CHANGE_CIPHER_SPEC: u8 = 0x14;
+const ALERT: u8 = 0x15;
 const HANDSHAKE: u8 = 0x16;
 const APPLICATION_DATA: u8 = 0x17;
 /// First byte of a handshake message: RFC 8446 §4.
 const CLIENT_HELLO: u8 = 1;
 /// A Finished is far below, a ClientHello far above.
 const SMALLEST_HELLO_BYTES: u32 = 100;
+/// Header, initialization vector, the alert, MAC and padding of the largest CBC suite.
+const LARGEST_ALERT_BYTES: u64 = 5 + 16 + 2 + 48 + 16;
 /// Records of one flight that are looked at.
 const MAX_RECORDS: usize = 4;
 /// An arrival may be nothing but session tickets until 1.5 round trips (a connect takes one) and a
@@ -57,7 +60,7 @@ pub unsafe fn first(
             proxied = captured >= 8 && starts_with_connect(payload);
         }
         let report = ptr::addr_of_mut!((*scratch).event);
-        (*report).header = event::header::<FirstBytes>(sock, &*connection, Kind::FirstBytes);
+        (*report).header = event::header::<FirstBytes>(sock, connection, Kind::FirstBytes);
         (*report).peers = (*connection).peers;
         (*report).established_ns = (*connection).established_ns;
         (*report).sent_ns = now_ns;
@@ -87,6 +90,26 @@ fn starts_with_connect(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
         payload[0], payload[1], payload[2], payload[3], payload[4], payload[5], payload[6],
         payload[7],
     ]) == u64::from_be_bytes(*b"CONNECT ")
+}
+
+/// Whether a short send on a TLS 1.2 connection is an alert, whose type is in the clear there (in
+/// TLS 1.3 it is not, but then its length tells).
+///
+/// # Safety
+/// As for [`handshake`].
+#[inline(always)]
+pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
+    // SAFETY: the caller's promise.
+    let connection_flags = unsafe { (*connection).flags };
+    if connection_flags & flags::TLS == 0
+        || connection_flags & flags::TLS13 != 0
+        || bytes > LARGEST_ALERT_BYTES
+    {
+        return false;
+    }
+    let Some(scratch) = send_buffer::scratch() else { return false };
+    // SAFETY: `scratch` is this CPU's own, and sends do not nest.
+    unsafe { send_buffer::copy(scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
 }
 
 /// The record headers at the beginning of a send.
@@ -119,47 +142,57 @@ pub unsafe fn handshake(
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         let earlier = (*connection).flags;
-        let application = flight.types.iter().position(|record| *record == APPLICATION_DATA);
-        let done_ns = if let Some(at) = application {
-            if (*connection).last_arrival_ns == 0 {
-                // 0-RTT: the handshake goes on behind the early data.
-                (*connection).flags |= flags::EARLY_DATA;
-                return;
-            }
-            if earlier & flags::TLS12_FULL == 0 && flight.types[0] != HANDSHAKE {
-                return finished13(sock, connection, bytes, flight.ends[at & 3], now_ns);
+        let [first, second, third, _] = flight.types;
+        let finished12 = first == CHANGE_CIPHER_SPEC && second == HANDSHAKE;
+        let application = first == APPLICATION_DATA
+            || second == APPLICATION_DATA
+            || third == APPLICATION_DATA
+            || flight.types[3] == APPLICATION_DATA;
+        if application && (*connection).last_arrival_ns == 0 {
+            // 0-RTT: the handshake goes on behind the early data.
+            (*connection).flags = earlier | flags::EARLY_DATA;
+            return;
+        }
+        let done_ns = if earlier & flags::TLS12_FULL != 0 || application && first == HANDSHAKE {
+            if !application {
+                return; // the rest of a full handshake's flight, in a write of its own
             }
             // TLS 1.2, and this is the request: the server's Finished was the last to arrive, or
             // (False Start) has not arrived yet.
-            (*connection).flags |= flags::TLS12_FULL;
+            (*connection).flags = earlier | flags::TLS12_FULL;
             let arrived_ns = (*connection).last_arrival_ns;
             if arrived_ns > (*connection).flight_ns { arrived_ns } else { now_ns }
-        } else if flight.types[0] == HANDSHAKE {
+        } else if finished12 && third == APPLICATION_DATA {
+            // TLS 1.2 resumed, the request in the same write.
+            (*connection).flags = earlier | flags::TLS12_RESUMED;
+            done(sock, connection, now_ns);
+            return exchange::request(sock, connection, bytes - u64::from(flight.ends[1]), now_ns);
+        } else if application {
+            let finished = if first == APPLICATION_DATA { flight.ends[0] } else { flight.ends[1] };
+            return finished13(sock, connection, bytes, finished, now_ns);
+        } else if first == HANDSHAKE {
             if flight.firsts[0] == CLIENT_HELLO {
-                (*connection).flags |= flags::HELLO_RETRY;
+                (*connection).flags = earlier | flags::HELLO_RETRY;
             } else {
-                (*connection).flags |= flags::TLS12_FULL;
+                (*connection).flags = earlier | flags::TLS12_FULL;
                 (*connection).flight_ns = now_ns;
             }
             return;
-        } else if flight.types[0] == CHANGE_CIPHER_SPEC && flight.types[1] == HANDSHAKE {
-            if earlier & flags::TLS12_FULL != 0 {
-                return; // the rest of a full handshake's flight, in a write of its own
-            }
+        } else if finished12 {
             if flight.firsts[1] == CLIENT_HELLO
                 && flight.ends[1] - flight.ends[0] > SMALLEST_HELLO_BYTES
             {
-                (*connection).flags |= flags::HELLO_RETRY;
+                (*connection).flags = earlier | flags::HELLO_RETRY;
                 return;
             }
-            (*connection).flags |= flags::TLS12_RESUMED;
+            (*connection).flags = earlier | flags::TLS12_RESUMED;
             now_ns
         } else {
             debug!(ctx, "handshake send of pid {} told nothing", (*connection).peers.pid);
             return;
         };
         done(sock, connection, done_ns);
-        if application.is_some() {
+        if application {
             exchange::request(sock, connection, bytes, now_ns);
         }
     }
@@ -182,6 +215,7 @@ unsafe fn finished13(
     unsafe {
         let connect_ns = (*connection).established_ns - (*connection).born_ns;
         (*connection).flags |= flags::TLS13;
+        (*connection).flight_ns = now_ns;
         (*connection).tickets_until_ns = now_ns + connect_ns + connect_ns / 2 + TICKET_SLACK_NS;
         done(sock, connection, now_ns);
         let finished_end = u64::from(finished_end);
@@ -199,7 +233,7 @@ unsafe fn done(sock: Sock, connection: *mut Connection, done_ns: u64) {
     unsafe {
         (*connection).phase = Phase::Open as u32;
         event::emit(Handshake {
-            header: event::header::<Handshake>(sock, &*connection, Kind::Handshake),
+            header: event::header::<Handshake>(sock, connection, Kind::Handshake),
             hello_ns: (*connection).hello_ns,
             done_ns,
             flags: (*connection).flags,

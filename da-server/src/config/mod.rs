@@ -131,6 +131,7 @@ impl Config {
             config.listen.set_port(port);
         }
         crate::kernel::config::with_catalogue(&config.endpoint).context("configuration")?;
+        config.kernel.validate().context("configuration")?;
         Ok(config)
     }
 }

@@ -17,8 +17,7 @@ pub struct KernelConfig {
     pub unlisted: Unlisted,
     /// Connections tracked at once; one beyond it is counted as lost, not tracked.
     pub max_connections: u32,
-    /// Size of the ring buffer between the programs and the reader, bytes; a power of two and a
-    /// multiple of the page size.
+    /// Size of the ring buffer between the programs and the reader, bytes; a power of two.
     pub ring_bytes: u32,
 }
 
@@ -31,6 +30,43 @@ impl Default for KernelConfig {
             ring_bytes: 4 << 20,
         }
     }
+}
+
+/// Smallest ring buffer: a few of the largest events.
+const MIN_RING_BYTES: u32 = 64 << 10;
+/// Largest ring buffer.
+const MAX_RING_BYTES: u32 = 1 << 30;
+/// Most connections that can be tracked; the kernel sets about 450 bytes aside for each.
+const MAX_CONNECTIONS: u32 = 1 << 20;
+
+impl KernelConfig {
+    /// Checks what the kernel would refuse without saying why.
+    ///
+    /// # Errors
+    /// The key that can't be used, and what can.
+    pub fn validate(&self) -> Result<(), KernelConfigError> {
+        if !(1..=MAX_CONNECTIONS).contains(&self.max_connections) {
+            return Err(KernelConfigError::MaxConnections(self.max_connections));
+        }
+        let in_range = (MIN_RING_BYTES..=MAX_RING_BYTES).contains(&self.ring_bytes);
+        if !in_range || !self.ring_bytes.is_power_of_two() {
+            return Err(KernelConfigError::RingBytes(self.ring_bytes));
+        }
+        Ok(())
+    }
+}
+
+/// Why `[kernel]` can't be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum KernelConfigError {
+    /// Too few or too many.
+    #[error("kernel.max_connections = {0}: use 1 to {MAX_CONNECTIONS}")]
+    MaxConnections(u32),
+    /// Not a size that a ring buffer can have.
+    #[error(
+        "kernel.ring_bytes = {0}: use a power of two from {MIN_RING_BYTES} to {MAX_RING_BYTES}"
+    )]
+    RingBytes(u32),
 }
 
 /// Policy for connections whose name (or address) no endpoint lists.
@@ -177,6 +213,20 @@ mod tests {
         let all = catalogue();
         assert!(all.len() > 5);
         assert_eq!(with_catalogue(&all).expect("valid"), all);
+    }
+
+    #[test]
+    fn sizes_that_the_kernel_would_refuse_are_named() {
+        assert_eq!(KernelConfig::default().validate(), Ok(()));
+        for ring_bytes in [0, 2048, 4096, 100_000, u32::MAX] {
+            let config = KernelConfig { ring_bytes, ..KernelConfig::default() };
+            assert_eq!(config.validate(), Err(KernelConfigError::RingBytes(ring_bytes)));
+        }
+        for max_connections in [0, u32::MAX] {
+            let config = KernelConfig { max_connections, ..KernelConfig::default() };
+            let refusal = Err(KernelConfigError::MaxConnections(max_connections));
+            assert_eq!(config.validate(), refusal);
+        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub enum ConnectionOutcome {
     Refused,
     /// Not connected: ETIMEDOUT.
     TimedOut,
-    /// Not connected: EHOSTUNREACH, ENETUNREACH.
+    /// Not connected: the network said EHOSTUNREACH or ENETUNREACH. Where the host itself has no
+    /// route no connection is begun, and none counted.
     Unreachable,
     /// Not connected: the client gave up while connecting.
     Cancelled,

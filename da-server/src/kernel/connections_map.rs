@@ -55,6 +55,11 @@ impl ConnectionsMap {
         Arc::clone(&self.forgotten)
     }
 
+    /// Whether the programs follow that very connection.
+    pub fn is_tracked(&self, id: ConnectionId) -> bool {
+        self.map.get(&id.sock, 0).is_ok_and(|record| record.born_ns == id.born_ns)
+    }
+
     /// Ends the tracking of a connection.
     ///
     /// The kernel reuses a socket's address at once, so the record under it may be another
@@ -62,9 +67,8 @@ impl ConnectionsMap {
     /// two it may become another one's, too: it is removed and looked at again in one step, and put
     /// back if so.
     pub fn forget(&mut self, id: ConnectionId) -> Forgotten {
-        match self.map.get(&id.sock, 0) {
-            Ok(record) if record.born_ns == id.born_ns => {}
-            _ => return Forgotten::Gone,
+        if !self.is_tracked(id) {
+            return Forgotten::Gone;
         }
         let Ok(taken) = self.take(id.sock) else { return Forgotten::Gone };
         if taken.born_ns == id.born_ns {

@@ -112,8 +112,20 @@ impl Endpoints {
                 self.learn(address, id);
                 Attribution::To(id)
             }
-            None => unlisted,
+            None => {
+                // Whoever connects there without a name may want this host as well.
+                if let Some(owner) = self.learned.get_mut(&address) {
+                    *owner = Owner::Several;
+                }
+                unlisted
+            }
         }
+    }
+
+    /// Attributes a connection by the name asked for through a proxy, whose address tells nothing.
+    pub fn attribute_proxied(&self, name: Option<&str>) -> Attribution {
+        let unlisted = self.other.map_or(Attribution::Unlisted, Attribution::To);
+        name.and_then(|name| self.by_name(name)).map_or(unlisted, Attribution::To)
     }
 
     /// `name` is in lower case.
@@ -214,6 +226,23 @@ mod tests {
         assert_eq!(name_of(&all, attribution), Some("a"));
         all.attribute(Some("b.example"), address);
         assert_eq!(all.attribute(None, address), Attribution::Ambiguous);
+    }
+
+    #[test]
+    fn an_address_that_served_an_unlisted_host_is_nobodys_either() {
+        let mut all = endpoints(Unlisted::Drop);
+        let address = "10.0.0.1:443".parse().expect("address");
+        all.attribute(Some("api.a.example"), address);
+        all.attribute(Some("else.example"), address);
+        assert_eq!(all.attribute(None, address), Attribution::Ambiguous);
+    }
+
+    #[test]
+    fn a_proxys_address_is_not_learned() {
+        let all = endpoints(Unlisted::Drop);
+        let attribution = all.attribute_proxied(Some("b.example"));
+        assert_eq!(name_of(&all, attribution), Some("b"));
+        assert_eq!(all.attribute_proxied(None), Attribution::Unlisted);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `socket_exchanges_total`.
 
 use da_ebpf_common::connection::flags;
-use da_ebpf_common::exchange::{Exchange, FirstArrivals};
+use da_ebpf_common::exchange::{End, Exchange, FirstArrivals};
 use prometheus::Registry;
 
 use super::endpoints::{EndpointId, EndpointLabels};
@@ -21,8 +21,11 @@ pub enum ExchangeOutcome {
     Ambiguous,
     /// The connection closed in order before anything arrived in answer.
     NoResponse,
-    /// The connection broke.
+    /// The connection broke (reset, timed out) before either side had closed it; whether the
+    /// response was complete by then can't be seen.
     Reset,
+    /// The client dropped the connection at once: with data unread, or by a reset of its own.
+    Aborted,
 }
 
 impl ExchangeOutcome {
@@ -34,9 +37,14 @@ impl ExchangeOutcome {
             Self::Ambiguous => "ambiguous",
             Self::NoResponse => "no_response",
             Self::Reset => "reset",
+            Self::Aborted => "aborted",
         }
     }
 }
+
+/// HTTP/2's connection preface (RFC 9113 §3.4) with SETTINGS and WINDOW_UPDATE, in one TLS record,
+/// is shorter; a request with a `Host` and the usual headers is longer.
+const LARGEST_PREFACE_BYTES: u64 = 128;
 
 /// What an exchange was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +83,9 @@ pub fn measure(
     first_arrivals: Option<&FirstArrivals>,
     tickets: &mut Tickets,
 ) -> Measured {
-    let http2 = http2_offered && exchange.flags & flags::HTTP2_CONTROL != 0;
-    if http2 || exchange.flags & (flags::UNREADABLE | flags::EARLY_DATA) != 0 {
+    let http2 = exchange.flags & flags::HTTP2_CONTROL != 0
+        || exchange.number == 1 && exchange.request_bytes < LARGEST_PREFACE_BYTES;
+    if http2_offered && http2 || exchange.flags & (flags::UNREADABLE | flags::EARLY_DATA) != 0 {
         return Measured::without_sample(ExchangeOutcome::Ambiguous);
     }
     let arrivals = &exchange.arrivals;
@@ -90,6 +99,7 @@ pub fn measure(
     };
     let outcome = match (first_ns, exchange.errno) {
         (_, errno) if errno != 0 => ExchangeOutcome::Reset,
+        _ if exchange.end == End::Aborted as u32 => ExchangeOutcome::Aborted,
         (None, _) => ExchangeOutcome::NoResponse,
         (Some(_), _) => ExchangeOutcome::Ok,
     };
@@ -165,6 +175,8 @@ mod tests {
         let mut exchange = Exchange::new_zeroed();
         exchange.request_last_ns = request_last_ns;
         (exchange.arrivals.first_ns, exchange.arrivals.last_ns) = first_last;
+        exchange.request_bytes = 400;
+        exchange.number = 1;
         exchange
     }
 
@@ -185,6 +197,10 @@ mod tests {
         spoken.flags = flags::HTTP2_CONTROL;
         assert_eq!(measured(&spoken, true).outcome, ExchangeOutcome::Ambiguous);
         assert_eq!(measured(&spoken, false).outcome, ExchangeOutcome::Ok);
+        let mut preface = exchange(1, (2, 3));
+        preface.request_bytes = 86;
+        assert_eq!(measured(&preface, true).outcome, ExchangeOutcome::Ambiguous);
+        assert_eq!(measured(&preface, false).outcome, ExchangeOutcome::Ok);
     }
 
     #[test]
@@ -198,6 +214,11 @@ mod tests {
         assert_eq!(measured(&silent, false).outcome, ExchangeOutcome::NoResponse);
         silent.errno = libc::ECONNRESET as u32;
         assert_eq!(measured(&silent, false).outcome, ExchangeOutcome::Reset);
+        let mut dropped = exchange(1, (2, 3));
+        dropped.end = End::Aborted as u32;
+        let found = measured(&dropped, false);
+        assert_eq!(found.outcome, ExchangeOutcome::Aborted);
+        assert_eq!((found.first_byte_ns, found.response_ns), (Some(1), None));
     }
 
     #[test]

@@ -7,6 +7,7 @@ const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// Global in the object → structure and field whose offset it takes.
 const FIELDS: &[(&str, &str, &str)] = &[
     ("SKC_FAMILY", "sock_common", "skc_family"),
+    ("SKC_STATE", "sock_common", "skc_state"),
     ("SKC_NUM", "sock_common", "skc_num"),
     ("SKC_DPORT", "sock_common", "skc_dport"),
     ("SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),

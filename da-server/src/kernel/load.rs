@@ -81,9 +81,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         .load(OBJECT)
         .map_err(|error| refused("load the BPF object", &error))?;
     let logger = if log_level > 0 { EbpfLogger::init(&mut ebpf).ok() } else { None };
-    // Whatever is born is then seen by all of them.
-    let births_last = [Program::SockArrival, Program::SockSend, Program::SockState];
-    let programs = births_last.map(|program| attach(&mut ebpf, program));
+    let programs = Program::ALL.map(|program| attach(&mut ebpf, program));
     let programs = ProgramFds(programs.into_iter().collect::<Result<_, _>>()?);
     Ok(Loaded {
         events: take(&mut ebpf, "EVENTS")?,
@@ -136,7 +134,7 @@ fn incomplete(what: &str, name: &str) -> Unavailable {
     )
 }
 
-/// The verifier's log is long: the first lines of its end are what tells.
+/// With the end of the verifier's log, which tells what it minded; the whole is hundreds of lines.
 fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> Unavailable {
     let mut causes = error.to_string();
     let mut source = error.source();
@@ -147,7 +145,12 @@ fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> Unavailable
         }
         source = cause.source();
     }
-    Unavailable::new(Reason::Refused, format!("the kernel refused to {step}: {causes}"))
+    let lines: Vec<_> = causes.lines().collect();
+    let told = match lines.as_slice() {
+        [first, .., minded, _, _, _] if lines.len() > 8 => format!("{first} … {minded}"),
+        _ => lines.join(" "),
+    };
+    Unavailable::new(Reason::Refused, format!("the kernel refused to {step}: {told}"))
 }
 
 impl From<LayoutError> for Unavailable {

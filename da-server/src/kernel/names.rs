@@ -21,6 +21,8 @@ pub enum Opening {
         server_name: Option<String>,
         /// ALPN offers `h2`, RFC 7301.
         offers_http2: bool,
+        /// Offers to resume a TLS 1.3 session, RFC 8446 §4.2.11.
+        resumes: bool,
     },
     /// An HTTP/1 request.
     Http {
@@ -65,7 +67,7 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
         TlsMessage::Handshake(TlsMessageHandshake::ClientHello(hello)) => Some(hello),
         _ => None,
     })?;
-    let (mut server_name, mut offers_http2) = (None, false);
+    let (mut server_name, mut offers_http2, mut resumes) = (None, false, false);
     let extensions = match hello.ext {
         Some(bytes) => parse_tls_client_hello_extensions(bytes).ok()?.1,
         None => Vec::new(),
@@ -77,10 +79,11 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
                 server_name = first.and_then(normalized);
             }
             TlsExtension::ALPN(protocols) => offers_http2 = protocols.contains(&&b"h2"[..]),
+            TlsExtension::PreSharedKey(_) => resumes = true,
             _ => {}
         }
     }
-    Some(Opening::Tls { server_name, offers_http2 })
+    Some(Opening::Tls { server_name, offers_http2, resumes })
 }
 
 fn http(payload: &[u8]) -> Opening {
@@ -138,7 +141,7 @@ mod tests {
         assert_eq!(opening.name(), Some("api.example.com"));
         assert!(matches!(opening, Opening::Tls { offers_http2: true, .. }));
         let opening = Opening::read(&hello("a.example", &[b"http/1.1"]));
-        assert!(matches!(opening, Opening::Tls { offers_http2: false, .. }));
+        assert!(matches!(opening, Opening::Tls { offers_http2: false, resumes: false, .. }));
     }
 
     #[test]

@@ -51,11 +51,11 @@ pub enum What {
     EndedUp(ConnectionOutcome),
     /// A request and its response are over.
     Exchange {
-        /// Number on its connection, from 1.
+        /// Number on its connection, from 1, rising.
         number: u64,
-        /// First byte of the request handed to the kernel.
+        /// When the first send of the request returned.
         request_first_ns: u64,
-        /// Last byte of the request handed to the kernel.
+        /// When its last send returned.
         request_last_ns: u64,
         /// Bytes of the request, TLS records included.
         request_bytes: u64,

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
@@ -24,6 +24,9 @@ use super::tracker::{Tracker, Verdict};
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
 /// a wake-up per event would cost them more than everything else they do.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often connections are looked for whose end was lost with a full ring buffer.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Everything the reading thread owns.
 pub struct Reader {
@@ -64,6 +67,7 @@ impl Reader {
         // owned by the `AsyncFd` until this function ends.
         let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }?;
         let mut tick = tokio::time::interval(TICK);
+        let mut swept = Instant::now();
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ended = tokio::select! {
@@ -88,6 +92,10 @@ impl Reader {
                 publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
             }
             tracker.batch_ends();
+            if swept.elapsed() > SWEEP {
+                tracker.sweep(|id| connections.is_tracked(id));
+                swept = Instant::now();
+            }
             if ended {
                 break;
             }

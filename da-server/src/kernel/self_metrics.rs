@@ -1,8 +1,8 @@
 //! The kernel view about itself: whether it is there, what it costs, what it holds and loses.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{MapData, PerCpuArray};
 use da_ebpf_common::event::Kind;
@@ -83,6 +83,8 @@ pub struct SelfMetrics {
     programs: ProgramFds,
     forgotten: Arc<AtomicU64>,
     losses: LossMetrics,
+    /// Two scrapes at once would both add what is new.
+    refreshing: Mutex<()>,
     run_seconds_total: CounterVec,
     runs_total: IntCounterVec,
     map_entries: IntGaugeVec,
@@ -128,6 +130,7 @@ impl SelfMetrics {
             programs,
             forgotten,
             losses,
+            refreshing: Mutex::new(()),
             run_seconds_total,
             runs_total,
             map_entries,
@@ -151,6 +154,7 @@ impl SelfMetrics {
     }
 
     fn refresh(&self) {
+        let _alone = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         for program in Program::ALL {
             let Ok(per_cpu) = self.meters.get(&(program as u32), 0) else { continue };
             let runs: u64 = per_cpu.iter().map(|meter| meter.runs).sum();

@@ -4,7 +4,8 @@
 //! and where the response is expected: taking the first arrival for the response is wrong on most
 //! fresh connections. But a server's tickets are always of one size, and that size can be learned
 //! from the connections on which they came when tickets must come: within a round trip and a half
-//! of Finished. From then on the response begins with the first byte beyond that size.
+//! of Finished, or the time of a handshake and a half where that took longer. From then on the
+//! response begins with the first byte beyond that size.
 
 use da_ebpf_common::exchange::{Arrival, FirstArrivals};
 
@@ -28,13 +29,13 @@ const SLACK_BYTES: u64 = 64;
 pub enum ResponseStart {
     /// With the arrival at that time, ns.
     At(u64),
-    /// Nothing arrived, or nothing but what are known to be tickets.
+    /// Nothing arrived.
     Nowhere,
     /// It can't be told.
     Doubtful,
 }
 
-/// The tickets of one endpoint.
+/// The tickets of one endpoint, for full or for resumed handshakes: servers send fewer on those.
 #[derive(Debug, Default)]
 pub struct Tickets {
     /// Sizes of what came in time for tickets, and how often; 0 where nothing did.
@@ -48,8 +49,12 @@ impl Tickets {
         let count = usize::try_from(first.count).unwrap_or(usize::MAX).min(first.arrivals.len());
         let arrivals = &first.arrivals[..count];
         let Some(earliest) = arrivals.first() else { return ResponseStart::Nowhere };
-        let in_time = earliest.at_ns < first.tickets_until_ns || earliest.at_ns <= request_last_ns;
-        self.learn(if in_time { leading_group_bytes(arrivals, first.tickets_until_ns) } else { 0 });
+        // A busy server, or one behind a proxy, took its time over the handshake as well.
+        let handshake_ns = first.finished_ns.saturating_sub(first.hello_ns);
+        let patience_ns = first.finished_ns + handshake_ns + handshake_ns / 2;
+        let expected_until_ns = first.tickets_until_ns.max(patience_ns);
+        let in_time = earliest.at_ns < expected_until_ns || earliest.at_ns <= request_last_ns;
+        self.learn(if in_time { leading_group_bytes(arrivals, expected_until_ns) } else { 0 });
         let Some(tickets_bytes) = self.tickets_bytes() else { return ResponseStart::Doubtful };
 
         let mut arrived_bytes = 0;
@@ -61,11 +66,8 @@ impl Tickets {
             // No answer comes before the question is complete: these are tickets of another size.
             Some(start) if start.at_ns <= request_last_ns => ResponseStart::Doubtful,
             Some(start) => ResponseStart::At(start.at_ns),
-            // Tickets alone; but in their time a short response may look like them.
-            None if count == arrivals.len() && self.sizes.len() == 1 && in_time => {
-                ResponseStart::Doubtful
-            }
-            None => ResponseStart::Nowhere,
+            // Tickets alone, or a short response that always looks the same.
+            None => ResponseStart::Doubtful,
         }
     }
 
@@ -118,7 +120,7 @@ mod tests {
     /// Tickets are expected until 1,000; the request was complete at 100.
     fn start(tickets: &mut Tickets, arrivals: &[(u64, u64)]) -> ResponseStart {
         let mut first = FirstArrivals::new_zeroed();
-        first.tickets_until_ns = 1_000;
+        (first.hello_ns, first.finished_ns, first.tickets_until_ns) = (20, 90, 1_000);
         first.count = arrivals.len() as u64;
         for (slot, (at_ns, bytes)) in first.arrivals.iter_mut().zip(arrivals) {
             *slot = Arrival { at_ns: *at_ns, bytes: *bytes };
@@ -171,6 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_handshake_makes_for_late_tickets() {
+        let mut tickets = Tickets::default();
+        let mut first = FirstArrivals::new_zeroed();
+        // A proxy near by connects at once, and the server is 40 µs away from it.
+        (first.hello_ns, first.finished_ns, first.tickets_until_ns) = (10, 40_000, 41_000);
+        first.count = 2;
+        first.arrivals[0] = Arrival { at_ns: 80_000, bytes: 500 };
+        first.arrivals[1] = Arrival { at_ns: 300_000, bytes: 2_000 };
+        tickets.response_start(&first, 40_100);
+        assert_eq!(tickets.response_start(&first, 40_100), ResponseStart::At(300_000));
+    }
+
+    #[test]
     fn a_single_accident_of_timing_changes_nothing() {
         let mut tickets = learned();
         start(&mut tickets, &[(200, 250), (9_000, 300)]);
@@ -178,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_tickets_is_no_response() {
+    fn nothing_is_no_response_and_nothing_but_tickets_is_doubtful() {
         assert_eq!(start(&mut learned(), &[]), ResponseStart::Nowhere);
-        assert_eq!(start(&mut Tickets::default(), &[(200, 500)]), ResponseStart::Doubtful);
+        assert_eq!(start(&mut learned(), &[(200, 500)]), ResponseStart::Doubtful);
     }
 
     #[test]

@@ -34,6 +34,7 @@ struct Known {
     endpoint: EndpointId,
     peers: Peers,
     http2_offered: bool,
+    resumes: bool,
     first_arrivals: Option<Box<FirstArrivals>>,
     ended_up: bool,
     sent_bytes: u64,
@@ -46,6 +47,7 @@ impl Known {
             endpoint,
             peers,
             http2_offered: false,
+            resumes: false,
             first_arrivals: None,
             ended_up: false,
             sent_bytes: 0,
@@ -62,7 +64,12 @@ pub struct Tracker {
     /// Connections that were found to be of no interest, of this and of the previous batch: events
     /// of theirs may be on the way.
     forgotten: [HashSet<ConnectionId>; 2],
-    tickets: HashMap<EndpointId, Tickets>,
+    /// Hosts that were asked of a proxy, until the ClientHello comes through it.
+    tunnels: HashMap<ConnectionId, Option<String>>,
+    /// By endpoint, and for resumed handshakes apart.
+    tickets: HashMap<(EndpointId, bool), Tickets>,
+    /// Connections that the programs did not follow any more at the last sweep.
+    gone: HashSet<ConnectionId>,
     connections: ConnectionMetrics,
     tls: TlsMetrics,
     exchanges: ExchangeMetrics,
@@ -84,7 +91,9 @@ impl Tracker {
             endpoints,
             known: HashMap::new(),
             forgotten: Default::default(),
+            tunnels: HashMap::new(),
             tickets: HashMap::new(),
+            gone: HashSet::new(),
             connections: ConnectionMetrics::register(registry)?,
             tls: TlsMetrics::register(registry)?,
             exchanges: ExchangeMetrics::register(registry)?,
@@ -109,6 +118,18 @@ impl Tracker {
         Verdict::Keep
     }
 
+    /// Forgets connections whose end was lost: those that `is_tracked` did not know the last time and
+    /// does not know now. Of the others the end may be on the way.
+    pub fn sweep(&mut self, is_tracked: impl Fn(ConnectionId) -> bool) {
+        let remembered = self.known.keys().chain(self.tunnels.keys());
+        let gone: HashSet<_> = remembered.copied().filter(|id| !is_tracked(*id)).collect();
+        for id in gone.intersection(&self.gone) {
+            self.known.remove(id);
+            self.tunnels.remove(id);
+        }
+        self.gone = gone;
+    }
+
     /// All events that were there have been taken.
     pub fn batch_ends(&mut self) {
         if self.forgotten.iter().any(|batch| !batch.is_empty()) {
@@ -127,8 +148,14 @@ impl Tracker {
         if opening == Opening::Unparsable {
             self.losses.count(Loss::UnparsableHello);
         }
-        let (_, remote) = addresses(&first.peers);
-        let attribution = self.endpoints.attribute(opening.name(), remote);
+        if let Opening::Tunnel { host } = opening {
+            self.tunnels.insert(id, host);
+            return Verdict::Keep;
+        }
+        let attribution = match self.tunnels.remove(&id) {
+            Some(host) => self.endpoints.attribute_proxied(opening.name().or(host.as_deref())),
+            None => self.endpoints.attribute(opening.name(), addresses(&first.peers).1),
+        };
         let endpoint = match attribution {
             Attribution::To(endpoint) => endpoint,
             Attribution::Unlisted | Attribution::Ambiguous => {
@@ -140,10 +167,13 @@ impl Tracker {
                 return Verdict::Forget(id);
             }
         };
-        let http2_offered = matches!(opening, Opening::Tls { offers_http2: true, .. });
-        let known = Known { http2_offered, ..Known::new(endpoint, first.peers) };
-        let through_tunnel = self.known.insert(id, known);
-        if through_tunnel.is_none() {
+        let (http2_offered, resumes) = match opening {
+            Opening::Tls { offers_http2, resumes, .. } => (offers_http2, resumes),
+            _ => (false, false),
+        };
+        let known = Known { http2_offered, resumes, ..Known::new(endpoint, first.peers) };
+        self.known.insert(id, known);
+        if first.established_ns != 0 {
             let (from_ns, to_ns) = (id.born_ns, first.established_ns);
             let labels = self.endpoints.labels(endpoint);
             self.connections.connected(endpoint, labels, to_ns.saturating_sub(from_ns));
@@ -171,9 +201,10 @@ impl Tracker {
         let id = exchange.header.connection;
         let Some(known) = self.find(&exchange.header) else { return };
         let (endpoint, http2_offered) = (known.endpoint, known.http2_offered);
+        let server = (endpoint, known.resumes);
         let first_arrivals = known.first_arrivals.take();
         self.transferred(id, exchange.sent_bytes, exchange.received_bytes);
-        let tickets = self.tickets.entry(endpoint).or_default();
+        let tickets = self.tickets.entry(server).or_default();
         let measured = measure(exchange, http2_offered, first_arrivals.as_deref(), tickets);
         self.exchanges.finished(endpoint, self.endpoints.labels(endpoint), &measured);
         self.report(
@@ -191,6 +222,7 @@ impl Tracker {
 
     fn closed(&mut self, closed: &Closed) {
         let id = closed.header.connection;
+        self.tunnels.remove(&id);
         if self.forgotten.iter_mut().any(|batch| batch.remove(&id)) {
             return;
         }
@@ -242,7 +274,7 @@ impl Tracker {
         self.report(id, What::EndedUp(outcome));
     }
 
-    /// Events carry running totals, so that a lost one loses no bytes.
+    /// Events carry running totals, so that a lost exchange loses no bytes.
     fn transferred(&mut self, id: ConnectionId, sent_bytes: u64, received_bytes: u64) {
         let Some(known) = self.known.get_mut(&id) else { return };
         let sent = sent_bytes.saturating_sub(known.sent_bytes);

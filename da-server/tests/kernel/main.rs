@@ -8,6 +8,7 @@ mod accuracy;
 mod attribution;
 mod client;
 mod cost;
+mod edges;
 mod lab;
 mod outcomes;
 mod privileges;
