@@ -22,7 +22,8 @@ fn say_commit() {
     if let Some(moves) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={moves}");
     }
-    let commit = env::var("DA_COMMIT").ok().or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
+    let commit = env::var("DA_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = commit.or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
     if let Some(commit) = commit {
         println!("cargo::rustc-env=DA_COMMIT={commit}");
     }

@@ -173,6 +173,11 @@ pub struct Closed {
 
 const _: () = assert!(size_of::<Closed>() == 24 + 64 + 32 + 16);
 
+#[cfg(feature = "user")]
+// SAFETY: `Connection` is `repr(C)`, made of integers and byte arrays only (zerocopy's `FromBytes`
+// proves that every bit pattern is a value), and `Copy`.
+unsafe impl aya::Pod for Connection {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,8 +193,3 @@ mod tests {
         assert!(!progress.is_outrun_by(sent - 500), "bytes in flight");
     }
 }
-
-#[cfg(feature = "user")]
-// SAFETY: `Connection` is `repr(C)`, made of integers and byte arrays only (zerocopy's `FromBytes`
-// proves that every bit pattern is a value), and `Copy`.
-unsafe impl aya::Pod for Connection {}

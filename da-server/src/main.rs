@@ -48,7 +48,7 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
     Kernel::drop_privileges()?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let reader = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
         let watch = Watch {
             endpoints: with_catalogue(&config.endpoint)?,
@@ -56,8 +56,14 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
             resolved: config.http_client.resolve.clone().into_iter().collect(),
         };
         let kernel_missing = kernel.unavailable().map(ToString::to_string);
-        kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
+        let reader = kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
         let app = App::new(config, metrics, kernel_missing)?;
-        da_server::run(app, listeners, shutdown).await
-    })
+        da_server::run(app, listeners, shutdown).await?;
+        anyhow::Ok(reader)
+    })?;
+    // It reads what is left and detaches the programs.
+    if reader.is_some_and(|reader| reader.join().is_err()) {
+        warn!("the kernel view's reader panicked");
+    }
+    Ok(())
 }

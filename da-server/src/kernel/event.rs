@@ -6,8 +6,7 @@ use da_ebpf_common::exchange::{Exchange, FirstArrivals};
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use zerocopy::FromBytes;
 
-/// One event of the programs.
-#[derive(Debug)]
+/// One event of the programs. Not `Debug`: a request in the clear has its headers in it.
 pub enum Event<'a> {
     /// The first thing a client sent.
     FirstBytes(FirstBytes, &'a [u8]),

@@ -48,7 +48,7 @@ use self::endpoints::Endpoints;
 use self::load::Loaded;
 use self::losses::LossMetrics;
 use self::reader::Reader;
-use self::self_metrics::{EventMetrics, SelfMetrics};
+use self::self_metrics::{EventMetrics, SelfMetrics, StatusMetrics};
 use self::tracker::Tracker;
 
 /// The programs, loaded and not yet read; or why there are none.
@@ -88,8 +88,9 @@ impl Kernel {
         registry: &Registry,
         subscriber: Option<SyncSender<Observation>>,
         shutdown: CancellationToken,
-    ) -> Result<Option<JoinHandle<io::Result<()>>>, StartError> {
-        self_metrics::register_status(registry, self.unavailable())?;
+    ) -> Result<Option<JoinHandle<()>>, StartError> {
+        let missing = self.unavailable().map(|unavailable| unavailable.reason);
+        let status = StatusMetrics::register(registry, missing)?;
         let Ok(loaded) = self.loaded else { return Ok(None) };
         let mut endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
         for (host, address) in &watch.resolved {
@@ -113,6 +114,7 @@ impl Kernel {
             tracker: Tracker::new(endpoints, losses.clone(), registry)?,
             event_metrics: EventMetrics::register(registry)?,
             losses,
+            status,
             subscriber,
         };
         Ok(Some(reader.spawn(shutdown)?))

@@ -18,7 +18,8 @@ use super::connections_map::{ConnectionsMap, Forgotten};
 use super::event::Event;
 use super::losses::{Loss, LossMetrics};
 use super::observation::Observation;
-use super::self_metrics::EventMetrics;
+use super::self_metrics::{EventMetrics, StatusMetrics};
+use super::status::Reason;
 use super::tracker::{Tracker, Verdict};
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
@@ -44,6 +45,8 @@ pub struct Reader {
     pub event_metrics: EventMetrics,
     /// What was lost.
     pub losses: LossMetrics,
+    /// Whether there is a kernel view: none any more when the reading ends.
+    pub status: StatusMetrics,
     /// Who wants to hear of every measurement; one that is too slow loses some.
     pub subscriber: Option<SyncSender<Observation>>,
 }
@@ -53,11 +56,15 @@ impl Reader {
     ///
     /// # Errors
     /// No thread or no runtime could be had.
-    pub fn spawn(self, shutdown: CancellationToken) -> io::Result<JoinHandle<io::Result<()>>> {
+    pub fn spawn(self, shutdown: CancellationToken) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new()
-            .name("da-kernel".to_owned())
-            .spawn(move || runtime.block_on(self.read(shutdown)))
+        let end = End(self.status.clone());
+        std::thread::Builder::new().name("da-kernel".to_owned()).spawn(move || {
+            let _end = end;
+            if let Err(error) = runtime.block_on(self.read(shutdown)) {
+                tracing::error!(%error, "the kernel view's reader failed: restart to have it back");
+            }
+        })
     }
 
     async fn read(self, shutdown: CancellationToken) -> io::Result<()> {
@@ -103,6 +110,15 @@ impl Reader {
         logs.abort();
         drop(ebpf);
         Ok(())
+    }
+}
+
+/// Says that there is no kernel view any more, however the reading ended.
+struct End(StatusMetrics);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.set(Some(Reason::ReaderEnded));
     }
 }
 

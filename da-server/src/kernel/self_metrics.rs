@@ -13,41 +13,54 @@ use prometheus::{CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, O
 
 use super::load::ProgramFds;
 use super::losses::{Loss, LossMetrics};
-use super::status::{ProgramState, Reason, Unavailable};
+use super::status::{ProgramState, Reason};
 
 /// Value of the `map` label of the `CONNECTIONS` map.
 const CONNECTIONS: &str = "connections";
 
-/// Registers `ebpf_up`, `ebpf_unavailable` and `ebpf_program_state`.
-///
-/// # Errors
-/// A family is already registered.
-pub fn register_status(
-    registry: &Registry,
-    unavailable: Option<&Unavailable>,
-) -> prometheus::Result<()> {
-    let up = IntGauge::new("ebpf_up", "1 if the BPF programs are loaded and attached.")?;
-    up.set(i64::from(unavailable.is_none()));
-    registry.register(Box::new(up))?;
+/// `ebpf_up`, `ebpf_unavailable` and `ebpf_program_state`.
+#[derive(Debug, Clone)]
+pub struct StatusMetrics {
+    up: IntGauge,
+    unavailable: IntGaugeVec,
+    states: IntGaugeVec,
+}
 
-    let opts = Opts::new("ebpf_unavailable", "1 for the reason why there is no kernel view.");
-    let reasons = IntGaugeVec::new(opts, &["reason"])?;
-    for reason in Reason::ALL {
-        let holds = unavailable.is_some_and(|unavailable| unavailable.reason == reason);
-        reasons.with_label_values(&[reason.as_str()]).set(i64::from(holds));
+impl StatusMetrics {
+    /// Registers them as things stand.
+    ///
+    /// # Errors
+    /// A family is already registered.
+    pub fn register(registry: &Registry, unavailable: Option<Reason>) -> prometheus::Result<Self> {
+        let up = IntGauge::new("ebpf_up", "1 if the BPF programs are attached and read.")?;
+        let opts = Opts::new("ebpf_unavailable", "1 for the reason why there is no kernel view.");
+        let reasons = IntGaugeVec::new(opts, &["reason"])?;
+        let opts = Opts::new("ebpf_program_state", "1 for the state each BPF program is in.");
+        let states = IntGaugeVec::new(opts, &["program", "state"])?;
+        registry.register(Box::new(up.clone()))?;
+        registry.register(Box::new(reasons.clone()))?;
+        registry.register(Box::new(states.clone()))?;
+        let status = Self { up, unavailable: reasons, states };
+        status.set(unavailable);
+        Ok(status)
     }
-    registry.register(Box::new(reasons))?;
 
-    let opts = Opts::new("ebpf_program_state", "1 for the state each BPF program is in.");
-    let states = IntGaugeVec::new(opts, &["program", "state"])?;
-    let current = if unavailable.is_none() { ProgramState::Attached } else { ProgramState::Absent };
-    for program in Program::ALL {
-        for state in ProgramState::ALL {
-            let holds = i64::from(state == current);
-            states.with_label_values(&[program.as_str(), state.as_str()]).set(holds);
+    /// Says whether there is a kernel view, or why not.
+    pub fn set(&self, unavailable: Option<Reason>) {
+        self.up.set(i64::from(unavailable.is_none()));
+        for reason in Reason::ALL {
+            let holds = i64::from(unavailable == Some(reason));
+            self.unavailable.with_label_values(&[reason.as_str()]).set(holds);
+        }
+        let current =
+            if unavailable.is_none() { ProgramState::Attached } else { ProgramState::Absent };
+        for program in Program::ALL {
+            for state in ProgramState::ALL {
+                let holds = i64::from(state == current);
+                self.states.with_label_values(&[program.as_str(), state.as_str()]).set(holds);
+            }
         }
     }
-    registry.register(Box::new(states))
 }
 
 /// `ebpf_events_total{event}`.

@@ -15,16 +15,19 @@ pub enum Reason {
     UnsupportedKernel,
     /// The kernel refused a map or a program.
     Refused,
+    /// The programs were attached, but nobody reads their events any more.
+    ReaderEnded,
 }
 
 impl Reason {
     /// All reasons, for label sets.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Disabled,
         Self::NotBuilt,
         Self::MissingCapability,
         Self::UnsupportedKernel,
         Self::Refused,
+        Self::ReaderEnded,
     ];
 
     /// The label value.
@@ -35,6 +38,7 @@ impl Reason {
             Self::MissingCapability => "missing_capability",
             Self::UnsupportedKernel => "unsupported_kernel",
             Self::Refused => "refused",
+            Self::ReaderEnded => "reader_ended",
         }
     }
 }

@@ -50,7 +50,7 @@ pub struct Lab {
     observations: Receiver<Observation>,
     seen: Vec<Observation>,
     shutdown: CancellationToken,
-    reader: Option<JoinHandle<std::io::Result<()>>>,
+    reader: Option<JoinHandle<()>>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -136,7 +136,7 @@ impl Lab {
     pub fn close(mut self) -> Vec<Observation> {
         self.shutdown.cancel();
         if let Some(reader) = self.reader.take() {
-            reader.join().expect("the reader ends").expect("without an error");
+            reader.join().expect("the reader ends");
         }
         self.seen();
         std::mem::take(&mut self.seen)
