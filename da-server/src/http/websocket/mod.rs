@@ -87,7 +87,8 @@ pub(super) fn router(door: Arc<Door>) -> Router {
 
 async fn upgrade(State(door): State<Arc<Door>>, request: Request) -> Response {
     // The origin comes first: a page that may not connect learns nothing else.
-    if !origin::is_allowed(request.headers(), &door.config().allowed_origins) {
+    let listen = door.app.config.listen.ip();
+    if !origin::is_allowed(request.headers(), listen, &door.config().allowed_origins) {
         door.metrics.closed(CloseReason::OriginRefused);
         return ApiError::origin_refused().into_response();
     }
