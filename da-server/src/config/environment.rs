@@ -12,8 +12,8 @@ use figment::{Metadata, Profile, Provider};
 
 const PREFIX: &str = "DA_";
 
-/// The top-level keys. A variable whose first part is none of them is not ours to refuse: build
-/// and test tools use the prefix as well. It is reported, for it may be a slip.
+/// The top-level keys. A variable whose first part is none of them is not ours to refuse: other
+/// programs may use the prefix as well. It is reported, for it may be a slip.
 const SECTIONS: &[&str] = &[
     "listen",
     "grace_seconds",
@@ -28,6 +28,10 @@ const SECTIONS: &[&str] = &[
     "kernel",
     "endpoint",
 ];
+
+/// Names without [`PREFIX`] that say something to the build or the tests, and nothing here. Cargo
+/// sets the first one for whatever it runs in the workspace.
+const OF_BUILD_AND_TESTS: &[&str] = &["EBPF_OBJECT", "COMMIT", "TEST_OUTPUT", "REQUIRE_KERNEL"];
 
 /// Names without [`PREFIX`], and the key each one sets.
 const ALIASES: &[(&str, &str)] =
@@ -47,9 +51,10 @@ impl Environment {
     pub(super) fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut variables: BTreeMap<_, _> = variables.into_iter().collect();
         variables.retain(|_, value| !value.trim().is_empty());
-        let ours = |name: &&String| name.strip_prefix(PREFIX).is_some_and(|key| !sets(key));
-        let unknown: Vec<String> = variables.keys().filter(ours).cloned().collect();
-        variables.retain(|name, _| !unknown.contains(name));
+        let sets_nothing = |name: &String| name.strip_prefix(PREFIX).is_some_and(|key| !sets(key));
+        let is_slip = |name: &&String| sets_nothing(name) && !is_of_build_or_tests(name);
+        let unknown: Vec<String> = variables.keys().filter(is_slip).cloned().collect();
+        variables.retain(|name, _| !sets_nothing(name));
         Self { variables, unknown }
     }
 
@@ -96,6 +101,10 @@ impl Provider for Environment {
 fn sets(key: &str) -> bool {
     let section = key.split("__").next().unwrap_or_default();
     SECTIONS.contains(&section.to_ascii_lowercase().as_str())
+}
+
+fn is_of_build_or_tests(name: &str) -> bool {
+    name.strip_prefix(PREFIX).is_some_and(|key| OF_BUILD_AND_TESTS.contains(&key))
 }
 
 /// How an operator would write `key`, for error messages.

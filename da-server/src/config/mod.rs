@@ -1,6 +1,7 @@
 //! What the operator says: a TOML file, and the environment over it.
 
 mod environment;
+mod ranges;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -132,6 +133,7 @@ impl Config {
         }
         crate::kernel::config::with_catalogue(&config.endpoint).context("configuration")?;
         config.kernel.validate().context("configuration")?;
+        ranges::validate(&config).context("configuration")?;
         Ok(config)
     }
 }
@@ -213,16 +215,29 @@ mod tests {
 
     #[test]
     fn a_variable_that_sets_nothing_is_reported() {
-        let slips = [("DA_LLM_MODEL", "x"), ("DA_TEST_OUTPUT", "y"), ("DA_LLM__MODEL", "z")];
+        let slips = [("DA_LLM_MODEL", "x"), ("DA_OTHER", "y"), ("DA_LLM__MODEL", "z")];
         let config = load("", &slips).expect("loads");
-        assert_eq!(config.unknown_variables, ["DA_LLM_MODEL", "DA_TEST_OUTPUT"]);
+        assert_eq!(config.unknown_variables, ["DA_LLM_MODEL", "DA_OTHER"]);
         assert_eq!(config.llm.model(), "z");
+    }
+
+    #[test]
+    fn a_variable_of_the_build_or_the_tests_is_no_slip() {
+        let theirs = ["DA_EBPF_OBJECT", "DA_COMMIT", "DA_TEST_OUTPUT", "DA_REQUIRE_KERNEL"];
+        let config = load("", &theirs.map(|name| (name, "1"))).expect("loads");
+        assert!(config.unknown_variables.is_empty(), "{:?}", config.unknown_variables);
     }
 
     #[test]
     fn a_missing_file_is_an_error_not_the_defaults() {
         let said = Config::load(Some(Path::new("/nonexistent/da.toml")), []).expect_err("refused");
         assert!(format!("{said:#}").contains("/nonexistent/da.toml"), "{said:#}");
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_refused_at_load() {
+        let said = refusal("", &[("DA_GAME__QUEUE_ENTRIES", "0")]);
+        assert!(said.contains("game.queue_entries = 0: use 1 to 1000"), "{said}");
     }
 
     #[test]

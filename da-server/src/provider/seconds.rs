@@ -4,9 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Reads `0.5` as 500 ms. Negative, infinite and absurdly large numbers are refused.
+/// Nothing here waits longer, and no clock overflows by it.
+const LONGEST_SECONDS: f64 = 86_400.0;
+
+/// Reads `0.5` as 500 ms. What is negative, no number or more than a day is refused.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
-    Duration::try_from_secs_f64(f64::deserialize(source)?).map_err(D::Error::custom)
+    let seconds = f64::deserialize(source)?;
+    if !(0.0..=LONGEST_SECONDS).contains(&seconds) {
+        return Err(D::Error::custom(format!("{seconds}: use 0 to {LONGEST_SECONDS} seconds")));
+    }
+    Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
 }
 
 #[cfg(test)]
@@ -41,7 +48,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn refuses_negative_numbers() {
-        assert!(read::<Sample>("wait_seconds = -1.0").is_err());
+    fn refuses_what_no_clock_can_wait_for() {
+        for seconds in ["-1.0", "nan", "inf", "1e18", "86401"] {
+            let said = read::<Sample>(&format!("wait_seconds = {seconds}")).err();
+            assert!(said.is_some_and(|said| said.contains("use 0 to 86400 seconds")), "{seconds}");
+        }
     }
 }

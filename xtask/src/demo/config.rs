@@ -90,7 +90,7 @@ pub fn isolate(command: &mut Command, real: bool) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         let is_setting = text.starts_with("DA_") || text.ends_with("_API_KEY");
-        if name == "PORT" || name == "DA_EBPF_OBJECT" || (is_setting && !real) {
+        if name == "PORT" || (is_setting && !real) {
             command.env_remove(&name);
         }
     }

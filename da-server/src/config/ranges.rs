@@ -1,0 +1,86 @@
+//! Which numbers make sense. Beyond these a setting would stop the game or overflow a clock, and
+//! only once somebody plays; so they are refused when the server starts.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use anyhow::ensure;
+
+use super::Config;
+
+const HOUR_SECONDS: u64 = 3600;
+const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
+
+/// Checks the numbers that belong to no section with a check of its own.
+///
+/// # Errors
+/// Names the key and what is allowed there.
+pub(super) fn validate(config: &Config) -> anyhow::Result<()> {
+    let Config { game, websocket, .. } = config;
+    within("grace_seconds", config.grace_seconds, 0..=HOUR_SECONDS)?;
+
+    within("game.max_line_characters", game.max_line_characters, 1..=100_000)?;
+    within("game.requests_per_minute", game.requests_per_minute, 1..=100_000)?;
+    within("game.queue_entries", game.queue_entries, 1..=1000)?;
+    within("game.history_turns", game.history_turns, 0..=1000)?;
+    within("game.temperature", game.temperature, 0.0..=2.0)?;
+    within("game.max_tokens", game.max_tokens, 1..=100_000)?;
+
+    within("websocket.max_sessions", websocket.max_sessions, 1..=1_000_000)?;
+    within("websocket.max_message_bytes", websocket.max_message_bytes, 256..=1024 * 1024)?;
+    within("websocket.heartbeat_seconds", websocket.heartbeat_seconds, 1..=HOUR_SECONDS)?;
+    within("websocket.idle_seconds", websocket.idle_seconds, 1..=DAY_SECONDS)?;
+    within("websocket.write_timeout_seconds", websocket.write_timeout_seconds, 1..=HOUR_SECONDS)?;
+    within("websocket.outbound_messages", websocket.outbound_messages, 1..=65_536)
+}
+
+fn within<T: PartialOrd + Display>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> anyhow::Result<()> {
+    ensure!(range.contains(&value), "{key} = {value}: use {} to {}", range.start(), range.end());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        validate(&Config::default()).expect("in range");
+    }
+
+    #[test]
+    fn each_number_that_makes_no_sense_is_refused_by_its_name() {
+        let cases: &[(&str, &str, &str)] = &[
+            ("", "grace_seconds", "18446744073709551"),
+            ("game", "max_line_characters", "0"),
+            ("game", "requests_per_minute", "0"),
+            ("game", "queue_entries", "0"),
+            ("game", "queue_entries", "1000000000000"),
+            ("game", "history_turns", "4000000000"),
+            ("game", "temperature", "nan"),
+            ("game", "temperature", "-0.1"),
+            ("game", "max_tokens", "0"),
+            ("websocket", "max_sessions", "0"),
+            ("websocket", "max_sessions", "9000000000000000000"),
+            ("websocket", "max_message_bytes", "0"),
+            ("websocket", "heartbeat_seconds", "0"),
+            ("websocket", "heartbeat_seconds", "9000000000000000000"),
+            ("websocket", "idle_seconds", "0"),
+            ("websocket", "write_timeout_seconds", "0"),
+            ("websocket", "outbound_messages", "0"),
+            ("websocket", "outbound_messages", "9000000000000000000"),
+        ];
+        for (section, key, value) in cases {
+            let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+            let config: Config =
+                toml::from_str(&format!("{header}{key} = {value}")).expect("a number");
+            let said = validate(&config).expect_err(key).to_string();
+            let name = if section.is_empty() { (*key).into() } else { format!("{section}.{key}") };
+            assert!(said.starts_with(&format!("{name} = ")) && said.contains(": use "), "{said}");
+        }
+    }
+}
