@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -21,13 +22,13 @@ pub struct Arguments {
 }
 
 /// How the tests that load BPF programs come by the privilege to do so.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Privilege {
-    /// The tests have it.
+    /// All tests have it.
     Root,
-    /// Those tests run once more, with sudo.
+    /// Those tests get it from sudo.
     Sudo,
-    /// Those tests can't run.
+    /// There is none: those tests say that they were skipped.
     None,
 }
 
@@ -38,58 +39,81 @@ pub fn test(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let output = workspace.test_output();
     fs::create_dir_all(&output).with_context(|| format!("cannot create {}", output.display()))?;
 
-    let privilege = privilege();
     step("run the tests");
-    let mut tests = cargo_test(workspace);
-    tests.args(&arguments.cargo_test);
-    if privilege != Privilege::Sudo && in_ci() {
-        tests.env("DA_REQUIRE_KERNEL", "1");
+    let privilege = Privilege::of_this_process();
+    let mut command = cargo("test");
+    command.arg("--no-fail-fast").env("DA_TEST_OUTPUT", &output);
+    if privilege == Privilege::Sudo {
+        command.arg("--config").arg(runner(&workspace.root().join("xtask/run-test.sh"))?);
     }
-    run(&mut tests)?;
+    if privilege == Privilege::Sudo || in_ci() {
+        command.env("DA_REQUIRE_KERNEL", "1");
+    }
+    run(command.args(&arguments.cargo_test))?;
 
-    match privilege {
-        Privilege::Root => {}
-        Privilege::Sudo => {
-            step("run the tests that load BPF programs, as root");
-            run(cargo_test(workspace)
-                .args(["--package", "da-server", "--test", "kernel"])
-                .env(runner_variable()?, "sudo --non-interactive --preserve-env")
-                .env("DA_REQUIRE_KERNEL", "1"))?;
-        }
-        Privilege::None => eprintln!(
+    if privilege == Privilege::None {
+        eprintln!(
             "\nNOT TESTED: the BPF programs. Loading them takes root: type\n\n    \
              sudo --preserve-env env \"PATH=$PATH\" cargo xtask test\n"
-        ),
+        );
     }
     eprintln!("\nWhat the tests left to look at is in {}", output.display());
     Ok(())
 }
 
-fn cargo_test(workspace: &Workspace) -> Command {
-    let mut command = cargo("test");
-    command.arg("--no-fail-fast").env("DA_TEST_OUTPUT", workspace.test_output());
-    command
-}
-
-fn privilege() -> Privilege {
-    if rustix::process::geteuid().is_root() {
-        Privilege::Root
-    } else if answer(Command::new("sudo").args(["--non-interactive", "true"])).is_some() {
-        Privilege::Sudo
-    } else {
-        Privilege::None
+impl Privilege {
+    fn of_this_process() -> Self {
+        if rustix::process::geteuid().is_root() {
+            Self::Root
+        } else if answer(Command::new("sudo").args(["--non-interactive", "true"])).is_some() {
+            Self::Sudo
+        } else {
+            Self::None
+        }
     }
 }
 
-/// The variable by which cargo is told what to start a test program with.
-fn runner_variable() -> Result<String> {
-    let host = answer(Command::new("rustc").args(["--print", "host-tuple"]))
-        .context("`rustc --print host-tuple` failed")?;
-    let host = host.to_uppercase().replace('-', "_");
-    Ok(format!("CARGO_TARGET_{host}_RUNNER"))
+/// The setting by which cargo starts every test program through `script`.
+fn runner(script: &Path) -> Result<String> {
+    let script = script.to_str().context("the repository's path is not UTF-8")?;
+    Ok(format!("target.'cfg(unix)'.runner = [{}]", toml::Value::from(script)))
 }
 
 /// Whether this runs in continuous integration, where a test that can't run is a failure.
 fn in_ci() -> bool {
     env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runner_survives_any_path() {
+        let path = Path::new("/home/it's \"here\"/run.sh");
+        let setting: toml::Table = runner(path).unwrap().parse().unwrap();
+        let words = &setting["target"]["cfg(unix)"]["runner"];
+        assert_eq!(words[0].as_str().map(Path::new), Some(path));
+        assert_eq!(words.as_array().map(Vec::len), Some(1));
+    }
+
+    #[test]
+    fn only_what_loads_bpf_programs_is_run_as_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str, script: &str| {
+            let path = folder.path().join(name);
+            fs::copy("/bin/sh", &path).unwrap();
+            (path, ["-c".to_owned(), script.to_owned()])
+        };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("run-test.sh");
+        let run = |(path, words): (std::path::PathBuf, [String; 2])| {
+            // A sudo of our own tells that it was asked.
+            let sudo = folder.path().join("sudo");
+            let _ = std::os::unix::fs::symlink("/bin/echo", sudo);
+            answer(Command::new(&script).arg(path).args(words).env("PATH", folder.path()))
+        };
+        let asked = run(program("kernel-1a2b", "echo ran")).unwrap();
+        assert!(asked.starts_with("--non-interactive --preserve-env /"), "{asked}");
+        assert_eq!(run(program("game-1a2b", "echo ran")).as_deref(), Some("ran"));
+    }
 }
