@@ -39,6 +39,7 @@ export class Voice {
   // Forgets a turn's audio: it was interrupted.
   cut(turn) {
     const playing = this.clips[0];
+    for (const clip of this.clips) if (clip.turn === turn) clip.release();
     this.clips = this.clips.filter((clip) => clip.turn !== turn);
     if (playing && playing !== this.clips[0]) {
       this.audio.pause();
@@ -47,12 +48,13 @@ export class Voice {
   }
 
   stop() {
+    for (const clip of this.clips) clip.release();
     this.clips = [];
     this.audio.pause();
   }
 
   next() {
-    this.clips.shift();
+    this.clips.shift()?.release();
     if (this.clips.length) this.play();
   }
 
@@ -74,6 +76,7 @@ class Clip {
     this.mime = mime;
     this.pieces = [];
     this.complete = false;
+    this.url = null;
     this.streams = "MediaSource" in window && MediaSource.isTypeSupported(mime);
   }
 
@@ -87,7 +90,8 @@ class Clip {
     this.pump();
   }
 
-  // Where an audio element finds it; nothing while it must be complete and is not.
+  // Where an audio element finds it; nothing while it must be complete and is not. What is behind
+  // an address stays in memory until release().
   address() {
     if (this.streams) {
       this.source = new MediaSource();
@@ -96,10 +100,15 @@ class Clip {
         this.buffer.addEventListener("updateend", () => this.pump());
         this.pump();
       }, { once: true });
-      return URL.createObjectURL(this.source);
+      this.url = URL.createObjectURL(this.source);
+    } else if (this.complete) {
+      this.url = URL.createObjectURL(playable(this.pieces, this.mime));
     }
-    if (!this.complete) return null;
-    return URL.createObjectURL(playable(this.pieces, this.mime));
+    return this.url;
+  }
+
+  release() {
+    if (this.url) URL.revokeObjectURL(this.url);
   }
 
   // Hands the next piece to the browser when it is ready for one.
