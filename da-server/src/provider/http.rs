@@ -71,11 +71,15 @@ pub fn http_client(config: &HttpConfig) -> Result<reqwest::Client, ProviderSetup
     builder.build().map_err(|error| ProviderSetupError::Client(error.to_string()))
 }
 
-/// Checks a URL from the configuration: absolute, `http` or `https`.
+/// Checks a URL from the configuration: absolute, `http` or `https`, without user and password.
 pub(crate) fn base_url(
     provider: &'static str,
     text: &str,
 ) -> Result<reqwest::Url, ProviderSetupError> {
+    // Before anything that quotes it: a URL that can't be parsed may hold a password as well.
+    if text.contains('@') {
+        return Err(ProviderSetupError::UserInfo { provider });
+    }
     let unusable =
         |reason: String| ProviderSetupError::BaseUrl { provider, url: text.to_owned(), reason };
     let url = reqwest::Url::parse(text).map_err(|error| unusable(error.to_string()))?;
@@ -160,6 +164,16 @@ mod tests {
         assert!(base_url("openai", "http://localhost:11434/v1").is_ok());
         assert!(base_url("openai", "localhost:11434").is_err());
         assert!(base_url("openai", "api.openai.com/v1").is_err());
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_refused_and_not_repeated() {
+        for url in ["https://eve:hunter2@h/v1", "eve:hunter2@h", "https://eve:hunter2@h:99999"] {
+            let said = base_url("openai", url).expect_err(url).to_string();
+            assert!(said.contains("leave out user and password"), "{said}");
+            assert!(!said.contains("hunter2") && !said.contains("eve"), "{said}");
+        }
+        assert!(base_url("openai", "https://h/%40team/v1").is_ok());
     }
 
     #[test]

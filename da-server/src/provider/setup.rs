@@ -48,6 +48,15 @@ pub enum ProviderSetupError {
         /// What was wrong with it.
         reason: String,
     },
+    /// A base URL with a password in it, which is therefore not repeated.
+    #[error(
+        "base_url of {provider} has an @: leave out user and password, the key has its own \
+         setting; an @ in a path is written %40"
+    )]
+    UserInfo {
+        /// Label value of the provider.
+        provider: &'static str,
+    },
     /// An audio format that no client knows.
     #[error(
         "output_format {format:?} is unknown; write codec_rate or codec_rate_kbps, as in mp3_44100_128 or pcm_16000"
