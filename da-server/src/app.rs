@@ -5,6 +5,7 @@ use anyhow::Context;
 use crate::config::Config;
 use crate::game::scene::Scenes;
 use crate::game::{Game, GameMetrics, GameParts};
+use crate::kernel::Reason;
 use crate::llm::{LlmClient, LlmMetrics};
 use crate::metrics::{ErrorMetrics, Metrics};
 use crate::provider::{ProviderSetupError, http_client};
@@ -22,7 +23,7 @@ pub struct App {
     /// Scenes, providers and the store.
     pub game: Game,
     /// Why there is no kernel view, if so.
-    pub kernel_missing: Option<String>,
+    pub kernel_missing: Option<Reason>,
 }
 
 impl App {
@@ -34,7 +35,7 @@ impl App {
     pub fn new(
         config: Config,
         metrics: Metrics,
-        kernel_missing: Option<String>,
+        kernel_missing: Option<Reason>,
     ) -> anyhow::Result<Self> {
         let registry = metrics.registry();
         let errors = ErrorMetrics::register(registry)?;

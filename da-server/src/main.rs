@@ -55,7 +55,7 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
             unlisted: config.kernel.unlisted,
             resolved: config.http_client.resolve.clone().into_iter().collect(),
         };
-        let kernel_missing = kernel.unavailable().map(ToString::to_string);
+        let kernel_missing = kernel.unavailable().map(|why| why.reason);
         let reader = kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
         let app = App::new(config, metrics, kernel_missing)?;
         da_server::run(app, listeners, shutdown).await?;

@@ -135,7 +135,7 @@ async fn health_names_the_parts() {
     assert_eq!(health["store"]["status"], "ok");
     assert_eq!(health["voice"]["status"], "ok");
     assert_eq!(health["llm"]["provider"], "anthropic");
-    assert_eq!(health["kernel"]["why"], "not in tests");
+    assert_eq!(health["kernel"]["why"], "disabled");
     let broken = Server::with(|config| config.store.path = "/nonexistent/x.sqlite".into()).await;
     let response = broken.request("/health").send().await.expect("answer");
     assert_eq!(response.status(), 200, "players can still play");

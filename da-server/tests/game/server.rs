@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use da_server::config::Config;
+use da_server::kernel::Reason;
 use da_server::metrics::{ErrorMetrics, Metrics};
 use da_server::provider::{ApiKey, HttpConfig};
 use da_server::store::{Store, StoreMetrics};
@@ -50,7 +51,7 @@ impl Server {
         let metrics = config.metrics.listen.map(|at| TcpListener::bind(at).expect("port"));
         let address = game.local_addr().expect("address");
         let shutdown = CancellationToken::new();
-        let app = App::new(config, Metrics::new().expect("metrics"), Some("not in tests".into()));
+        let app = App::new(config, Metrics::new().expect("metrics"), Some(Reason::Disabled));
         let app = app.expect("app");
         let listeners = Listeners { game, metrics };
         let running = tokio::spawn(da_server::run(app, listeners, shutdown.clone()));

@@ -116,6 +116,7 @@ fn without_privilege_the_game_plays_and_says_what_is_missing() {
     });
     let health = server.get("/health");
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+    assert!(health.contains(r#""why":"missing_capability""#), "the log has the sentence: {health}");
     let metrics = server.get("/metrics");
     assert!(metrics.contains("\ndigital_actors_ebpf_up 0\n"), "{metrics}");
     let unavailable = "digital_actors_ebpf_unavailable{reason=\"missing_capability\"} 1";
