@@ -3,7 +3,18 @@
 use crate::metrics::ErrorType;
 use crate::provider::ErrorKind;
 
-enum Failure {
+/// Why a turn has no words, or no voice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// A call to the language model failed.
+    Llm(Cause),
+    /// A call for speech failed.
+    Tts(Cause),
+}
+
+/// As far as it makes a difference to players.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
     Timeout,
     RateLimited,
     Unavailable,
@@ -11,41 +22,38 @@ enum Failure {
     Protocol,
 }
 
-fn failure(kind: ErrorKind) -> Failure {
-    match kind {
-        ErrorKind::Timeout => Failure::Timeout,
-        ErrorKind::RateLimited => Failure::RateLimited,
-        ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Overloaded | ErrorKind::Server => {
-            Failure::Unavailable
+impl Failure {
+    pub(super) fn error_type(self) -> ErrorType {
+        match self {
+            Self::Llm(Cause::Timeout) => ErrorType::LlmTimeout,
+            Self::Llm(Cause::RateLimited) => ErrorType::LlmRateLimited,
+            Self::Llm(Cause::Unavailable) => ErrorType::LlmUnavailable,
+            Self::Llm(Cause::Refused) => ErrorType::LlmRefused,
+            Self::Llm(Cause::Protocol) => ErrorType::LlmProtocol,
+            Self::Tts(Cause::Timeout) => ErrorType::TtsTimeout,
+            Self::Tts(Cause::RateLimited) => ErrorType::TtsRateLimited,
+            Self::Tts(Cause::Unavailable) => ErrorType::TtsUnavailable,
+            Self::Tts(Cause::Refused) => ErrorType::TtsRefused,
+            Self::Tts(Cause::Protocol) => ErrorType::TtsProtocol,
         }
-        ErrorKind::Authentication | ErrorKind::Quota | ErrorKind::InvalidRequest => {
-            Failure::Refused
-        }
-        ErrorKind::Protocol
-        | ErrorKind::Interrupted
-        | ErrorKind::NotAudio
-        | ErrorKind::Cancelled => Failure::Protocol,
     }
 }
 
-/// A call to the language model failed.
-pub(super) fn of_llm(kind: ErrorKind) -> ErrorType {
-    match failure(kind) {
-        Failure::Timeout => ErrorType::LlmTimeout,
-        Failure::RateLimited => ErrorType::LlmRateLimited,
-        Failure::Unavailable => ErrorType::LlmUnavailable,
-        Failure::Refused => ErrorType::LlmRefused,
-        Failure::Protocol => ErrorType::LlmProtocol,
-    }
-}
-
-/// A call for speech failed.
-pub(super) fn of_tts(kind: ErrorKind) -> ErrorType {
-    match failure(kind) {
-        Failure::Timeout => ErrorType::TtsTimeout,
-        Failure::RateLimited => ErrorType::TtsRateLimited,
-        Failure::Unavailable => ErrorType::TtsUnavailable,
-        Failure::Refused => ErrorType::TtsRefused,
-        Failure::Protocol => ErrorType::TtsProtocol,
+impl From<ErrorKind> for Cause {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Timeout => Self::Timeout,
+            ErrorKind::RateLimited => Self::RateLimited,
+            ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Overloaded | ErrorKind::Server => {
+                Self::Unavailable
+            }
+            ErrorKind::Authentication | ErrorKind::Quota | ErrorKind::InvalidRequest => {
+                Self::Refused
+            }
+            ErrorKind::Protocol
+            | ErrorKind::Interrupted
+            | ErrorKind::NotAudio
+            | ErrorKind::Cancelled => Self::Protocol,
+        }
     }
 }

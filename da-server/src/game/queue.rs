@@ -36,8 +36,6 @@ impl Priority {
 pub struct Entry<T> {
     /// Before whom.
     pub priority: Priority,
-    /// Whether something newer and more important may drop it.
-    pub cancellable: bool,
     /// What.
     pub item: T,
 }
@@ -77,13 +75,13 @@ impl<T> Queue<T> {
 
     /// Adds `entry`. It supersedes a waiting entry of [`Priority::Background`] or
     /// [`Priority::Critical`] of its own priority, since the newest is the one that counts there;
-    /// and from [`Priority::Normal`] on every cancellable entry of lower priority.
+    /// and from [`Priority::Normal`] on every entry of lower priority.
     pub fn push(&mut self, entry: Entry<T>) -> Pushed<T> {
         let new = entry.priority;
         let newest_counts = matches!(new, Priority::Background | Priority::Critical);
         let superseded = self.remove(|waiting| {
             let replaced = newest_counts && waiting.priority == new;
-            let lower = new >= Priority::Normal && waiting.cancellable && waiting.priority < new;
+            let lower = new >= Priority::Normal && waiting.priority < new;
             replaced || lower
         });
         if self.entries.len() >= self.capacity {
@@ -120,7 +118,7 @@ mod tests {
     use super::*;
 
     fn entry(priority: Priority, item: &str) -> Entry<&str> {
-        Entry { priority, cancellable: true, item }
+        Entry { priority, item }
     }
 
     fn order(queue: &mut Queue<&'static str>) -> Vec<&'static str> {
@@ -142,21 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_line_drops_what_is_lower_unless_it_must_stay() {
+    fn a_newer_line_drops_what_is_lower() {
         let mut queue = Queue::new(8);
-        queue.push(Entry { cancellable: false, ..entry(Priority::Normal, "stays") });
+        queue.push(entry(Priority::Urgent, "stays"));
         queue.push(entry(Priority::Normal, "goes"));
         queue.push(entry(Priority::Background, "goes too"));
         let pushed = queue.push(entry(Priority::Urgent, "new"));
         assert_eq!(pushed.superseded, ["goes", "goes too"]);
-        assert_eq!(order(&mut queue), ["new", "stays"]);
+        assert_eq!(order(&mut queue), ["stays", "new"]);
     }
 
     #[test]
     fn only_the_newest_of_the_players_lines_and_of_the_background_is_kept() {
         for priority in [Priority::Critical, Priority::Background] {
             let mut queue = Queue::new(8);
-            queue.push(Entry { cancellable: false, ..entry(priority, "old") });
+            queue.push(entry(priority, "old"));
             assert_eq!(queue.push(entry(priority, "new")).superseded, ["old"]);
             assert_eq!(order(&mut queue), ["new"]);
         }
@@ -172,7 +170,7 @@ mod tests {
     #[test]
     fn a_full_queue_rejects_the_new_one() {
         let mut queue = Queue::new(1);
-        queue.push(Entry { cancellable: false, ..entry(Priority::Urgent, "first") });
+        queue.push(entry(Priority::Urgent, "first"));
         assert_eq!(queue.push(entry(Priority::Urgent, "second")).rejected, Some("second"));
         assert_eq!(order(&mut queue), ["first"]);
     }

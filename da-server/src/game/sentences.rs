@@ -1,5 +1,6 @@
 //! What players are told, in words of theirs: a code for programs and a sentence for people.
 
+use super::failure::{Cause, Failure};
 use super::line::LineError;
 use super::world::Refusal;
 use crate::metrics::ErrorType;
@@ -15,28 +16,21 @@ fn say(code: &'static str, message: impl Into<String>) -> Sentence {
 }
 
 /// A turn failed; `name` is the character's.
-pub(super) fn failure(error: ErrorType, name: &str) -> Sentence {
-    let message = match error {
-        ErrorType::LlmTimeout => format!("{name} is lost in thought. Please try again."),
-        ErrorType::LlmRateLimited | ErrorType::LlmUnavailable => {
+pub(super) fn failure(failure: Failure, name: &str) -> Sentence {
+    let message = match failure {
+        Failure::Llm(Cause::Timeout) => format!("{name} is lost in thought. Please try again."),
+        Failure::Llm(Cause::RateLimited | Cause::Unavailable) => {
             format!("{name} can't be reached right now. Please try again in a moment.")
         }
-        ErrorType::LlmRefused => {
+        Failure::Llm(Cause::Refused) => {
             format!("{name} can't speak today. Whoever runs this game can find out why.")
         }
-        ErrorType::LlmProtocol => format!("{name} broke off. Please try again."),
-        ErrorType::TtsTimeout
-        | ErrorType::TtsRateLimited
-        | ErrorType::TtsUnavailable
-        | ErrorType::TtsRefused
-        | ErrorType::TtsProtocol => {
+        Failure::Llm(Cause::Protocol) => format!("{name} broke off. Please try again."),
+        Failure::Tts(_) => {
             format!("{name}'s voice got lost on the way, but you can read every word.")
         }
-        ErrorType::Database => "Your conversation can't be kept right now. You can go on.".into(),
-        ErrorType::InvalidMessage => "The game did not understand that message.".into(),
-        ErrorType::SlowPlayer => "Your connection is too slow for this scene.".into(),
     };
-    say(error.as_str(), message)
+    say(failure.error_type().as_str(), message)
 }
 
 /// A line was not accepted.
@@ -61,6 +55,10 @@ pub(super) fn refusal(refusal: Refusal) -> Sentence {
         Refusal::Locked => say("control_locked", "That is locked for now."),
         Refusal::Ended => say("scene_ended", "The scene has ended. You can start it again."),
     }
+}
+
+pub(super) fn invalid_message() -> Sentence {
+    say(ErrorType::InvalidMessage.as_str(), "The game did not understand that message.")
 }
 
 pub(super) fn too_many_requests() -> Sentence {

@@ -4,15 +4,16 @@
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::Game;
+use super::failure::{Cause, Failure};
 use super::job::{Job, Request, Task};
 use super::outbox::{Outbox, PlayerGone};
 use super::prompt::{Sampling, prompt};
 use super::protocol::ServerMessage;
 use super::sentences::{self, Sentence};
 use super::world::World;
-use super::{Game, failure};
 use crate::llm::{LlmError, LlmEvent};
-use crate::metrics::{ErrorType, RequestStatus};
+use crate::metrics::RequestStatus;
 use crate::store::{AskedBy, SessionId, Turn, TurnStatus};
 use crate::tts::{Speech, TtsClient, TtsError};
 
@@ -114,7 +115,7 @@ impl Performance<'_> {
         }
         if said.trim().is_empty() {
             tracing::warn!(scene = self.world.scene().id, "the model's answer was empty");
-            return self.failed(ErrorType::LlmProtocol).await;
+            return self.failed(Failure::Llm(Cause::Protocol)).await;
         }
         Ok(())
     }
@@ -131,7 +132,7 @@ impl Performance<'_> {
             Ok(delivered) => delivered,
             Err(error) => {
                 tracing::warn!(%error, scene = self.world.scene().id, "no voice");
-                match self.failed(failure::of_tts(error.kind)).await {
+                match self.failed(Failure::Tts(error.kind.into())).await {
                     Err(Stop::PlayerGone) => Err(PlayerGone),
                     _ => Ok(()),
                 }
@@ -167,14 +168,14 @@ impl Performance<'_> {
 
     async fn llm_failed(&self, error: &LlmError) -> Result<(), Stop> {
         tracing::warn!(%error, scene = self.world.scene().id, "no answer");
-        self.failed(failure::of_llm(error.kind)).await
+        self.failed(Failure::Llm(error.kind.into())).await
     }
 
     /// Counts a failure and tells the player.
-    async fn failed(&self, error: ErrorType) -> Result<(), Stop> {
-        self.game.errors.count(error);
+    async fn failed(&self, failure: Failure) -> Result<(), Stop> {
+        self.game.errors.count(failure.error_type());
         let name = &self.world.scene().character.name;
-        let Sentence { code, message } = sentences::failure(error, name);
+        let Sentence { code, message } = sentences::failure(failure, name);
         self.outbox.send(ServerMessage::Error { code, message }).await?;
         Err(Stop::Failed)
     }

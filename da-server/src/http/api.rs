@@ -8,7 +8,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::App;
-use crate::game::scene::{Color, Control, Scene, Variable};
+use crate::game::scene::{Color, Control, Difficulty, Scene, Variable};
 
 #[derive(Serialize)]
 struct PublicConfig<'a> {
@@ -94,7 +94,7 @@ async fn config(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
     let view = PublicConfig {
         audio_mime: format.filter(|_| app.game.has_voice()).map(|format| format.mime()),
         max_line_characters: app.config.game.max_line_characters,
-        difficulties: ["easy", "normal", "hard"],
+        difficulties: Difficulty::ALL.map(Difficulty::as_str),
         scenes: app.game.scenes().iter().map(|scene| SceneView::from(&**scene)).collect(),
     };
     Json(serde_json::json!(view))

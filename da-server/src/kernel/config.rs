@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// The endpoints every installation knows; `[[endpoint]]` adds to them or replaces them by name.
 const CATALOGUE: &str = include_str!("../../endpoints.toml");
@@ -96,7 +96,7 @@ pub struct EndpointConfig {
 }
 
 /// What kind of service an endpoint is: the `kind` label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointKind {
     /// A language model.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Completion, Prompt, Role, StopReason, Usage,
+    Completion, LlmProvider, Prompt, Role, StopReason, Usage,
     wire::{Decoder, Step, Wire},
 };
 use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
@@ -22,7 +22,7 @@ impl Wire for Anthropic {
         let mut headers = HeaderMap::new();
         headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
         if let Some(key) = key {
-            headers.insert("x-api-key", key.header("", "anthropic")?);
+            headers.insert("x-api-key", key.header("", LlmProvider::Anthropic.as_str())?);
         }
         Ok(headers)
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Completion, Prompt, Role, StopReason, Usage,
+    Completion, LlmProvider, Prompt, Role, StopReason, Usage,
     wire::{Decoder, Step, Wire},
 };
 use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
@@ -24,7 +24,7 @@ impl Wire for OpenAi {
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
-            headers.insert(AUTHORIZATION, key.header("Bearer ", "openai")?);
+            headers.insert(AUTHORIZATION, key.header("Bearer ", LlmProvider::OpenAi.as_str())?);
         }
         Ok(headers)
     }

@@ -80,7 +80,7 @@ impl TtsClient {
         let body = Bytes::from(shared.wire.body(&shared.model, &speech).to_string());
         let attempt = || shared.attempt(url.clone(), body.clone(), &speech.text);
         let pieces = shared.plan.run(shared.metrics.clone(), attempt).await?;
-        Ok(AudioStream { mime: shared.format.mime(), format: shared.format, pieces })
+        Ok(AudioStream { mime: shared.format.mime(), pieces })
     }
 }
 
@@ -126,8 +126,6 @@ fn or_if_empty(audio: Pieces<Bytes>, error: TtsError) -> Pieces<Bytes> {
 pub struct AudioStream {
     /// The media type for whoever plays it.
     pub mime: String,
-    /// The format, for whoever reckons with it.
-    pub format: AudioFormat,
     pieces: Pieces<Bytes>,
 }
 

@@ -4,7 +4,7 @@ use reqwest::{Url, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AudioFormat, Speech, wire::Wire};
+use super::{AudioFormat, Speech, TtsProvider, wire::Wire};
 use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
 
 pub(super) struct ElevenLabs;
@@ -13,7 +13,7 @@ impl Wire for ElevenLabs {
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
-            headers.insert("xi-api-key", key.header("", "elevenlabs")?);
+            headers.insert("xi-api-key", key.header("", TtsProvider::ElevenLabs.as_str())?);
         }
         Ok(headers)
     }

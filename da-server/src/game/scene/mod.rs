@@ -162,6 +162,9 @@ pub enum Difficulty {
 }
 
 impl Difficulty {
+    /// Every one, the easiest first.
+    pub const ALL: [Self; 3] = [Self::Easy, Self::Normal, Self::Hard];
+
     /// What penalties are multiplied with.
     pub fn penalty_factor(self) -> f64 {
         match self {
@@ -182,7 +185,7 @@ impl Difficulty {
 
     /// The one with this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Easy, Self::Normal, Self::Hard].into_iter().find(|d| d.as_str() == name)
+        Self::ALL.into_iter().find(|d| d.as_str() == name)
     }
 }
 

@@ -21,7 +21,7 @@ impl Session<'_> {
     /// Why the connection is to be closed.
     pub(super) async fn act(&mut self, input: PlayerInput) -> Result<(), CloseReason> {
         let Ok(message) = serde_json::from_str(&input.text) else {
-            return self.invalid(sentences::failure(ErrorType::InvalidMessage, "")).await;
+            return self.invalid(sentences::invalid_message()).await;
         };
         self.last_action = Instant::now();
         match message {

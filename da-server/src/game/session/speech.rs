@@ -73,7 +73,7 @@ impl Session<'_> {
 
     /// Whether there was room. What is superseded is dropped, and counted by that.
     pub(super) fn enqueue(&mut self, priority: Priority, job: Job) -> bool {
-        let pushed = self.queue.push(Entry { priority, cancellable: true, item: job });
+        let pushed = self.queue.push(Entry { priority, item: job });
         match pushed.rejected {
             None => true,
             Some(job) => {
