@@ -96,6 +96,41 @@ async fn a_scene_is_played_on_a_phone() {
 }
 
 #[tokio::test]
+async fn what_was_heard_does_not_stay_in_memory() {
+    let Some(browser) = Browser::open(1280, 800).await else { return };
+    let server = Server::start().await;
+    browser.client.goto(&format!("http://{}/", server.address)).await.expect("page");
+    let watch = "(() => {
+        const { createObjectURL, revokeObjectURL } = URL;
+        window.made = 0;
+        window.kept = new Set();
+        URL.createObjectURL = (what) => {
+            const url = createObjectURL.call(URL, what);
+            made += 1;
+            kept.add(url);
+            return url;
+        };
+        URL.revokeObjectURL = (url) => {
+            kept.delete(url);
+            revokeObjectURL.call(URL, url);
+        };
+    })()";
+    browser.evaluate(watch).await;
+    browser.see("[data-scene=quiet]").await.click().await.expect("started");
+    browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    server.llm_plan(telling());
+    say(&browser, "Tell me.").await;
+    browser.until("document.querySelector('#voice').currentTime > 0.2 && kept.size > 0").await;
+
+    // This one is interrupted, and the next one plays to its end.
+    let made = browser.evaluate("made").await.as_u64().expect("count");
+    server.llm_plan(Plan { text: Some("Yes.".into()), ..Plan::default() });
+    say(&browser, "Really?").await;
+    browser.until(&format!("made > {made} && kept.size === 0")).await;
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn trouble_is_a_sentence_and_the_page_finds_its_way_back() {
     let Some(browser) = Browser::open(1280, 800).await else { return };
     let server = Server::start().await;
