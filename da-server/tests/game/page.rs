@@ -122,7 +122,7 @@ async fn what_was_heard_does_not_stay_in_memory() {
     say(&browser, "Tell me.").await;
     browser.until("document.querySelector('#voice').currentTime > 0.2 && kept.size > 0").await;
 
-    // This one is interrupted, and the next one plays to its end.
+    // Whatever still waits or plays by then, the last one plays to its end.
     let made = browser.evaluate("made").await.as_u64().expect("count");
     server.llm_plan(Plan { text: Some("Yes.".into()), ..Plan::default() });
     say(&browser, "Really?").await;
