@@ -16,7 +16,7 @@ const MS: u64 = 1_000_000;
 /// Exchanges per combination, over as many connections as say how many share one.
 const EXCHANGES: usize = 200;
 /// Runs of a combination until its times must have been within their bounds.
-const TRIES: usize = 3;
+const TRIES: usize = 6;
 /// Clients at once.
 const CLIENTS: usize = 5;
 
