@@ -33,6 +33,24 @@ impl ApiKey {
         Ok(Self::new(&text))
     }
 
+    /// The key in force: the one `given`, or else as [`Self::load`] finds it. `wanted_by` names the
+    /// provider that can't do without; servers of one's own can.
+    pub(crate) fn in_force(
+        given: Option<&Self>,
+        variable: &'static str,
+        file: Option<&Path>,
+        wanted_by: Option<&'static str>,
+    ) -> Result<Option<Self>, ProviderSetupError> {
+        let key = match given {
+            Some(key) => Some(key.clone()),
+            None => Self::load(variable, file)?,
+        };
+        match (key, wanted_by) {
+            (None, Some(provider)) => Err(ProviderSetupError::MissingKey { provider, variable }),
+            (key, _) => Ok(key),
+        }
+    }
+
     /// The header value `prefix` + key, which HTTP libraries will not print.
     pub(crate) fn header(
         &self,

@@ -120,18 +120,13 @@ impl TtsConfig {
 
     /// The key in force. Only servers of one's own may do without.
     pub(super) fn key(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
-        let variable = self.provider.key_variable();
-        let key = match &self.api_key {
-            Some(key) => Some(key.clone()),
-            None => ApiKey::load(variable, self.api_key_file.as_deref())?,
-        };
-        if key.is_none() && self.base_url() == self.provider.default_base_url() {
-            return Err(ProviderSetupError::MissingKey {
-                provider: self.provider.as_str(),
-                variable,
-            });
-        }
-        Ok(key)
+        let hosted = self.base_url() == self.provider.default_base_url();
+        ApiKey::in_force(
+            self.api_key.as_ref(),
+            self.provider.key_variable(),
+            self.api_key_file.as_deref(),
+            hosted.then_some(self.provider.as_str()),
+        )
     }
 }
 
