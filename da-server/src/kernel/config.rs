@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use super::hosts;
+
 /// The endpoints every installation knows; `[[endpoint]]` adds to them or replaces them by name.
 const CATALOGUE: &str = include_str!("../../endpoints.toml");
 
@@ -87,7 +89,8 @@ pub struct EndpointConfig {
     pub name: String,
     /// Value of the `kind` label.
     pub kind: EndpointKind,
-    /// Host names, exact or `*.suffix`; matched on the TLS SNI, then on the HTTP `Host`.
+    /// Host names, exact, `*.suffix` (any depth below) or with one `*` elsewhere (a part of one
+    /// label); matched on the TLS SNI, then on the HTTP `Host`.
     #[serde(default)]
     pub hosts: Vec<String>,
     /// Socket addresses, used when a connection showed no name.
@@ -133,8 +136,8 @@ pub enum EndpointError {
     /// Two `[[endpoint]]` sections of one file share a name.
     #[error("endpoint {0:?} is listed twice")]
     Duplicate(String),
-    /// Neither a host name nor `*.suffix`.
-    #[error("endpoint {endpoint:?}: host {host:?} is neither a host name nor \"*.suffix\"")]
+    /// Not a host name, with or without a `*`.
+    #[error("endpoint {endpoint:?}: host {host:?} is no host name with at most one \"*\"")]
     Host {
         /// The endpoint's name.
         endpoint: String,
@@ -183,9 +186,7 @@ fn validate(endpoint: &EndpointConfig) -> Result<(), EndpointError> {
         return Err(EndpointError::Reserved);
     }
     for host in &endpoint.hosts {
-        let labels = host.strip_prefix("*.").unwrap_or(host);
-        let valid = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if labels.is_empty() || labels.len() > 253 || !labels.chars().all(valid) {
+        if !hosts::is_valid(host) {
             return Err(EndpointError::Host { endpoint: name.clone(), host: host.clone() });
         }
     }
@@ -197,6 +198,7 @@ fn validate(endpoint: &EndpointConfig) -> Result<(), EndpointError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::endpoints::{Attribution, Endpoints};
     use super::*;
 
     fn endpoint(name: &str, hosts: &[&str]) -> EndpointConfig {
@@ -213,6 +215,33 @@ mod tests {
         let all = catalogue();
         assert!(all.len() > 5);
         assert_eq!(with_catalogue(&all).expect("valid"), all);
+    }
+
+    #[test]
+    fn the_catalogue_knows_hosts_as_their_providers_write_them() {
+        let mut endpoints = Endpoints::new(&catalogue(), Unlisted::Drop);
+        let address = "192.0.2.1:443".parse().expect("address");
+        for (host, name) in [
+            ("api.anthropic.com", "anthropic"),
+            ("eu.api.openai.com", "openai"),
+            ("mine.openai.azure.com", "azure.ai.openai"),
+            ("us-central1-aiplatform.googleapis.com", "gcp.vertex_ai"),
+            ("aiplatform.eu.rep.googleapis.com", "gcp.vertex_ai"),
+            ("bedrock-runtime.eu-central-1.amazonaws.com", "aws.bedrock"),
+            ("us-south.ml.cloud.ibm.com", "ibm.watsonx.ai"),
+            ("api.eu.residency.elevenlabs.io", "elevenlabs"),
+            ("westeurope.tts.speech.microsoft.com", "azure.speech"),
+            ("eu-texttospeech.googleapis.com", "gcp.text_to_speech"),
+            ("polly.us-east-1.amazonaws.com", "aws.polly"),
+        ] {
+            let Attribution::To(id) = endpoints.attribute(Some(host), address) else {
+                panic!("{host} is unlisted")
+            };
+            assert_eq!(endpoints.labels(id).name, name, "{host}");
+        }
+        for foreign in ["s3.eu-central-1.amazonaws.com", "storage.googleapis.com"] {
+            assert_eq!(endpoints.attribute(Some(foreign), address), Attribution::Unlisted);
+        }
     }
 
     #[test]
@@ -242,7 +271,7 @@ mod tests {
         for name in ["", "other", "Big", "a b", "x{}", &"x".repeat(65)] {
             assert!(with_catalogue(&[endpoint(name, &["a.example"])]).is_err(), "{name}");
         }
-        for host in ["", "*.", "a b", "https://a.example", "a.*.example"] {
+        for host in ["", "*.", "a b", "https://a.example", "*.a.*.example"] {
             assert!(with_catalogue(&[endpoint("x", &[host])]).is_err(), "{host}");
         }
         assert_eq!(with_catalogue(&[endpoint("x", &[])]), Err(EndpointError::Empty("x".into())));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::config::{EndpointConfig, EndpointKind, Unlisted};
+use super::hosts::Hosts;
 
 /// Addresses learned from named connections; beyond that no more are learned.
 const MAX_LEARNED: usize = 4096;
@@ -11,6 +12,14 @@ const MAX_LEARNED: usize = 4096;
 /// An endpoint of [`Endpoints`]: its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EndpointId(usize);
+
+#[cfg(test)]
+impl EndpointId {
+    /// The endpoint of that index, for tests that have no list of endpoints.
+    pub fn for_test(index: usize) -> Self {
+        Self(index)
+    }
+}
 
 /// Label values of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,57 +41,67 @@ pub enum Attribution {
     Ambiguous,
 }
 
-/// Who is behind an address.
+/// Who is behind an address of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     One(EndpointId),
     Several,
 }
 
+/// Who is behind an address that a connection showed. By name, so that it stays true when the
+/// endpoints are replaced.
+#[derive(Debug, PartialEq, Eq)]
+enum Learned {
+    Host(String),
+    /// Hosts of several endpoints, or of one and of none.
+    Several,
+}
+
 /// The endpoints, and what is known of their addresses.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Endpoints {
+    /// Of every endpoint there ever was: connections that began as one's end as that one's.
     labels: Vec<EndpointLabels>,
-    exact: HashMap<String, EndpointId>,
-    suffixes: HashMap<String, EndpointId>,
+    hosts: Hosts,
     configured: HashMap<SocketAddr, Owner>,
-    learned: HashMap<SocketAddr, Owner>,
+    learned: HashMap<SocketAddr, Learned>,
     other: Option<EndpointId>,
 }
 
 impl Endpoints {
     /// From validated configuration. Where two endpoints list one host, the later one has it.
     pub fn new(all: &[EndpointConfig], unlisted: Unlisted) -> Self {
-        let mut endpoints = Self {
-            labels: Vec::with_capacity(all.len() + 1),
-            exact: HashMap::new(),
-            suffixes: HashMap::new(),
-            configured: HashMap::new(),
-            learned: HashMap::new(),
-            other: None,
-        };
-        for endpoint in all {
-            let id = endpoints.add(&endpoint.name, endpoint.kind);
-            for host in &endpoint.hosts {
-                let host = host.to_ascii_lowercase();
-                match host.strip_prefix("*.") {
-                    Some(suffix) => endpoints.suffixes.insert(suffix.to_owned(), id),
-                    None => endpoints.exact.insert(host, id),
-                };
-            }
-            for address in &endpoint.addresses {
-                claim(&mut endpoints.configured, *address, id);
-            }
-        }
-        if unlisted == Unlisted::Other {
-            endpoints.other = Some(endpoints.add("other", EndpointKind::Other));
-        }
+        let mut endpoints = Self::default();
+        endpoints.replace(all, unlisted);
         endpoints
     }
 
-    fn add(&mut self, name: &str, kind: EndpointKind) -> EndpointId {
-        self.labels.push(EndpointLabels { name: name.to_owned(), kind });
-        EndpointId(self.labels.len() - 1)
+    /// Puts another list in force. An endpoint whose name and kind are in both keeps its id; ids
+    /// of endpoints that are in neither keep their labels.
+    pub fn replace(&mut self, all: &[EndpointConfig], unlisted: Unlisted) {
+        self.hosts = Hosts::default();
+        self.configured.clear();
+        for endpoint in all {
+            let id = self.id_of(&endpoint.name, endpoint.kind);
+            for host in &endpoint.hosts {
+                self.hosts.add(host, id);
+            }
+            for address in &endpoint.addresses {
+                claim(&mut self.configured, *address, id);
+            }
+        }
+        self.other = match unlisted {
+            Unlisted::Other => Some(self.id_of("other", EndpointKind::Other)),
+            Unlisted::Drop => None,
+        };
+    }
+
+    fn id_of(&mut self, name: &str, kind: EndpointKind) -> EndpointId {
+        let known = self.labels.iter().position(|known| known.name == name && known.kind == kind);
+        EndpointId(known.unwrap_or_else(|| {
+            self.labels.push(EndpointLabels { name: name.to_owned(), kind });
+            self.labels.len() - 1
+        }))
     }
 
     /// Label values of an endpoint.
@@ -92,61 +111,67 @@ impl Endpoints {
 
     /// Says that `host` was resolved to `address`: by configuration or by a look-up.
     pub fn resolved(&mut self, host: &str, address: SocketAddr) {
-        if let Some(id) = self.by_name(&host.to_ascii_lowercase()) {
-            self.learn(address, id);
+        let host = host.to_ascii_lowercase();
+        if self.hosts.find(&host).is_some() {
+            self.learn(address, &host);
         }
     }
 
-    /// Attributes a connection that asked for `name`, or showed none, at `address`.
+    /// Attributes a connection that asked for `name` (in lower case), or showed none, at `address`.
     pub fn attribute(&mut self, name: Option<&str>, address: SocketAddr) -> Attribution {
-        let unlisted = self.other.map_or(Attribution::Unlisted, Attribution::To);
-        let Some(name) = name else {
-            return match self.configured.get(&address).or_else(|| self.learned.get(&address)) {
-                Some(Owner::One(id)) => Attribution::To(*id),
-                Some(Owner::Several) => Attribution::Ambiguous,
-                None => unlisted,
-            };
-        };
-        match self.by_name(name) {
+        let Some(name) = name else { return self.by_address(address) };
+        match self.hosts.find(name) {
             Some(id) => {
-                self.learn(address, id);
+                self.learn(address, name);
                 Attribution::To(id)
             }
             None => {
                 // Whoever connects there without a name may want this host as well.
-                if let Some(owner) = self.learned.get_mut(&address) {
-                    *owner = Owner::Several;
+                if let Some(learned) = self.learned.get_mut(&address) {
+                    *learned = Learned::Several;
                 }
-                unlisted
+                self.unlisted()
             }
         }
     }
 
     /// Attributes a connection by the name asked for through a proxy, whose address tells nothing.
     pub fn attribute_proxied(&self, name: Option<&str>) -> Attribution {
-        let unlisted = self.other.map_or(Attribution::Unlisted, Attribution::To);
-        name.and_then(|name| self.by_name(name)).map_or(unlisted, Attribution::To)
+        self.by_name(name)
     }
 
-    /// `name` is in lower case.
-    fn by_name(&self, name: &str) -> Option<EndpointId> {
-        if let Some(id) = self.exact.get(name) {
-            return Some(*id);
+    fn by_address(&self, address: SocketAddr) -> Attribution {
+        match (self.configured.get(&address), self.learned.get(&address)) {
+            (Some(Owner::One(id)), _) => Attribution::To(*id),
+            (Some(Owner::Several), _) | (None, Some(Learned::Several)) => Attribution::Ambiguous,
+            (None, Some(Learned::Host(host))) => self.by_name(Some(host)),
+            (None, None) => self.unlisted(),
         }
-        let mut rest = name;
-        while let Some((_, suffix)) = rest.split_once('.') {
-            if let Some(id) = self.suffixes.get(suffix) {
-                return Some(*id);
-            }
-            rest = suffix;
-        }
-        None
+    }
+
+    fn by_name(&self, name: Option<&str>) -> Attribution {
+        name.and_then(|name| self.hosts.find(name)).map_or(self.unlisted(), Attribution::To)
+    }
+
+    fn unlisted(&self) -> Attribution {
+        self.other.map_or(Attribution::Unlisted, Attribution::To)
     }
 
     /// A failed connect shows no name; the address of an earlier named connection tells.
-    fn learn(&mut self, address: SocketAddr, id: EndpointId) {
-        if self.learned.len() < MAX_LEARNED || self.learned.contains_key(&address) {
-            claim(&mut self.learned, address, id);
+    fn learn(&mut self, address: SocketAddr, host: &str) {
+        let room = self.learned.len() < MAX_LEARNED;
+        match self.learned.get_mut(&address) {
+            Some(learned) => {
+                if let Learned::Host(known) = learned
+                    && self.hosts.find(known) != self.hosts.find(host)
+                {
+                    *learned = Learned::Several;
+                }
+            }
+            None if room => {
+                self.learned.insert(address, Learned::Host(host.to_owned()));
+            }
+            None => {}
         }
     }
 }
@@ -261,5 +286,53 @@ mod tests {
         all.resolved("else.example", address);
         let attribution = all.attribute(None, address);
         assert_eq!(name_of(&all, attribution), Some("a"));
+    }
+
+    #[test]
+    fn an_endpoint_that_stays_is_the_same_after_a_change() {
+        let mut all = endpoints(Unlisted::Other);
+        let address = "10.0.0.1:443".parse().expect("address");
+        let before = ["api.a.example", "b.example", "else.example"]
+            .map(|name| all.attribute(Some(name), address));
+
+        let changed = [endpoint("new", &["new.example"], &[]), endpoint("a", &["a2.example"], &[])];
+        all.replace(&changed, Unlisted::Drop);
+        assert_eq!(all.attribute(Some("a2.example"), address), before[0]);
+        let of_new = all.attribute(Some("new.example"), address);
+        assert_eq!(name_of(&all, of_new), Some("new"));
+        assert!(!before.contains(&of_new));
+        for gone in ["api.a.example", "b.example", "else.example"] {
+            assert_eq!(all.attribute(Some(gone), address), Attribution::Unlisted, "{gone}");
+        }
+        assert_eq!(
+            all.attribute(None, "10.0.0.9:443".parse().expect("address")),
+            Attribution::Unlisted
+        );
+        for (of, name) in before.into_iter().zip(["a", "b", "other"]) {
+            assert_eq!(name_of(&all, of), Some(name), "connections end as what they began");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_another_kind_is_another() {
+        let mut all = endpoints(Unlisted::Drop);
+        let address = "10.0.0.1:443".parse().expect("address");
+        let llm = all.attribute(Some("b.example"), address);
+        let mut changed = endpoint("b", &["b.example"], &[]);
+        changed.kind = EndpointKind::Tts;
+        all.replace(&[changed], Unlisted::Drop);
+        assert_ne!(all.attribute(Some("b.example"), address), llm);
+    }
+
+    #[test]
+    fn a_learned_address_follows_its_host_to_another_endpoint() {
+        let mut all = endpoints(Unlisted::Drop);
+        let address = "10.0.0.1:443".parse().expect("address");
+        all.attribute(Some("api.a.example"), address);
+        all.replace(&[endpoint("c", &["api.a.example"], &[])], Unlisted::Drop);
+        let attribution = all.attribute(None, address);
+        assert_eq!(name_of(&all, attribution), Some("c"));
+        all.replace(&[], Unlisted::Drop);
+        assert_eq!(all.attribute(None, address), Attribution::Unlisted);
     }
 }

@@ -4,7 +4,7 @@
 //! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
 //!
 //! `load`, `layout`, `privileges`, `status` get the programs in; `reader`, `event`, `tracker` take
-//! their events; `endpoints`, `names` say whose they are, `tickets` what is no response; `connection`, `tls`, `exchange` (the probes,
+//! their events; `endpoints`, `hosts`, `names` say whose they are, `tickets` what is no response; `connection`, `tls`, `exchange` (the probes,
 //! named as in da-ebpf) turn them into measurements; `self_metrics`, `losses` speak of the view itself.
 
 pub mod config;
@@ -14,6 +14,7 @@ mod endpoints;
 mod event;
 mod exchange;
 mod family;
+mod hosts;
 mod layout;
 mod load;
 mod losses;
