@@ -25,7 +25,7 @@ pub struct Peers {
     pub pid: u32,
     /// Keeps the layout free of padding.
     pub reserved_2: u32,
-    /// That process's command name, zero-padded.
+    /// That process's name, zero-padded: the one of its first thread, whichever one connected.
     pub command: [u8; 16],
 }
 

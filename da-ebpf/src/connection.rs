@@ -22,6 +22,7 @@ use crate::{
     event, exchange,
     meter::{self, now_ns},
     sock::Sock,
+    task::Task,
 };
 
 /// `enum tcp_state`, include/net/tcp_states.h.
@@ -88,7 +89,7 @@ fn begin(ctx: &RawTracePointContext, sock: Sock) {
     unsafe {
         (*connection).born_ns = now_ns();
         (*connection).peers.pid = ctx.tgid();
-        (*connection).peers.command = ctx.command().unwrap_or_default();
+        (*connection).peers.command = Task::current().process_name();
         sock.read_peers(&raw mut (*connection).peers);
         debug!(
             ctx,

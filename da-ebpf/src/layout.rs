@@ -4,7 +4,7 @@
 //! globals before loading; the verifier then sees constants. The names are the contract with
 //! da-server's `kernel/layout.rs`.
 
-use aya_ebpf::Global;
+use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
@@ -39,6 +39,10 @@ offsets! {
     TCP_BYTES_RECEIVED,
     /// `tcp_sock.bytes_acked`
     TCP_BYTES_ACKED,
+    /// `task_struct.group_leader`
+    TASK_GROUP_LEADER,
+    /// `task_struct.comm`
+    TASK_COMM,
     /// `pt_regs`: system call number
     REGS_SYSCALL,
     /// `pt_regs`: second argument of a system call
@@ -55,4 +59,12 @@ offsets! {
     NR_SENDMSG,
     /// Not an offset: number of `sendmmsg`
     NR_SENDMMSG,
+}
+
+/// The field at an offset of a kernel structure, or all zeroes where the kernel refuses the read.
+pub fn read<T: Default>(structure: u64, offset: &Global<u32>) -> T {
+    let address = (structure + u64::from(offset.load())) as *const T;
+    // SAFETY: the helper checks the address itself and fails on one that is not mapped; the offset
+    // comes from the running kernel's BTF, so what is read is the field it names.
+    unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 //! until `da-server` says that it is of no interest.
 //!
 //! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server. `sock`,
-//! `layout` and `send_buffer` read the kernel and the sending process; `event` and `meter` are the
+//! `task`, `layout` and `send_buffer` read the kernel and the sending process; `event` and `meter` are the
 //! way out.
 
 #![no_std]
@@ -15,6 +15,7 @@ mod layout;
 mod meter;
 mod send_buffer;
 mod sock;
+mod task;
 mod tls;
 
 /// Helpers such as `bpf_probe_read_kernel` are for GPL-compatible programs only.

@@ -1,6 +1,6 @@
 //! Reads fields of a `struct sock`.
 
-use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use aya_ebpf::Global;
 use da_ebpf_common::connection::Peers;
 
 use crate::layout;
@@ -75,11 +75,7 @@ impl Sock {
         }
     }
 
-    /// The field at an offset, or all zeroes where the kernel refuses the read.
     fn read<T: Default>(self, offset: &Global<u32>) -> T {
-        let address = (self.0 + u64::from(offset.load())) as *const T;
-        // SAFETY: the helper checks the address itself and fails on one that is not mapped; the
-        // offset comes from the running kernel's BTF, so what is read is the field it names.
-        unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()
+        layout::read(self.0, offset)
     }
 }

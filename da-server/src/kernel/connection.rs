@@ -81,6 +81,12 @@ pub fn addresses(peers: &Peers) -> (SocketAddr, SocketAddr) {
     )
 }
 
+/// Name of the connecting process; what is not UTF-8 in it is replaced.
+pub fn process_name(peers: &Peers) -> String {
+    let name = peers.command.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
 /// The families of this room.
 #[derive(Debug)]
 pub struct ConnectionMetrics {
@@ -164,6 +170,16 @@ mod tests {
         peers.family = libc::AF_INET as u16;
         peers.remote_address[..4].copy_from_slice(&[10, 0, 0, 1]);
         assert_eq!(addresses(&peers).1, "10.0.0.1:443".parse().expect("address"));
+    }
+
+    #[test]
+    fn a_process_name_ends_at_its_first_zero() {
+        let mut peers = Peers::new_zeroed();
+        assert_eq!(process_name(&peers), "");
+        peers.command = *b"python3\0left\0\0\0\0";
+        assert_eq!(process_name(&peers), "python3");
+        peers.command = *b"\xffifteen-and-one";
+        assert_eq!(process_name(&peers), "\u{fffd}ifteen-and-one");
     }
 
     #[test]

@@ -18,6 +18,8 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("SK_ERR", "sock", "sk_err"),
     ("TCP_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
     ("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
+    ("TASK_GROUP_LEADER", "task_struct", "group_leader"),
+    ("TASK_COMM", "task_struct", "comm"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_SYSCALL", "pt_regs", "orig_ax"),
     #[cfg(target_arch = "x86_64")]

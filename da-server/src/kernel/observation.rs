@@ -20,6 +20,8 @@ pub struct Observation {
     pub kind: EndpointKind,
     /// Process that connected.
     pub pid: u32,
+    /// That process's name, at most 15 bytes.
+    pub process: String,
     /// Local address; port 0 where the connect failed.
     pub local: SocketAddr,
     /// Remote address.

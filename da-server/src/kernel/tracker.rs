@@ -9,7 +9,7 @@ use da_ebpf_common::exchange::{Exchange, FirstArrivals};
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use prometheus::Registry;
 
-use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses};
+use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
 use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;
 use super::exchange::{ExchangeMetrics, measure};
@@ -293,6 +293,7 @@ impl Tracker {
             endpoint: labels.name.clone(),
             kind: labels.kind,
             pid: known.peers.pid,
+            process: process_name(&known.peers),
             local,
             remote,
             what,

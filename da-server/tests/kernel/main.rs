@@ -11,6 +11,7 @@ mod cost;
 mod edges;
 mod lab;
 mod outcomes;
+mod ownership;
 mod privileges;
 mod report;
 mod tickets;
