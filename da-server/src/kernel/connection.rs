@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(process_name(&peers), "");
         peers.command = *b"python3\0left\0\0\0\0";
         assert_eq!(process_name(&peers), "python3");
-        peers.command = *b"\xffifteen-and-one";
+        peers.command = *b"\xffifteen-and-one\0";
         assert_eq!(process_name(&peers), "\u{fffd}ifteen-and-one");
     }
 
