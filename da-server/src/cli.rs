@@ -21,6 +21,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve the game, the page and the metrics.
     Serve,
+    /// Serve only the metrics of the kernel view: the collector alone, without the game.
+    Collect,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! kernel view of the sockets that carry it.
 //!
 //! [`run`] is the whole server between two ends that the caller owns: listeners in, a token that
-//! ends it. Rooms import one way: `http → game → llm, tts, store`; all of them may use `metrics`.
+//! ends it. [`Collector::run`] is the same for the kernel view alone. Rooms import one way: `http → game → llm, tts, store`; all of them may use `metrics`.
 
 pub mod cli;
 pub mod config;
@@ -18,9 +18,11 @@ pub mod telemetry;
 pub mod tts;
 
 mod app;
+mod collector;
 mod listeners;
 
 pub use app::App;
+pub use collector::Collector;
 pub use listeners::Listeners;
 
 use anyhow::Context;

@@ -11,8 +11,8 @@ use crate::config::Config;
 /// Bound and listening. Tests bind them to port 0.
 #[derive(Debug)]
 pub struct Listeners {
-    /// The game; and `/metrics`, unless that has its own.
-    pub game: TcpListener,
+    /// The game, `/health`; and `/metrics`, unless that has its own.
+    pub main: TcpListener,
     /// `/metrics` and `/health` alone.
     pub metrics: Option<TcpListener>,
 }
@@ -24,7 +24,7 @@ impl Listeners {
     /// Names the address, why it can't be had, and the setting that changes it.
     pub fn bind(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
-            game: bind(config.listen, "`listen` or PORT")?,
+            main: bind(config.listen, "`listen` or PORT")?,
             metrics: config.metrics.listen.map(|a| bind(a, "`metrics.listen`")).transpose()?,
         })
     }

@@ -8,14 +8,15 @@ use da_server::config::Config;
 use da_server::kernel::config::with_catalogue;
 use da_server::kernel::{Kernel, Watch};
 use da_server::metrics::Metrics;
-use da_server::{App, Listeners, shutdown, telemetry};
-use tracing::{info, warn};
+use da_server::{App, Collector, Listeners, shutdown, telemetry};
+use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ended = match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&cli),
-    };
+    let ended = Start::prepare(&cli).and_then(|start| match cli.command {
+        None | Some(Command::Serve) => serve(start),
+        Some(Command::Collect) => collect(start),
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -25,28 +26,43 @@ fn main() -> ExitCode {
     }
 }
 
-/// The order matters: the ports are bound and the BPF programs loaded while this is still the
-/// only thread, since privileges are dropped per thread.
-fn serve(cli: &Cli) -> anyhow::Result<()> {
-    let variables = std::env::vars_os().filter_map(|(name, value)| {
-        // A variable that is not UTF-8 can't be one of ours.
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    });
-    let config = Config::load(cli.config.as_deref(), variables)?;
-    telemetry::init(&config.log)?;
-    for variable in &config.unknown_variables {
-        warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
-    }
-    let metrics = Metrics::new()?;
-    let listeners = Listeners::bind(&config)?;
+/// What there is before the process has a second thread.
+struct Start {
+    config: Config,
+    metrics: Metrics,
+    listeners: Listeners,
+    kernel: Kernel,
+}
 
-    let kernel = Kernel::load(&config.kernel);
-    match kernel.unavailable() {
-        None => info!("the kernel view is attached"),
-        Some(why) => warn!("no kernel view: {why}"),
+impl Start {
+    /// The order matters: the ports are bound and the BPF programs loaded while this is still the
+    /// only thread, since privileges are dropped per thread.
+    fn prepare(cli: &Cli) -> anyhow::Result<Self> {
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            // A variable that is not UTF-8 can't be one of ours.
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let config = Config::load(cli.config.as_deref(), variables)?;
+        telemetry::init(&config.log)?;
+        for variable in &config.unknown_variables {
+            warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
+        }
+        let metrics = Metrics::new()?;
+        let listeners = Listeners::bind(&config)?;
+        let kernel = Kernel::load(&config.kernel);
+        if kernel.unavailable().is_none() {
+            info!("the kernel view is attached");
+        }
+        Kernel::drop_privileges()?;
+        Ok(Self { config, metrics, listeners, kernel })
     }
-    Kernel::drop_privileges()?;
+}
 
+fn serve(start: Start) -> anyhow::Result<()> {
+    let Start { config, metrics, listeners, kernel } = start;
+    if let Some(why) = kernel.unavailable() {
+        warn!("no kernel view: {why}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let reader = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
@@ -66,4 +82,27 @@ fn serve(cli: &Cli) -> anyhow::Result<()> {
         warn!("the kernel view's reader panicked");
     }
     Ok(())
+}
+
+fn collect(start: Start) -> anyhow::Result<()> {
+    let Start { config, metrics, listeners, kernel } = start;
+    for section in config.sections_of_the_game() {
+        info!("[{section}] is the game's: it means nothing to the collector");
+    }
+    if let Some(why) = kernel.unavailable() {
+        error!("nothing will be collected, for there is no kernel view: {why}");
+    }
+    // Beside the thread that reads the kernel's events there is a scrape now and then to answer.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signal()?;
+        let watch = Watch {
+            endpoints: with_catalogue(&config.endpoint)?,
+            unlisted: config.kernel.unlisted,
+            resolved: Vec::new(),
+        };
+        let kernel_missing = kernel.unavailable().map(|why| why.reason);
+        let view = kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
+        Collector { config, metrics, kernel_missing }.run(listeners, view, shutdown).await
+    })
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Toml};
+use figment::value::Dict;
 use serde::Deserialize;
 
 use crate::game::GameConfig;
@@ -19,6 +20,9 @@ use crate::provider::HttpConfig;
 use crate::store::StoreConfig;
 use crate::tts::TtsConfig;
 use environment::Environment;
+
+/// Sections that the collector alone has no use for.
+const OF_THE_GAME: [&str; 6] = ["game", "websocket", "store", "llm", "tts", "http_client"];
 
 /// Everything that can be configured. Keys that are not listed here are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,6 +55,9 @@ pub struct Config {
     /// Environment variables that look like settings and are none.
     #[serde(skip)]
     pub unknown_variables: Vec<String>,
+    /// What of all this the file and the environment say.
+    #[serde(skip)]
+    said: Dict,
 }
 
 impl Default for Config {
@@ -69,6 +76,7 @@ impl Default for Config {
             kernel: KernelConfig::default(),
             endpoint: Vec::new(),
             unknown_variables: Vec::new(),
+            said: Dict::new(),
         }
     }
 }
@@ -126,7 +134,9 @@ impl Config {
         if let Some(path) = file {
             figment = figment.merge(Toml::file_exact(path));
         }
-        let mut config: Self = figment.merge(environment).extract().context("configuration")?;
+        let figment = figment.merge(environment);
+        let mut config: Self = figment.extract().context("configuration")?;
+        config.said = figment.extract().context("configuration")?;
         config.unknown_variables = unknown_variables;
         if let Some(port) = port {
             config.listen.set_port(port);
@@ -135,6 +145,11 @@ impl Config {
         config.kernel.validate().context("configuration")?;
         ranges::validate(&config).context("configuration")?;
         Ok(config)
+    }
+
+    /// The sections that are there and mean something to the game alone.
+    pub fn sections_of_the_game(&self) -> impl Iterator<Item = &'static str> {
+        OF_THE_GAME.into_iter().filter(|section| self.said.contains_key(*section))
     }
 }
 

@@ -2,27 +2,41 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ApiError, BearerToken};
-use crate::App;
+use crate::config::MetricsConfig;
 use crate::kernel::Reason;
+use crate::metrics::Metrics;
+use crate::{App, Listeners};
 
 /// The text format's own name, which Prometheus 3 insists on.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// `/metrics` and `/health`.
-pub(super) fn router(app: Arc<App>, token: Option<BearerToken>) -> Router {
-    let metrics = move |State(app): State<Arc<App>>, headers: HeaderMap| async move {
+/// `/metrics`, for whoever may see it.
+///
+/// # Errors
+/// The token can't be read.
+pub(super) fn metrics(
+    metrics: Metrics,
+    config: &MetricsConfig,
+    listeners: &Listeners,
+) -> anyhow::Result<Router> {
+    let token = BearerToken::configured(config)?;
+    if token.is_none() {
+        warn_if_public(listeners)?;
+    }
+    let answer = move |headers: HeaderMap| async move {
         if token.is_some_and(|token| !token.admits(&headers)) {
             return Err(ApiError::unauthorized());
         }
-        match app.metrics.expose() {
+        match metrics.expose() {
             Ok(text) => Ok(([(header::CONTENT_TYPE, EXPOSITION)], text)),
             Err(error) => {
                 tracing::error!(%error, "metrics can't be written");
@@ -30,17 +44,31 @@ pub(super) fn router(app: Arc<App>, token: Option<BearerToken>) -> Router {
             }
         }
     };
-    Router::new().route("/metrics", get(metrics)).route("/health", get(health)).with_state(app)
+    Ok(Router::new().route("/metrics", get(answer)))
 }
 
-/// 200 as long as the process serves, and in the body which parts it has. None of those that may
-/// be missing keeps players from playing, and whether a provider answers is asked of nobody here:
-/// that is what the metrics show.
-pub(super) async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let part = |missing: Option<&str>| match missing {
-        None => json!({"status": "ok"}),
-        Some(why) => json!({"status": "missing", "why": why}),
-    };
+/// Metrics tell a stranger how busy the host is and which providers it uses.
+fn warn_if_public(listeners: &Listeners) -> anyhow::Result<()> {
+    let listener = listeners.metrics.as_ref().unwrap_or(&listeners.main);
+    let address = listener.local_addr().context("listener")?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "/metrics can be read by anyone who reaches this address: set \
+             metrics.bearer_token_file, or metrics.listen to a private address"
+        );
+    }
+    Ok(())
+}
+
+/// `/health` of the game: 200 as long as the process serves, and in the body which parts it has.
+/// None of those that may be missing keeps players from playing, and whether a provider answers is
+/// asked of nobody here: that is what the metrics show.
+pub(super) fn game_health(app: Arc<App>) -> Router {
+    Router::new().route("/health", get(game_parts)).with_state(app)
+}
+
+async fn game_parts(State(app): State<Arc<App>>) -> impl IntoResponse {
     // What exactly is in the log: strangers may ask here, too.
     let unanswered = |_| "the database does not answer; the log says why";
     let store = app.game.store().ping().await.err().map(unanswered);
@@ -59,4 +87,23 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> impl IntoResponse {
         "store": part(store),
         "kernel": part(app.kernel_missing.map(Reason::as_str)),
     }))
+}
+
+/// `/health` of the collector: 200 as long as the process serves. Without a kernel view too, since
+/// starting it again would not bring one; the body and `ebpf_up` tell.
+pub(super) fn collector_health(kernel_missing: Option<Reason>) -> Router {
+    let body = json!({
+        "status": "ok",
+        "version": crate::VERSION,
+        "commit": crate::COMMIT,
+        "kernel": part(kernel_missing.map(Reason::as_str)),
+    });
+    Router::new().route("/health", get(|| async { Json(body) }))
+}
+
+fn part(missing: Option<&str>) -> Value {
+    match missing {
+        None => json!({"status": "ok"}),
+        Some(why) => json!({"status": "missing", "why": why}),
+    }
 }

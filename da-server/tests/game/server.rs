@@ -53,7 +53,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let app = App::new(config, Metrics::new().expect("metrics"), Some(Reason::Disabled));
         let app = app.expect("app");
-        let listeners = Listeners { game, metrics };
+        let listeners = Listeners { main: game, metrics };
         let running = tokio::spawn(da_server::run(app, listeners, shutdown.clone()));
         let http = da_server::provider::http_client(&HttpConfig::default()).expect("client");
         Self { address, standin, folder, shutdown, running, http }

@@ -1,0 +1,28 @@
+//! The collector's door: `/metrics` and `/health`, and nothing else.
+
+use std::time::Duration;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+use super::admin;
+use super::listen::Routes;
+use crate::{Collector, Listeners};
+
+/// Serves until `shutdown`, then gives open requests the configured grace time.
+///
+/// # Errors
+/// A listener can't be used, or the metrics token can't be read.
+pub async fn serve_collector(
+    collector: &Collector,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let Collector { config, metrics, kernel_missing } = collector;
+    let routes = Routes {
+        main: Router::new(),
+        health: admin::collector_health(*kernel_missing),
+        metrics: admin::metrics(metrics.clone(), &config.metrics, &listeners)?,
+    };
+    routes.serve(listeners, Duration::from_secs(config.grace_seconds), shutdown).await
+}

@@ -1,0 +1,5 @@
+//! The collector as a program, without its kernel view: what it serves, says and takes. What it
+//! collects is in tests/kernel.
+
+mod program;
+mod serving;
