@@ -12,6 +12,9 @@ use figment::{Metadata, Profile, Provider};
 
 const PREFIX: &str = "DA_";
 
+/// What error messages call it.
+pub(super) const NAME: &str = "the environment";
+
 /// The top-level keys. A variable whose first part is none of them is not ours to refuse: other
 /// programs may use the prefix as well. It is reported, for it may be a slip.
 const SECTIONS: &[&str] = &[
@@ -71,7 +74,7 @@ impl Environment {
 
 impl Provider for Environment {
     fn metadata(&self) -> Metadata {
-        Metadata::named("the environment").interpolater(|_, keys| variable_of(&keys.join(".")))
+        Metadata::named(NAME).interpolater(|_, keys| variable_of(&keys.join(".")))
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
@@ -108,7 +111,7 @@ fn is_of_build_or_tests(name: &str) -> bool {
 }
 
 /// How an operator would write `key`, for error messages.
-fn variable_of(key: &str) -> String {
+pub(super) fn variable_of(key: &str) -> String {
     let alias = ALIASES.iter().find(|(_, aliased)| *aliased == key);
     alias.map_or_else(
         || format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")),

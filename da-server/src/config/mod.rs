@@ -1,12 +1,13 @@
 //! What the operator says: a TOML file, and the environment over it.
 
 mod environment;
+mod file;
 mod ranges;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use figment::Figment;
 use figment::providers::{Format, Toml};
 use figment::value::Dict;
@@ -14,12 +15,14 @@ use serde::Deserialize;
 
 use crate::game::GameConfig;
 use crate::http::WebSocketConfig;
+use crate::kernel::config::with_catalogue;
 use crate::kernel::{EndpointConfig, KernelConfig};
 use crate::llm::LlmConfig;
 use crate::provider::HttpConfig;
 use crate::store::StoreConfig;
 use crate::tts::TtsConfig;
 use environment::Environment;
+use file::ConfigFile;
 
 /// Sections that the collector alone has no use for.
 const OF_THE_GAME: [&str; 6] = ["game", "websocket", "store", "llm", "tts", "http_client"];
@@ -122,7 +125,7 @@ impl Config {
     /// Reads `file`, if there is one, lays `variables` over it and checks the whole.
     ///
     /// # Errors
-    /// Names the file or variable, the key, and what is allowed there.
+    /// Names the line of the file or the variable, the key, and what is allowed there.
     pub fn load(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
@@ -130,9 +133,11 @@ impl Config {
         let environment = Environment::new(variables);
         let port = environment.port()?;
         let unknown_variables = environment.unknown.clone();
+        let file = file.map(ConfigFile::read).transpose()?;
         let mut figment = Figment::new();
-        if let Some(path) = file {
-            figment = figment.merge(Toml::file_exact(path));
+        if let Some(file) = &file {
+            file.check()?;
+            figment = figment.merge(Toml::string(file.text()));
         }
         let figment = figment.merge(environment);
         let mut config: Self = figment.extract().context("configuration")?;
@@ -141,15 +146,26 @@ impl Config {
         if let Some(port) = port {
             config.listen.set_port(port);
         }
-        crate::kernel::config::with_catalogue(&config.endpoint).context("configuration")?;
-        config.kernel.validate().context("configuration")?;
-        ranges::validate(&config).context("configuration")?;
+        let place = |key: &str| place_of(key, &figment, file.as_ref());
+        with_catalogue(&config.endpoint).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
+        config.kernel.validate().map_err(|bad| anyhow!("{}: {bad}", place(bad.key())))?;
+        ranges::validate(&config).map_err(|bad| anyhow!("{}: {bad}", place(bad.key)))?;
         Ok(config)
     }
 
     /// The sections that are there and mean something to the game alone.
     pub fn sections_of_the_game(&self) -> impl Iterator<Item = &'static str> {
         OF_THE_GAME.into_iter().filter(|section| self.said.contains_key(*section))
+    }
+}
+
+/// Where the value of `key` comes from: a variable, or a line of the file.
+fn place_of(key: &str, figment: &Figment, file: Option<&ConfigFile>) -> String {
+    // An array has one source for all that is in it.
+    let whole = if key.starts_with("endpoint.") { "endpoint" } else { key };
+    match (figment.find_metadata(whole), file) {
+        (Some(source), Some(file)) if source.name != environment::NAME => file.place_of(key),
+        _ => environment::variable_of(whole),
     }
 }
 
@@ -215,7 +231,7 @@ mod tests {
     fn an_unknown_key_is_refused_with_where_it_stands_and_what_is_allowed() {
         let said = refusal("[metrics]\nlisten_to = '127.0.0.1:1'", &[]);
         assert!(said.contains("listen_to") && said.contains("bearer_token_file"), "{said}");
-        assert!(said.contains("metrics") && said.contains("TOML file"), "{said}");
+        assert!(said.contains(":2: "), "{said}");
     }
 
     #[test]
@@ -250,14 +266,24 @@ mod tests {
     }
 
     #[test]
-    fn a_number_out_of_range_is_refused_at_load() {
+    fn a_number_out_of_range_is_refused_with_where_it_stands() {
         let said = refusal("", &[("DA_GAME__QUEUE_ENTRIES", "0")]);
-        assert!(said.contains("game.queue_entries = 0: use 1 to 1000"), "{said}");
+        let expected = "DA_GAME__QUEUE_ENTRIES: game.queue_entries = 0: use 1 to 1000";
+        assert_eq!(said, expected);
+        let said = refusal("[game]\nqueue_entries = 0\n", &[]);
+        assert!(said.ends_with(":2: game.queue_entries = 0: use 1 to 1000"), "{said}");
+        let said = refusal("[kernel]\nring_bytes = 1\n", &[("DA_GAME__QUEUE_ENTRIES", "2")]);
+        assert!(said.contains(":2: kernel.ring_bytes = 1: "), "{said}");
     }
 
     #[test]
     fn an_endpoint_that_could_never_match_is_refused_at_load() {
-        let said = refusal("[[endpoint]]\nname = 'x'\nkind = 'llm'", &[]);
-        assert!(said.contains("neither hosts nor addresses"), "{said}");
+        let good = "[[endpoint]]\nname = 'x'\nkind = 'llm'\nhosts = ['a.example']\n";
+        let said = refusal(&format!("{good}[[endpoint]]\nname = 'y'\nkind = 'llm'"), &[]);
+        assert!(said.contains(":5: ") && said.contains("neither hosts nor addresses"), "{said}");
+        let said = refusal(&format!("{good}{good}"), &[]);
+        assert!(said.contains(":6: ") && said.contains("listed twice"), "{said}");
+        let said = refusal(&good.replace("a.example", "a b"), &[]);
+        assert!(said.contains(":4: ") && said.contains("a b"), "{said}");
     }
 }

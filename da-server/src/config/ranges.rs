@@ -4,18 +4,26 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use anyhow::ensure;
-
 use super::Config;
 
 const HOUR_SECONDS: u64 = 3600;
 const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
+/// A number that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} = {value}: use {allowed}")]
+pub(super) struct OutOfRange {
+    /// Where it stands.
+    pub(super) key: &'static str,
+    value: String,
+    allowed: String,
+}
+
 /// Checks the numbers that belong to no section with a check of its own.
 ///
 /// # Errors
 /// Names the key and what is allowed there.
-pub(super) fn validate(config: &Config) -> anyhow::Result<()> {
+pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
     let Config { game, websocket, .. } = config;
     within("grace_seconds", config.grace_seconds, 0..=HOUR_SECONDS)?;
 
@@ -35,12 +43,15 @@ pub(super) fn validate(config: &Config) -> anyhow::Result<()> {
 }
 
 fn within<T: PartialOrd + Display>(
-    key: &str,
+    key: &'static str,
     value: T,
     range: RangeInclusive<T>,
-) -> anyhow::Result<()> {
-    ensure!(range.contains(&value), "{key} = {value}: use {} to {}", range.start(), range.end());
-    Ok(())
+) -> Result<(), OutOfRange> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let allowed = format!("{} to {}", range.start(), range.end());
+    Err(OutOfRange { key, value: value.to_string(), allowed })
 }
 
 #[cfg(test)]

@@ -71,6 +71,16 @@ pub enum KernelConfigError {
     RingBytes(u32),
 }
 
+impl KernelConfigError {
+    /// The key of the value that can't be used.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::MaxConnections(_) => "kernel.max_connections",
+            Self::RingBytes(_) => "kernel.ring_bytes",
+        }
+    }
+}
+
 /// Policy for connections whose name (or address) no endpoint lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,6 +159,30 @@ pub enum EndpointError {
     Empty(String),
 }
 
+/// An endpoint of a list that can't be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{why}")]
+pub struct BadEndpoint {
+    /// Which, counted from 0.
+    pub index: usize,
+    /// Why.
+    pub why: EndpointError,
+}
+
+impl BadEndpoint {
+    /// The key of what is wrong: `endpoint.0.hosts`.
+    pub fn key(&self) -> String {
+        let Self { index, why } = self;
+        match why {
+            EndpointError::Name(_) | EndpointError::Reserved | EndpointError::Duplicate(_) => {
+                format!("endpoint.{index}.name")
+            }
+            EndpointError::Host { .. } => format!("endpoint.{index}.hosts"),
+            EndpointError::Empty(_) => format!("endpoint.{index}"),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Catalogue {
     endpoint: Vec<EndpointConfig>,
@@ -158,11 +192,12 @@ struct Catalogue {
 ///
 /// # Errors
 /// The first entry of `own` that can't be used, and why.
-pub fn with_catalogue(own: &[EndpointConfig]) -> Result<Vec<EndpointConfig>, EndpointError> {
+pub fn with_catalogue(own: &[EndpointConfig]) -> Result<Vec<EndpointConfig>, BadEndpoint> {
     for (index, endpoint) in own.iter().enumerate() {
-        validate(endpoint)?;
+        let bad = |why| BadEndpoint { index, why };
+        validate(endpoint).map_err(bad)?;
         if own[..index].iter().any(|earlier| earlier.name == endpoint.name) {
-            return Err(EndpointError::Duplicate(endpoint.name.clone()));
+            return Err(bad(EndpointError::Duplicate(endpoint.name.clone())));
         }
     }
     let mut all = catalogue();
@@ -274,8 +309,10 @@ mod tests {
         for host in ["", "*.", "a b", "https://a.example", "*.a.*.example"] {
             assert!(with_catalogue(&[endpoint("x", &[host])]).is_err(), "{host}");
         }
-        assert_eq!(with_catalogue(&[endpoint("x", &[])]), Err(EndpointError::Empty("x".into())));
+        let why = EndpointError::Empty("x".into());
+        assert_eq!(with_catalogue(&[endpoint("x", &[])]), Err(BadEndpoint { index: 0, why }));
         let twice = [endpoint("x", &["a.example"]), endpoint("x", &["b.example"])];
-        assert_eq!(with_catalogue(&twice), Err(EndpointError::Duplicate("x".into())));
+        let why = EndpointError::Duplicate("x".into());
+        assert_eq!(with_catalogue(&twice), Err(BadEndpoint { index: 1, why }));
     }
 }
