@@ -2,8 +2,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::arrival::Arrivals;
 use crate::event::Header;
-use crate::exchange::{Arrival, Arrivals, MAX_FIRST_ARRIVALS};
+use crate::pickup::{Pickups, Unread};
 
 /// Who is connected to whom, fixed once the connection is established.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -59,6 +60,10 @@ pub mod flags {
     pub const UNREADABLE: u32 = 1 << 6;
     /// A send had exactly the size of an HTTP/2 SETTINGS acknowledgement.
     pub const HTTP2_CONTROL: u32 = 1 << 7;
+    /// The peer broke the connection off by a reset.
+    pub const RESET_RECEIVED: u32 = 1 << 8;
+    /// This side broke it off by a reset.
+    pub const RESET_SENT: u32 = 1 << 9;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs
@@ -93,8 +98,8 @@ impl Progress {
 /// Value of the `CONNECTIONS` map; its key is the address of the `struct sock`.
 ///
 /// There is no lock: tracing programs may not take one. Every field has one writer: the state hook
-/// before anything is sent, then the send hook (process context), except for `received_bytes` and
-/// all that follow it, which belong to the arrival hook (serialised by the socket lock). What the
+/// before anything is sent, then the send hook (process context); from `received_bytes` on the
+/// arrival hook (serialised by the socket lock); `pickups` belongs to the receive hook. What the
 /// arrival hook needs of the send hook it takes from `progress`.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -127,22 +132,30 @@ pub struct Connection {
     pub sent_bytes: u64,
     /// A [`Progress`].
     pub progress: u64,
-    /// `tcp_sock.bytes_received` at the last arrival.
+    /// `tcp_sock.copied_seq` when nothing had been read yet.
+    pub first_sequence: u32,
+    /// [`flags::RESET_RECEIVED`] or [`flags::RESET_SENT`]; written by the reset hooks alone.
+    pub resets: u32,
+    /// Payload bytes received, as of the last arrival.
     pub received_bytes: u64,
     /// Last arrival of payload, ns.
     pub last_arrival_ns: u64,
     /// What arrived in answer to even and odd requests. Two slots, because the answer to a request
     /// can arrive before its send hook has run and closed the exchange before it.
     pub arrivals: [Arrivals; 2],
-    /// Entries of `first_arrivals` that are set.
-    pub first_arrivals_count: u64,
-    /// What arrived first after a TLS 1.3 handshake.
-    pub first_arrivals: [Arrival; MAX_FIRST_ARRIVALS],
+    /// Times the receive buffer went from empty to not empty.
+    pub unread_count: u64,
+    /// The last two of these, by their number. Two, because the next bytes can arrive between a
+    /// read and its hook.
+    pub unread: [Unread; 2],
+    /// Reads during even and odd requests.
+    pub pickups: [Pickups; 2],
 }
 
 const _: () = assert!(size_of::<Peers>() == 64);
 const _: () = assert!(
-    size_of::<Connection>() == 8 * 15 + 64 + 2 * size_of::<Arrivals>() + 16 * MAX_FIRST_ARRIVALS
+    size_of::<Connection>()
+        == 8 * 16 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.
@@ -167,8 +180,8 @@ pub struct Closed {
     pub flags: u32,
     /// `sk->sk_err`: the positive errno the socket died of, 0 for an orderly end.
     pub errno: u32,
-    /// Keeps the layout free of padding.
-    pub reserved: u32,
+    /// `tcp_sock.total_retrans`: segments sent again since the connect.
+    pub retransmits: u32,
 }
 
 const _: () = assert!(size_of::<Closed>() == 24 + 64 + 32 + 16);

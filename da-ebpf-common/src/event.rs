@@ -14,14 +14,25 @@ pub enum Kind {
     Exchange = 3,
     /// [`crate::connection::Closed`]
     Closed = 4,
-    /// [`crate::exchange::FirstArrivals`]
+    /// [`crate::arrival::FirstArrivals`]
     FirstArrivals = 5,
+    /// [`crate::histogram::Samples`]: gaps behind the first arrivals of a response.
+    Gaps = 6,
+    /// [`crate::histogram::Samples`]: later waits to be read.
+    Pickups = 7,
 }
 
 impl Kind {
     /// All kinds, for label sets.
-    pub const ALL: [Self; 5] =
-        [Self::FirstBytes, Self::Handshake, Self::Exchange, Self::Closed, Self::FirstArrivals];
+    pub const ALL: [Self; 7] = [
+        Self::FirstBytes,
+        Self::Handshake,
+        Self::Exchange,
+        Self::Closed,
+        Self::FirstArrivals,
+        Self::Gaps,
+        Self::Pickups,
+    ];
 
     /// The kind behind a number read from the ring buffer.
     pub fn from_number(number: u32) -> Option<Self> {
@@ -36,6 +47,8 @@ impl Kind {
             Self::Exchange => "exchange",
             Self::Closed => "closed",
             Self::FirstArrivals => "first_arrivals",
+            Self::Gaps => "gaps",
+            Self::Pickups => "pickups",
         }
     }
 }
@@ -77,6 +90,6 @@ mod tests {
             assert_eq!(Kind::from_number(kind as u32), Some(kind));
         }
         assert_eq!(Kind::from_number(0), None);
-        assert_eq!(Kind::from_number(6), None);
+        assert_eq!(Kind::from_number(Kind::ALL.len() as u32 + 1), None);
     }
 }

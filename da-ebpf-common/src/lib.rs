@@ -6,10 +6,14 @@
 
 #![cfg_attr(not(test), no_std)]
 
+pub mod arrival;
 pub mod connection;
 pub mod event;
 pub mod exchange;
+pub mod histogram;
 pub mod meter;
+pub mod pickup;
+pub mod program;
 pub mod tls;
 
 /// Bytes of the first send that are copied to user space: a post-quantum ClientHello is about

@@ -1,41 +1,5 @@
 //! What the programs count about themselves.
 
-/// The programs; their numbers index the `METERS` array.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Program {
-    /// On `inet_sock_set_state`.
-    SockState = 0,
-    /// On `sock_send_length`.
-    SockSend = 1,
-    /// On `sk_data_ready`.
-    SockArrival = 2,
-}
-
-impl Program {
-    /// All programs, in the order in which they attach: births last, so that whatever is born is
-    /// seen by all of them.
-    pub const ALL: [Self; 3] = [Self::SockArrival, Self::SockSend, Self::SockState];
-
-    /// The function's name in the object, and the value of the `program` label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SockState => "sock_state",
-            Self::SockSend => "sock_send",
-            Self::SockArrival => "sock_arrival",
-        }
-    }
-
-    /// The raw tracepoint it attaches to.
-    pub fn tracepoint(self) -> &'static str {
-        match self {
-            Self::SockState => "inet_sock_set_state",
-            Self::SockSend => "sock_send_length",
-            Self::SockArrival => "sk_data_ready",
-        }
-    }
-}
-
 /// On average one in this many runs of a program is timed; two clock reads cost as much as a run of
 /// an untracked socket.
 pub const TIMED_RUNS_INTERVAL: u64 = 64;

@@ -12,10 +12,11 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::{debug, warn};
 use da_ebpf_common::{
-    connection::{Closed, Connection},
+    connection::{Closed, Connection, flags},
     event::Kind,
     exchange::End,
-    meter::{Counter, Program},
+    meter::Counter,
+    program::Program,
 };
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_CLOSE: i32 = 7;
+const TCP_CLOSE_WAIT: i32 = 8;
 /// `IPPROTO_TCP`; the tracepoint also speaks of SCTP and DCCP.
 const IPPROTO_TCP: u16 = 6;
 
@@ -107,6 +109,7 @@ fn establish(sock: Sock) {
     // SAFETY: see `find`.
     unsafe {
         (*connection).established_ns = now_ns();
+        (*connection).first_sequence = sock.copied_sequence();
         sock.read_peers(&raw mut (*connection).peers);
     }
 }
@@ -119,6 +122,9 @@ fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
     let broke_off = from == TCP_ESTABLISHED || from == TCP_SYN_SENT;
     let errno = if broke_off { sock.error() } else { 0 };
     let how = if broke_off && errno == 0 { End::Aborted } else { End::Closed };
+    // Whoever closes with data unread sends a reset, but only once the state says CLOSE.
+    let open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
+    let reset = if open && sock.error() == 0 { flags::RESET_SENT } else { 0 };
     // SAFETY: see `find`.
     unsafe {
         exchange::finish(sock, connection, how, errno);
@@ -130,9 +136,9 @@ fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             phase: (*connection).phase,
-            flags: (*connection).flags,
+            flags: (*connection).flags | (*connection).resets | reset,
             errno,
-            reserved: 0,
+            retransmits: sock.retransmits(),
         });
         debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
     }

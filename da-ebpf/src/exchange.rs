@@ -1,21 +1,22 @@
-//! Requests and what arrives in answer to them.
+//! Requests, and the report of each exchange once it is over.
 //!
-//! Raw tracepoints, both since 6.3:
-//! `sock_send_length(struct sock *sk, int ret, int flags)`, in the sender, after the send;
-//! `sk_data_ready(const struct sock *sk)`, under the socket's lock, mostly in softirq.
+//! Raw tracepoint `sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: in the sender,
+//! after the send.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use da_ebpf_common::{
     connection::{Connection, Phase, Progress, flags},
     event::Kind,
-    exchange::{Arrival, Arrivals, End, Exchange, FirstArrivals, MAX_FIRST_ARRIVALS},
-    meter::Program,
+    exchange::{End, Exchange},
+    program::Program,
 };
 
 use crate::{
+    arrival,
     connection::find,
     event,
     meter::{self, now_ns},
+    pickup,
     sock::Sock,
     tls,
 };
@@ -73,7 +74,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             (*connection).flags = connection_flags | flags::HTTP2_CONTROL;
         }
         let number = (*connection).request;
-        let answered = arrivals(connection, number).first_ns != 0;
+        let answered = arrival::response(connection, number).first_ns != 0;
         if number == 0 || answered {
             if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(connection, bytes)
             {
@@ -83,7 +84,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             (*connection).request_first_ns = now_ns;
             (*connection).request_bytes = 0;
             (*connection).request = number + 1;
-        } else if arrivals(connection, number + 1).first_ns != 0 {
+        } else if arrival::response(connection, number + 1).first_ns != 0 {
             // The answer to this very send came before its hook and was taken for the next
             // request's; but nothing had answered the current one, so it is this one's.
             (*connection).request = number + 1;
@@ -96,7 +97,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
 /// Least a TLS record is longer than its plaintext: RFC 8446 §5.2 (header 5, content type 1, tag
 /// 16); RFC 7905 for TLS 1.2 with ChaCha20 (header 5, tag 16), whose other suites take more.
 #[inline(always)]
-fn record_overhead_bytes(connection_flags: u32) -> u64 {
+pub fn record_overhead_bytes(connection_flags: u32) -> u64 {
     if connection_flags & flags::TLS13 != 0 {
         22
     } else if connection_flags & flags::TLS != 0 {
@@ -114,14 +115,6 @@ fn is_settings_ack(connection_flags: u32, bytes: u64) -> bool {
     bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8
 }
 
-/// A close alert is two bytes, in a record of its own: RFC 8446 §6.1.
-#[inline(always)]
-fn is_close_alert(connection_flags: u32, bytes: u64) -> bool {
-    let least = 2 + record_overhead_bytes(connection_flags);
-    connection_flags & flags::TLS != 0
-        && (bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8)
-}
-
 /// `GET / HTTP/1.0` and two line ends, in one record; 1 where the protocol is not known to be TLS.
 #[inline(always)]
 fn smallest_request_bytes(connection_flags: u32) -> u64 {
@@ -131,22 +124,8 @@ fn smallest_request_bytes(connection_flags: u32) -> u64 {
     }
 }
 
-/// What has arrived in answer to a request, if anything.
-///
-/// # Safety
-/// `connection` is from `connection::find`.
-#[inline(always)]
-unsafe fn arrivals(connection: *const Connection, number: u64) -> Arrivals {
-    // SAFETY: the caller's promise.
-    let slot = unsafe { (*connection).arrivals[(number & 1) as usize] };
-    if slot.request == number && number != 0 {
-        slot
-    } else {
-        Arrivals { request: 0, first_ns: 0, last_ns: 0, bytes: 0 }
-    }
-}
-
-/// Reports the current exchange, if there is one. A function of its own for the 512 bytes of stack.
+/// Reports the current exchange, if there is one. A function of its own for the 512 bytes of stack,
+/// and so are those it calls.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
@@ -158,15 +137,18 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno:
         if number == 0 {
             return;
         }
-        if number == 1 && (*connection).flags & flags::TLS13 != 0 {
-            event::emit(FirstArrivals {
-                header: event::header::<FirstArrivals>(sock, connection, Kind::FirstArrivals),
-                hello_ns: (*connection).hello_ns,
-                finished_ns: (*connection).flight_ns,
-                tickets_until_ns: (*connection).tickets_until_ns,
-                count: (*connection).first_arrivals_count,
-                arrivals: (*connection).first_arrivals,
-            });
+        let response = arrival::response(connection, number);
+        let tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
+        if response.arrivals > 1 || tickets {
+            arrival::report(sock, connection, tickets);
+        }
+        let (mut pickups, mut first_read_ns, mut first_pickup_ns) = (0, 0, 0);
+        if let Some(picked_up) = pickup::of(connection, number) {
+            pickups = (*picked_up).count;
+            (first_read_ns, first_pickup_ns) = ((*picked_up).first_read_ns, (*picked_up).first_ns);
+            if pickups > 1 {
+                pickup::report(sock, connection, picked_up);
+            }
         }
         event::emit(Exchange {
             header: event::header::<Exchange>(sock, connection, Kind::Exchange),
@@ -174,72 +156,18 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno:
             request_first_ns: (*connection).request_first_ns,
             request_last_ns: (*connection).request_last_ns,
             request_bytes: (*connection).request_bytes,
-            arrivals: arrivals(connection, number),
+            response,
+            pickups,
+            first_read_ns,
+            first_pickup_ns,
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             flags: (*connection).flags,
             end: end as u32,
             errno,
+            srtt_eighths_us: sock.srtt_eighths_us(),
+            retransmits: sock.retransmits(),
             reserved: 0,
         });
-    }
-}
-
-#[raw_tracepoint(tracepoint = "sk_data_ready")]
-fn sock_arrival(ctx: RawTracePointContext) -> i32 {
-    let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
-    if let Some(connection) = find(sock) {
-        arrival(sock, connection);
-    }
-    run.end();
-    0
-}
-
-#[inline(always)]
-fn arrival(sock: Sock, connection: *mut Connection) {
-    let now_ns = now_ns();
-    let received_bytes = sock.payload_bytes_received();
-    // SAFETY: see `connection::find`.
-    unsafe {
-        let bytes = received_bytes.saturating_sub((*connection).received_bytes);
-        if bytes == 0 {
-            return; // a FIN, or a second wake-up for the same bytes
-        }
-        (*connection).received_bytes = received_bytes;
-        (*connection).last_arrival_ns = now_ns;
-        if (*connection).phase != Phase::Open as u32 {
-            return;
-        }
-        // An answer can be faster than the send hook of its request.
-        let progress = Progress::from_word((*connection).progress);
-        let outrun = progress.is_outrun_by(sock.bytes_acked());
-        let request = u64::from(progress.request) + u64::from(outrun);
-        // Tickets may well arrive before the first request has begun.
-        let early = request <= 1 && now_ns < (*connection).tickets_until_ns;
-        let request = if early { 1 } else { request };
-        if request == 0 {
-            return;
-        }
-        let slot = &raw mut (*connection).arrivals[(request & 1) as usize];
-        if (*slot).request != request {
-            *slot = Arrivals { request, first_ns: 0, last_ns: 0, bytes: 0 };
-        }
-        if (*slot).first_ns != 0 && is_close_alert((*connection).flags, bytes) {
-            return; // an idle server takes leave: that is no part of its last response
-        }
-        (*slot).bytes += bytes;
-        (*slot).last_ns = now_ns;
-        if !early && (*slot).first_ns == 0 {
-            (*slot).first_ns = now_ns;
-        }
-        if request == 1 && (*connection).flags & flags::TLS13 != 0 {
-            let count = (*connection).first_arrivals_count;
-            if count < MAX_FIRST_ARRIVALS as u64 {
-                let at = count as usize & (MAX_FIRST_ARRIVALS - 1);
-                (*connection).first_arrivals[at] = Arrival { at_ns: now_ns, bytes };
-                (*connection).first_arrivals_count = count + 1;
-            }
-        }
     }
 }

@@ -43,6 +43,12 @@ offsets! {
     TASK_GROUP_LEADER,
     /// `task_struct.comm`
     TASK_COMM,
+    /// `tcp_sock.copied_seq`: sequence number of the first byte not read yet
+    TCP_COPIED_SEQ,
+    /// `tcp_sock.srtt_us`
+    TCP_SRTT_US,
+    /// `tcp_sock.total_retrans`
+    TCP_TOTAL_RETRANS,
     /// `pt_regs`: system call number
     REGS_SYSCALL,
     /// `pt_regs`: second argument of a system call

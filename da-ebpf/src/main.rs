@@ -1,4 +1,4 @@
-//! The BPF programs: three raw tracepoints that follow every outbound TCP connection of the host
+//! The BPF programs: raw tracepoints that follow every outbound TCP connection of the host
 //! until `da-server` says that it is of no interest.
 //!
 //! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server. `sock`,
@@ -8,11 +8,15 @@
 #![no_std]
 #![no_main]
 
+mod arrival;
 mod connection;
 mod event;
 mod exchange;
+mod histogram;
 mod layout;
 mod meter;
+mod pickup;
+mod reset;
 mod send_buffer;
 mod sock;
 mod task;

@@ -1,7 +1,10 @@
 //! What the programs cost and count: read by da-server at every scrape.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::map, maps::PerCpuArray};
-use da_ebpf_common::meter::{Counter, Meter, Program, TIMED_RUNS_INTERVAL};
+use da_ebpf_common::{
+    meter::{Counter, Meter, TIMED_RUNS_INTERVAL},
+    program::Program,
+};
 
 #[map]
 static METERS: PerCpuArray<Meter> = PerCpuArray::with_max_entries(Program::ALL.len() as u32, 0);

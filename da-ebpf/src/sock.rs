@@ -50,6 +50,21 @@ impl Sock {
         self.read(&layout::TCP_BYTES_ACKED)
     }
 
+    /// `tcp_sock.copied_seq`: sequence number of the first byte that no process has read.
+    pub fn copied_sequence(self) -> u32 {
+        self.read(&layout::TCP_COPIED_SEQ)
+    }
+
+    /// `tcp_sock.srtt_us`: smoothed round-trip time, in eighths of a µs.
+    pub fn srtt_eighths_us(self) -> u32 {
+        self.read(&layout::TCP_SRTT_US)
+    }
+
+    /// `tcp_sock.total_retrans`: segments sent again since the connect.
+    pub fn retransmits(self) -> u32 {
+        self.read(&layout::TCP_TOTAL_RETRANS)
+    }
+
     /// Fills the addresses and ports in; the local ones are unset until the connect has begun.
     ///
     /// # Safety

@@ -1,13 +1,18 @@
-//! Connects, and how connections ended up: `socket_connect_seconds`, `socket_connections_total`,
-//! `socket_{sent,received}_bytes_total`.
+//! Connections, from connect to close: `socket_connect_seconds`, `socket_connections_total`,
+//! `socket_open_connections`, `socket_lifetime_seconds`, `socket_exchanges_per_connection`,
+//! `socket_{sent,received}_bytes_total`, `socket_rtt_seconds`, `socket_retransmits_total`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use da_ebpf_common::connection::{Closed, Peers, Phase, flags};
 use prometheus::Registry;
 
 use super::endpoints::{EndpointId, EndpointLabels};
-use super::family::{EndpointCounter, EndpointHistogram, OutcomeCounter};
+use super::family::{
+    DetailCounter, EndpointCounter, EndpointDistribution, EndpointGauge, EndpointHistogram,
+};
+use super::known::Totals;
 
 /// What became of a connection: label value of `socket_connections_total{outcome}`. Each connection
 /// counts once.
@@ -87,13 +92,25 @@ pub fn process_name(peers: &Peers) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
+/// Edges of `socket_lifetime_seconds`: connections are kept for a call, or for hours.
+const LIFETIME_SECONDS: &[f64] =
+    &[0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 21_600.0];
+
+/// Edges of `socket_exchanges_per_connection`: 0 is wasted, 1 is not reused.
+const EXCHANGES: &[f64] = &[0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1_000.0];
+
 /// The families of this room.
 #[derive(Debug)]
 pub struct ConnectionMetrics {
     connect_seconds: EndpointHistogram,
-    connections_total: OutcomeCounter,
+    connections_total: DetailCounter,
+    open_connections: EndpointGauge,
+    lifetime_seconds: EndpointDistribution,
+    exchanges_per_connection: EndpointDistribution,
     sent_bytes_total: EndpointCounter,
     received_bytes_total: EndpointCounter,
+    rtt_seconds: EndpointHistogram,
+    retransmits_total: EndpointCounter,
 }
 
 impl ConnectionMetrics {
@@ -108,10 +125,28 @@ impl ConnectionMetrics {
                 "socket_connect_seconds",
                 "TCP connect: SYN_SENT to ESTABLISHED. Established connections only.",
             )?,
-            connections_total: OutcomeCounter::register(
+            connections_total: DetailCounter::register(
                 registry,
                 "socket_connections_total",
                 "Outbound connections by what became of them; each counts once.",
+                "outcome",
+            )?,
+            open_connections: EndpointGauge::register(
+                registry,
+                "socket_open_connections",
+                "Connections on which something has been sent and which are not closed.",
+            )?,
+            lifetime_seconds: EndpointDistribution::register(
+                registry,
+                "socket_lifetime_seconds",
+                "ESTABLISHED to CLOSE, of connections that have closed.",
+                LIFETIME_SECONDS,
+            )?,
+            exchanges_per_connection: EndpointDistribution::register(
+                registry,
+                "socket_exchanges_per_connection",
+                "Requests that an established connection had carried when it closed.",
+                EXCHANGES,
             )?,
             sent_bytes_total: EndpointCounter::register(
                 registry,
@@ -122,6 +157,16 @@ impl ConnectionMetrics {
                 registry,
                 "socket_received_bytes_total",
                 "Payload bytes that arrived, TLS records included.",
+            )?,
+            rtt_seconds: EndpointHistogram::register(
+                registry,
+                "socket_rtt_seconds",
+                "Round-trip time as the kernel smooths it (srtt), taken when an exchange is reported.",
+            )?,
+            retransmits_total: EndpointCounter::register(
+                registry,
+                "socket_retransmits_total",
+                "TCP segments sent again, SYNs included.",
             )?,
         })
     }
@@ -141,16 +186,39 @@ impl ConnectionMetrics {
         self.connections_total.count(id, labels, outcome.as_str());
     }
 
-    /// Bytes since the last event of the connection.
-    pub fn transferred(
+    /// The endpoint has that many open connections more, or less.
+    pub fn opened(&mut self, id: EndpointId, labels: &EndpointLabels, change: i64) {
+        self.open_connections.add(id, labels, change);
+    }
+
+    /// A connection is gone that carried that many exchanges.
+    pub fn closed(
         &mut self,
         id: EndpointId,
         labels: &EndpointLabels,
-        sent_bytes: u64,
-        received_bytes: u64,
+        closed: &Closed,
+        exchanges: u64,
     ) {
-        self.sent_bytes_total.add(id, labels, sent_bytes);
-        self.received_bytes_total.add(id, labels, received_bytes);
+        if closed.established_ns != 0 {
+            let lifetime_ns = closed.closed_ns.saturating_sub(closed.established_ns);
+            let lifetime_seconds = Duration::from_nanos(lifetime_ns).as_secs_f64();
+            self.lifetime_seconds.observe(id, labels, lifetime_seconds);
+            self.exchanges_per_connection.observe(id, labels, exchanges as f64);
+        }
+    }
+
+    /// What was transferred since the last event of the connection.
+    pub fn advanced(&mut self, id: EndpointId, labels: &EndpointLabels, added: Totals) {
+        self.sent_bytes_total.add(id, labels, added.sent_bytes);
+        self.received_bytes_total.add(id, labels, added.received_bytes);
+        self.retransmits_total.add(id, labels, added.retransmits);
+    }
+
+    /// `tcp_sock.srtt_us`, in eighths of a µs; 0 where the kernel has none.
+    pub fn round_trip(&mut self, id: EndpointId, labels: &EndpointLabels, srtt_eighths_us: u32) {
+        if srtt_eighths_us != 0 {
+            self.rtt_seconds.observe_ns(id, labels, u64::from(srtt_eighths_us) * 125);
+        }
     }
 }
 

@@ -55,9 +55,10 @@ impl ConnectionsMap {
         Arc::clone(&self.forgotten)
     }
 
-    /// Whether the programs follow that very connection.
-    pub fn is_tracked(&self, id: ConnectionId) -> bool {
-        self.map.get(&id.sock, 0).is_ok_and(|record| record.born_ns == id.born_ns)
+    /// The programs' record of that very connection, if they follow it.
+    pub fn record(&self, id: ConnectionId) -> Option<Box<Connection>> {
+        let record = self.map.get(&id.sock, 0).ok()?;
+        (record.born_ns == id.born_ns).then(|| Box::new(record))
     }
 
     /// Ends the tracking of a connection.
@@ -67,7 +68,7 @@ impl ConnectionsMap {
     /// two it may become another one's, too: it is removed and looked at again in one step, and put
     /// back if so.
     pub fn forget(&mut self, id: ConnectionId) -> Forgotten {
-        if !self.is_tracked(id) {
+        if self.record(id).is_none() {
             return Forgotten::Gone;
         }
         let Ok(taken) = self.take(id.sock) else { return Forgotten::Gone };

@@ -10,7 +10,7 @@ use super::hosts::Hosts;
 const MAX_LEARNED: usize = 4096;
 
 /// An endpoint of [`Endpoints`]: its index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(usize);
 
 #[cfg(test)]

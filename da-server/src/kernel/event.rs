@@ -1,8 +1,10 @@
 //! Bytes from the ring buffer → events.
 
+use da_ebpf_common::arrival::FirstArrivals;
 use da_ebpf_common::connection::Closed;
 use da_ebpf_common::event::{Header, Kind};
-use da_ebpf_common::exchange::{Exchange, FirstArrivals};
+use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::histogram::Samples;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use zerocopy::FromBytes;
 
@@ -12,8 +14,12 @@ pub enum Event<'a> {
     FirstBytes(FirstBytes, &'a [u8]),
     /// A TLS handshake is done.
     Handshake(Handshake),
-    /// What arrived first after a TLS 1.3 handshake.
+    /// What arrived first in answer to a request.
     FirstArrivals(FirstArrivals),
+    /// Gaps between later arrivals.
+    Gaps(Samples),
+    /// Later waits to be read.
+    Pickups(Samples),
     /// A request and its response.
     Exchange(Exchange),
     /// The end of a connection.
@@ -35,6 +41,8 @@ impl<'a> Event<'a> {
             Kind::FirstArrivals => {
                 Some(Self::FirstArrivals(FirstArrivals::read_from_prefix(entry).ok()?.0))
             }
+            Kind::Gaps => Some(Self::Gaps(Samples::read_from_prefix(entry).ok()?.0)),
+            Kind::Pickups => Some(Self::Pickups(Samples::read_from_prefix(entry).ok()?.0)),
             Kind::Exchange => Some(Self::Exchange(Exchange::read_from_prefix(entry).ok()?.0)),
             Kind::Closed => Some(Self::Closed(Closed::read_from_prefix(entry).ok()?.0)),
         }
@@ -46,6 +54,8 @@ impl<'a> Event<'a> {
             Self::FirstBytes(..) => Kind::FirstBytes,
             Self::Handshake(_) => Kind::Handshake,
             Self::FirstArrivals(_) => Kind::FirstArrivals,
+            Self::Gaps(_) => Kind::Gaps,
+            Self::Pickups(_) => Kind::Pickups,
             Self::Exchange(_) => Kind::Exchange,
             Self::Closed(_) => Kind::Closed,
         }

@@ -1,12 +1,13 @@
 //! Requests and responses: `socket_first_byte_seconds`, `socket_response_seconds`,
 //! `socket_exchanges_total`.
 
+use da_ebpf_common::arrival::FirstArrivals;
 use da_ebpf_common::connection::flags;
-use da_ebpf_common::exchange::{End, Exchange, FirstArrivals};
+use da_ebpf_common::exchange::{End, Exchange};
 use prometheus::Registry;
 
 use super::endpoints::{EndpointId, EndpointLabels};
-use super::family::{EndpointHistogram, OutcomeCounter};
+use super::family::{DetailCounter, EndpointHistogram};
 use super::tickets::{ResponseStart, Tickets};
 
 /// How an exchange went: label value of `socket_exchanges_total{outcome}`.
@@ -75,8 +76,8 @@ impl Measured {
 
 /// Works out what an exchange was.
 ///
-/// `http2_offered`: the ClientHello's ALPN had `h2` in it. `first_arrivals`: goes with the first
-/// exchange of a TLS 1.3 connection, `tickets` tells its response from session tickets.
+/// `http2_offered`: the ClientHello's ALPN had `h2` in it. `first_arrivals`: where session tickets
+/// may be among them, `tickets` tells the response from these.
 pub fn measure(
     exchange: &Exchange,
     http2_offered: bool,
@@ -88,9 +89,9 @@ pub fn measure(
     if http2_offered && http2 || exchange.flags & (flags::UNREADABLE | flags::EARLY_DATA) != 0 {
         return Measured::without_sample(ExchangeOutcome::Ambiguous);
     }
-    let arrivals = &exchange.arrivals;
-    let first_ns = match first_arrivals {
-        None => (arrivals.first_ns != 0).then_some(arrivals.first_ns),
+    let response = &exchange.response;
+    let first_ns = match first_arrivals.filter(|first| first.finished_ns != 0) {
+        None => (response.first_ns != 0).then_some(response.first_ns),
         Some(first) => match tickets.response_start(first, exchange.request_last_ns) {
             ResponseStart::At(at_ns) => Some(at_ns),
             ResponseStart::Nowhere => None,
@@ -109,11 +110,11 @@ pub fn measure(
         first_byte_ns: first_ns.map(|at_ns| at_ns.saturating_sub(exchange.request_last_ns)),
         response_ns: first_ns
             .filter(|_| outcome == ExchangeOutcome::Ok)
-            .map(|at_ns| arrivals.last_ns.saturating_sub(at_ns)),
+            .map(|at_ns| response.last_ns.saturating_sub(at_ns)),
         response_first_ns: first_ns,
         response_last_ns: first_ns
             .filter(|_| outcome == ExchangeOutcome::Ok)
-            .map(|_| arrivals.last_ns),
+            .map(|_| response.last_ns),
     }
 }
 
@@ -122,7 +123,7 @@ pub fn measure(
 pub struct ExchangeMetrics {
     first_byte_seconds: EndpointHistogram,
     response_seconds: EndpointHistogram,
-    exchanges_total: OutcomeCounter,
+    exchanges_total: DetailCounter,
 }
 
 impl ExchangeMetrics {
@@ -144,11 +145,12 @@ impl ExchangeMetrics {
                 "First byte of the response at the socket to its last byte. Observed when the \
                  next request begins or the connection closes.",
             )?,
-            exchanges_total: OutcomeCounter::register(
+            exchanges_total: DetailCounter::register(
                 registry,
                 "socket_exchanges_total",
-                "Requests by how they went; each counts once, when the next request begins or the \
-                 connection closes.",
+                "Requests by how they went; each counts once, when the next request begins, the \
+                 connection closes, or nothing has happened on it for half a minute.",
+                "outcome",
             )?,
         })
     }
@@ -174,7 +176,7 @@ mod tests {
     fn exchange(request_last_ns: u64, first_last: (u64, u64)) -> Exchange {
         let mut exchange = Exchange::new_zeroed();
         exchange.request_last_ns = request_last_ns;
-        (exchange.arrivals.first_ns, exchange.arrivals.last_ns) = first_last;
+        (exchange.response.first_ns, exchange.response.last_ns) = first_last;
         exchange.request_bytes = 400;
         exchange.number = 1;
         exchange
@@ -224,7 +226,7 @@ mod tests {
     #[test]
     fn what_comes_first_after_a_handshake_is_asked_of_the_tickets() {
         let mut first = FirstArrivals::new_zeroed();
-        first.tickets_until_ns = 1_000;
+        (first.finished_ns, first.tickets_until_ns) = (90, 1_000);
         first.count = 2;
         (first.arrivals[0].at_ns, first.arrivals[0].bytes) = (200, 500);
         (first.arrivals[1].at_ns, first.arrivals[1].bytes) = (9_000, 300);

@@ -1,21 +1,18 @@
 //! Metric families labelled `endpoint, kind`, with the handle of each endpoint resolved once.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
+use da_ebpf_common::histogram::Histogram;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use super::endpoints::{EndpointId, EndpointLabels};
-use crate::metrics::buckets::SOCKET_SECONDS;
+use super::histogram::HistogramFamily;
 
 /// A histogram of seconds per endpoint.
 #[derive(Debug)]
-pub struct EndpointHistogram {
-    family: HistogramVec,
-    handles: HashMap<EndpointId, Histogram>,
-}
+pub struct EndpointHistogram(HistogramFamily<EndpointId>);
 
 impl EndpointHistogram {
     /// Registers the family, without series: an endpoint that is never talked to has none.
@@ -23,21 +20,87 @@ impl EndpointHistogram {
     /// # Errors
     /// The family is already registered.
     pub fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
-        let opts = HistogramOpts::new(name, help).buckets(SOCKET_SECONDS.to_vec());
+        HistogramFamily::register(registry, name, help, &["endpoint", "kind"]).map(Self)
+    }
+
+    /// One sample, ns.
+    pub fn observe_ns(&mut self, id: EndpointId, labels: &EndpointLabels, sample_ns: u64) {
+        self.0.observe_ns(id, || values(labels), sample_ns);
+    }
+
+    /// All samples of a histogram.
+    pub fn merge(&mut self, id: EndpointId, labels: &EndpointLabels, histogram: &Histogram) {
+        self.0.merge(id, || values(labels), histogram);
+    }
+}
+
+fn values(labels: &EndpointLabels) -> Vec<String> {
+    vec![labels.name.clone(), labels.kind.as_str().to_owned()]
+}
+
+/// A histogram per endpoint, with edges of its own.
+#[derive(Debug)]
+pub struct EndpointDistribution {
+    family: HistogramVec,
+    handles: HashMap<EndpointId, prometheus::Histogram>,
+}
+
+impl EndpointDistribution {
+    /// Registers the family, without series.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    pub fn register(
+        registry: &Registry,
+        name: &str,
+        help: &str,
+        edges: &[f64],
+    ) -> prometheus::Result<Self> {
+        let opts = HistogramOpts::new(name, help).buckets(edges.to_vec());
         let family = HistogramVec::new(opts, &["endpoint", "kind"])?;
         registry.register(Box::new(family.clone()))?;
         Ok(Self { family, handles: HashMap::new() })
     }
 
-    /// One sample, ns.
-    pub fn observe_ns(&mut self, id: EndpointId, labels: &EndpointLabels, sample_ns: u64) {
+    /// One sample.
+    pub fn observe(&mut self, id: EndpointId, labels: &EndpointLabels, sample: f64) {
         let family = &self.family;
         self.handles
             .entry(id)
             .or_insert_with(|| {
                 family.with_label_values(&[labels.name.as_str(), labels.kind.as_str()])
             })
-            .observe(Duration::from_nanos(sample_ns).as_secs_f64());
+            .observe(sample);
+    }
+}
+
+/// A gauge per endpoint.
+#[derive(Debug)]
+pub struct EndpointGauge {
+    family: IntGaugeVec,
+    handles: HashMap<EndpointId, IntGauge>,
+}
+
+impl EndpointGauge {
+    /// Registers the family, without series.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    pub fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
+        let family = IntGaugeVec::new(Opts::new(name, help), &["endpoint", "kind"])?;
+        registry.register(Box::new(family.clone()))?;
+        Ok(Self { family, handles: HashMap::new() })
+    }
+
+    /// Adds to the endpoint's gauge, or takes from it.
+    pub fn add(&mut self, id: EndpointId, labels: &EndpointLabels, change: i64) {
+        let family = &self.family;
+        self.handles
+            .entry(id)
+            .or_insert_with(|| {
+                family.with_label_values(&[labels.name.as_str(), labels.kind.as_str()])
+            })
+            .add(change);
     }
 }
 
@@ -71,31 +134,36 @@ impl EndpointCounter {
     }
 }
 
-/// A counter per endpoint and outcome; the outcome is a closed enum's value.
+/// A counter per endpoint and one more label, whose value is that of a closed enum.
 #[derive(Debug)]
-pub struct OutcomeCounter {
+pub struct DetailCounter {
     family: IntCounterVec,
     handles: HashMap<(EndpointId, &'static str), IntCounter>,
 }
 
-impl OutcomeCounter {
+impl DetailCounter {
     /// Registers the family, without series.
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
-        let family = IntCounterVec::new(Opts::new(name, help), &["endpoint", "kind", "outcome"])?;
+    pub fn register(
+        registry: &Registry,
+        name: &str,
+        help: &str,
+        detail: &str,
+    ) -> prometheus::Result<Self> {
+        let family = IntCounterVec::new(Opts::new(name, help), &["endpoint", "kind", detail])?;
         registry.register(Box::new(family.clone()))?;
         Ok(Self { family, handles: HashMap::new() })
     }
 
     /// Adds one.
-    pub fn count(&mut self, id: EndpointId, labels: &EndpointLabels, outcome: &'static str) {
+    pub fn count(&mut self, id: EndpointId, labels: &EndpointLabels, detail: &'static str) {
         let family = &self.family;
         self.handles
-            .entry((id, outcome))
+            .entry((id, detail))
             .or_insert_with(|| {
-                family.with_label_values(&[labels.name.as_str(), labels.kind.as_str(), outcome])
+                family.with_label_values(&[labels.name.as_str(), labels.kind.as_str(), detail])
             })
             .inc();
     }

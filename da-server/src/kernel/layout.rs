@@ -20,6 +20,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
     ("TASK_GROUP_LEADER", "task_struct", "group_leader"),
     ("TASK_COMM", "task_struct", "comm"),
+    ("TCP_COPIED_SEQ", "tcp_sock", "copied_seq"),
+    ("TCP_SRTT_US", "tcp_sock", "srtt_us"),
+    ("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_SYSCALL", "pt_regs", "orig_ax"),
     #[cfg(target_arch = "x86_64")]

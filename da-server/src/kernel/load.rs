@@ -1,19 +1,16 @@
 //! Loads the object, fits it to the kernel, attaches it, and takes what user space needs of it.
 
-use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
-use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use da_ebpf_common::connection::Connection;
-use da_ebpf_common::meter::{Meter, Program};
+use da_ebpf_common::meter::Meter;
 use tracing::level_filters::LevelFilter;
 
 use super::config::KernelConfig;
 use super::layout::{Layout, LayoutError};
 use super::privileges;
+use super::programs::Programs;
 use super::status::{Reason, Unavailable};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
@@ -22,8 +19,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da
 pub struct Loaded {
     /// Owns programs and links.
     pub ebpf: Ebpf,
-    /// The programs, for what the kernel tells of them.
-    pub programs: ProgramFds,
+    /// The programs, and what became of each.
+    pub programs: Programs,
     /// Events from the programs.
     pub events: RingBuf<MapData>,
     /// Connections they follow.
@@ -34,23 +31,6 @@ pub struct Loaded {
     pub counters: PerCpuArray<MapData, u64>,
     /// Their diagnostics; none where the log level is off.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
-}
-
-/// The attached programs.
-#[derive(Debug)]
-pub struct ProgramFds(Vec<OwnedFd>);
-
-impl ProgramFds {
-    /// Runs that the kernel left out because the program was running on that CPU already:
-    /// `recursion_misses` of the programs' fdinfo, since 5.12.
-    pub fn recursion_misses(&self) -> u64 {
-        let misses = |fd: &OwnedFd| {
-            let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
-            let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
-            line.trim().parse::<u64>().ok()
-        };
-        self.0.iter().filter_map(misses).sum()
-    }
 }
 
 /// Loads and attaches all programs.
@@ -81,8 +61,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         .load(OBJECT)
         .map_err(|error| refused("load the BPF object", &error))?;
     let logger = if log_level > 0 { EbpfLogger::init(&mut ebpf).ok() } else { None };
-    let programs = Program::ALL.map(|program| attach(&mut ebpf, program));
-    let programs = ProgramFds(programs.into_iter().collect::<Result<_, _>>()?);
+    let programs = Programs::attach(&mut ebpf)?;
     Ok(Loaded {
         events: take(&mut ebpf, "EVENTS")?,
         connections: take(&mut ebpf, "CONNECTIONS")?,
@@ -94,40 +73,13 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     })
 }
 
-fn attach(ebpf: &mut Ebpf, program: Program) -> Result<OwnedFd, Unavailable> {
-    let name = program.as_str();
-    let found = ebpf.program_mut(name).ok_or_else(|| incomplete("program", name))?;
-    let loaded: &mut RawTracePoint =
-        found.try_into().map_err(|error| refused(&format!("use program {name}"), &error))?;
-    loaded.load().map_err(|error| refused(&format!("load program {name}"), &error))?;
-    match loaded.attach(program.tracepoint()) {
-        Ok(_) => {
-            let fd =
-                loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
-            fd.as_fd().try_clone_to_owned().map_err(|error| refused("duplicate a program", &error))
-        }
-        Err(ProgramError::SyscallError(error))
-            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
-        {
-            Err(Unavailable::new(
-                Reason::UnsupportedKernel,
-                format!(
-                    "this kernel has no tracepoint {}: Linux 6.3 or later is needed",
-                    program.tracepoint()
-                ),
-            ))
-        }
-        Err(error) => Err(refused(&format!("attach program {name}"), &error)),
-    }
-}
-
 fn take<T: TryFrom<aya::maps::Map>>(ebpf: &mut Ebpf, name: &str) -> Result<T, Unavailable> {
     let map = ebpf.take_map(name).ok_or_else(|| incomplete("map", name))?;
     T::try_from(map).map_err(|_| incomplete("map", name))
 }
 
 /// The object was built from other sources than this program.
-fn incomplete(what: &str, name: &str) -> Unavailable {
+pub fn incomplete(what: &str, name: &str) -> Unavailable {
     Unavailable::new(
         Reason::NotBuilt,
         format!("the BPF object has no {what} {name}: rebuild with `cargo xtask build`"),
@@ -135,7 +87,7 @@ fn incomplete(what: &str, name: &str) -> Unavailable {
 }
 
 /// With the end of the verifier's log, which tells what it minded; the whole is hundreds of lines.
-fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> Unavailable {
+pub fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> Unavailable {
     let mut causes = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -18,6 +18,8 @@ pub enum Loss {
     AmbiguousAddress,
     /// An event of a connection whose first bytes were lost.
     UnknownConnection,
+    /// More of a response arrived after a silence so long that it had been counted as over.
+    LateResponse,
     /// An entry of the ring buffer that is no event.
     MalformedEvent,
     /// A connection was forgotten by mistake: its socket took the place of an unlisted one.
@@ -28,13 +30,14 @@ pub enum Loss {
 
 impl Loss {
     /// All of them, so that each is exported from the start.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ConnectionsFull,
         Self::RingFull,
         Self::Recursion,
         Self::UnparsableHello,
         Self::AmbiguousAddress,
         Self::UnknownConnection,
+        Self::LateResponse,
         Self::MalformedEvent,
         Self::VerdictRace,
         Self::SubscriberFull,
@@ -49,6 +52,7 @@ impl Loss {
             Self::UnparsableHello => "unparsable_hello",
             Self::AmbiguousAddress => "ambiguous_address",
             Self::UnknownConnection => "unknown_connection",
+            Self::LateResponse => "late_response",
             Self::MalformedEvent => "malformed_event",
             Self::VerdictRace => "verdict_race",
             Self::SubscriberFull => "subscriber_full",

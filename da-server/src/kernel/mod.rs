@@ -3,10 +3,13 @@
 //! [`Kernel::load`] loads and attaches them and then drops the process's privileges, while it has
 //! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
 //!
-//! `load`, `layout`, `privileges`, `status` get the programs in; `reader`, `event`, `tracker` take
-//! their events; `endpoints`, `hosts`, `names` say whose they are, `tickets` what is no response; `connection`, `tls`, `exchange` (the probes,
-//! named as in da-ebpf) turn them into measurements; `self_metrics`, `losses` speak of the view itself.
+//! `load`, `layout`, `programs`, `privileges`, `status` get the programs in; `reader`, `event`,
+//! `tracker`, `known`, `settle` take their events; `endpoints`, `hosts`, `names` say whose they are,
+//! `tickets` what is no response; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset` (the probes,
+//! named as in da-ebpf) turn them into measurements, `family` and `histogram` hold these;
+//! `self_metrics`, `losses` speak of the view itself.
 
+mod arrival;
 pub mod config;
 mod connection;
 mod connections_map;
@@ -14,15 +17,21 @@ mod endpoints;
 mod event;
 mod exchange;
 mod family;
+mod histogram;
 mod hosts;
+mod known;
 mod layout;
 mod load;
 mod losses;
 mod names;
 mod observation;
+mod pickup;
 mod privileges;
+mod programs;
 mod reader;
+mod reset;
 mod self_metrics;
+mod settle;
 mod status;
 mod tickets;
 mod tls;
@@ -40,7 +49,7 @@ pub use self::config::{EndpointConfig, EndpointKind, KernelConfig, Unlisted};
 pub use self::connection::ConnectionOutcome;
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::losses::Loss;
-pub use self::observation::{Observation, What};
+pub use self::observation::{Observation, Pickup, What};
 pub use self::status::{Reason, Unavailable};
 pub use self::tls::HandshakeKind;
 
@@ -90,8 +99,8 @@ impl Kernel {
         subscriber: Option<SyncSender<Observation>>,
         shutdown: CancellationToken,
     ) -> Result<Option<JoinHandle<()>>, StartError> {
-        let missing = self.unavailable().map(|unavailable| unavailable.reason);
-        let status = StatusMetrics::register(registry, missing)?;
+        let programs = self.loaded.as_ref().map(|loaded| &loaded.programs);
+        let status = StatusMetrics::register(registry, programs.map_err(|why| why.reason))?;
         let Ok(loaded) = self.loaded else { return Ok(None) };
         let mut endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
         for (host, address) in &watch.resolved {

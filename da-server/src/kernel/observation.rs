@@ -31,7 +31,7 @@ pub struct Observation {
 }
 
 /// See [`Observation`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// Connected, and now known whose connection it is.
     Connected {
@@ -63,6 +63,11 @@ pub enum What {
         request_bytes: u64,
         /// Bytes of the response, TLS records included.
         response_bytes: u64,
+        /// The response's first arrivals, up to eight.
+        arrivals_ns: Vec<u64>,
+        /// The first time that something had waited to be read; none where nothing was read, or the
+        /// reads could not be seen.
+        first_pickup: Option<Pickup>,
         /// Outcome and times.
         measured: Measured,
     },
@@ -75,4 +80,13 @@ pub enum What {
         /// Payload bytes received.
         received_bytes: u64,
     },
+}
+
+/// A read of something that had waited for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pickup {
+    /// When the read returned.
+    pub read_ns: u64,
+    /// How long the oldest byte it took had been at the socket, ns.
+    pub waited_ns: u64,
 }

@@ -26,8 +26,9 @@ use super::tracker::{Tracker, Verdict};
 /// a wake-up per event would cost them more than everything else they do.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How often connections are looked for whose end was lost with a full ring buffer.
-const SWEEP: Duration = Duration::from_secs(60);
+/// How often the records of all connections of interest are looked at: for exchanges that idle ones
+/// owe, and for those whose end was lost with a full ring buffer.
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// Everything the reading thread owns.
 pub struct Reader {
@@ -100,7 +101,8 @@ impl Reader {
             }
             tracker.batch_ends();
             if swept.elapsed() > SWEEP {
-                tracker.sweep(|id| connections.is_tracked(id));
+                tracker.sweep(monotonic_ns(), |id| connections.record(id));
+                publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
                 swept = Instant::now();
             }
             if ended {
@@ -118,8 +120,15 @@ struct End(StatusMetrics);
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.set(Some(Reason::ReaderEnded));
+        self.0.unavailable(Reason::ReaderEnded);
     }
+}
+
+/// `CLOCK_MONOTONIC`, ns: the programs' clock.
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let (seconds, rest_ns) = (now.tv_sec.cast_unsigned(), now.tv_nsec.cast_unsigned());
+    seconds * 1_000_000_000 + rest_ns
 }
 
 fn publish(

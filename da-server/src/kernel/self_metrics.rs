@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{MapData, PerCpuArray};
 use da_ebpf_common::event::Kind;
-use da_ebpf_common::meter::{Counter, Meter, Program, TIMED_RUNS_INTERVAL};
+use da_ebpf_common::meter::{Counter, Meter, TIMED_RUNS_INTERVAL};
+use da_ebpf_common::program::Program;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::load::ProgramFds;
 use super::losses::{Loss, LossMetrics};
+use super::programs::Programs;
 use super::status::{ProgramState, Reason};
 
 /// Value of the `map` label of the `CONNECTIONS` map.
@@ -27,11 +28,14 @@ pub struct StatusMetrics {
 }
 
 impl StatusMetrics {
-    /// Registers them as things stand.
+    /// Registers them as things stand: with the programs that were attached, or why there are none.
     ///
     /// # Errors
     /// A family is already registered.
-    pub fn register(registry: &Registry, unavailable: Option<Reason>) -> prometheus::Result<Self> {
+    pub fn register(
+        registry: &Registry,
+        programs: Result<&Programs, Reason>,
+    ) -> prometheus::Result<Self> {
         let up = IntGauge::new("ebpf_up", "1 if the BPF programs are attached and read.")?;
         let opts = Opts::new("ebpf_unavailable", "1 for the reason why there is no kernel view.");
         let reasons = IntGaugeVec::new(opts, &["reason"])?;
@@ -41,24 +45,38 @@ impl StatusMetrics {
         registry.register(Box::new(reasons.clone()))?;
         registry.register(Box::new(states.clone()))?;
         let status = Self { up, unavailable: reasons, states };
-        status.set(unavailable);
+        match programs {
+            Ok(programs) => {
+                status.set(None);
+                for (program, state) in programs.states() {
+                    status.set_program(*program, *state);
+                }
+            }
+            Err(reason) => status.unavailable(reason),
+        }
         Ok(status)
     }
 
-    /// Says whether there is a kernel view, or why not.
-    pub fn set(&self, unavailable: Option<Reason>) {
+    /// Says that there is no kernel view, and why.
+    pub fn unavailable(&self, reason: Reason) {
+        self.set(Some(reason));
+        for program in Program::ALL {
+            self.set_program(program, ProgramState::Absent);
+        }
+    }
+
+    fn set(&self, unavailable: Option<Reason>) {
         self.up.set(i64::from(unavailable.is_none()));
         for reason in Reason::ALL {
             let holds = i64::from(unavailable == Some(reason));
             self.unavailable.with_label_values(&[reason.as_str()]).set(holds);
         }
-        let current =
-            if unavailable.is_none() { ProgramState::Attached } else { ProgramState::Absent };
-        for program in Program::ALL {
-            for state in ProgramState::ALL {
-                let holds = i64::from(state == current);
-                self.states.with_label_values(&[program.as_str(), state.as_str()]).set(holds);
-            }
+    }
+
+    fn set_program(&self, program: Program, current: ProgramState) {
+        for state in ProgramState::ALL {
+            let holds = i64::from(state == current);
+            self.states.with_label_values(&[program.as_str(), state.as_str()]).set(holds);
         }
     }
 }
@@ -93,7 +111,7 @@ impl EventMetrics {
 pub struct SelfMetrics {
     meters: PerCpuArray<MapData, Meter>,
     counters: PerCpuArray<MapData, u64>,
-    programs: ProgramFds,
+    programs: Programs,
     forgotten: Arc<AtomicU64>,
     losses: LossMetrics,
     /// Two scrapes at once would both add what is new.
@@ -112,7 +130,7 @@ impl SelfMetrics {
     pub fn new(
         meters: PerCpuArray<MapData, Meter>,
         counters: PerCpuArray<MapData, u64>,
-        programs: ProgramFds,
+        programs: Programs,
         forgotten: Arc<AtomicU64>,
         losses: LossMetrics,
         max_connections: u32,

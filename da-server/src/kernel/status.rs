@@ -72,18 +72,24 @@ impl std::error::Error for Unavailable {}
 pub enum ProgramState {
     /// Loaded and attached.
     Attached,
-    /// Not loaded, for the reason that `ebpf_unavailable` tells.
+    /// The kernel has no such tracepoint; what the program measures is absent.
+    Missing,
+    /// The kernel refused it; what the program measures is absent.
+    Refused,
+    /// There is no kernel view at all, for the reason that `ebpf_unavailable` tells.
     Absent,
 }
 
 impl ProgramState {
     /// All states, for label sets.
-    pub const ALL: [Self; 2] = [Self::Attached, Self::Absent];
+    pub const ALL: [Self; 4] = [Self::Attached, Self::Missing, Self::Refused, Self::Absent];
 
     /// The label value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attached => "attached",
+            Self::Missing => "missing",
+            Self::Refused => "refused",
             Self::Absent => "absent",
         }
     }

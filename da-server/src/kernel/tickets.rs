@@ -7,7 +7,7 @@
 //! of Finished, or the time of a handshake and a half where that took longer. From then on the
 //! response begins with the first byte beyond that size.
 
-use da_ebpf_common::exchange::{Arrival, FirstArrivals};
+use da_ebpf_common::arrival::{Arrival, FirstArrivals};
 
 /// Distinct sizes remembered.
 const MAX_SIZES: usize = 16;
@@ -54,8 +54,17 @@ impl Tickets {
         let patience_ns = first.finished_ns + handshake_ns + handshake_ns / 2;
         let expected_until_ns = first.tickets_until_ns.max(patience_ns);
         let in_time = earliest.at_ns < expected_until_ns || earliest.at_ns <= request_last_ns;
-        self.learn(if in_time { leading_group_bytes(arrivals, expected_until_ns) } else { 0 });
+        let group_bytes =
+            if in_time { leading_group_bytes(arrivals, expected_until_ns) } else { 0 };
+        self.learn(group_bytes);
         let Some(tickets_bytes) = self.tickets_bytes() else { return ResponseStart::Doubtful };
+        // What was learned may be a part of this server's tickets, or these a part of what was.
+        let fits = group_bytes == 0
+            || group_bytes.abs_diff(tickets_bytes) <= SAME_BYTES
+            || group_bytes > tickets_bytes && !alike(tickets_bytes, group_bytes);
+        if tickets_bytes != 0 && !fits {
+            return ResponseStart::Doubtful;
+        }
 
         let mut arrived_bytes = 0;
         let start = arrivals.iter().find(|arrival| {
@@ -94,12 +103,18 @@ impl Tickets {
     }
 }
 
-/// Bytes of the first arrival and of those right after it, in the time of the tickets, that look
-/// like more of the same: a server's tickets are alike, and come at once, one by one, or in between.
+/// Bytes of the first arrival and of those right after it that look like more of the same: a
+/// server's tickets are alike, and come at once, one by one, or in between. One that is late is taken
+/// for a ticket only if it is just as long as the first.
 fn leading_group_bytes(arrivals: &[Arrival], tickets_until_ns: u64) -> u64 {
     let Some(first) = arrivals.first() else { return 0 };
-    let more_of_the_same =
-        |arrival: &&Arrival| arrival.at_ns < tickets_until_ns && alike(first.bytes, arrival.bytes);
+    let more_of_the_same = |arrival: &&Arrival| {
+        if arrival.at_ns < tickets_until_ns {
+            alike(first.bytes, arrival.bytes)
+        } else {
+            first.bytes.abs_diff(arrival.bytes) <= ALIKE_BYTES
+        }
+    };
     first.bytes
         + arrivals[1..].iter().take_while(more_of_the_same).map(|one| one.bytes).sum::<u64>()
 }
@@ -190,6 +205,30 @@ mod tests {
         let mut tickets = learned();
         start(&mut tickets, &[(200, 250), (9_000, 300)]);
         assert_eq!(start(&mut tickets, &[(200, 500), (9_000, 300)]), ResponseStart::At(9_000));
+    }
+
+    #[test]
+    fn a_ticket_that_comes_late_is_one_of_them() {
+        let mut tickets = Tickets::default();
+        let late = [(200, 250), (3_000, 250), (9_000, 300)];
+        assert_eq!(start(&mut tickets, &late), ResponseStart::Doubtful);
+        assert_eq!(start(&mut tickets, &late), ResponseStart::At(9_000));
+        assert_eq!(start(&mut tickets, &[(200, 500), (9_000, 300)]), ResponseStart::At(9_000));
+    }
+
+    #[test]
+    fn a_part_of_the_tickets_is_not_taken_for_all() {
+        let mut tickets = Tickets::default();
+        // The second ticket comes together with the response.
+        start(&mut tickets, &[(200, 250), (9_000, 550)]);
+        start(&mut tickets, &[(200, 250), (9_000, 550)]);
+        let usual = [(200, 500), (9_000, 300)];
+        assert_eq!(start(&mut tickets, &usual), ResponseStart::Doubtful);
+        for _ in 0..3 {
+            assert_eq!(start(&mut tickets, &usual), ResponseStart::At(9_000));
+        }
+        let part = [(200, 250), (9_000, 350), (9_500, 300)];
+        assert_eq!(start(&mut tickets, &part), ResponseStart::Doubtful);
     }
 
     #[test]

@@ -3,19 +3,24 @@
 use std::collections::{HashMap, HashSet};
 use std::mem;
 
-use da_ebpf_common::connection::{Closed, Peers};
+use da_ebpf_common::connection::{Closed, Connection};
 use da_ebpf_common::event::{ConnectionId, Header};
-use da_ebpf_common::exchange::{Exchange, FirstArrivals};
+use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use prometheus::Registry;
 
+use super::arrival::ArrivalMetrics;
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
 use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;
 use super::exchange::{ExchangeMetrics, measure};
+use super::known::{Known, Settled, Totals};
 use super::losses::{Loss, LossMetrics};
 use super::names::Opening;
-use super::observation::{Observation, What};
+use super::observation::{Observation, Pickup, What};
+use super::pickup::PickupMetrics;
+use super::reset::ResetMetrics;
+use super::settle::settle;
 use super::tickets::Tickets;
 use super::tls::{HandshakeKind, TlsMetrics};
 
@@ -26,34 +31,6 @@ pub enum Verdict {
     Keep,
     /// Tell the programs that the connection is of no interest.
     Forget(ConnectionId),
-}
-
-/// What is remembered of a connection.
-#[derive(Debug)]
-struct Known {
-    endpoint: EndpointId,
-    peers: Peers,
-    http2_offered: bool,
-    resumes: bool,
-    first_arrivals: Option<Box<FirstArrivals>>,
-    ended_up: bool,
-    sent_bytes: u64,
-    received_bytes: u64,
-}
-
-impl Known {
-    fn new(endpoint: EndpointId, peers: Peers) -> Self {
-        Self {
-            endpoint,
-            peers,
-            http2_offered: false,
-            resumes: false,
-            first_arrivals: None,
-            ended_up: false,
-            sent_bytes: 0,
-            received_bytes: 0,
-        }
-    }
 }
 
 /// The connections that are of interest, and all families that speak of them.
@@ -73,6 +50,9 @@ pub struct Tracker {
     connections: ConnectionMetrics,
     tls: TlsMetrics,
     exchanges: ExchangeMetrics,
+    arrivals: ArrivalMetrics,
+    pickups: PickupMetrics,
+    resets: ResetMetrics,
     losses: LossMetrics,
     observations: Vec<Observation>,
 }
@@ -97,6 +77,9 @@ impl Tracker {
             connections: ConnectionMetrics::register(registry)?,
             tls: TlsMetrics::register(registry)?,
             exchanges: ExchangeMetrics::register(registry)?,
+            arrivals: ArrivalMetrics::register(registry)?,
+            pickups: PickupMetrics::register(registry)?,
+            resets: ResetMetrics::register(registry)?,
             losses,
             observations: Vec::new(),
         })
@@ -109,7 +92,17 @@ impl Tracker {
             Event::Handshake(handshake) => self.handshake(handshake),
             Event::FirstArrivals(first) => {
                 if let Some(known) = self.find(&first.header) {
-                    known.first_arrivals = Some(Box::new(*first));
+                    known.pending.first_arrivals = Some(Box::new(*first));
+                }
+            }
+            Event::Gaps(samples) => {
+                if let Some(known) = self.find(&samples.header) {
+                    known.pending.gaps = Some(Box::new(samples.histogram));
+                }
+            }
+            Event::Pickups(samples) => {
+                if let Some(known) = self.find(&samples.header) {
+                    known.pending.pickups = Some(Box::new(samples.histogram));
                 }
             }
             Event::Exchange(exchange) => self.exchange(exchange),
@@ -118,16 +111,42 @@ impl Tracker {
         Verdict::Keep
     }
 
-    /// Forgets connections whose end was lost: those that `is_tracked` did not know the last time and
-    /// does not know now. Of the others the end may be on the way.
-    pub fn sweep(&mut self, is_tracked: impl Fn(ConnectionId) -> bool) {
-        let remembered = self.known.keys().chain(self.tunnels.keys());
-        let gone: HashSet<_> = remembered.copied().filter(|id| !is_tracked(*id)).collect();
-        for id in gone.intersection(&self.gone) {
-            self.known.remove(id);
+    /// Looks at the programs' record of every connection: counts the exchange that an idle one owes,
+    /// and forgets those whose end was lost: that had no record the last time and have none now. Of
+    /// the others the end may be on the way.
+    pub fn sweep(&mut self, now_ns: u64, record: impl Fn(ConnectionId) -> Option<Box<Connection>>) {
+        let mut gone = HashSet::new();
+        let remembered: Vec<_> = self.known.keys().chain(self.tunnels.keys()).copied().collect();
+        for id in remembered {
+            match record(id) {
+                Some(record) => self.settle(id, &record, now_ns),
+                None => {
+                    gone.insert(id);
+                }
+            }
+        }
+        for id in gone.intersection(&mem::take(&mut self.gone)) {
+            self.remove(*id);
             self.tunnels.remove(id);
         }
         self.gone = gone;
+    }
+
+    fn settle(&mut self, id: ConnectionId, record: &Connection, now_ns: u64) {
+        let Some(settled) = settle(id, record, now_ns) else { return };
+        let exchange = settled.exchange;
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if known.settled.is_some_and(|before| before.number == exchange.number) {
+            return;
+        }
+        known.pending.first_arrivals = settled.first_arrivals.map(Box::new);
+        known.pending.gaps = settled.gaps.map(Box::new);
+        known.pending.pickups = settled.pickups.map(Box::new);
+        self.exchange(&exchange);
+        if let Some(known) = self.known.get_mut(&id) {
+            let response_bytes = exchange.response.bytes;
+            known.settled = Some(Settled { number: exchange.number, response_bytes });
+        }
     }
 
     /// All events that were there have been taken.
@@ -162,7 +181,7 @@ impl Tracker {
                 if attribution == Attribution::Ambiguous {
                     self.losses.count(Loss::AmbiguousAddress);
                 }
-                self.known.remove(&id);
+                self.remove(id);
                 self.forgotten[0].insert(id);
                 return Verdict::Forget(id);
             }
@@ -172,7 +191,7 @@ impl Tracker {
             _ => (false, false),
         };
         let known = Known { http2_offered, resumes, ..Known::new(endpoint, first.peers) };
-        self.known.insert(id, known);
+        self.insert(id, known);
         if first.established_ns != 0 {
             let (from_ns, to_ns) = (id.born_ns, first.established_ns);
             let labels = self.endpoints.labels(endpoint);
@@ -200,13 +219,39 @@ impl Tracker {
     fn exchange(&mut self, exchange: &Exchange) {
         let id = exchange.header.connection;
         let Some(known) = self.find(&exchange.header) else { return };
+        let pending = mem::take(&mut known.pending);
+        let settled = known.settled.filter(|settled| settled.number == exchange.number);
         let (endpoint, http2_offered) = (known.endpoint, known.http2_offered);
         let server = (endpoint, known.resumes);
-        let first_arrivals = known.first_arrivals.take();
-        self.transferred(id, exchange.sent_bytes, exchange.received_bytes);
+        self.advance(
+            id,
+            Totals {
+                sent_bytes: exchange.sent_bytes,
+                received_bytes: exchange.received_bytes,
+                retransmits: exchange.retransmits.into(),
+            },
+        );
+        if let Some(settled) = settled {
+            if exchange.response.bytes > settled.response_bytes {
+                self.losses.count(Loss::LateResponse);
+            }
+            return;
+        }
         let tickets = self.tickets.entry(server).or_default();
-        let measured = measure(exchange, http2_offered, first_arrivals.as_deref(), tickets);
-        self.exchanges.finished(endpoint, self.endpoints.labels(endpoint), &measured);
+        let first_arrivals = pending.first_arrivals.as_deref();
+        let measured = measure(exchange, http2_offered, first_arrivals, tickets);
+        let labels = self.endpoints.labels(endpoint);
+        self.exchanges.finished(endpoint, labels, &measured);
+        let start_ns = measured.response_first_ns;
+        let arrivals = start_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
+        if start_ns.is_some() {
+            self.arrivals.responded(endpoint, labels, &arrivals, pending.gaps.as_deref());
+        }
+        self.pickups.picked_up(endpoint, labels, exchange, pending.pickups.as_deref());
+        self.connections.round_trip(endpoint, labels, exchange.srtt_eighths_us);
+        if let Some(known) = self.known.get_mut(&id) {
+            known.exchanges += 1;
+        }
         self.report(
             id,
             What::Exchange {
@@ -214,7 +259,12 @@ impl Tracker {
                 request_first_ns: exchange.request_first_ns,
                 request_last_ns: exchange.request_last_ns,
                 request_bytes: exchange.request_bytes,
-                response_bytes: exchange.arrivals.bytes,
+                response_bytes: exchange.response.bytes,
+                arrivals_ns: arrivals.iter().map(|arrival| arrival.at_ns).collect(),
+                first_pickup: (exchange.pickups > 0).then_some(Pickup {
+                    read_ns: exchange.first_read_ns,
+                    waited_ns: exchange.first_pickup_ns,
+                }),
                 measured,
             },
         );
@@ -232,11 +282,23 @@ impl Tracker {
         if let Some(outcome) = ConnectionOutcome::of(closed) {
             self.ended_up(id, outcome);
         }
-        self.transferred(id, closed.sent_bytes, closed.received_bytes);
+        self.advance(
+            id,
+            Totals {
+                sent_bytes: closed.sent_bytes,
+                received_bytes: closed.received_bytes,
+                retransmits: closed.retransmits.into(),
+            },
+        );
+        if let Some(known) = self.known.get(&id) {
+            let (endpoint, labels) = (known.endpoint, self.endpoints.labels(known.endpoint));
+            self.resets.ended(endpoint, labels, closed.flags);
+            self.connections.closed(endpoint, labels, closed, known.exchanges);
+        }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
         let received_bytes = closed.received_bytes;
         self.report(id, What::Closed { at_ns, sent_bytes, received_bytes });
-        self.known.remove(&id);
+        self.remove(id);
     }
 
     /// A connection whose first bytes were never reported: there were none, or the report was lost.
@@ -244,8 +306,7 @@ impl Tracker {
         let (_, remote) = addresses(&closed.peers);
         match self.endpoints.attribute(None, remote) {
             Attribution::To(endpoint) => {
-                let known = Known::new(endpoint, closed.peers);
-                self.known.insert(closed.header.connection, known);
+                self.insert(closed.header.connection, Known::new(endpoint, closed.peers));
                 true
             }
             Attribution::Ambiguous => {
@@ -274,14 +335,23 @@ impl Tracker {
         self.report(id, What::EndedUp(outcome));
     }
 
-    /// Events carry running totals, so that a lost exchange loses no bytes.
-    fn transferred(&mut self, id: ConnectionId, sent_bytes: u64, received_bytes: u64) {
+    /// Events carry running totals, so that a lost one loses no bytes.
+    fn advance(&mut self, id: ConnectionId, totals: Totals) {
         let Some(known) = self.known.get_mut(&id) else { return };
-        let sent = sent_bytes.saturating_sub(known.sent_bytes);
-        let received = received_bytes.saturating_sub(known.received_bytes);
-        (known.sent_bytes, known.received_bytes) = (sent_bytes, received_bytes);
-        let labels = self.endpoints.labels(known.endpoint);
-        self.connections.transferred(known.endpoint, labels, sent, received);
+        let added = known.totals.advance(totals);
+        self.connections.advanced(known.endpoint, self.endpoints.labels(known.endpoint), added);
+    }
+
+    fn insert(&mut self, id: ConnectionId, known: Known) {
+        let endpoint = known.endpoint;
+        self.remove(id);
+        self.known.insert(id, known);
+        self.connections.opened(endpoint, self.endpoints.labels(endpoint), 1);
+    }
+
+    fn remove(&mut self, id: ConnectionId) {
+        let Some(known) = self.known.remove(&id) else { return };
+        self.connections.opened(known.endpoint, self.endpoints.labels(known.endpoint), -1);
     }
 
     fn report(&mut self, connection: ConnectionId, what: What) {

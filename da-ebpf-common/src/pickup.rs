@@ -1,0 +1,34 @@
+//! How long what has arrived waits to be read.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::histogram::Histogram;
+
+/// The beginning of what a process has not read yet; written by the arrival hook.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Unread {
+    /// When it arrived, ns.
+    pub since_ns: u64,
+    /// Payload bytes before it, modulo 2³².
+    pub at_bytes: u32,
+    /// The request it answers, modulo 2³².
+    pub request: u32,
+}
+
+/// How long what had arrived waited to be read, during one exchange; written by the receive hook
+/// alone. A sample is taken by the read that takes the oldest unread byte.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Pickups {
+    /// Number of the request they belong to; anything else than the number asked for is stale.
+    pub request: u64,
+    /// Samples.
+    pub count: u64,
+    /// When the first of these reads returned, ns.
+    pub first_read_ns: u64,
+    /// The first sample, ns.
+    pub first_ns: u64,
+    /// The others; stale where there is none.
+    pub rest: Histogram,
+}

@@ -1,0 +1,156 @@
+//! What arrives in answer to requests.
+//!
+//! Raw tracepoint `sk_data_ready(const struct sock *sk)`, since 6.3: under the socket's lock, mostly
+//! in softirq.
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use da_ebpf_common::{
+    arrival::{Arrival, FirstArrivals, MAX_FIRST_ARRIVALS, Response},
+    connection::{Connection, Phase, Progress, flags},
+    event::Kind,
+    histogram::{Histogram, Samples},
+    program::Program,
+};
+
+use crate::{
+    connection::find,
+    event,
+    exchange::record_overhead_bytes,
+    histogram,
+    meter::{self, now_ns},
+    pickup,
+    sock::Sock,
+};
+
+#[raw_tracepoint(tracepoint = "sk_data_ready")]
+fn sock_arrival(ctx: RawTracePointContext) -> i32 {
+    let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
+    let sock = Sock::from_argument(ctx.arg(0));
+    if let Some(connection) = find(sock) {
+        arrive(sock, connection);
+    }
+    run.end();
+    0
+}
+
+#[inline(always)]
+fn arrive(sock: Sock, connection: *mut Connection) {
+    let now_ns = now_ns();
+    let received_bytes = sock.payload_bytes_received();
+    // SAFETY: see `connection::find`.
+    unsafe {
+        let before_bytes = (*connection).received_bytes;
+        let bytes = received_bytes.saturating_sub(before_bytes);
+        if bytes == 0 {
+            return; // a FIN, or a second wake-up for the same bytes
+        }
+        (*connection).received_bytes = received_bytes;
+        (*connection).last_arrival_ns = now_ns;
+        if (*connection).phase != Phase::Open as u32 {
+            return;
+        }
+        // An answer can be faster than the send hook of its request.
+        let progress = Progress::from_word((*connection).progress);
+        let outrun = progress.is_outrun_by(sock.bytes_acked());
+        let request = u64::from(progress.request) + u64::from(outrun);
+        // Tickets may well arrive before the first request has begun.
+        let early = request <= 1 && now_ns < (*connection).tickets_until_ns;
+        let request = if early { 1 } else { request };
+        if request == 0 {
+            return;
+        }
+        let slot = &raw mut (*connection).arrivals[(request & 1) as usize];
+        if (*slot).request != request {
+            (*slot).request = request;
+            (*slot).response = NOTHING;
+        }
+        if (*slot).response.first_ns != 0 && is_close_alert((*connection).flags, bytes) {
+            return; // an idle server takes leave: that is no part of its last response
+        }
+        pickup::arrived(sock, connection, before_bytes as u32, request, now_ns);
+        let count = (*slot).response.arrivals;
+        if count < MAX_FIRST_ARRIVALS as u64 {
+            let at = count as usize & (MAX_FIRST_ARRIVALS - 1);
+            (*slot).first[at] = Arrival { at_ns: now_ns, bytes };
+        } else {
+            if count == MAX_FIRST_ARRIVALS as u64 {
+                (*slot).gaps = Histogram::EMPTY;
+            }
+            histogram::add(&raw mut (*slot).gaps, now_ns - (*slot).response.last_ns);
+        }
+        (*slot).response.arrivals = count + 1;
+        (*slot).response.bytes += bytes;
+        (*slot).response.last_ns = now_ns;
+        if !early && (*slot).response.first_ns == 0 {
+            (*slot).response.first_ns = now_ns;
+        }
+    }
+}
+
+const NOTHING: Response = Response { first_ns: 0, last_ns: 0, bytes: 0, arrivals: 0 };
+
+/// A close alert is two bytes, in a record of its own: RFC 8446 §6.1.
+#[inline(always)]
+fn is_close_alert(connection_flags: u32, bytes: u64) -> bool {
+    let least = 2 + record_overhead_bytes(connection_flags);
+    connection_flags & flags::TLS != 0
+        && (bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8)
+}
+
+/// What has arrived in answer to a request, if anything.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let slot = &raw const (*connection).arrivals[(number & 1) as usize];
+        if (*slot).request == number && number != 0 { (*slot).response } else { NOTHING }
+    }
+}
+
+/// Reports the arrivals of the current request one by one, and the gaps between the others.
+///
+/// # Safety
+/// `connection` is from `connection::find`, and something has arrived in answer to its request.
+#[inline(never)]
+pub unsafe fn report(sock: Sock, connection: *const Connection, tickets: bool) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let number = (*connection).request;
+        let slot = &raw const (*connection).arrivals[(number & 1) as usize];
+        let count = response(connection, number).arrivals;
+        let expected = |at_ns: u64| if tickets { at_ns } else { 0 };
+        event::emit(FirstArrivals {
+            header: event::header::<FirstArrivals>(sock, connection, Kind::FirstArrivals),
+            hello_ns: expected((*connection).hello_ns),
+            finished_ns: expected((*connection).flight_ns),
+            tickets_until_ns: expected((*connection).tickets_until_ns),
+            count: if count < MAX_FIRST_ARRIVALS as u64 {
+                count
+            } else {
+                MAX_FIRST_ARRIVALS as u64
+            },
+            arrivals: (*slot).first,
+        });
+        if count > MAX_FIRST_ARRIVALS as u64 {
+            report_gaps(sock, connection, &raw const (*slot).gaps);
+        }
+    }
+}
+
+/// A function of its own for the 512 bytes of stack.
+///
+/// # Safety
+/// `connection` is from `connection::find`, `gaps` inside it.
+#[inline(never)]
+unsafe fn report_gaps(sock: Sock, connection: *const Connection, gaps: *const Histogram) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        event::emit(Samples {
+            header: event::header::<Samples>(sock, connection, Kind::Gaps),
+            histogram: *gaps,
+        });
+    }
+}

@@ -1,0 +1,135 @@
+//! How long what has arrived waits to be read.
+//!
+//! Raw tracepoint `sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3: in the reader,
+//! after the read.
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use da_ebpf_common::{
+    connection::Connection,
+    event::Kind,
+    histogram::{Histogram, Samples},
+    pickup::{Pickups, Unread},
+    program::Program,
+};
+
+use crate::{
+    connection::find,
+    event, histogram,
+    meter::{self, now_ns},
+    sock::Sock,
+};
+
+/// `MSG_PEEK`, include/linux/socket.h: what is only looked at stays unread.
+const MSG_PEEK: i32 = 2;
+
+#[raw_tracepoint(tracepoint = "sock_recv_length")]
+fn sock_recv(ctx: RawTracePointContext) -> i32 {
+    let Some(run) = meter::begin(Program::SockRecv) else { return 0 };
+    let sock = Sock::from_argument(ctx.arg(0));
+    let (result, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    if let Some(connection) = find(sock)
+        && result > 0
+        && flags & MSG_PEEK == 0
+    {
+        receive(sock, connection, result as u32);
+    }
+    run.end();
+    0
+}
+
+/// Something arrived behind the first `before_bytes`. If all these had been read, it is the oldest
+/// that has not.
+///
+/// # Safety
+/// `connection` is from `connection::find`, and the caller runs in the arrival hook.
+#[inline(always)]
+pub unsafe fn arrived(
+    sock: Sock,
+    connection: *mut Connection,
+    before_bytes: u32,
+    request: u64,
+    now_ns: u64,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if read_bytes(sock, connection) != before_bytes {
+            return;
+        }
+        let count = (*connection).unread_count;
+        (*connection).unread[(count & 1) as usize] =
+            Unread { since_ns: now_ns, at_bytes: before_bytes, request: request as u32 };
+        (*connection).unread_count = count + 1;
+    }
+}
+
+/// Payload bytes read since the connect, modulo 2³².
+#[inline(always)]
+unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
+    // SAFETY: as for `arrived`.
+    sock.copied_sequence().wrapping_sub(unsafe { (*connection).first_sequence })
+}
+
+#[inline(always)]
+fn receive(sock: Sock, connection: *mut Connection, bytes: u32) {
+    // SAFETY: see `connection::find`.
+    unsafe {
+        // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
+        let from_bytes = read_bytes(sock, connection).wrapping_sub(bytes);
+        let unread = &raw const (*connection).unread;
+        let oldest = if (*unread)[0].at_bytes == from_bytes {
+            (*unread)[0]
+        } else if (*unread)[1].at_bytes == from_bytes {
+            (*unread)[1]
+        } else {
+            return; // a read in the middle: the one before it took the sample
+        };
+        if oldest.since_ns == 0 {
+            return;
+        }
+        let now_ns = now_ns();
+        let waited_ns = now_ns.saturating_sub(oldest.since_ns);
+        let request = u64::from(oldest.request);
+        let slot = &raw mut (*connection).pickups[(request & 1) as usize];
+        if (*slot).request != request {
+            ((*slot).request, (*slot).count) = (request, 0);
+        }
+        let count = (*slot).count;
+        if count == 0 {
+            ((*slot).first_read_ns, (*slot).first_ns) = (now_ns, waited_ns);
+        } else {
+            if count == 1 {
+                (*slot).rest = Histogram::EMPTY;
+            }
+            histogram::add(&raw mut (*slot).rest, waited_ns);
+        }
+        (*slot).count = count + 1;
+    }
+}
+
+/// The pickups during a request, if there were any.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+pub unsafe fn of(connection: *const Connection, number: u64) -> Option<*const Pickups> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let slot = &raw const (*connection).pickups[(number & 1) as usize];
+        ((*slot).request == u64::from(number as u32)).then_some(slot)
+    }
+}
+
+/// Reports all but the first. A function of its own for the 512 bytes of stack.
+///
+/// # Safety
+/// `connection` is from `connection::find`, `pickups` inside it.
+#[inline(never)]
+pub unsafe fn report(sock: Sock, connection: *const Connection, pickups: *const Pickups) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        event::emit(Samples {
+            header: event::header::<Samples>(sock, connection, Kind::Pickups),
+            histogram: (*pickups).rest,
+        });
+    }
+}

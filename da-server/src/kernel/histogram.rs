@@ -1,0 +1,181 @@
+//! Histograms of seconds, in the buckets of [`EDGES_NS`]: whole histograms that the programs counted
+//! are added without loss, which the metrics library's own can't do.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use da_ebpf_common::histogram::{BUCKETS, EDGES_NS, Histogram, bucket};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
+use prometheus::{Opts, Registry, core::Describer};
+
+/// A family with one histogram per key; clones share it.
+#[derive(Debug)]
+pub struct HistogramFamily<K>(Arc<Shared<K>>);
+
+impl<K> Clone for HistogramFamily<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Shared<K> {
+    desc: Desc,
+    names: Vec<String>,
+    series: Mutex<BTreeMap<K, Series>>,
+}
+
+#[derive(Debug)]
+struct Series {
+    labels: Vec<LabelPair>,
+    sum_ns: u64,
+    buckets: [u64; BUCKETS],
+}
+
+impl<K: Ord + Copy + Send + 'static> HistogramFamily<K> {
+    /// Registers the family, without series, with labels of these names.
+    ///
+    /// # Errors
+    /// The family is already registered, or malformed.
+    pub fn register(
+        registry: &Registry,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<Self> {
+        let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
+        let desc = Opts::new(name, help).variable_labels(names.clone()).describe()?;
+        let family = Self(Arc::new(Shared { desc, names, series: Mutex::default() }));
+        registry.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    /// Adds one sample, ns; `values` gives the values of the labels the first time.
+    pub fn observe_ns(&self, key: K, values: impl FnOnce() -> Vec<String>, sample_ns: u64) {
+        self.with(key, values, |series| {
+            series.sum_ns += sample_ns;
+            series.buckets[bucket(sample_ns)] += 1;
+        });
+    }
+
+    /// Adds all samples of a histogram.
+    pub fn merge(&self, key: K, values: impl FnOnce() -> Vec<String>, histogram: &Histogram) {
+        self.with(key, values, |series| {
+            series.sum_ns += histogram.sum_ns;
+            for (total, count) in series.buckets.iter_mut().zip(histogram.buckets) {
+                *total += u64::from(count);
+            }
+        });
+    }
+
+    fn with(&self, key: K, values: impl FnOnce() -> Vec<String>, change: impl FnOnce(&mut Series)) {
+        let mut all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry(key).or_insert_with(|| Series {
+            labels: self.0.names.iter().zip(values()).map(label).collect(),
+            sum_ns: 0,
+            buckets: [0; BUCKETS],
+        }));
+    }
+}
+
+fn label((name, value): (&String, String)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.clone());
+    pair.set_value(value);
+    pair
+}
+
+impl Series {
+    fn metric(&self) -> proto::Metric {
+        let mut cumulative = 0;
+        // The encoders add the bucket without an edge by themselves.
+        let buckets = EDGES_NS[..BUCKETS - 1].iter().zip(self.buckets).map(|(edge_ns, count)| {
+            cumulative += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_cumulative_count(cumulative);
+            bucket.set_upper_bound(seconds(*edge_ns));
+            bucket
+        });
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(self.buckets.iter().sum());
+        histogram.set_sample_sum(seconds(self.sum_ns));
+        let mut metric = proto::Metric::from_label(self.labels.clone());
+        metric.set_histogram(histogram);
+        metric
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+impl<K: Ord + Copy + Send + 'static> Collector for HistogramFamily<K> {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.0.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.is_empty() {
+            return Vec::new(); // a family without series is none
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(self.0.desc.fq_name.clone());
+        family.set_help(self.0.desc.help.clone());
+        family.set_field_type(MetricType::HISTOGRAM);
+        family.set_metric(all.values().map(Series::metric).collect());
+        vec![family]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+
+    use super::*;
+    use crate::metrics::buckets;
+
+    #[test]
+    fn samples_and_whole_histograms_come_out_as_text() {
+        let registry = Registry::new_custom(Some("da".to_owned()), None).expect("registry");
+        let family = HistogramFamily::register(&registry, "x_seconds", "Help.", &["endpoint"])
+            .expect("family");
+        let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
+        assert_eq!(text(), "");
+        let mut counted = Histogram::EMPTY;
+        (counted.sum_ns, counted.buckets[0], counted.buckets[BUCKETS - 1]) =
+            (200_000_005_000, 1, 1);
+        family.merge(7, || vec!["a".to_owned()], &counted);
+        family.observe_ns(7, || vec!["never asked".to_owned()], 10_001);
+        let text = text();
+        for line in [
+            "# TYPE da_x_seconds histogram",
+            "da_x_seconds_bucket{endpoint=\"a\",le=\"0.00001\"} 1",
+            "da_x_seconds_bucket{endpoint=\"a\",le=\"0.000025\"} 2",
+            "da_x_seconds_bucket{endpoint=\"a\",le=\"100\"} 2",
+            "da_x_seconds_bucket{endpoint=\"a\",le=\"+Inf\"} 3",
+            "da_x_seconds_sum{endpoint=\"a\"} 200.000015001",
+            "da_x_seconds_count{endpoint=\"a\"} 3",
+        ] {
+            assert_eq!(text.matches(&format!("{line}\n")).count(), 1, "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_edge_of_the_application_is_one_of_these() {
+        let kernels = EDGES_NS.map(seconds);
+        for edge in [
+            buckets::RESPONSE_SECONDS,
+            buckets::LLM_SECONDS,
+            buckets::TTS_SECONDS,
+            buckets::FIRST_CONTENT_SECONDS,
+            buckets::DB_SECONDS,
+        ]
+        .concat()
+        {
+            assert!(kernels.contains(&edge), "{edge}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What is remembered of a connection that is of interest.
+
+use da_ebpf_common::arrival::{Arrival, FirstArrivals};
+use da_ebpf_common::connection::Peers;
+use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::histogram::Histogram;
+
+use super::endpoints::EndpointId;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Known {
+    /// Whose it is.
+    pub endpoint: EndpointId,
+    /// Who is connected to whom.
+    pub peers: Peers,
+    /// ALPN offered `h2`.
+    pub http2_offered: bool,
+    /// The handshake offered to resume a session.
+    pub resumes: bool,
+    /// What became of it is counted.
+    pub ended_up: bool,
+    /// What goes before the next exchange.
+    pub pending: Pending,
+    /// Exchanges counted.
+    pub exchanges: u64,
+    /// The exchange that was counted when it had been silent for long.
+    pub settled: Option<Settled>,
+    /// Running totals, as last seen.
+    pub totals: Totals,
+}
+
+/// What the programs report before the exchange it belongs to.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// What arrived first.
+    pub first_arrivals: Option<Box<FirstArrivals>>,
+    /// Gaps between later arrivals.
+    pub gaps: Option<Box<Histogram>>,
+    /// Later waits to be read.
+    pub pickups: Option<Box<Histogram>>,
+}
+
+impl Pending {
+    /// The first arrivals of the response that began at `start_ns`, in order.
+    pub fn response(&self, exchange: &Exchange, start_ns: u64) -> Vec<Arrival> {
+        let Some(first) = &self.first_arrivals else {
+            return vec![Arrival { at_ns: start_ns, bytes: exchange.response.bytes }];
+        };
+        let count = usize::try_from(first.count).unwrap_or(usize::MAX).min(first.arrivals.len());
+        let of_response = |arrival: &&Arrival| arrival.at_ns >= start_ns;
+        first.arrivals[..count].iter().filter(of_response).copied().collect()
+    }
+}
+
+/// See [`Known::settled`].
+#[derive(Debug, Clone, Copy)]
+pub struct Settled {
+    /// Its number on the connection.
+    pub number: u64,
+    /// Bytes of the response by then.
+    pub response_bytes: u64,
+}
+
+/// What the kernel counts since the connect.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
+}
+
+impl Totals {
+    /// Takes new totals over, and returns what they add to the old ones.
+    pub fn advance(&mut self, to: Self) -> Self {
+        let advance = |from: &mut u64, to: u64| {
+            let added = to.saturating_sub(*from);
+            *from += added;
+            added
+        };
+        Self {
+            sent_bytes: advance(&mut self.sent_bytes, to.sent_bytes),
+            received_bytes: advance(&mut self.received_bytes, to.received_bytes),
+            retransmits: advance(&mut self.retransmits, to.retransmits),
+        }
+    }
+}
+
+impl Known {
+    /// Nothing has been counted yet.
+    pub fn new(endpoint: EndpointId, peers: Peers) -> Self {
+        Self {
+            endpoint,
+            peers,
+            http2_offered: false,
+            resumes: false,
+            ended_up: false,
+            pending: Pending::default(),
+            exchanges: 0,
+            settled: None,
+            totals: Totals::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_only_rise() {
+        let mut totals = Totals::default();
+        let seen = Totals { sent_bytes: 10, received_bytes: 20, retransmits: 1 };
+        assert_eq!(totals.advance(seen).sent_bytes, 10);
+        let added = totals.advance(Totals { sent_bytes: 15, received_bytes: 5, retransmits: 0 });
+        assert_eq!((added.sent_bytes, added.received_bytes, added.retransmits), (5, 0, 0));
+        assert_eq!((totals.sent_bytes, totals.received_bytes, totals.retransmits), (15, 20, 1));
+    }
+}

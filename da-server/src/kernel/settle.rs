@@ -1,0 +1,130 @@
+//! The last exchange of a connection that is kept for later.
+//!
+//! The programs report an exchange when the next one begins or the connection closes. Until then an
+//! idle connection owes its last one; after a silence it is read from the record itself.
+
+use da_ebpf_common::arrival::{Arrivals, FirstArrivals, MAX_FIRST_ARRIVALS};
+use da_ebpf_common::connection::{Connection, Phase, flags};
+use da_ebpf_common::event::{ConnectionId, Header};
+use da_ebpf_common::exchange::{End, Exchange};
+use da_ebpf_common::histogram::Histogram;
+use zerocopy::FromZeros;
+
+/// Silence after which an answered exchange is taken to be over, ns. Language models pause while
+/// they think; what comes after a longer pause is counted as late.
+pub const SILENCE_NS: u64 = 30_000_000_000;
+
+/// An exchange, with all that goes before it in the ring buffer.
+#[derive(Debug)]
+pub struct Settled {
+    /// What arrived first; as the programs send it.
+    pub first_arrivals: Option<FirstArrivals>,
+    /// Gaps between later arrivals.
+    pub gaps: Option<Histogram>,
+    /// Later waits to be read.
+    pub pickups: Option<Histogram>,
+    /// The exchange.
+    pub exchange: Exchange,
+}
+
+/// The current exchange of a connection on which nothing has happened since [`SILENCE_NS`] before
+/// `now_ns`; `None` where there is none, or it is unanswered.
+pub fn settle(id: ConnectionId, record: &Connection, now_ns: u64) -> Option<Settled> {
+    let slot = &record.arrivals[(record.request & 1) as usize];
+    let answered = record.request != 0
+        && slot.request == record.request
+        && slot.response.arrivals != 0
+        && slot.response.first_ns != 0;
+    let last_ns = record.last_arrival_ns.max(record.request_last_ns);
+    if record.phase != Phase::Open as u32 || !answered || last_ns + SILENCE_NS > now_ns {
+        return None;
+    }
+    let pickups = &record.pickups[(record.request & 1) as usize];
+    let picked_up = pickups.request == u64::from(record.request as u32);
+    let mut exchange = Exchange::new_zeroed();
+    exchange.header = header(id);
+    exchange.number = record.request;
+    exchange.request_first_ns = record.request_first_ns;
+    exchange.request_last_ns = record.request_last_ns;
+    exchange.request_bytes = record.request_bytes;
+    exchange.response = slot.response;
+    if picked_up {
+        exchange.pickups = pickups.count;
+        exchange.first_read_ns = pickups.first_read_ns;
+        exchange.first_pickup_ns = pickups.first_ns;
+    }
+    exchange.sent_bytes = record.sent_bytes;
+    exchange.received_bytes = record.received_bytes;
+    exchange.flags = record.flags;
+    exchange.end = End::Silence as u32;
+    Some(Settled {
+        first_arrivals: first_arrivals(id, record, slot),
+        gaps: (slot.response.arrivals > MAX_FIRST_ARRIVALS as u64).then_some(slot.gaps),
+        pickups: (picked_up && pickups.count > 1).then_some(pickups.rest),
+        exchange,
+    })
+}
+
+/// As da-ebpf's `arrival::report` has it.
+fn first_arrivals(id: ConnectionId, record: &Connection, slot: &Arrivals) -> Option<FirstArrivals> {
+    let tickets = record.request == 1 && record.flags & flags::TLS13 != 0;
+    if !tickets && slot.response.arrivals < 2 {
+        return None;
+    }
+    let mut first = FirstArrivals::new_zeroed();
+    first.header = header(id);
+    if tickets {
+        first.hello_ns = record.hello_ns;
+        first.finished_ns = record.flight_ns;
+        first.tickets_until_ns = record.tickets_until_ns;
+    }
+    first.count = slot.response.arrivals.min(MAX_FIRST_ARRIVALS as u64);
+    first.arrivals = slot.first;
+    Some(first)
+}
+
+/// Kind and length matter in the ring buffer alone.
+fn header(connection: ConnectionId) -> Header {
+    Header { connection, kind: 0, length: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: ConnectionId = ConnectionId { sock: 1, born_ns: 2 };
+
+    /// One request at 100, answered at 200 and 300.
+    fn record() -> Box<Connection> {
+        let mut record = Box::new(Connection::new_zeroed());
+        record.phase = Phase::Open as u32;
+        (record.request, record.request_first_ns, record.request_last_ns) = (3, 90, 100);
+        record.last_arrival_ns = 300;
+        let slot = &mut record.arrivals[1];
+        slot.request = 3;
+        (slot.response.first_ns, slot.response.last_ns, slot.response.arrivals) = (200, 300, 2);
+        (slot.first[0].at_ns, slot.first[1].at_ns) = (200, 300);
+        let pickups = &mut record.pickups[1];
+        (pickups.request, pickups.count, pickups.first_ns) = (3, 1, 7);
+        record
+    }
+
+    #[test]
+    fn an_answered_exchange_is_over_after_a_silence() {
+        let record = record();
+        assert!(settle(ID, &record, 299 + SILENCE_NS).is_none());
+        let settled = settle(ID, &record, 300 + SILENCE_NS).expect("settled");
+        assert_eq!(settled.exchange.number, 3);
+        assert_eq!(settled.exchange.response.last_ns, 300);
+        assert_eq!((settled.exchange.pickups, settled.exchange.first_pickup_ns), (1, 7));
+        assert_eq!(settled.first_arrivals.map(|first| first.count), Some(2));
+        assert!(settled.gaps.is_none() && settled.pickups.is_none());
+    }
+
+    #[test]
+    fn an_unanswered_exchange_is_never_over() {
+        let mut record = record();
+        record.request = 4;
+        assert!(settle(ID, &record, u64::MAX).is_none());
+    }
+}
