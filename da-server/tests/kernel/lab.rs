@@ -1,7 +1,7 @@
 //! A loaded kernel view, a stand-in provider, and what each of them saw.
 
+use std::fs::File;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,16 @@ use da_standin::{Options, Standin};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// One test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+/// One test at a time, of all on this host: the programs see every process's connections.
+pub struct Alone {
+    _lock: File,
+}
 
 /// Waits for the other tests to finish.
-pub fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+pub fn alone() -> Alone {
+    let path = std::env::temp_dir().join("digital-actors-kernel-tests.lock");
+    let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    Alone { _lock: lock.unwrap_or_else(|error| panic!("can't lock {}: {error}", path.display())) }
 }
 
 /// Whether a test that can't run must fail.
@@ -51,7 +55,7 @@ pub struct Lab {
     seen: Vec<Observation>,
     shutdown: CancellationToken,
     reader: Option<JoinHandle<()>>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: Alone,
 }
 
 impl Lab {
