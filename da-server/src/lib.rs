@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod llm;
 pub mod metrics;
 pub mod provider;
+pub mod reload;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

@@ -1,13 +1,15 @@
 //! Parse, build, run, exit code.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use da_server::cli::{Cli, Command};
-use da_server::config::Config;
+use da_server::config::{Config, Reader};
 use da_server::kernel::config::with_catalogue;
 use da_server::kernel::{Kernel, Watch};
 use da_server::metrics::Metrics;
+use da_server::reload::Reload;
 use da_server::{App, Collector, Listeners, shutdown, telemetry};
 use tracing::{error, info, warn};
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
 
 /// What there is before the process has a second thread.
 struct Start {
+    file: Option<PathBuf>,
     config: Config,
     metrics: Metrics,
     listeners: Listeners,
@@ -38,11 +41,7 @@ impl Start {
     /// The order matters: the ports are bound and the BPF programs loaded while this is still the
     /// only thread, since privileges are dropped per thread.
     fn prepare(cli: &Cli) -> anyhow::Result<Self> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            // A variable that is not UTF-8 can't be one of ours.
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let config = Config::load(cli.config.as_deref(), variables)?;
+        let config = Config::of_process(cli.config.as_deref())?;
         telemetry::init(&config.log)?;
         for variable in &config.unknown_variables {
             warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
@@ -54,12 +53,12 @@ impl Start {
             info!("the kernel view is attached");
         }
         Kernel::drop_privileges()?;
-        Ok(Self { config, metrics, listeners, kernel })
+        Ok(Self { file: cli.config.clone(), config, metrics, listeners, kernel })
     }
 }
 
 fn serve(start: Start) -> anyhow::Result<()> {
-    let Start { config, metrics, listeners, kernel } = start;
+    let Start { file, config, metrics, listeners, kernel } = start;
     if let Some(why) = kernel.unavailable() {
         warn!("no kernel view: {why}");
     }
@@ -72,6 +71,13 @@ fn serve(start: Start) -> anyhow::Result<()> {
             resolved: config.http_client.resolve.clone().into_iter().collect(),
         };
         let kernel_missing = kernel.unavailable().map(|why| why.reason);
+        Reload {
+            file,
+            config: config.clone(),
+            reader: Reader::Game,
+            endpoints: kernel.endpoints_in_force(),
+        }
+        .on_signal(metrics.registry())?;
         let reader = kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
         let app = App::new(config, metrics, kernel_missing)?;
         da_server::run(app, listeners, shutdown).await?;
@@ -85,7 +91,7 @@ fn serve(start: Start) -> anyhow::Result<()> {
 }
 
 fn collect(start: Start) -> anyhow::Result<()> {
-    let Start { config, metrics, listeners, kernel } = start;
+    let Start { file, config, metrics, listeners, kernel } = start;
     for section in config.sections_of_the_game() {
         info!("[{section}] is the game's: it means nothing to the collector");
     }
@@ -102,6 +108,13 @@ fn collect(start: Start) -> anyhow::Result<()> {
             resolved: Vec::new(),
         };
         let kernel_missing = kernel.unavailable().map(|why| why.reason);
+        Reload {
+            file,
+            config: config.clone(),
+            reader: Reader::Collector,
+            endpoints: kernel.endpoints_in_force(),
+        }
+        .on_signal(metrics.registry())?;
         let view = kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
         Collector { config, metrics, kernel_missing }.run(listeners, view, shutdown).await
     })

@@ -1,5 +1,6 @@
 //! What the operator says: a TOML file, and the environment over it.
 
+mod changes;
 mod environment;
 mod file;
 mod ranges;
@@ -21,6 +22,7 @@ use crate::llm::LlmConfig;
 use crate::provider::HttpConfig;
 use crate::store::StoreConfig;
 use crate::tts::TtsConfig;
+pub use changes::Reader;
 use environment::Environment;
 use file::ConfigFile;
 
@@ -151,6 +153,20 @@ impl Config {
         config.kernel.validate().map_err(|bad| anyhow!("{}: {bad}", place(bad.key())))?;
         ranges::validate(&config).map_err(|bad| anyhow!("{}: {bad}", place(bad.key)))?;
         Ok(config)
+    }
+
+    /// The same with the variables of this process.
+    ///
+    /// # Errors
+    /// See [`Self::load`].
+    pub fn of_process(file: Option<&Path>) -> anyhow::Result<Self> {
+        Self::load(
+            file,
+            std::env::vars_os().filter_map(|(name, value)| {
+                // A variable that is not UTF-8 can't be one of ours.
+                Some((name.into_string().ok()?, value.into_string().ok()?))
+            }),
+        )
     }
 
     /// The sections that are there and mean something to the game alone.

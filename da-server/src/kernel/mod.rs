@@ -29,6 +29,7 @@ mod pickup;
 mod privileges;
 mod programs;
 mod reader;
+mod replacement;
 mod reset;
 mod self_metrics;
 mod settle;
@@ -43,6 +44,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 use prometheus::Registry;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::{EndpointConfig, EndpointKind, KernelConfig, Unlisted};
@@ -50,6 +52,7 @@ pub use self::connection::ConnectionOutcome;
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::losses::Loss;
 pub use self::observation::{Observation, Pickup, What};
+pub use self::replacement::{EndpointsInForce, NoReader};
 pub use self::status::{Reason, Unavailable};
 pub use self::tls::HandshakeKind;
 
@@ -58,6 +61,7 @@ use self::endpoints::Endpoints;
 use self::load::Loaded;
 use self::losses::LossMetrics;
 use self::reader::Reader;
+use self::replacement::Replacement;
 use self::self_metrics::{EventMetrics, SelfMetrics, StatusMetrics};
 use self::tracker::Tracker;
 
@@ -65,13 +69,16 @@ use self::tracker::Tracker;
 pub struct Kernel {
     loaded: Result<Box<Loaded>, Unavailable>,
     max_connections: u32,
+    in_force: EndpointsInForce,
+    replacements: mpsc::Receiver<Replacement>,
 }
 
 impl Kernel {
     /// Loads and attaches the programs. Never fails: a server without a kernel view serves.
     pub fn load(config: &KernelConfig) -> Self {
         let loaded = load::load(config).map(Box::new);
-        Self { loaded, max_connections: config.max_connections }
+        let (in_force, replacements) = EndpointsInForce::channel();
+        Self { loaded, max_connections: config.max_connections, in_force, replacements }
     }
 
     /// Gives up every privilege of the process for good. Call it while the process has one thread.
@@ -85,6 +92,11 @@ impl Kernel {
     /// Why there is no kernel view, if so.
     pub fn unavailable(&self) -> Option<&Unavailable> {
         self.loaded.as_ref().err()
+    }
+
+    /// How to put another list of endpoints in force once reading has begun.
+    pub fn endpoints_in_force(&self) -> EndpointsInForce {
+        self.in_force.clone()
     }
 
     /// Registers all families and begins to read, until `shutdown`. Each measurement is also
@@ -120,6 +132,7 @@ impl Kernel {
             ebpf: loaded.ebpf,
             events: loaded.events,
             connections,
+            replacements: self.replacements,
             logger: loaded.logger,
             tracker: Tracker::new(endpoints, losses.clone(), registry)?,
             event_metrics: EventMetrics::register(registry)?,

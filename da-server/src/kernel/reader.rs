@@ -11,6 +11,7 @@ use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,7 @@ use super::connections_map::{ConnectionsMap, Forgotten};
 use super::event::Event;
 use super::losses::{Loss, LossMetrics};
 use super::observation::Observation;
+use super::replacement::Replacement;
 use super::self_metrics::{EventMetrics, StatusMetrics};
 use super::status::Reason;
 use super::tracker::{Tracker, Verdict};
@@ -38,6 +40,8 @@ pub struct Reader {
     pub events: RingBuf<MapData>,
     /// Where verdicts go.
     pub connections: ConnectionsMap,
+    /// Where other endpoints come from.
+    pub replacements: mpsc::Receiver<Replacement>,
     /// Where the programs' diagnostics come from.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// What makes measurements of events.
@@ -69,7 +73,8 @@ impl Reader {
     }
 
     async fn read(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { ebpf, events, mut connections, logger, mut tracker, .. } = self;
+        let Self { ebpf, events, mut connections, mut replacements, logger, mut tracker, .. } =
+            self;
         let logs = tokio::spawn(forward(logger));
         // SAFETY: the ring buffer owns its descriptor, never changes or closes it, and is in turn
         // owned by the `AsyncFd` until this function ends.
@@ -82,6 +87,12 @@ impl Reader {
                 _ = tick.tick() => false,
                 readable = events.readable_mut() => {
                     readable?.clear_ready();
+                    false
+                }
+                Some(Replacement { endpoints, unlisted, done }) = replacements.recv() => {
+                    tracker.replace_endpoints(&endpoints, unlisted);
+                    // Whoever asked may not be interested any more.
+                    let _ = done.send(());
                     false
                 }
                 () = shutdown.cancelled() => true,

@@ -10,6 +10,7 @@ use da_ebpf_common::tls::{FirstBytes, Handshake};
 use prometheus::Registry;
 
 use super::arrival::ArrivalMetrics;
+use super::config::{EndpointConfig, Unlisted};
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
 use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;
@@ -83,6 +84,11 @@ impl Tracker {
             losses,
             observations: Vec::new(),
         })
+    }
+
+    /// Attributes the connections from now on by another list. What is known of the others stays.
+    pub fn replace_endpoints(&mut self, all: &[EndpointConfig], unlisted: Unlisted) {
+        self.endpoints.replace(all, unlisted);
     }
 
     /// Takes one event in.

@@ -1,7 +1,9 @@
 //! A running `da-server`, its log, and what it answers.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,7 +20,7 @@ pub struct Program {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     reading: Option<JoinHandle<()>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The command, with nothing of the test's own environment, in a folder of its own and with a
@@ -27,6 +29,8 @@ pub fn command(arguments: &[&str], toml: &str) -> (Command, TempDir) {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("da.toml");
     std::fs::write(&file, toml).expect("written");
+    // For programs that run as somebody else.
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o777)).expect("permissions");
     let mut command = Command::new(env!("CARGO_BIN_EXE_da-server"));
     command.args(arguments).arg("--config").arg(file).current_dir(&folder);
     command.env_clear().envs([("PORT", "0"), ("LOG_FORMAT", "json")]).stderr(Stdio::piped());
@@ -47,7 +51,7 @@ impl Program {
                 read.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        let program = Self { child, lines, reading: Some(reading), _folder: folder };
+        let program = Self { child, lines, reading: Some(reading), folder };
         program.listens(1);
         program
     }
@@ -84,6 +88,30 @@ impl Program {
         get(self.addresses()[0], path, "")
     }
 
+    /// Waits until the exposition has this line.
+    pub fn exposes(&self, line: &str) {
+        let there = || self.get("/metrics").1.lines().any(|exposed| exposed == line);
+        self.wait_for(line, there);
+    }
+
+    /// The value of a series; none where it is absent.
+    pub fn value(&self, series: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics");
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(|value| value.parse().expect("a number"))
+    }
+
+    /// Writes another configuration into its file and says so by SIGHUP.
+    pub fn reload(&self, toml: &str) {
+        std::fs::write(self.folder.path().join("da.toml"), toml).expect("written");
+        self.signal(libc::SIGHUP);
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: libc::c_int) {
         // SAFETY: sends a signal to a child that this value started and has not waited for.
@@ -98,7 +126,8 @@ impl Program {
         (status, self.log().join("\n"))
     }
 
-    fn wait_for(&self, what: &str, there: impl Fn() -> bool) {
+    /// Waits until something is there.
+    pub fn wait_for(&self, what: &str, there: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !there() {
             assert!(Instant::now() < deadline, "{what}: {:#?}", self.log());

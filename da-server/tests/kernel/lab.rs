@@ -36,6 +36,11 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
+/// Why this machine can't load the programs, if so.
+pub fn cant_load() -> Option<String> {
+    Kernel::load(&KernelConfig::default()).unavailable().map(ToString::to_string)
+}
+
 /// An LLM endpoint with one host.
 pub fn endpoint(name: &str, host: &str) -> EndpointConfig {
     EndpointConfig {

@@ -13,5 +13,9 @@ mod lab;
 mod outcomes;
 mod ownership;
 mod privileges;
+#[allow(dead_code, reason = "tests/collector uses other parts")]
+#[path = "../collector/program.rs"]
+mod program;
+mod reloading;
 mod report;
 mod tickets;

@@ -1,0 +1,82 @@
+//! What another reading of the configuration says that only a restart can take over.
+
+use std::collections::BTreeMap;
+
+use figment::value::{Dict, Value};
+
+use super::{Config, OF_THE_GAME};
+
+/// What is read again while the program runs.
+const RELOADED: [&str; 2] = ["endpoint", "kernel.unlisted"];
+
+/// Which program reads the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// The game, to which everything means something.
+    Game,
+    /// The collector alone.
+    Collector,
+}
+
+impl Config {
+    /// Keys that `other` says other things about, of those that mean something to `reader` and are
+    /// only read when it starts.
+    pub fn changes_for_a_restart(&self, other: &Self, reader: Reader) -> Vec<String> {
+        let (before, after) = (leaves(&self.said), leaves(&other.said));
+        let ignored: &[&str] = if reader == Reader::Collector { &OF_THE_GAME } else { &[] };
+        let matters = |key: &&String| {
+            let section = key.split('.').next().unwrap_or_default();
+            !RELOADED.contains(&key.as_str()) && !ignored.contains(&section)
+        };
+        let mut keys: Vec<_> = before.keys().chain(after.keys()).filter(matters).collect();
+        keys.retain(|key| before.get(*key) != after.get(*key));
+        keys.sort();
+        keys.dedup();
+        keys.into_iter().cloned().collect()
+    }
+}
+
+/// Every value that is no table, by its key: `kernel.ring_bytes`.
+fn leaves(said: &Dict) -> BTreeMap<String, &Value> {
+    let mut all = BTreeMap::new();
+    for (key, value) in said {
+        match value {
+            Value::Dict(_, table) => {
+                all.extend(leaves(table).into_iter().map(|(rest, v)| (format!("{key}.{rest}"), v)));
+            }
+            _ => {
+                all.insert(key.clone(), value);
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toml: &str) -> Config {
+        Config { said: toml::from_str(toml).expect("TOML"), ..Config::default() }
+    }
+
+    #[test]
+    fn only_what_a_reload_cant_take_over_is_told() {
+        let before = config(
+            "listen = '127.0.0.1:1'\n[kernel]\nunlisted = 'drop'\nring_bytes = 65536\n[llm]\nmodel = 'm'\n[[endpoint]]\nname = 'a'",
+        );
+        let same = config(
+            "listen = '127.0.0.1:1'\n[kernel]\nunlisted = 'other'\nring_bytes = 65536\n[llm]\nmodel = 'm'",
+        );
+        let changes = |after, reader| before.changes_for_a_restart(after, reader);
+        assert!(changes(&same, Reader::Game).is_empty());
+        let other = config(
+            "listen = '127.0.0.1:2'\n[kernel]\nmax_connections = 5\n[llm]\nmodel = 'n'\n[log]\nlevel = 'debug'",
+        );
+        let of_both = ["kernel.max_connections", "kernel.ring_bytes", "listen", "log.level"];
+        assert_eq!(changes(&other, Reader::Collector), of_both);
+        let mut of_the_game = [&of_both[..], &["llm.model"]].concat();
+        of_the_game.sort_unstable();
+        assert_eq!(changes(&other, Reader::Game), of_the_game);
+    }
+}

@@ -1,0 +1,113 @@
+//! SIGHUP: the endpoints are read again from the configuration, while everything else goes on.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use prometheus::{Gauge, IntCounterVec, IntGauge, Opts, Registry};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, Reader};
+use crate::kernel::EndpointsInForce;
+use crate::kernel::config::with_catalogue;
+
+/// What a reload takes.
+pub struct Reload {
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
+    /// What is in force.
+    pub config: Config,
+    /// Who reads it.
+    pub reader: Reader,
+    /// Where the endpoints go.
+    pub endpoints: EndpointsInForce,
+}
+
+impl Reload {
+    /// Reads again on every SIGHUP, for as long as the runtime lives. Without a file there is
+    /// nothing to read again, and SIGHUP ends the process as it does by default.
+    ///
+    /// # Errors
+    /// A family is already registered, or the signal can't be watched.
+    pub fn on_signal(self, registry: &Registry) -> anyhow::Result<()> {
+        let metrics = ReloadMetrics::register(registry)?;
+        let Some(file) = self.file.clone() else { return Ok(()) };
+        let mut hang_up = signal(SignalKind::hangup()).context("can't watch SIGHUP")?;
+        tokio::spawn(async move {
+            while hang_up.recv().await.is_some() {
+                match self.reload(file.clone()).await {
+                    Ok(()) => metrics.succeeded(),
+                    Err(error) => {
+                        tracing::error!("the endpoints stay as they were: {error:#}");
+                        metrics.failed();
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn reload(&self, file: PathBuf) -> anyhow::Result<()> {
+        let reading = tokio::task::spawn_blocking(move || Config::of_process(Some(&file)));
+        let config = reading.await.context("reading the configuration")??;
+        for key in self.config.changes_for_a_restart(&config, self.reader) {
+            tracing::warn!("{key} has changed: that takes a restart");
+        }
+        let endpoints = with_catalogue(&config.endpoint)?;
+        let count = endpoints.len();
+        match self.endpoints.replace(endpoints, config.kernel.unlisted).await {
+            Ok(()) => tracing::info!(endpoints = count, "the endpoints were read again"),
+            Err(error) => tracing::warn!("the endpoints were read again, but {error}"),
+        }
+        Ok(())
+    }
+}
+
+/// Whether what is in force is what is written. Named as Prometheus names its own.
+struct ReloadMetrics {
+    successful: IntGauge,
+    success_timestamp_seconds: Gauge,
+    reloads_total: IntCounterVec,
+}
+
+impl ReloadMetrics {
+    /// Registers them. That the program runs shows that the configuration could be read.
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let opts = Opts::new("config_reloads_total", "Reloads of the configuration, by result.");
+        let metrics = Self {
+            successful: IntGauge::new(
+                "config_last_reload_successful",
+                "1 if the configuration was taken over when it was last read, 0 if it was refused.",
+            )?,
+            success_timestamp_seconds: Gauge::new(
+                "config_last_reload_success_timestamp_seconds",
+                "When the configuration was last taken over, in seconds since the epoch.",
+            )?,
+            reloads_total: IntCounterVec::new(opts, &["result"])?,
+        };
+        registry.register(Box::new(metrics.successful.clone()))?;
+        registry.register(Box::new(metrics.success_timestamp_seconds.clone()))?;
+        registry.register(Box::new(metrics.reloads_total.clone()))?;
+        for result in ["success", "failure"] {
+            metrics.reloads_total.with_label_values(&[result]);
+        }
+        metrics.taken_over();
+        Ok(metrics)
+    }
+
+    fn succeeded(&self) {
+        self.reloads_total.with_label_values(&["success"]).inc();
+        self.taken_over();
+    }
+
+    fn failed(&self) {
+        self.reloads_total.with_label_values(&["failure"]).inc();
+        self.successful.set(0);
+    }
+
+    fn taken_over(&self) {
+        self.successful.set(1);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.success_timestamp_seconds.set(now.as_secs_f64());
+    }
+}
