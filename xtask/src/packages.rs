@@ -58,6 +58,16 @@ pub const TESTS: &[Package] = &[
         shown_by: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
     },
     Package {
+        name: "iproute2",
+        why: "ip, with which tests make networks of their own",
+        shown_by: "ip",
+    },
+    Package {
+        name: "nftables",
+        why: "nft, with which a test loses packets",
+        shown_by: "/usr/sbin/nft",
+    },
+    Package {
         name: "prometheus",
         why: "promtool, which judges our /metrics",
         shown_by: "promtool",

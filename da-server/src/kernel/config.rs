@@ -21,6 +21,8 @@ pub struct KernelConfig {
     pub max_connections: u32,
     /// Size of the ring buffer between the programs and the reader, bytes; a power of two.
     pub ring_bytes: u32,
+    /// An answered exchange is over when nothing has happened on its connection for so long.
+    pub silence_seconds: u32,
 }
 
 impl Default for KernelConfig {
@@ -28,8 +30,9 @@ impl Default for KernelConfig {
         Self {
             enabled: true,
             unlisted: Unlisted::Drop,
-            max_connections: 65_536,
+            max_connections: 16_384,
             ring_bytes: 4 << 20,
+            silence_seconds: 30,
         }
     }
 }
@@ -38,8 +41,11 @@ impl Default for KernelConfig {
 const MIN_RING_BYTES: u32 = 64 << 10;
 /// Largest ring buffer.
 const MAX_RING_BYTES: u32 = 1 << 30;
-/// Most connections that can be tracked; the kernel sets about 450 bytes aside for each.
+/// Most connections that can be tracked; the kernel sets about 1,300 bytes aside for each.
 const MAX_CONNECTIONS: u32 = 1 << 20;
+
+/// Longest silence that may be waited for.
+const MAX_SILENCE_SECONDS: u32 = 3_600;
 
 impl KernelConfig {
     /// Checks what the kernel would refuse without saying why.
@@ -53,6 +59,9 @@ impl KernelConfig {
         let in_range = (MIN_RING_BYTES..=MAX_RING_BYTES).contains(&self.ring_bytes);
         if !in_range || !self.ring_bytes.is_power_of_two() {
             return Err(KernelConfigError::RingBytes(self.ring_bytes));
+        }
+        if !(1..=MAX_SILENCE_SECONDS).contains(&self.silence_seconds) {
+            return Err(KernelConfigError::SilenceSeconds(self.silence_seconds));
         }
         Ok(())
     }
@@ -69,6 +78,9 @@ pub enum KernelConfigError {
         "kernel.ring_bytes = {0}: use a power of two from {MIN_RING_BYTES} to {MAX_RING_BYTES}"
     )]
     RingBytes(u32),
+    /// Not a silence, or one nobody waits for.
+    #[error("kernel.silence_seconds = {0}: use 1 to {MAX_SILENCE_SECONDS}")]
+    SilenceSeconds(u32),
 }
 
 impl KernelConfigError {
@@ -77,6 +89,7 @@ impl KernelConfigError {
         match self {
             Self::MaxConnections(_) => "kernel.max_connections",
             Self::RingBytes(_) => "kernel.ring_bytes",
+            Self::SilenceSeconds(_) => "kernel.silence_seconds",
         }
     }
 }

@@ -42,6 +42,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use prometheus::Registry;
 use tokio::sync::mpsc;
@@ -68,7 +69,7 @@ use self::tracker::Tracker;
 /// The programs, loaded and not yet read; or why there are none.
 pub struct Kernel {
     loaded: Result<Box<Loaded>, Unavailable>,
-    max_connections: u32,
+    config: KernelConfig,
     in_force: EndpointsInForce,
     replacements: mpsc::Receiver<Replacement>,
 }
@@ -78,7 +79,7 @@ impl Kernel {
     pub fn load(config: &KernelConfig) -> Self {
         let loaded = load::load(config).map(Box::new);
         let (in_force, replacements) = EndpointsInForce::channel();
-        Self { loaded, max_connections: config.max_connections, in_force, replacements }
+        Self { loaded, config: config.clone(), in_force, replacements }
     }
 
     /// Gives up every privilege of the process for good. Call it while the process has one thread.
@@ -126,7 +127,7 @@ impl Kernel {
             loaded.programs,
             connections.forgotten(),
             losses.clone(),
-            self.max_connections,
+            self.config.max_connections,
         )?))?;
         let reader = Reader {
             ebpf: loaded.ebpf,
@@ -135,6 +136,7 @@ impl Kernel {
             replacements: self.replacements,
             logger: loaded.logger,
             tracker: Tracker::new(endpoints, losses.clone(), registry)?,
+            silence: Duration::from_secs(self.config.silence_seconds.into()),
             event_metrics: EventMetrics::register(registry)?,
             losses,
             status,

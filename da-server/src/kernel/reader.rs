@@ -28,7 +28,7 @@ use super::tracker::{Tracker, Verdict};
 /// a wake-up per event would cost them more than everything else they do.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How often the records of all connections of interest are looked at: for exchanges that idle ones
+/// How often, at the least, the records of all connections of interest are looked at: for exchanges that idle ones
 /// owe, and for those whose end was lost with a full ring buffer.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -46,6 +46,8 @@ pub struct Reader {
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// What makes measurements of events.
     pub tracker: Tracker,
+    /// An answered exchange is over when nothing has happened for so long.
+    pub silence: Duration,
     /// What was read.
     pub event_metrics: EventMetrics,
     /// What was lost.
@@ -111,8 +113,10 @@ impl Reader {
                 publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
             }
             tracker.batch_ends();
-            if swept.elapsed() > SWEEP {
-                tracker.sweep(monotonic_ns(), |id| connections.record(id));
+            if swept.elapsed() > SWEEP.min(self.silence) {
+                let silence_ns = self.silence.as_nanos() as u64;
+                let since_ns = monotonic_ns().saturating_sub(silence_ns);
+                tracker.sweep(since_ns, |id| connections.record(id));
                 publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
                 swept = Instant::now();
             }

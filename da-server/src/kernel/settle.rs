@@ -10,10 +10,6 @@ use da_ebpf_common::exchange::{End, Exchange};
 use da_ebpf_common::histogram::Histogram;
 use zerocopy::FromZeros;
 
-/// Silence after which an answered exchange is taken to be over, ns. Language models pause while
-/// they think; what comes after a longer pause is counted as late.
-pub const SILENCE_NS: u64 = 30_000_000_000;
-
 /// An exchange, with all that goes before it in the ring buffer.
 #[derive(Debug)]
 pub struct Settled {
@@ -27,16 +23,19 @@ pub struct Settled {
     pub exchange: Exchange,
 }
 
-/// The current exchange of a connection on which nothing has happened since [`SILENCE_NS`] before
-/// `now_ns`; `None` where there is none, or it is unanswered.
-pub fn settle(id: ConnectionId, record: &Connection, now_ns: u64) -> Option<Settled> {
+/// The current exchange of a connection on which nothing has happened since `silent_since_ns`; `None`
+/// where there is none, or it is unanswered.
+///
+/// Language models pause while they think, and the silence must be longer: what comes after it is
+/// counted as late.
+pub fn settle(id: ConnectionId, record: &Connection, silent_since_ns: u64) -> Option<Settled> {
     let slot = &record.arrivals[(record.request & 1) as usize];
     let answered = record.request != 0
         && slot.request == record.request
         && slot.response.arrivals != 0
         && slot.response.first_ns != 0;
     let last_ns = record.last_arrival_ns.max(record.request_last_ns);
-    if record.phase != Phase::Open as u32 || !answered || last_ns + SILENCE_NS > now_ns {
+    if record.phase != Phase::Open as u32 || !answered || last_ns > silent_since_ns {
         return None;
     }
     let pickups = &record.pickups[(record.request & 1) as usize];
@@ -112,8 +111,8 @@ mod tests {
     #[test]
     fn an_answered_exchange_is_over_after_a_silence() {
         let record = record();
-        assert!(settle(ID, &record, 299 + SILENCE_NS).is_none());
-        let settled = settle(ID, &record, 300 + SILENCE_NS).expect("settled");
+        assert!(settle(ID, &record, 299).is_none());
+        let settled = settle(ID, &record, 300).expect("settled");
         assert_eq!(settled.exchange.number, 3);
         assert_eq!(settled.exchange.response.last_ns, 300);
         assert_eq!((settled.exchange.pickups, settled.exchange.first_pickup_ns), (1, 7));

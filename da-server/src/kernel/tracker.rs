@@ -117,15 +117,19 @@ impl Tracker {
         Verdict::Keep
     }
 
-    /// Looks at the programs' record of every connection: counts the exchange that an idle one owes,
-    /// and forgets those whose end was lost: that had no record the last time and have none now. Of
+    /// Looks at the programs' record of every connection: counts the exchange that one which has been
+    /// silent since then owes, and forgets those whose end was lost: that had no record the last time and have none now. Of
     /// the others the end may be on the way.
-    pub fn sweep(&mut self, now_ns: u64, record: impl Fn(ConnectionId) -> Option<Box<Connection>>) {
+    pub fn sweep(
+        &mut self,
+        silent_since_ns: u64,
+        record: impl Fn(ConnectionId) -> Option<Box<Connection>>,
+    ) {
         let mut gone = HashSet::new();
         let remembered: Vec<_> = self.known.keys().chain(self.tunnels.keys()).copied().collect();
         for id in remembered {
             match record(id) {
-                Some(record) => self.settle(id, &record, now_ns),
+                Some(record) => self.settle(id, &record, silent_since_ns),
                 None => {
                     gone.insert(id);
                 }
@@ -138,8 +142,8 @@ impl Tracker {
         self.gone = gone;
     }
 
-    fn settle(&mut self, id: ConnectionId, record: &Connection, now_ns: u64) {
-        let Some(settled) = settle(id, record, now_ns) else { return };
+    fn settle(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
+        let Some(settled) = settle(id, record, silent_since_ns) else { return };
         let exchange = settled.exchange;
         let Some(known) = self.known.get_mut(&id) else { return };
         if known.settled.is_some_and(|before| before.number == exchange.number) {
