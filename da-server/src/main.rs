@@ -68,6 +68,7 @@ fn serve(start: Start) -> anyhow::Result<()> {
         let watch = Watch {
             endpoints: with_catalogue(&config.endpoint)?,
             unlisted: config.kernel.unlisted,
+            max_processes: 0,
             resolved: config.http_client.resolve.clone().into_iter().collect(),
         };
         let kernel_missing = kernel.unavailable().map(|why| why.reason);
@@ -105,6 +106,7 @@ fn collect(start: Start) -> anyhow::Result<()> {
         let watch = Watch {
             endpoints: with_catalogue(&config.endpoint)?,
             unlisted: config.kernel.unlisted,
+            max_processes: config.kernel.max_processes,
             resolved: Vec::new(),
         };
         let kernel_missing = kernel.unavailable().map(|why| why.reason);

@@ -2,10 +2,9 @@
 
 use da_ebpf_common::arrival::Arrival;
 use da_ebpf_common::histogram::Histogram;
-use prometheus::Registry;
 
-use super::endpoints::{EndpointId, EndpointLabels};
 use super::family::EndpointHistogram;
+use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// The family of this room.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ impl ArrivalMetrics {
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: SocketRegistry<'_>) -> prometheus::Result<Self> {
         let chunk_gap_seconds = EndpointHistogram::register(
             registry,
             "socket_chunk_gap_seconds",
@@ -32,8 +31,8 @@ impl ArrivalMetrics {
     /// them.
     pub fn responded(
         &mut self,
-        id: EndpointId,
-        labels: &EndpointLabels,
+        id: SeriesId,
+        labels: &SeriesLabels,
         first: &[Arrival],
         others: Option<&Histogram>,
     ) {

@@ -23,6 +23,9 @@ pub struct KernelConfig {
     pub ring_bytes: u32,
     /// An answered exchange is over when nothing has happened on its connection for so long.
     pub silence_seconds: u32,
+    /// Processes that the collector tells apart by the label `process`; further ones are `other`.
+    /// 0 leaves the label out.
+    pub max_processes: u32,
 }
 
 impl Default for KernelConfig {
@@ -33,6 +36,7 @@ impl Default for KernelConfig {
             max_connections: 16_384,
             ring_bytes: 4 << 20,
             silence_seconds: 30,
+            max_processes: 20,
         }
     }
 }
@@ -46,9 +50,11 @@ const MAX_CONNECTIONS: u32 = 1 << 20;
 
 /// Longest silence that may be waited for.
 const MAX_SILENCE_SECONDS: u32 = 3_600;
+/// Most processes that can be told apart: each has its series of every endpoint it talks to.
+const MAX_PROCESSES: u32 = 1000;
 
 impl KernelConfig {
-    /// Checks what the kernel would refuse without saying why.
+    /// Checks what the kernel would refuse without saying why, and what would flood the metrics.
     ///
     /// # Errors
     /// The key that can't be used, and what can.
@@ -62,6 +68,9 @@ impl KernelConfig {
         }
         if !(1..=MAX_SILENCE_SECONDS).contains(&self.silence_seconds) {
             return Err(KernelConfigError::SilenceSeconds(self.silence_seconds));
+        }
+        if self.max_processes > MAX_PROCESSES {
+            return Err(KernelConfigError::MaxProcesses(self.max_processes));
         }
         Ok(())
     }
@@ -81,6 +90,9 @@ pub enum KernelConfigError {
     /// Not a silence, or one nobody waits for.
     #[error("kernel.silence_seconds = {0}: use 1 to {MAX_SILENCE_SECONDS}")]
     SilenceSeconds(u32),
+    /// More than anybody could look at.
+    #[error("kernel.max_processes = {0}: use 0 to {MAX_PROCESSES}")]
+    MaxProcesses(u32),
 }
 
 impl KernelConfigError {
@@ -90,6 +102,7 @@ impl KernelConfigError {
             Self::MaxConnections(_) => "kernel.max_connections",
             Self::RingBytes(_) => "kernel.ring_bytes",
             Self::SilenceSeconds(_) => "kernel.silence_seconds",
+            Self::MaxProcesses(_) => "kernel.max_processes",
         }
     }
 }
@@ -293,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_the_kernel_would_refuse_are_named() {
+    fn sizes_that_cant_be_used_are_named() {
         assert_eq!(KernelConfig::default().validate(), Ok(()));
         for ring_bytes in [0, 2048, 4096, 100_000, u32::MAX] {
             let config = KernelConfig { ring_bytes, ..KernelConfig::default() };
@@ -304,6 +317,8 @@ mod tests {
             let refusal = Err(KernelConfigError::MaxConnections(max_connections));
             assert_eq!(config.validate(), refusal);
         }
+        let config = KernelConfig { max_processes: 1001, ..KernelConfig::default() };
+        assert_eq!(config.validate(), Err(KernelConfigError::MaxProcesses(1001)));
     }
 
     #[test]

@@ -6,13 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use da_ebpf_common::connection::{Closed, Peers, Phase, flags};
-use prometheus::Registry;
 
-use super::endpoints::{EndpointId, EndpointLabels};
 use super::family::{
     DetailCounter, EndpointCounter, EndpointDistribution, EndpointGauge, EndpointHistogram,
 };
 use super::known::Totals;
+use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// What became of a connection: label value of `socket_connections_total{outcome}`. Each connection
 /// counts once.
@@ -118,7 +117,7 @@ impl ConnectionMetrics {
     ///
     /// # Errors
     /// A family is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: SocketRegistry<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             connect_seconds: EndpointHistogram::register(
                 registry,
@@ -172,33 +171,22 @@ impl ConnectionMetrics {
     }
 
     /// A connect took this long, ns.
-    pub fn connected(&mut self, id: EndpointId, labels: &EndpointLabels, connect_ns: u64) {
+    pub fn connected(&mut self, id: SeriesId, labels: &SeriesLabels, connect_ns: u64) {
         self.connect_seconds.observe_ns(id, labels, connect_ns);
     }
 
     /// What became of a connection is known.
-    pub fn ended_up(
-        &mut self,
-        id: EndpointId,
-        labels: &EndpointLabels,
-        outcome: ConnectionOutcome,
-    ) {
+    pub fn ended_up(&mut self, id: SeriesId, labels: &SeriesLabels, outcome: ConnectionOutcome) {
         self.connections_total.count(id, labels, outcome.as_str());
     }
 
     /// The endpoint has that many open connections more, or less.
-    pub fn opened(&mut self, id: EndpointId, labels: &EndpointLabels, change: i64) {
+    pub fn opened(&mut self, id: SeriesId, labels: &SeriesLabels, change: i64) {
         self.open_connections.add(id, labels, change);
     }
 
     /// A connection is gone that carried that many exchanges.
-    pub fn closed(
-        &mut self,
-        id: EndpointId,
-        labels: &EndpointLabels,
-        closed: &Closed,
-        exchanges: u64,
-    ) {
+    pub fn closed(&mut self, id: SeriesId, labels: &SeriesLabels, closed: &Closed, exchanges: u64) {
         if closed.established_ns != 0 {
             let lifetime_ns = closed.closed_ns.saturating_sub(closed.established_ns);
             let lifetime_seconds = Duration::from_nanos(lifetime_ns).as_secs_f64();
@@ -208,14 +196,14 @@ impl ConnectionMetrics {
     }
 
     /// What was transferred since the last event of the connection.
-    pub fn advanced(&mut self, id: EndpointId, labels: &EndpointLabels, added: Totals) {
+    pub fn advanced(&mut self, id: SeriesId, labels: &SeriesLabels, added: Totals) {
         self.sent_bytes_total.add(id, labels, added.sent_bytes);
         self.received_bytes_total.add(id, labels, added.received_bytes);
         self.retransmits_total.add(id, labels, added.retransmits);
     }
 
     /// `tcp_sock.srtt_us`, in eighths of a µs; 0 where the kernel has none.
-    pub fn round_trip(&mut self, id: EndpointId, labels: &EndpointLabels, srtt_eighths_us: u32) {
+    pub fn round_trip(&mut self, id: SeriesId, labels: &SeriesLabels, srtt_eighths_us: u32) {
         if srtt_eighths_us != 0 {
             self.rtt_seconds.observe_ns(id, labels, u64::from(srtt_eighths_us) * 125);
         }

@@ -4,10 +4,9 @@
 use da_ebpf_common::arrival::FirstArrivals;
 use da_ebpf_common::connection::flags;
 use da_ebpf_common::exchange::{End, Exchange};
-use prometheus::Registry;
 
-use super::endpoints::{EndpointId, EndpointLabels};
 use super::family::{DetailCounter, EndpointHistogram};
+use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 use super::tickets::{ResponseStart, Tickets};
 
 /// How an exchange went: label value of `socket_exchanges_total{outcome}`.
@@ -131,7 +130,7 @@ impl ExchangeMetrics {
     ///
     /// # Errors
     /// A family is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: SocketRegistry<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             first_byte_seconds: EndpointHistogram::register(
                 registry,
@@ -156,7 +155,7 @@ impl ExchangeMetrics {
     }
 
     /// An exchange is over.
-    pub fn finished(&mut self, id: EndpointId, labels: &EndpointLabels, measured: &Measured) {
+    pub fn finished(&mut self, id: SeriesId, labels: &SeriesLabels, measured: &Measured) {
         self.exchanges_total.count(id, labels, measured.outcome.as_str());
         if let Some(first_byte_ns) = measured.first_byte_ns {
             self.first_byte_seconds.observe_ns(id, labels, first_byte_ns);

@@ -1,48 +1,54 @@
-//! Metric families labelled `endpoint, kind`, with the handle of each endpoint resolved once.
+//! Metric families labelled `endpoint, kind` and, where processes are told apart, `process`, with the
+//! handle of each series resolved once.
 
 use std::collections::HashMap;
 
 use da_ebpf_common::histogram::Histogram;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 
-use super::endpoints::{EndpointId, EndpointLabels};
 use super::histogram::HistogramFamily;
+use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// A histogram of seconds per endpoint.
 #[derive(Debug)]
-pub struct EndpointHistogram(HistogramFamily<EndpointId>);
+pub struct EndpointHistogram(HistogramFamily<SeriesId>);
 
 impl EndpointHistogram {
     /// Registers the family, without series: an endpoint that is never talked to has none.
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
-        HistogramFamily::register(registry, name, help, &["endpoint", "kind"]).map(Self)
+    pub fn register(
+        registry: SocketRegistry<'_>,
+        name: &str,
+        help: &str,
+    ) -> prometheus::Result<Self> {
+        let names = registry.label_names(&[]);
+        HistogramFamily::register(registry.registry, name, help, &names).map(Self)
     }
 
     /// One sample, ns.
-    pub fn observe_ns(&mut self, id: EndpointId, labels: &EndpointLabels, sample_ns: u64) {
+    pub fn observe_ns(&mut self, id: SeriesId, labels: &SeriesLabels, sample_ns: u64) {
         self.0.observe_ns(id, || values(labels), sample_ns);
     }
 
     /// All samples of a histogram.
-    pub fn merge(&mut self, id: EndpointId, labels: &EndpointLabels, histogram: &Histogram) {
+    pub fn merge(&mut self, id: SeriesId, labels: &SeriesLabels, histogram: &Histogram) {
         self.0.merge(id, || values(labels), histogram);
     }
 }
 
-fn values(labels: &EndpointLabels) -> Vec<String> {
-    vec![labels.name.clone(), labels.kind.as_str().to_owned()]
+fn values(labels: &SeriesLabels) -> Vec<String> {
+    labels.values().into_iter().map(str::to_owned).collect()
 }
 
 /// A histogram per endpoint, with edges of its own.
 #[derive(Debug)]
 pub struct EndpointDistribution {
     family: HistogramVec,
-    handles: HashMap<EndpointId, prometheus::Histogram>,
+    handles: HashMap<SeriesId, prometheus::Histogram>,
 }
 
 impl EndpointDistribution {
@@ -51,25 +57,23 @@ impl EndpointDistribution {
     /// # Errors
     /// The family is already registered.
     pub fn register(
-        registry: &Registry,
+        registry: SocketRegistry<'_>,
         name: &str,
         help: &str,
         edges: &[f64],
     ) -> prometheus::Result<Self> {
         let opts = HistogramOpts::new(name, help).buckets(edges.to_vec());
-        let family = HistogramVec::new(opts, &["endpoint", "kind"])?;
-        registry.register(Box::new(family.clone()))?;
+        let family = HistogramVec::new(opts, &registry.label_names(&[]))?;
+        registry.registry.register(Box::new(family.clone()))?;
         Ok(Self { family, handles: HashMap::new() })
     }
 
     /// One sample.
-    pub fn observe(&mut self, id: EndpointId, labels: &EndpointLabels, sample: f64) {
+    pub fn observe(&mut self, id: SeriesId, labels: &SeriesLabels, sample: f64) {
         let family = &self.family;
         self.handles
             .entry(id)
-            .or_insert_with(|| {
-                family.with_label_values(&[labels.name.as_str(), labels.kind.as_str()])
-            })
+            .or_insert_with(|| family.with_label_values(&labels.values()))
             .observe(sample);
     }
 }
@@ -78,7 +82,7 @@ impl EndpointDistribution {
 #[derive(Debug)]
 pub struct EndpointGauge {
     family: IntGaugeVec,
-    handles: HashMap<EndpointId, IntGauge>,
+    handles: HashMap<SeriesId, IntGauge>,
 }
 
 impl EndpointGauge {
@@ -86,20 +90,22 @@ impl EndpointGauge {
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
-        let family = IntGaugeVec::new(Opts::new(name, help), &["endpoint", "kind"])?;
-        registry.register(Box::new(family.clone()))?;
+    pub fn register(
+        registry: SocketRegistry<'_>,
+        name: &str,
+        help: &str,
+    ) -> prometheus::Result<Self> {
+        let family = IntGaugeVec::new(Opts::new(name, help), &registry.label_names(&[]))?;
+        registry.registry.register(Box::new(family.clone()))?;
         Ok(Self { family, handles: HashMap::new() })
     }
 
     /// Adds to the endpoint's gauge, or takes from it.
-    pub fn add(&mut self, id: EndpointId, labels: &EndpointLabels, change: i64) {
+    pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, change: i64) {
         let family = &self.family;
         self.handles
             .entry(id)
-            .or_insert_with(|| {
-                family.with_label_values(&[labels.name.as_str(), labels.kind.as_str()])
-            })
+            .or_insert_with(|| family.with_label_values(&labels.values()))
             .add(change);
     }
 }
@@ -108,7 +114,7 @@ impl EndpointGauge {
 #[derive(Debug)]
 pub struct EndpointCounter {
     family: IntCounterVec,
-    handles: HashMap<EndpointId, IntCounter>,
+    handles: HashMap<SeriesId, IntCounter>,
 }
 
 impl EndpointCounter {
@@ -116,20 +122,22 @@ impl EndpointCounter {
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Self> {
-        let family = IntCounterVec::new(Opts::new(name, help), &["endpoint", "kind"])?;
-        registry.register(Box::new(family.clone()))?;
+    pub fn register(
+        registry: SocketRegistry<'_>,
+        name: &str,
+        help: &str,
+    ) -> prometheus::Result<Self> {
+        let family = IntCounterVec::new(Opts::new(name, help), &registry.label_names(&[]))?;
+        registry.registry.register(Box::new(family.clone()))?;
         Ok(Self { family, handles: HashMap::new() })
     }
 
     /// Adds to the endpoint's count.
-    pub fn add(&mut self, id: EndpointId, labels: &EndpointLabels, amount: u64) {
+    pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, amount: u64) {
         let family = &self.family;
         self.handles
             .entry(id)
-            .or_insert_with(|| {
-                family.with_label_values(&[labels.name.as_str(), labels.kind.as_str()])
-            })
+            .or_insert_with(|| family.with_label_values(&labels.values()))
             .inc_by(amount);
     }
 }
@@ -138,7 +146,7 @@ impl EndpointCounter {
 #[derive(Debug)]
 pub struct DetailCounter {
     family: IntCounterVec,
-    handles: HashMap<(EndpointId, &'static str), IntCounter>,
+    handles: HashMap<(SeriesId, &'static str), IntCounter>,
 }
 
 impl DetailCounter {
@@ -147,23 +155,23 @@ impl DetailCounter {
     /// # Errors
     /// The family is already registered.
     pub fn register(
-        registry: &Registry,
+        registry: SocketRegistry<'_>,
         name: &str,
         help: &str,
         detail: &str,
     ) -> prometheus::Result<Self> {
-        let family = IntCounterVec::new(Opts::new(name, help), &["endpoint", "kind", detail])?;
-        registry.register(Box::new(family.clone()))?;
+        let family = IntCounterVec::new(Opts::new(name, help), &registry.label_names(&[detail]))?;
+        registry.registry.register(Box::new(family.clone()))?;
         Ok(Self { family, handles: HashMap::new() })
     }
 
     /// Adds one.
-    pub fn count(&mut self, id: EndpointId, labels: &EndpointLabels, detail: &'static str) {
+    pub fn count(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str) {
         let family = &self.family;
         self.handles
             .entry((id, detail))
             .or_insert_with(|| {
-                family.with_label_values(&[labels.name.as_str(), labels.kind.as_str(), detail])
+                family.with_label_values(&[&labels.values()[..], &[detail]].concat())
             })
             .inc();
     }

@@ -6,12 +6,15 @@ use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::histogram::Histogram;
 
 use super::endpoints::EndpointId;
+use super::series::SeriesId;
 
 /// One connection.
 #[derive(Debug)]
 pub struct Known {
     /// Whose it is.
     pub endpoint: EndpointId,
+    /// Where what it measures goes.
+    pub series: SeriesId,
     /// Who is connected to whom.
     pub peers: Peers,
     /// ALPN offered `h2`.
@@ -91,9 +94,10 @@ impl Totals {
 
 impl Known {
     /// Nothing has been counted yet.
-    pub fn new(endpoint: EndpointId, peers: Peers) -> Self {
+    pub fn new(endpoint: EndpointId, series: SeriesId, peers: Peers) -> Self {
         Self {
             endpoint,
+            series,
             peers,
             http2_offered: false,
             resumes: false,

@@ -6,7 +6,8 @@
 //! `load`, `layout`, `programs`, `privileges`, `status` get the programs in; `reader`, `event`,
 //! `tracker`, `known`, `settle` take their events; `endpoints`, `hosts`, `names` say whose they are,
 //! `tickets` what is no response; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset` (the probes,
-//! named as in da-ebpf) turn them into measurements, `family` and `histogram` hold these;
+//! named as in da-ebpf) turn them into measurements, `series`,
+//! `family` and `histogram` hold these;
 //! `self_metrics`, `losses` speak of the view itself.
 
 mod arrival;
@@ -32,6 +33,7 @@ mod reader;
 mod replacement;
 mod reset;
 mod self_metrics;
+mod series;
 mod settle;
 mod status;
 mod tickets;
@@ -64,6 +66,7 @@ use self::losses::LossMetrics;
 use self::reader::Reader;
 use self::replacement::Replacement;
 use self::self_metrics::{EventMetrics, SelfMetrics, StatusMetrics};
+use self::series::AllSeries;
 use self::tracker::Tracker;
 
 /// The programs, loaded and not yet read; or why there are none.
@@ -135,8 +138,13 @@ impl Kernel {
             connections,
             replacements: self.replacements,
             logger: loaded.logger,
-            tracker: Tracker::new(endpoints, losses.clone(), registry)?,
             silence: Duration::from_secs(self.config.silence_seconds.into()),
+            tracker: Tracker::new(
+                endpoints,
+                AllSeries::new(watch.max_processes),
+                losses.clone(),
+                registry,
+            )?,
             event_metrics: EventMetrics::register(registry)?,
             losses,
             status,
@@ -153,6 +161,8 @@ pub struct Watch {
     pub endpoints: Vec<EndpointConfig>,
     /// What becomes of connections to other hosts.
     pub unlisted: Unlisted,
+    /// How many processes are told apart, by the label `process`; 0: none, and there is no label.
+    pub max_processes: u32,
     /// Hosts whose addresses are known beforehand: a connect that fails shows no name.
     pub resolved: Vec<(String, SocketAddr)>,
 }

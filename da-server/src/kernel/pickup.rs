@@ -2,10 +2,9 @@
 
 use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::histogram::Histogram;
-use prometheus::Registry;
 
-use super::endpoints::{EndpointId, EndpointLabels};
 use super::family::EndpointHistogram;
+use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// The family of this room.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ impl PickupMetrics {
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: SocketRegistry<'_>) -> prometheus::Result<Self> {
         let pickup_seconds = EndpointHistogram::register(
             registry,
             "socket_pickup_seconds",
@@ -31,8 +30,8 @@ impl PickupMetrics {
     /// The waits during one exchange: the first, and the others as the programs counted them.
     pub fn picked_up(
         &mut self,
-        id: EndpointId,
-        labels: &EndpointLabels,
+        id: SeriesId,
+        labels: &SeriesLabels,
         exchange: &Exchange,
         others: Option<&Histogram>,
     ) {

@@ -1,10 +1,9 @@
 //! Connections that were broken off: `socket_resets_total`.
 
 use da_ebpf_common::connection::flags;
-use prometheus::Registry;
 
-use super::endpoints::{EndpointId, EndpointLabels};
 use super::family::DetailCounter;
+use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// Who broke it off: label value of `socket_resets_total{direction}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +44,7 @@ impl ResetMetrics {
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: SocketRegistry<'_>) -> prometheus::Result<Self> {
         let resets_total = DetailCounter::register(
             registry,
             "socket_resets_total",
@@ -56,7 +55,7 @@ impl ResetMetrics {
     }
 
     /// A connection ended with these flags.
-    pub fn ended(&mut self, id: EndpointId, labels: &EndpointLabels, connection_flags: u32) {
+    pub fn ended(&mut self, id: SeriesId, labels: &SeriesLabels, connection_flags: u32) {
         for direction in Direction::ALL {
             if connection_flags & direction.flag() != 0 {
                 self.resets_total.count(id, labels, direction.as_str());

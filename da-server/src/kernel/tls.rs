@@ -1,10 +1,9 @@
 //! TLS handshakes: `socket_tls_handshake_seconds`.
 
 use da_ebpf_common::connection::flags;
-use prometheus::Registry;
 
-use super::endpoints::{EndpointId, EndpointLabels};
 use super::family::EndpointHistogram;
+use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// How a handshake went, as record types tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +40,7 @@ impl TlsMetrics {
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: SocketRegistry<'_>) -> prometheus::Result<Self> {
         let tls_handshake_seconds = EndpointHistogram::register(
             registry,
             "socket_tls_handshake_seconds",
@@ -52,7 +51,7 @@ impl TlsMetrics {
     }
 
     /// A handshake took this long, ns.
-    pub fn shook_hands(&mut self, id: EndpointId, labels: &EndpointLabels, handshake_ns: u64) {
+    pub fn shook_hands(&mut self, id: SeriesId, labels: &SeriesLabels, handshake_ns: u64) {
         self.tls_handshake_seconds.observe_ns(id, labels, handshake_ns);
     }
 }

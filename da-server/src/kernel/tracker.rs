@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::mem;
 
-use da_ebpf_common::connection::{Closed, Connection};
+use da_ebpf_common::connection::{Closed, Connection, Peers};
 use da_ebpf_common::event::{ConnectionId, Header};
 use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
@@ -21,6 +21,7 @@ use super::names::Opening;
 use super::observation::{Observation, Pickup, What};
 use super::pickup::PickupMetrics;
 use super::reset::ResetMetrics;
+use super::series::{AllSeries, SeriesId, SocketRegistry};
 use super::settle::settle;
 use super::tickets::Tickets;
 use super::tls::{HandshakeKind, TlsMetrics};
@@ -38,6 +39,7 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Tracker {
     endpoints: Endpoints,
+    series: AllSeries,
     known: HashMap<ConnectionId, Known>,
     /// Connections that were found to be of no interest, of this and of the previous batch: events
     /// of theirs may be on the way.
@@ -65,11 +67,14 @@ impl Tracker {
     /// A family is already registered.
     pub fn new(
         endpoints: Endpoints,
+        series: AllSeries,
         losses: LossMetrics,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
+        let registry = SocketRegistry { registry, by_process: series.by_process() };
         Ok(Self {
             endpoints,
+            series,
             known: HashMap::new(),
             forgotten: Default::default(),
             tunnels: HashMap::new(),
@@ -200,12 +205,13 @@ impl Tracker {
             Opening::Tls { offers_http2, resumes, .. } => (offers_http2, resumes),
             _ => (false, false),
         };
-        let known = Known { http2_offered, resumes, ..Known::new(endpoint, first.peers) };
+        let series = self.series_of(endpoint, &first.peers);
+        let known = Known { http2_offered, resumes, ..Known::new(endpoint, series, first.peers) };
         self.insert(id, known);
         if first.established_ns != 0 {
             let (from_ns, to_ns) = (id.born_ns, first.established_ns);
-            let labels = self.endpoints.labels(endpoint);
-            self.connections.connected(endpoint, labels, to_ns.saturating_sub(from_ns));
+            let labels = self.series.labels(series);
+            self.connections.connected(series, labels, to_ns.saturating_sub(from_ns));
             self.report(id, What::Connected { from_ns, to_ns });
         }
         if matches!(opening, Opening::Http { .. } | Opening::Unknown) {
@@ -217,10 +223,10 @@ impl Tracker {
     fn handshake(&mut self, handshake: &Handshake) {
         let id = handshake.header.connection;
         let Some(known) = self.find(&handshake.header) else { return };
-        let endpoint = known.endpoint;
+        let series = known.series;
         let (from_ns, to_ns) = (handshake.hello_ns, handshake.done_ns);
-        let labels = self.endpoints.labels(endpoint);
-        self.tls.shook_hands(endpoint, labels, to_ns.saturating_sub(from_ns));
+        let labels = self.series.labels(series);
+        self.tls.shook_hands(series, labels, to_ns.saturating_sub(from_ns));
         let kind = HandshakeKind::of(handshake.flags);
         self.report(id, What::HandshakeDone { from_ns, to_ns, kind });
         self.ended_up(id, ConnectionOutcome::Ok);
@@ -231,8 +237,8 @@ impl Tracker {
         let Some(known) = self.find(&exchange.header) else { return };
         let pending = mem::take(&mut known.pending);
         let settled = known.settled.filter(|settled| settled.number == exchange.number);
-        let (endpoint, http2_offered) = (known.endpoint, known.http2_offered);
-        let server = (endpoint, known.resumes);
+        let (series, http2_offered) = (known.series, known.http2_offered);
+        let server = (known.endpoint, known.resumes);
         self.advance(
             id,
             Totals {
@@ -250,15 +256,15 @@ impl Tracker {
         let tickets = self.tickets.entry(server).or_default();
         let first_arrivals = pending.first_arrivals.as_deref();
         let measured = measure(exchange, http2_offered, first_arrivals, tickets);
-        let labels = self.endpoints.labels(endpoint);
-        self.exchanges.finished(endpoint, labels, &measured);
+        let labels = self.series.labels(series);
+        self.exchanges.finished(series, labels, &measured);
         let start_ns = measured.response_first_ns;
         let arrivals = start_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
         if start_ns.is_some() {
-            self.arrivals.responded(endpoint, labels, &arrivals, pending.gaps.as_deref());
+            self.arrivals.responded(series, labels, &arrivals, pending.gaps.as_deref());
         }
-        self.pickups.picked_up(endpoint, labels, exchange, pending.pickups.as_deref());
-        self.connections.round_trip(endpoint, labels, exchange.srtt_eighths_us);
+        self.pickups.picked_up(series, labels, exchange, pending.pickups.as_deref());
+        self.connections.round_trip(series, labels, exchange.srtt_eighths_us);
         if let Some(known) = self.known.get_mut(&id) {
             known.exchanges += 1;
         }
@@ -301,9 +307,9 @@ impl Tracker {
             },
         );
         if let Some(known) = self.known.get(&id) {
-            let (endpoint, labels) = (known.endpoint, self.endpoints.labels(known.endpoint));
-            self.resets.ended(endpoint, labels, closed.flags);
-            self.connections.closed(endpoint, labels, closed, known.exchanges);
+            let (series, labels) = (known.series, self.series.labels(known.series));
+            self.resets.ended(series, labels, closed.flags);
+            self.connections.closed(series, labels, closed, known.exchanges);
         }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
         let received_bytes = closed.received_bytes;
@@ -316,7 +322,8 @@ impl Tracker {
         let (_, remote) = addresses(&closed.peers);
         match self.endpoints.attribute(None, remote) {
             Attribution::To(endpoint) => {
-                self.insert(closed.header.connection, Known::new(endpoint, closed.peers));
+                let series = self.series_of(endpoint, &closed.peers);
+                self.insert(closed.header.connection, Known::new(endpoint, series, closed.peers));
                 true
             }
             Attribution::Ambiguous => {
@@ -325,6 +332,10 @@ impl Tracker {
             }
             Attribution::Unlisted => false,
         }
+    }
+
+    fn series_of(&mut self, endpoint: EndpointId, peers: &Peers) -> SeriesId {
+        self.series.of(endpoint, self.endpoints.labels(endpoint), peers)
     }
 
     /// The connection an event speaks of; an event of an unknown one is counted as lost.
@@ -340,8 +351,8 @@ impl Tracker {
     fn ended_up(&mut self, id: ConnectionId, outcome: ConnectionOutcome) {
         let Some(known) = self.known.get_mut(&id).filter(|known| !known.ended_up) else { return };
         known.ended_up = true;
-        let labels = self.endpoints.labels(known.endpoint);
-        self.connections.ended_up(known.endpoint, labels, outcome);
+        let labels = self.series.labels(known.series);
+        self.connections.ended_up(known.series, labels, outcome);
         self.report(id, What::EndedUp(outcome));
     }
 
@@ -349,19 +360,19 @@ impl Tracker {
     fn advance(&mut self, id: ConnectionId, totals: Totals) {
         let Some(known) = self.known.get_mut(&id) else { return };
         let added = known.totals.advance(totals);
-        self.connections.advanced(known.endpoint, self.endpoints.labels(known.endpoint), added);
+        self.connections.advanced(known.series, self.series.labels(known.series), added);
     }
 
     fn insert(&mut self, id: ConnectionId, known: Known) {
-        let endpoint = known.endpoint;
+        let series = known.series;
         self.remove(id);
         self.known.insert(id, known);
-        self.connections.opened(endpoint, self.endpoints.labels(endpoint), 1);
+        self.connections.opened(series, self.series.labels(series), 1);
     }
 
     fn remove(&mut self, id: ConnectionId) {
         let Some(known) = self.known.remove(&id) else { return };
-        self.connections.opened(known.endpoint, self.endpoints.labels(known.endpoint), -1);
+        self.connections.opened(known.series, self.series.labels(known.series), -1);
     }
 
     fn report(&mut self, connection: ConnectionId, what: What) {

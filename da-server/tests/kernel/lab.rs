@@ -84,7 +84,12 @@ impl Lab {
         let metrics = Metrics::new().expect("metrics");
         let (sender, observations) = sync_channel(1 << 18);
         let shutdown = CancellationToken::new();
-        let watch = Watch { endpoints: endpoints.to_vec(), unlisted, resolved: Vec::new() };
+        let watch = Watch {
+            endpoints: endpoints.to_vec(),
+            unlisted,
+            max_processes: 0,
+            resolved: Vec::new(),
+        };
         let reader = kernel
             .start(watch, metrics.registry(), Some(sender), shutdown.clone())
             .expect("the reader starts");

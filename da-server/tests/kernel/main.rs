@@ -14,6 +14,7 @@ mod network;
 mod outcomes;
 mod ownership;
 mod privileges;
+mod processes;
 #[allow(dead_code, reason = "tests/collector uses other parts")]
 #[path = "../collector/program.rs"]
 mod program;

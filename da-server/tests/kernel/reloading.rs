@@ -18,7 +18,7 @@ fn toml(endpoints: &[(&str, &str)]) -> String {
     let one = |(name, host): &(&str, &str)| {
         format!("[[endpoint]]\nname = '{name}'\nkind = 'llm'\nhosts = ['{host}']\n")
     };
-    endpoints.iter().map(one).collect()
+    "[kernel]\nmax_processes = 0\n".to_owned() + &endpoints.iter().map(one).collect::<String>()
 }
 
 fn series(family: &str, endpoint: &str) -> String {
