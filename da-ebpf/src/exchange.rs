@@ -65,7 +65,7 @@ fn send(ctx: &RawTracePointContext, sock: Sock, connection: *mut Connection, byt
 ///
 /// # Safety
 /// `connection` is from `connection::find`, and the caller runs in the send hook.
-#[inline(always)]
+#[inline(never)]
 pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_ns: u64) {
     // SAFETY: the caller's promise.
     unsafe {

@@ -17,6 +17,8 @@ use crate::layout;
 
 /// Buffers of one writev or sendmsg that are looked at.
 const MAX_BUFFERS: u32 = 8;
+/// Records of one flight that are looked at.
+pub const MAX_RECORDS: usize = 4;
 
 /// Room for one event and its payload and, behind them, for what a copy at the payload's very end
 /// could run over: the verifier bounds an offset and a length, not their sum.
@@ -27,6 +29,21 @@ pub struct Scratch {
     /// What [`copy`] fills.
     pub payload: [u8; MAX_FIRST_BYTES],
     overrun: [u8; MAX_FIRST_BYTES],
+    /// Bytes of `payload` that are filled.
+    captured_bytes: u32,
+    /// What `tls` makes of it.
+    pub flight: Flight,
+}
+
+/// The TLS record headers at the beginning of a send.
+#[repr(C)]
+pub struct Flight {
+    /// Content types; 0 where there is no further record.
+    pub types: [u8; MAX_RECORDS],
+    /// First byte of each record's content.
+    pub firsts: [u8; MAX_RECORDS],
+    /// Offset behind each record.
+    pub ends: [u32; MAX_RECORDS],
 }
 
 #[map]
@@ -65,15 +82,30 @@ pub fn scratch() -> Option<*mut Scratch> {
 /// `scratch` is this CPU's, from [`scratch`].
 #[inline(always)]
 pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*scratch).captured_bytes = 0;
+        gather(scratch, sent_bytes);
+        (*scratch).captured_bytes
+    }
+}
+
+/// Counts in `scratch.captured_bytes` instead of returning it: what is read from memory is any
+/// number to the verifier, and it need not follow what comes behind once for each way through here.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(never)]
+unsafe fn gather(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
     let Some((syscall, argument_2, argument_3)) = arguments() else { return 0 };
     // A send may take less than it was offered; what it left is not part of this flight.
     let limit =
         if sent_bytes < MAX_FIRST_BYTES as u64 { sent_bytes } else { MAX_FIRST_BYTES as u64 };
     let (buffers, count) =
         if syscall == layout::NR_WRITE.load() || syscall == layout::NR_SENDTO.load() {
-            let single = Buffer { base: argument_2, length: argument_3 };
             // SAFETY: the caller's promise.
-            return unsafe { append(scratch, 0, single, limit) };
+            unsafe { append(scratch, Buffer { base: argument_2, length: argument_3 }, limit) };
+            return 0;
         } else if syscall == layout::NR_WRITEV.load() {
             (argument_2, argument_3)
         } else if syscall == layout::NR_SENDMSG.load() || syscall == layout::NR_SENDMMSG.load() {
@@ -85,42 +117,45 @@ pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
         } else {
             return 0;
         };
-    let mut copied = 0;
     for index in 0..MAX_BUFFERS {
-        if u64::from(index) >= count || u64::from(copied) >= limit {
+        if u64::from(index) >= count {
             break;
         }
         let address = buffers + u64::from(index) * size_of::<Buffer>() as u64;
         // SAFETY: the helper checks the address; `Buffer` is made of integers.
         let Ok(buffer) = (unsafe { bpf_probe_read_user(address as *const Buffer) }) else { break };
         // SAFETY: the caller's promise.
-        copied += unsafe { append(scratch, copied, buffer, limit - u64::from(copied)) };
+        unsafe { append(scratch, buffer, limit) };
     }
-    copied
+    0 // the verifier minds a function that returns nothing
 }
 
-/// Copies at most `limit` bytes of `buffer` behind the `filled` ones.
+/// Copies `buffer` behind what is captured, up to `limit` bytes of it all.
 ///
 /// # Safety
 /// `scratch` is this CPU's, from [`scratch`].
 #[inline(always)]
-unsafe fn append(scratch: *mut Scratch, filled: u32, buffer: Buffer, limit: u64) -> u32 {
-    let length = if buffer.length < limit { buffer.length } else { limit };
+unsafe fn append(scratch: *mut Scratch, buffer: Buffer, limit: u64) {
+    // SAFETY: the caller's promise.
+    let filled = unsafe { (*scratch).captured_bytes };
+    let room = limit.saturating_sub(u64::from(filled));
+    let length = if buffer.length < room { buffer.length } else { room };
     if length == 0 || length > MAX_FIRST_BYTES as u64 {
-        return 0;
+        return;
     }
-    let filled = filled as usize & (MAX_FIRST_BYTES - 1);
-    // SAFETY: `filled` is below MAX_FIRST_BYTES and `length` is at most that, so the copy ends
-    // inside `payload` or `overrun`, which follows it; the helper checks the source.
-    let failed = unsafe {
-        let target = ptr::addr_of_mut!((*scratch).payload).cast::<u8>().add(filled);
-        generated::bpf_probe_read_user(
-            target.cast::<c_void>(),
+    // SAFETY: the masked offset is below MAX_FIRST_BYTES and `length` is at most that, so the copy
+    // ends inside `payload` or `overrun`, which follows it; the helper checks the source.
+    unsafe {
+        let target = ptr::addr_of_mut!((*scratch).payload).cast::<u8>();
+        let failed = generated::bpf_probe_read_user(
+            target.add(filled as usize & (MAX_FIRST_BYTES - 1)).cast::<c_void>(),
             length as u32,
             buffer.base as *const c_void,
-        )
-    };
-    if failed == 0 { length as u32 } else { 0 }
+        );
+        if failed == 0 {
+            (*scratch).captured_bytes = filled + length as u32;
+        }
+    }
 }
 
 /// Number, second and third argument of the system call the current thread is in.

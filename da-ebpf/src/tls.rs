@@ -13,7 +13,11 @@ use da_ebpf_common::{
     tls::{FirstBytes, Handshake},
 };
 
-use crate::{event, exchange, send_buffer, sock::Sock};
+use crate::{
+    event, exchange,
+    send_buffer::{self, MAX_RECORDS, Scratch},
+    sock::Sock,
+};
 
 /// Content types of TLS records: RFC 8446 §5.1, RFC 5246 §6.2.1.
 const CHANGE_CIPHER_SPEC: u8 = 0x14;
@@ -26,8 +30,6 @@ const CLIENT_HELLO: u8 = 1;
 const SMALLEST_HELLO_BYTES: u32 = 100;
 /// Header, initialization vector, the alert, MAC and padding of the largest CBC suite.
 const LARGEST_ALERT_BYTES: u64 = 5 + 16 + 2 + 48 + 16;
-/// Records of one flight that are looked at.
-const MAX_RECORDS: usize = 4;
 /// An arrival may be nothing but session tickets until 1.5 round trips (a connect takes one) and a
 /// millisecond after the client's Finished.
 const TICKET_SLACK_NS: u64 = 1_000_000;
@@ -112,15 +114,6 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
     unsafe { send_buffer::copy(scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
 }
 
-/// The record headers at the beginning of a send.
-struct Flight {
-    types: [u8; MAX_RECORDS],
-    /// Offset behind each record.
-    ends: [u32; MAX_RECORDS],
-    /// First byte of each record's content.
-    firsts: [u8; MAX_RECORDS],
-}
-
 /// A send before the handshake is done.
 ///
 /// # Safety
@@ -137,7 +130,8 @@ pub unsafe fn handshake(
     // SAFETY: `scratch` is this CPU's own, and sends do not nest.
     let flight = unsafe {
         let captured = send_buffer::copy(scratch, bytes);
-        walk(&*scratch, captured)
+        walk(scratch, captured);
+        &(*scratch).flight
     };
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
@@ -242,23 +236,30 @@ unsafe fn done(sock: Sock, connection: *mut Connection, done_ns: u64) {
     }
 }
 
-/// Reads the first record headers. The loop does not branch on what it reads: the verifier would
-/// follow every combination.
-#[inline(always)]
-fn walk(scratch: &send_buffer::Scratch, captured: u32) -> Flight {
-    let mut flight =
-        Flight { types: [0; MAX_RECORDS], ends: [0; MAX_RECORDS], firsts: [0; MAX_RECORDS] };
-    let payload = &scratch.payload;
-    let mut position = 0_u32;
-    for record in 0..MAX_RECORDS {
-        let inside = u32::from(position + 6 <= captured);
-        let at = position as usize & (MAX_FIRST_BYTES - 1);
-        let byte = |ahead: usize| payload[(at + ahead) & (MAX_FIRST_BYTES - 1)];
-        let length = u32::from(u16::from_be_bytes([byte(3), byte(4)]));
-        flight.types[record] = byte(0) * inside as u8;
-        flight.firsts[record] = byte(5);
-        position += (5 + length) * inside;
-        flight.ends[record] = position;
+/// Reads the first record headers of the payload, and says how many there were.
+///
+/// What it finds goes back through memory: there the verifier forgets how it came about, where
+/// values in registers would have it follow every combination of four records to the end.
+///
+/// # Safety
+/// `scratch` is this CPU's, from `send_buffer::scratch`.
+#[inline(never)]
+unsafe fn walk(scratch: *mut Scratch, captured: u32) -> u32 {
+    let (mut position, mut records) = (0_u32, 0);
+    // SAFETY: the caller's promise; the masks keep every offset inside `payload`.
+    unsafe {
+        let payload = &raw const (*scratch).payload;
+        for record in 0..MAX_RECORDS {
+            let inside = u32::from(position + 6 <= captured);
+            let at = position as usize;
+            let byte = |ahead: usize| (*payload)[(at + ahead) & (MAX_FIRST_BYTES - 1)];
+            let length = u32::from(u16::from_be_bytes([byte(3), byte(4)]));
+            position += (5 + length) * inside;
+            records += inside;
+            (*scratch).flight.types[record] = byte(0) * inside as u8;
+            (*scratch).flight.firsts[record] = byte(5);
+            (*scratch).flight.ends[record] = position;
+        }
     }
-    flight
+    records
 }
