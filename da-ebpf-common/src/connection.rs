@@ -64,6 +64,10 @@ pub mod flags {
     pub const RESET_RECEIVED: u32 = 1 << 8;
     /// This side broke it off by a reset.
     pub const RESET_SENT: u32 = 1 << 9;
+    /// It is older than the programs: what came before is unknown.
+    pub const PRE_EXISTING: u32 = 1 << 10;
+    /// TLS whose handshake was not seen: version and ALPN are unknown.
+    pub const TLS_UNDER_WAY: u32 = 1 << 11;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs

@@ -20,11 +20,13 @@ pub enum Kind {
     Gaps = 6,
     /// [`crate::histogram::Samples`]: later waits to be read.
     Pickups = 7,
+    /// [`crate::existing::Existing`]
+    Existing = 8,
 }
 
 impl Kind {
     /// All kinds, for label sets.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FirstBytes,
         Self::Handshake,
         Self::Exchange,
@@ -32,6 +34,7 @@ impl Kind {
         Self::FirstArrivals,
         Self::Gaps,
         Self::Pickups,
+        Self::Existing,
     ];
 
     /// The kind behind a number read from the ring buffer.
@@ -49,6 +52,7 @@ impl Kind {
             Self::FirstArrivals => "first_arrivals",
             Self::Gaps => "gaps",
             Self::Pickups => "pickups",
+            Self::Existing => "existing",
         }
     }
 }

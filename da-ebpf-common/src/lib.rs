@@ -10,6 +10,7 @@ pub mod arrival;
 pub mod connection;
 pub mod event;
 pub mod exchange;
+pub mod existing;
 pub mod histogram;
 pub mod meter;
 pub mod pickup;

@@ -16,18 +16,30 @@ pub enum Program {
     ResetReceived = 4,
     /// On `tcp_send_reset`.
     ResetSent = 5,
+    /// On the iterator `task_file`, once: connections that are older.
+    Existing = 6,
+}
+
+/// What makes a program run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// A raw tracepoint.
+    RawTracepoint(&'static str),
+    /// An iterator, while its file is read.
+    Iterator(&'static str),
 }
 
 impl Program {
     /// All programs, in the order in which they attach: births last, so that whatever is born is
-    /// seen by all of them.
-    pub const ALL: [Self; 6] = [
+    /// seen by all of them, and then what is older.
+    pub const ALL: [Self; 7] = [
         Self::ResetSent,
         Self::ResetReceived,
         Self::SockRecv,
         Self::SockArrival,
         Self::SockSend,
         Self::SockState,
+        Self::Existing,
     ];
 
     /// The function's name in the object, and the value of the `program` label.
@@ -39,27 +51,30 @@ impl Program {
             Self::SockRecv => "sock_recv",
             Self::ResetReceived => "reset_received",
             Self::ResetSent => "reset_sent",
+            Self::Existing => "existing",
         }
     }
 
-    /// The raw tracepoint it attaches to.
-    pub fn tracepoint(self) -> &'static str {
-        match self {
+    /// What it attaches to.
+    pub fn hook(self) -> Hook {
+        Hook::RawTracepoint(match self {
             Self::SockState => "inet_sock_set_state",
             Self::SockSend => "sock_send_length",
             Self::SockArrival => "sk_data_ready",
             Self::SockRecv => "sock_recv_length",
             Self::ResetReceived => "tcp_receive_reset",
             Self::ResetSent => "tcp_send_reset",
-        }
+            Self::Existing => return Hook::Iterator("task_file"),
+        })
     }
 
-    /// The Linux release that brought the tracepoint.
+    /// The Linux release that brought what it needs.
     pub fn since(self) -> &'static str {
         match self {
             Self::SockState => "4.16",
             Self::ResetReceived | Self::ResetSent => "4.15",
             Self::SockSend | Self::SockArrival | Self::SockRecv => "6.3",
+            Self::Existing => "5.11",
         }
     }
 
@@ -67,7 +82,7 @@ impl Program {
     pub fn is_required(self) -> bool {
         match self {
             Self::SockState | Self::SockSend | Self::SockArrival => true,
-            Self::SockRecv | Self::ResetReceived | Self::ResetSent => false,
+            Self::SockRecv | Self::ResetReceived | Self::ResetSent | Self::Existing => false,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_NOEXIST,
     macros::map,
     macros::raw_tracepoint,
     maps::{Array, HashMap},
@@ -31,8 +32,8 @@ const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_CLOSE: i32 = 7;
 const TCP_CLOSE_WAIT: i32 = 8;
-/// `IPPROTO_TCP`; the tracepoint also speaks of SCTP and DCCP.
-const IPPROTO_TCP: u16 = 6;
+/// As map helpers return it: include/uapi/asm-generic/errno-base.h.
+const EEXIST: i32 = -17;
 
 /// Connections followed at the moment. A plain hash, preallocated: it refuses what does not fit,
 /// which is counted, where an LRU would forget in silence. da-server sets the size.
@@ -57,6 +58,30 @@ pub fn find(sock: Sock) -> Option<*mut Connection> {
     CONNECTIONS.get_ptr_mut(sock.key())
 }
 
+/// Takes in the record of a connection that is not followed yet; whether it did.
+#[inline(always)]
+pub fn adopt(sock: Sock, record: &Connection) -> bool {
+    match CONNECTIONS.insert(sock.key(), record, BPF_NOEXIST.into()) {
+        Ok(()) => {
+            meter::count(Counter::Tracked);
+            true
+        }
+        Err(EEXIST) => false,
+        Err(_) => {
+            meter::count(Counter::ConnectionsFull);
+            false
+        }
+    }
+}
+
+/// Ends the tracking of a connection.
+#[inline(always)]
+pub fn release(sock: Sock) {
+    if CONNECTIONS.remove(sock.key()).is_ok() {
+        meter::count(Counter::Released);
+    }
+}
+
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 fn sock_state(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockState) else { return 0 };
@@ -75,7 +100,7 @@ fn sock_state(ctx: RawTracePointContext) -> i32 {
 /// The connecting process is `current` here, and only here.
 #[inline(never)]
 fn begin(ctx: &RawTracePointContext, sock: Sock) {
-    if sock.protocol() != IPPROTO_TCP {
+    if !sock.is_tcp() {
         return;
     }
     let Some(blank) = BLANK.get(0) else { return };
@@ -108,7 +133,9 @@ fn establish(sock: Sock) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
-        (*connection).established_ns = now_ns();
+        if (*connection).flags & flags::PRE_EXISTING == 0 {
+            (*connection).established_ns = now_ns();
+        }
         (*connection).first_sequence = sock.copied_sequence();
         sock.read_peers(&raw mut (*connection).peers);
     }
@@ -142,7 +169,5 @@ fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
         });
         debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
     }
-    if CONNECTIONS.remove(sock.key()).is_ok() {
-        meter::count(Counter::Released);
-    }
+    release(sock);
 }

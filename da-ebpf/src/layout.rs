@@ -35,10 +35,22 @@ offsets! {
     SK_PROTOCOL,
     /// `sock.sk_err`
     SK_ERR,
+    /// `sock.sk_max_ack_backlog`
+    SK_MAX_ACK_BACKLOG,
     /// `tcp_sock.bytes_received`
     TCP_BYTES_RECEIVED,
     /// `tcp_sock.bytes_acked`
     TCP_BYTES_ACKED,
+    /// `tcp_sock.write_seq`: sequence number behind what was handed to the kernel
+    TCP_WRITE_SEQ,
+    /// `tcp_sock.rcv_nxt`: sequence number behind what has arrived in order
+    TCP_RCV_NXT,
+    /// `tcp_sock.snd_una`: sequence number behind what the peer has acknowledged
+    TCP_SND_UNA,
+    /// `socket.sk`
+    SOCKET_SK,
+    /// `task_struct.tgid`
+    TASK_TGID,
     /// `task_struct.group_leader`
     TASK_GROUP_LEADER,
     /// `task_struct.comm`

@@ -12,6 +12,7 @@ mod arrival;
 mod connection;
 mod event;
 mod exchange;
+mod existing;
 mod histogram;
 mod layout;
 mod meter;

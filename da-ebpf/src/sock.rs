@@ -5,12 +5,24 @@ use da_ebpf_common::connection::Peers;
 
 use crate::layout;
 
-/// `AF_INET6`, include/linux/socket.h.
+/// include/linux/socket.h.
+const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+/// `IPPROTO_TCP`; the tracepoints also speak of SCTP and DCCP.
+const IPPROTO_TCP: u16 = 6;
 
 /// States in which the peer's FIN has been received (TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING), as a
 /// set of bits: include/net/tcp_states.h.
 const PEER_IS_DONE: u32 = 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11;
+
+/// States in which this side's FIN has been queued (FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING).
+const THIS_SIDE_IS_DONE: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
+
+/// States of a connection with two ends (ESTABLISHED, CLOSE_WAIT and those above), and SYN_SENT.
+const UNDER_WAY: u32 = 1 << 1 | 1 << 2 | 1 << 8 | THIS_SIDE_IS_DONE;
+
+/// Times that counters which belong together are read, until they hold still.
+const MAX_READS: u32 = 4;
 
 /// A socket that a tracepoint handed to the program.
 #[derive(Clone, Copy)]
@@ -22,14 +34,40 @@ impl Sock {
         Self(pointer)
     }
 
+    /// The protocol's side of a `struct socket *`, which is the file's side.
+    pub fn of_socket(pointer: u64) -> Self {
+        Self(layout::read(pointer, &layout::SOCKET_SK))
+    }
+
     /// Key of the `CONNECTIONS` map.
     pub fn key(self) -> u64 {
         self.0
     }
 
-    /// `sk_protocol`.
-    pub fn protocol(self) -> u16 {
-        self.read(&layout::SK_PROTOCOL)
+    /// Whether it speaks TCP.
+    pub fn is_tcp(self) -> bool {
+        self.read::<u16>(&layout::SK_PROTOCOL) == IPPROTO_TCP
+    }
+
+    /// Whether it is a TCP connection that was begun by this side and has not ended.
+    ///
+    /// An accepted socket is a copy of its listener (`sk_clone` in net/core/sock.c), backlog
+    /// included; a socket that never listened has none.
+    pub fn is_connecting_side(self) -> bool {
+        let family: u16 = self.read(&layout::SKC_FAMILY);
+        let backlog: u32 = self.read(&layout::SK_MAX_ACK_BACKLOG);
+        (family == AF_INET || family == AF_INET6)
+            && self.is_tcp()
+            && self.is_in(UNDER_WAY)
+            && backlog == 0
+    }
+
+    fn acknowledged(self) -> (u64, u32) {
+        (self.bytes_acked(), self.read(&layout::TCP_SND_UNA))
+    }
+
+    fn is_in(self, states: u32) -> bool {
+        states >> self.read::<u8>(&layout::SKC_STATE) & 1 != 0
     }
 
     /// `sk_err`, a positive errno.
@@ -40,9 +78,27 @@ impl Sock {
     /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
     /// one of them; the state tells that it has come.
     pub fn payload_bytes_received(self) -> u64 {
-        let state: u8 = self.read(&layout::SKC_STATE);
         let bytes: u64 = self.read(&layout::TCP_BYTES_RECEIVED);
-        bytes.saturating_sub(u64::from(PEER_IS_DONE >> state & 1))
+        bytes.saturating_sub(u64::from(self.is_in(PEER_IS_DONE)))
+    }
+
+    /// Payload bytes handed to the kernel since the connect: those acknowledged and those on their
+    /// way. The kernel counts the SYN as one of them, and the FIN once it is queued.
+    pub fn payload_bytes_sent(self) -> u64 {
+        let mut acked = self.acknowledged();
+        let mut write_seq = 0;
+        // Acknowledgements may come meanwhile; what is read has to be of one moment.
+        for _ in 0..MAX_READS {
+            write_seq = self.read(&layout::TCP_WRITE_SEQ);
+            let again = self.acknowledged();
+            if again == acked {
+                break;
+            }
+            acked = again;
+        }
+        let (bytes_acked, snd_una) = acked;
+        let bytes = bytes_acked + u64::from(u32::wrapping_sub(write_seq, snd_una));
+        bytes.saturating_sub(1 + u64::from(self.is_in(THIS_SIDE_IS_DONE)))
     }
 
     /// Bytes the peer has acknowledged; the SYN counts as one.
@@ -53,6 +109,22 @@ impl Sock {
     /// `tcp_sock.copied_seq`: sequence number of the first byte that no process has read.
     pub fn copied_sequence(self) -> u32 {
         self.read(&layout::TCP_COPIED_SEQ)
+    }
+
+    /// `tcp_sock.copied_seq` as it was when nothing had been read yet.
+    pub fn first_sequence(self) -> u32 {
+        let mut received: u64 = self.read(&layout::TCP_BYTES_RECEIVED);
+        let mut next: u32 = 0;
+        // As above.
+        for _ in 0..MAX_READS {
+            next = self.read(&layout::TCP_RCV_NXT);
+            let again = self.read(&layout::TCP_BYTES_RECEIVED);
+            if again == received {
+                break;
+            }
+            received = again;
+        }
+        next.wrapping_sub(received as u32)
     }
 
     /// `tcp_sock.srtt_us`: smoothed round-trip time, in eighths of a µs.

@@ -16,6 +16,18 @@ impl Task {
         Self(unsafe { bpf_get_current_task_btf() } as u64)
     }
 
+    /// From an iterator's `struct task_struct *`, which must not be null.
+    #[inline(always)]
+    pub fn from_pointer(pointer: u64) -> Self {
+        Self(pointer)
+    }
+
+    /// `tgid`: the process's id in the initial PID namespace.
+    #[inline(always)]
+    pub fn process_id(self) -> u32 {
+        layout::read(self.0, &layout::TASK_TGID)
+    }
+
     /// `group_leader->comm`: the name of the process's first thread. Runtimes name their workers,
     /// so the connecting thread's own name would say little of the process.
     #[inline(always)]

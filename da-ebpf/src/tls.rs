@@ -51,10 +51,15 @@ pub unsafe fn first(
     unsafe {
         let captured = send_buffer::copy(scratch, bytes);
         let payload = &(*scratch).payload;
+        let pre_existing = (*connection).flags & flags::PRE_EXISTING != 0;
         let mut proxied = false;
+        let mut request = true;
         if captured == 0 {
             (*connection).flags |= flags::UNREADABLE;
             debug!(ctx, "first bytes of pid {} out of reach", (*connection).peers.pid);
+        } else if pre_existing && captured > 5 && is_record(payload) && !is_hello(payload) {
+            (*connection).flags |= flags::TLS | flags::TLS_UNDER_WAY;
+            request = payload[0] == APPLICATION_DATA;
         } else if payload[0] == HANDSHAKE {
             (*connection).flags |= flags::TLS;
             (*connection).hello_ns = now_ns;
@@ -73,16 +78,28 @@ pub unsafe fn first(
         let length = size_of::<FirstBytes>() + (captured as usize & (2 * MAX_FIRST_BYTES - 1));
         (*report).header.length = length as u32;
         event::emit_bytes(core::slice::from_raw_parts(scratch.cast::<u8>(), length));
-        if proxied {
+        if proxied || !request {
             return;
         }
-        if (*connection).flags & flags::TLS != 0 {
+        if (*connection).flags & (flags::TLS | flags::TLS_UNDER_WAY) == flags::TLS {
             (*connection).phase = Phase::Handshake as u32;
         } else {
             (*connection).phase = Phase::Open as u32;
             exchange::request(sock, connection, bytes, now_ns);
         }
     }
+}
+
+/// A TLS record, of any version: RFC 8446 §5.1.
+#[inline(always)]
+fn is_record(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
+    payload[0] >= CHANGE_CIPHER_SPEC && payload[0] <= APPLICATION_DATA && payload[1] == 3
+}
+
+/// A TLS record that begins with a ClientHello.
+#[inline(always)]
+fn is_hello(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
+    payload[0] == HANDSHAKE && payload[5] == CLIENT_HELLO
 }
 
 /// `CONNECT host:443`: what follows is another protocol's first send.
@@ -207,7 +224,7 @@ unsafe fn finished13(
 ) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
-        let connect_ns = (*connection).established_ns - (*connection).born_ns;
+        let connect_ns = (*connection).established_ns.saturating_sub((*connection).born_ns);
         (*connection).flags |= flags::TLS13;
         (*connection).flight_ns = now_ns;
         (*connection).tickets_until_ns = now_ns + connect_ns + connect_ns / 2 + TICKET_SLACK_NS;

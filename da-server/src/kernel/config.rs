@@ -15,6 +15,8 @@ const CATALOGUE: &str = include_str!("../../endpoints.toml");
 pub struct KernelConfig {
     /// Load the BPF programs at all.
     pub enabled: bool,
+    /// Look the endpoints' hosts up, so that a connection without a name is told by its address.
+    pub resolve: bool,
     /// What becomes of connections to hosts that no endpoint lists.
     pub unlisted: Unlisted,
     /// Connections tracked at once; one beyond it is counted as lost, not tracked.
@@ -32,6 +34,7 @@ impl Default for KernelConfig {
     fn default() -> Self {
         Self {
             enabled: true,
+            resolve: true,
             unlisted: Unlisted::Drop,
             max_connections: 16_384,
             ring_bytes: 4 << 20,

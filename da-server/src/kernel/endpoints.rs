@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::answers::Answers;
 use super::config::{EndpointConfig, EndpointKind, Unlisted};
 use super::hosts::Hosts;
 
@@ -65,6 +66,7 @@ pub struct Endpoints {
     hosts: Hosts,
     configured: HashMap<SocketAddr, Owner>,
     learned: HashMap<SocketAddr, Learned>,
+    answers: Answers,
     other: Option<EndpointId>,
 }
 
@@ -109,7 +111,17 @@ impl Endpoints {
         &self.labels[id.0]
     }
 
-    /// Says that `host` was resolved to `address`: by configuration or by a look-up.
+    /// Hosts that can be looked up.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.exact()
+    }
+
+    /// Says what one of [`Self::hosts`] was looked up to.
+    pub fn looked_up(&mut self, host: &str, addresses: Vec<SocketAddr>) {
+        self.answers.put(host, addresses);
+    }
+
+    /// Says that the configuration has `host` at `address`.
     pub fn resolved(&mut self, host: &str, address: SocketAddr) {
         let host = host.to_ascii_lowercase();
         if self.hosts.find(&host).is_some() {
@@ -127,8 +139,9 @@ impl Endpoints {
             }
             None => {
                 // Whoever connects there without a name may want this host as well.
-                if let Some(learned) = self.learned.get_mut(&address) {
-                    *learned = Learned::Several;
+                if self.learned.contains_key(&address) || !self.answers.hosts_at(address).is_empty()
+                {
+                    self.learned.insert(address, Learned::Several);
                 }
                 self.unlisted()
             }
@@ -140,12 +153,22 @@ impl Endpoints {
         self.by_name(name)
     }
 
+    /// Configuration has the last word. Below it, whatever is known must agree.
     fn by_address(&self, address: SocketAddr) -> Attribution {
-        match (self.configured.get(&address), self.learned.get(&address)) {
-            (Some(Owner::One(id)), _) => Attribution::To(*id),
-            (Some(Owner::Several), _) | (None, Some(Learned::Several)) => Attribution::Ambiguous,
-            (None, Some(Learned::Host(host))) => self.by_name(Some(host)),
-            (None, None) => self.unlisted(),
+        let learned = match (self.configured.get(&address), self.learned.get(&address)) {
+            (Some(Owner::One(id)), _) => return Attribution::To(*id),
+            (Some(Owner::Several), _) | (None, Some(Learned::Several)) => {
+                return Attribution::Ambiguous;
+            }
+            (None, Some(Learned::Host(host))) => Some(host),
+            (None, None) => None,
+        };
+        let hosts = learned.into_iter().chain(self.answers.hosts_at(address));
+        let mut ids = hosts.filter_map(|host| self.hosts.find(host));
+        match ids.next() {
+            Some(first) if ids.all(|id| id == first) => Attribution::To(first),
+            Some(_) => Attribution::Ambiguous,
+            None => self.unlisted(),
         }
     }
 
@@ -276,6 +299,33 @@ mod tests {
         let address = "10.0.0.1:443".parse().expect("address");
         let attribution = all.attribute(Some("else.example"), address);
         assert_eq!(name_of(&all, attribution), Some("other"));
+    }
+
+    #[test]
+    fn a_looked_up_address_is_its_endpoints_as_long_as_nothing_speaks_against_it() {
+        let mut all = endpoints(Unlisted::Drop);
+        let [own, shared, named, foreign] =
+            [1, 2, 3, 4].map(|last| SocketAddr::from(([10, 0, 0, last], 443)));
+        all.looked_up("api.a.example", vec![own, shared, named, foreign]);
+        all.looked_up("b.example", vec![shared]);
+        let attribution = all.attribute(None, own);
+        assert_eq!(name_of(&all, attribution), Some("a"));
+        assert_eq!(all.attribute(None, shared), Attribution::Ambiguous, "two hosts");
+        all.attribute(Some("b.example"), named);
+        assert_eq!(all.attribute(None, named), Attribution::Ambiguous, "another host was asked");
+        all.attribute(Some("else.example"), foreign);
+        assert_eq!(all.attribute(None, foreign), Attribution::Ambiguous, "an unlisted one, too");
+        all.replace(&[endpoint("c", &["api.a.example"], &[])], Unlisted::Drop);
+        let attribution = all.attribute(None, own);
+        assert_eq!(name_of(&all, attribution), Some("c"));
+    }
+
+    #[test]
+    fn only_whole_names_can_be_looked_up() {
+        let all = endpoints(Unlisted::Drop);
+        let mut hosts: Vec<_> = all.hosts().collect();
+        hosts.sort_unstable();
+        assert_eq!(hosts, ["api.a.example", "b.example"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use da_ebpf_common::arrival::FirstArrivals;
 use da_ebpf_common::connection::Closed;
 use da_ebpf_common::event::{Header, Kind};
 use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::existing::Existing;
 use da_ebpf_common::histogram::Samples;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use zerocopy::FromBytes;
@@ -24,6 +25,8 @@ pub enum Event<'a> {
     Exchange(Exchange),
     /// The end of a connection.
     Closed(Closed),
+    /// A connection that is older than the programs.
+    Existing(Existing),
 }
 
 impl<'a> Event<'a> {
@@ -45,6 +48,7 @@ impl<'a> Event<'a> {
             Kind::Pickups => Some(Self::Pickups(Samples::read_from_prefix(entry).ok()?.0)),
             Kind::Exchange => Some(Self::Exchange(Exchange::read_from_prefix(entry).ok()?.0)),
             Kind::Closed => Some(Self::Closed(Closed::read_from_prefix(entry).ok()?.0)),
+            Kind::Existing => Some(Self::Existing(Existing::read_from_prefix(entry).ok()?.0)),
         }
     }
 
@@ -58,6 +62,7 @@ impl<'a> Event<'a> {
             Self::Pickups(_) => Kind::Pickups,
             Self::Exchange(_) => Kind::Exchange,
             Self::Closed(_) => Kind::Closed,
+            Self::Existing(_) => Kind::Existing,
         }
     }
 }

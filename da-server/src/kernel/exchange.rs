@@ -62,7 +62,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn without_sample(outcome: ExchangeOutcome) -> Self {
+    /// Counted, and nothing else.
+    pub fn without_sample(outcome: ExchangeOutcome) -> Self {
         Self {
             outcome,
             first_byte_ns: None,
@@ -85,7 +86,8 @@ pub fn measure(
 ) -> Measured {
     let http2 = exchange.flags & flags::HTTP2_CONTROL != 0
         || exchange.number == 1 && exchange.request_bytes < LARGEST_PREFACE_BYTES;
-    if http2_offered && http2 || exchange.flags & (flags::UNREADABLE | flags::EARLY_DATA) != 0 {
+    const OPAQUE: u32 = flags::UNREADABLE | flags::EARLY_DATA | flags::TLS_UNDER_WAY;
+    if http2_offered && http2 || exchange.flags & OPAQUE != 0 {
         return Measured::without_sample(ExchangeOutcome::Ambiguous);
     }
     let response = &exchange.response;

@@ -32,6 +32,11 @@ impl Hosts {
         }
     }
 
+    /// The names that can be looked up: those without a `*`.
+    pub fn exact(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(String::as_str)
+    }
+
     /// Whose `name` is: the most specific pattern tells, exact names first, `*.suffix` last and
     /// there the longest.
     pub fn find(&self, name: &str) -> Option<EndpointId> {

@@ -3,6 +3,7 @@
 use da_ebpf_common::arrival::{Arrival, FirstArrivals};
 use da_ebpf_common::connection::Peers;
 use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::existing::Existing;
 use da_ebpf_common::histogram::Histogram;
 
 use super::endpoints::EndpointId;
@@ -23,6 +24,8 @@ pub struct Known {
     pub resumes: bool,
     /// What became of it is counted.
     pub ended_up: bool,
+    /// Its first request may have begun before it was looked at.
+    pub joined_midway: bool,
     /// What goes before the next exchange.
     pub pending: Pending,
     /// Exchanges counted.
@@ -102,10 +105,24 @@ impl Known {
             http2_offered: false,
             resumes: false,
             ended_up: false,
+            joined_midway: false,
             pending: Pending::default(),
             exchanges: 0,
             settled: None,
             totals: Totals::default(),
+        }
+    }
+
+    /// One that is older than the programs: what it did before does not count.
+    pub fn existing(endpoint: EndpointId, series: SeriesId, existing: &Existing) -> Self {
+        Self {
+            ended_up: true,
+            totals: Totals {
+                sent_bytes: existing.sent_bytes,
+                received_bytes: existing.received_bytes,
+                retransmits: existing.retransmits,
+            },
+            ..Self::new(endpoint, series, existing.peers)
         }
     }
 }

@@ -4,12 +4,12 @@
 //! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
 //!
 //! `load`, `layout`, `programs`, `privileges`, `status` get the programs in; `reader`, `event`,
-//! `tracker`, `known`, `settle` take their events; `endpoints`, `hosts`, `names` say whose they are,
-//! `tickets` what is no response; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset` (the probes,
-//! named as in da-ebpf) turn them into measurements, `series`,
-//! `family` and `histogram` hold these;
-//! `self_metrics`, `losses` speak of the view itself.
+//! `tracker`, `known`, `settle` take their events; `endpoints`, `hosts`, `names`, `lookups`, `answers`
+//! say whose they are, `tickets` what is no response; `connection`, `tls`, `exchange`, `arrival`,
+//! `pickup`, `reset`, `existing` (the probes, named as in da-ebpf) turn them into measurements,
+//! `series`, `family` and `histogram` hold these; `self_metrics`, `losses` speak of the view itself.
 
+mod answers;
 mod arrival;
 pub mod config;
 mod connection;
@@ -17,12 +17,14 @@ mod connections_map;
 mod endpoints;
 mod event;
 mod exchange;
+mod existing;
 mod family;
 mod histogram;
 mod hosts;
 mod known;
 mod layout;
 mod load;
+mod lookups;
 mod losses;
 mod names;
 mod observation;
@@ -61,7 +63,9 @@ pub use self::tls::HandshakeKind;
 
 use self::connections_map::ConnectionsMap;
 use self::endpoints::Endpoints;
+use self::existing::ExistingConnections;
 use self::load::Loaded;
+use self::lookups::Lookups;
 use self::losses::LossMetrics;
 use self::reader::Reader;
 use self::replacement::Replacement;
@@ -117,11 +121,12 @@ impl Kernel {
     ) -> Result<Option<JoinHandle<()>>, StartError> {
         let programs = self.loaded.as_ref().map(|loaded| &loaded.programs);
         let status = StatusMetrics::register(registry, programs.map_err(|why| why.reason))?;
-        let Ok(loaded) = self.loaded else { return Ok(None) };
+        let Ok(mut loaded) = self.loaded else { return Ok(None) };
         let mut endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
         for (host, address) in &watch.resolved {
             endpoints.resolved(host, *address);
         }
+        let existing = loaded.programs.take_existing().map(ExistingConnections::new);
         let losses = LossMetrics::new()?;
         let connections = ConnectionsMap::new(loaded.connections);
         registry.register(Box::new(SelfMetrics::new(
@@ -145,6 +150,8 @@ impl Kernel {
                 losses.clone(),
                 registry,
             )?,
+            existing,
+            lookups: Lookups::register(registry, self.config.resolve)?,
             event_metrics: EventMetrics::register(registry)?,
             losses,
             status,

@@ -1,12 +1,12 @@
 //! The programs of the object: each is attached by itself, and where the kernel lacks what an optional
 //! one needs, the others go on without it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use aya::Ebpf;
-use aya::programs::{ProgramError, RawTracePoint};
-use da_ebpf_common::program::Program;
+use aya::programs::{Iter, ProgramError, RawTracePoint};
+use aya::{Btf, BtfError, Ebpf};
+use da_ebpf_common::program::{Hook, Program};
 
 use super::load::{incomplete, refused};
 use super::status::{ProgramState, Reason, Unavailable};
@@ -16,6 +16,7 @@ use super::status::{ProgramState, Reason, Unavailable};
 pub struct Programs {
     attached: Vec<OwnedFd>,
     states: Vec<(Program, ProgramState)>,
+    existing: Option<File>,
 }
 
 impl Programs {
@@ -24,13 +25,18 @@ impl Programs {
     /// # Errors
     /// A required one can't be had.
     pub fn attach(ebpf: &mut Ebpf) -> Result<Self, Unavailable> {
-        let mut programs = Self { attached: Vec::new(), states: Vec::new() };
+        let mut programs = Self { attached: Vec::new(), states: Vec::new(), existing: None };
         for program in Program::ALL {
-            let state = match attach(ebpf, program) {
-                Ok(fd) => {
-                    programs.attached.push(fd);
-                    ProgramState::Attached
+            let attached = match program.hook() {
+                Hook::RawTracepoint(name) => {
+                    attach(ebpf, program, name).map(|fd| programs.attached.push(fd))
                 }
+                Hook::Iterator(name) => {
+                    open(ebpf, program, name).map(|file| programs.existing = Some(file))
+                }
+            };
+            let state = match attached {
+                Ok(()) => ProgramState::Attached,
                 Err(why) if program.is_required() => return Err(why),
                 Err(why) => {
                     tracing::warn!("going on without program {}: {why}", program.as_str());
@@ -51,6 +57,12 @@ impl Programs {
         &self.states
     }
 
+    /// The iterator's file of [`Program::Existing`]; none where the kernel gave none, or the second
+    /// time.
+    pub fn take_existing(&mut self) -> Option<File> {
+        self.existing.take()
+    }
+
     /// Runs that the kernel left out because the program was running on that CPU already:
     /// `recursion_misses` of the programs' fdinfo, since 5.12.
     pub fn recursion_misses(&self) -> u64 {
@@ -63,13 +75,21 @@ impl Programs {
     }
 }
 
-fn attach(ebpf: &mut Ebpf, program: Program) -> Result<OwnedFd, Unavailable> {
+/// A program of the object, as one of its kind.
+fn find<'a, T>(ebpf: &'a mut Ebpf, program: Program) -> Result<&'a mut T, Unavailable>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
     let name = program.as_str();
     let found = ebpf.program_mut(name).ok_or_else(|| incomplete("program", name))?;
-    let loaded: &mut RawTracePoint =
-        found.try_into().map_err(|error| refused(&format!("use program {name}"), &error))?;
+    found.try_into().map_err(|error| refused(&format!("use program {name}"), &error))
+}
+
+fn attach(ebpf: &mut Ebpf, program: Program, tracepoint: &str) -> Result<OwnedFd, Unavailable> {
+    let name = program.as_str();
+    let loaded: &mut RawTracePoint = find(ebpf, program)?;
     loaded.load().map_err(|error| refused(&format!("load program {name}"), &error))?;
-    match loaded.attach(program.tracepoint()) {
+    match loaded.attach(tracepoint) {
         Ok(_) => {
             let fd =
                 loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
@@ -78,15 +98,33 @@ fn attach(ebpf: &mut Ebpf, program: Program) -> Result<OwnedFd, Unavailable> {
         Err(ProgramError::SyscallError(error))
             if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
         {
-            Err(Unavailable::new(
-                Reason::UnsupportedKernel,
-                format!(
-                    "this kernel has no tracepoint {}: Linux {} or later is needed",
-                    program.tracepoint(),
-                    program.since()
-                ),
-            ))
+            Err(missing(program, &format!("tracepoint {tracepoint}")))
         }
         Err(error) => Err(refused(&format!("attach program {name}"), &error)),
     }
+}
+
+/// The file of an iterator. Opening it takes a privilege, reading it does not.
+fn open(ebpf: &mut Ebpf, program: Program, iterator: &str) -> Result<File, Unavailable> {
+    let step = format!("load program {}", program.as_str());
+    let btf = Btf::from_sys_fs().map_err(|error| refused(&step, &error))?;
+    let loaded: &mut Iter = find(ebpf, program)?;
+    loaded.load(iterator, &btf).map_err(|error| match error {
+        ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }) => {
+            missing(program, &format!("iterator {iterator}"))
+        }
+        error => refused(&step, &error),
+    })?;
+    let step = format!("attach program {}", program.as_str());
+    let link = loaded.attach().map_err(|error| refused(&step, &error))?;
+    let link = loaded.take_link(link).map_err(|error| refused(&step, &error))?;
+    link.into_file().map_err(|error| refused(&step, &error))
+}
+
+fn missing(program: Program, what: &str) -> Unavailable {
+    let since = program.since();
+    Unavailable::new(
+        Reason::UnsupportedKernel,
+        format!("this kernel has no {what}: Linux {since} or later is needed"),
+    )
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
+use da_ebpf_common::program::Program;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
@@ -17,16 +18,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
 use super::event::Event;
+use super::existing::ExistingConnections;
+use super::lookups::Lookups;
 use super::losses::{Loss, LossMetrics};
 use super::observation::Observation;
 use super::replacement::Replacement;
 use super::self_metrics::{EventMetrics, StatusMetrics};
-use super::status::Reason;
+use super::status::{ProgramState, Reason};
 use super::tracker::{Tracker, Verdict};
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
 /// a wake-up per event would cost them more than everything else they do.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long older connections wait for the first look-ups, which tell whose they are.
+const LOOKUPS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often, at the least, the records of all connections of interest are looked at: for exchanges that idle ones
 /// owe, and for those whose end was lost with a full ring buffer.
@@ -44,6 +50,10 @@ pub struct Reader {
     pub replacements: mpsc::Receiver<Replacement>,
     /// Where the programs' diagnostics come from.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// Connections older than the programs; none where the kernel can't tell.
+    pub existing: Option<ExistingConnections>,
+    /// What endpoints' hosts are looked up to.
+    pub lookups: Lookups,
     /// What makes measurements of events.
     pub tracker: Tracker,
     /// An answered exchange is over when nothing has happened for so long.
@@ -71,20 +81,34 @@ impl Reader {
             if let Err(error) = runtime.block_on(self.read(shutdown)) {
                 tracing::error!(%error, "the kernel view's reader failed: restart to have it back");
             }
+            // A look-up may hang for long.
+            runtime.shutdown_background();
         })
     }
 
     async fn read(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { ebpf, events, mut connections, mut replacements, logger, mut tracker, .. } =
-            self;
+        let Self { ebpf, events, mut replacements, logger, mut existing, mut lookups, .. } = self;
+        let mut intake = Intake {
+            connections: self.connections,
+            tracker: self.tracker,
+            event_metrics: self.event_metrics,
+            losses: self.losses,
+            subscriber: self.subscriber,
+        };
+        if existing.is_none() {
+            intake.tracker.existing_end();
+        }
         let logs = tokio::spawn(forward(logger));
         // SAFETY: the ring buffer owns its descriptor, never changes or closes it, and is in turn
         // owned by the `AsyncFd` until this function ends.
         let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }?;
         let mut tick = tokio::time::interval(TICK);
-        let mut swept = Instant::now();
+        let (began, mut swept) = (Instant::now(), Instant::now());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            lookups.begin_if_due(intake.tracker.hosts());
+            let looking_for_older =
+                existing.is_some() && (lookups.is_idle() || began.elapsed() > LOOKUPS_PATIENCE);
             let ended = tokio::select! {
                 _ = tick.tick() => false,
                 readable = events.readable_mut() => {
@@ -92,32 +116,34 @@ impl Reader {
                     false
                 }
                 Some(Replacement { endpoints, unlisted, done }) = replacements.recv() => {
-                    tracker.replace_endpoints(&endpoints, unlisted);
+                    intake.tracker.replace_endpoints(&endpoints, unlisted);
+                    lookups.hasten();
                     // Whoever asked may not be interested any more.
                     let _ = done.send(());
                     false
                 }
+                Some(answer) = lookups.next() => {
+                    intake.tracker.looked_up(&answer.host, answer.addresses);
+                    false
+                }
                 () = shutdown.cancelled() => true,
+                () = std::future::ready(()), if looking_for_older => false,
             };
             while let Some(entry) = events.get_mut().next() {
-                let Some(event) = Event::read(&entry) else {
-                    self.losses.count(Loss::MalformedEvent);
-                    continue;
-                };
-                self.event_metrics.count(event.kind());
-                if let Verdict::Forget(id) = tracker.take(&event)
-                    && connections.forget(id) == Forgotten::Race
-                {
-                    self.losses.count(Loss::VerdictRace);
+                match Event::read(&entry) {
+                    Some(event) => intake.take(&event),
+                    None => intake.losses.count(Loss::MalformedEvent),
                 }
-                publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
             }
-            tracker.batch_ends();
+            if looking_for_older {
+                existing = intake.take_existing(existing);
+                if existing.is_none() {
+                    self.status.set_program(Program::Existing, ProgramState::Finished);
+                }
+            }
+            intake.tracker.batch_ends();
             if swept.elapsed() > SWEEP.min(self.silence) {
-                let silence_ns = self.silence.as_nanos() as u64;
-                let since_ns = monotonic_ns().saturating_sub(silence_ns);
-                tracker.sweep(since_ns, |id| connections.record(id));
-                publish(self.subscriber.as_ref(), &mut tracker, &self.losses);
+                intake.sweep(self.silence);
                 swept = Instant::now();
             }
             if ended {
@@ -127,6 +153,50 @@ impl Reader {
         logs.abort();
         drop(ebpf);
         Ok(())
+    }
+}
+
+/// Where events go.
+struct Intake {
+    connections: ConnectionsMap,
+    tracker: Tracker,
+    event_metrics: EventMetrics,
+    losses: LossMetrics,
+    subscriber: Option<SyncSender<Observation>>,
+}
+
+impl Intake {
+    fn take(&mut self, event: &Event<'_>) {
+        self.event_metrics.count(event.kind());
+        if let Verdict::Forget(id) = self.tracker.take(event)
+            && self.connections.forget(id) == Forgotten::Race
+        {
+            self.losses.count(Loss::VerdictRace);
+        }
+        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
+    }
+
+    /// The next few connections that are older than the programs; hands the rest back.
+    fn take_existing(&mut self, rest: Option<ExistingConnections>) -> Option<ExistingConnections> {
+        let mut rest = rest?;
+        let batch = rest.next_batch().unwrap_or_else(|error| {
+            tracing::warn!(%error, "can't see all connections older than this process");
+            Vec::new()
+        });
+        for existing in &batch {
+            self.take(&Event::Existing(*existing));
+        }
+        if batch.is_empty() {
+            self.tracker.existing_end();
+            return None;
+        }
+        Some(rest)
+    }
+
+    fn sweep(&mut self, silence: Duration) {
+        let since_ns = monotonic_ns().saturating_sub(silence.as_nanos() as u64);
+        self.tracker.sweep(since_ns, |id| self.connections.record(id));
+        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
     }
 }
 

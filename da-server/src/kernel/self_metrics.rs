@@ -73,7 +73,8 @@ impl StatusMetrics {
         }
     }
 
-    fn set_program(&self, program: Program, current: ProgramState) {
+    /// Says what has become of one program.
+    pub fn set_program(&self, program: Program, current: ProgramState) {
         for state in ProgramState::ALL {
             let holds = i64::from(state == current);
             self.states.with_label_values(&[program.as_str(), state.as_str()]).set(holds);

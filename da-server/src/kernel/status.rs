@@ -72,7 +72,9 @@ impl std::error::Error for Unavailable {}
 pub enum ProgramState {
     /// Loaded and attached.
     Attached,
-    /// The kernel has no such tracepoint; what the program measures is absent.
+    /// It ran once, as it should, and has done its work.
+    Finished,
+    /// The kernel has no such tracepoint, or iterator; what the program measures is absent.
     Missing,
     /// The kernel refused it; what the program measures is absent.
     Refused,
@@ -82,12 +84,14 @@ pub enum ProgramState {
 
 impl ProgramState {
     /// All states, for label sets.
-    pub const ALL: [Self; 4] = [Self::Attached, Self::Missing, Self::Refused, Self::Absent];
+    pub const ALL: [Self; 5] =
+        [Self::Attached, Self::Finished, Self::Missing, Self::Refused, Self::Absent];
 
     /// The label value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Attached => "attached",
+            Self::Finished => "finished",
             Self::Missing => "missing",
             Self::Refused => "refused",
             Self::Absent => "absent",

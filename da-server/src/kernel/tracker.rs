@@ -1,11 +1,14 @@
 //! Events → attributed measurements: keeps what must be remembered of each connection meanwhile.
 
+mod older;
+
 use std::collections::{HashMap, HashSet};
 use std::mem;
 
-use da_ebpf_common::connection::{Closed, Connection, Peers};
+use da_ebpf_common::connection::{Closed, Connection, Peers, flags};
 use da_ebpf_common::event::{ConnectionId, Header};
 use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::existing::Existing;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use prometheus::Registry;
 
@@ -14,7 +17,7 @@ use super::config::{EndpointConfig, Unlisted};
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
 use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;
-use super::exchange::{ExchangeMetrics, measure};
+use super::exchange::{ExchangeMetrics, ExchangeOutcome, Measured, measure};
 use super::known::{Known, Settled, Totals};
 use super::losses::{Loss, LossMetrics};
 use super::names::Opening;
@@ -44,6 +47,12 @@ pub struct Tracker {
     /// Connections that were found to be of no interest, of this and of the previous batch: events
     /// of theirs may be on the way.
     forgotten: [HashSet<ConnectionId>; 2],
+    /// Connections older than the programs whose address does not tell whose they are; in the
+    /// clear, the next request has a name.
+    undetermined: HashMap<ConnectionId, Existing>,
+    /// Sockets forgotten until now, while older ones have still to be looked for: the program that
+    /// finds those finds these again.
+    judged: Option<HashSet<u64>>,
     /// Hosts that were asked of a proxy, until the ClientHello comes through it.
     tunnels: HashMap<ConnectionId, Option<String>>,
     /// By endpoint, and for resumed handshakes apart.
@@ -77,6 +86,8 @@ impl Tracker {
             series,
             known: HashMap::new(),
             forgotten: Default::default(),
+            undetermined: HashMap::new(),
+            judged: Some(HashSet::new()),
             tunnels: HashMap::new(),
             tickets: HashMap::new(),
             gone: HashSet::new(),
@@ -99,6 +110,7 @@ impl Tracker {
     /// Takes one event in.
     pub fn take(&mut self, event: &Event<'_>) -> Verdict {
         match event {
+            Event::Existing(existing) => return self.existing(existing),
             Event::FirstBytes(first, payload) => return self.first_bytes(first, payload),
             Event::Handshake(handshake) => self.handshake(handshake),
             Event::FirstArrivals(first) => {
@@ -131,7 +143,8 @@ impl Tracker {
         record: impl Fn(ConnectionId) -> Option<Box<Connection>>,
     ) {
         let mut gone = HashSet::new();
-        let remembered: Vec<_> = self.known.keys().chain(self.tunnels.keys()).copied().collect();
+        let known = self.known.keys().chain(self.tunnels.keys());
+        let remembered: Vec<_> = known.chain(self.undetermined.keys()).copied().collect();
         for id in remembered {
             match record(id) {
                 Some(record) => self.settle(id, &record, silent_since_ns),
@@ -143,6 +156,7 @@ impl Tracker {
         for id in gone.intersection(&mem::take(&mut self.gone)) {
             self.remove(*id);
             self.tunnels.remove(id);
+            self.undetermined.remove(id);
         }
         self.gone = gone;
     }
@@ -176,9 +190,20 @@ impl Tracker {
         self.observations.drain(..)
     }
 
+    fn forget(&mut self, id: ConnectionId) -> Verdict {
+        self.remove(id);
+        self.forgotten[0].insert(id);
+        if let Some(judged) = &mut self.judged {
+            judged.insert(id.sock);
+        }
+        Verdict::Forget(id)
+    }
+
     fn first_bytes(&mut self, first: &FirstBytes, payload: &[u8]) -> Verdict {
         let id = first.header.connection;
-        let opening = Opening::read(payload);
+        // Records behind a handshake that was not seen have nothing to read in them.
+        let readable = first.flags & flags::TLS_UNDER_WAY == 0;
+        let opening = if readable { Opening::read(payload) } else { Opening::Unknown };
         if opening == Opening::Unparsable {
             self.losses.count(Loss::UnparsableHello);
         }
@@ -186,9 +211,11 @@ impl Tracker {
             self.tunnels.insert(id, host);
             return Verdict::Keep;
         }
-        let attribution = match self.tunnels.remove(&id) {
-            Some(host) => self.endpoints.attribute_proxied(opening.name().or(host.as_deref())),
-            None => self.endpoints.attribute(opening.name(), addresses(&first.peers).1),
+        let (earlier, undetermined) = (self.remove(id), self.undetermined.remove(&id));
+        let attribution = match (self.tunnels.remove(&id), &earlier) {
+            (Some(host), _) => self.endpoints.attribute_proxied(opening.name().or(host.as_deref())),
+            (None, Some(known)) if opening.name().is_none() => Attribution::To(known.endpoint),
+            (None, _) => self.endpoints.attribute(opening.name(), addresses(&first.peers).1),
         };
         let endpoint = match attribution {
             Attribution::To(endpoint) => endpoint,
@@ -196,9 +223,7 @@ impl Tracker {
                 if attribution == Attribution::Ambiguous {
                     self.losses.count(Loss::AmbiguousAddress);
                 }
-                self.remove(id);
-                self.forgotten[0].insert(id);
-                return Verdict::Forget(id);
+                return self.forget(id);
             }
         };
         let (http2_offered, resumes) = match opening {
@@ -206,8 +231,13 @@ impl Tracker {
             _ => (false, false),
         };
         let series = self.series_of(endpoint, &first.peers);
-        let known = Known { http2_offered, resumes, ..Known::new(endpoint, series, first.peers) };
-        self.insert(id, known);
+        let known = match (earlier, undetermined) {
+            (Some(known), _) => Known { endpoint, series, ..known },
+            (None, Some(existing)) => Known::existing(endpoint, series, &existing),
+            (None, None) => Known::new(endpoint, series, first.peers),
+        };
+        let joined_midway = first.flags & flags::PRE_EXISTING != 0 && opening == Opening::Unknown;
+        self.insert(id, Known { http2_offered, resumes, joined_midway, ..known });
         if first.established_ns != 0 {
             let (from_ns, to_ns) = (id.born_ns, first.established_ns);
             let labels = self.series.labels(series);
@@ -239,6 +269,7 @@ impl Tracker {
         let settled = known.settled.filter(|settled| settled.number == exchange.number);
         let (series, http2_offered) = (known.series, known.http2_offered);
         let server = (known.endpoint, known.resumes);
+        let joined_midway = known.joined_midway && exchange.number == 1;
         self.advance(
             id,
             Totals {
@@ -255,7 +286,11 @@ impl Tracker {
         }
         let tickets = self.tickets.entry(server).or_default();
         let first_arrivals = pending.first_arrivals.as_deref();
-        let measured = measure(exchange, http2_offered, first_arrivals, tickets);
+        let measured = if joined_midway {
+            Measured::without_sample(ExchangeOutcome::Ambiguous)
+        } else {
+            measure(exchange, http2_offered, first_arrivals, tickets)
+        };
         let labels = self.series.labels(series);
         self.exchanges.finished(series, labels, &measured);
         let start_ns = measured.response_first_ns;
@@ -292,6 +327,10 @@ impl Tracker {
         if self.forgotten.iter_mut().any(|batch| batch.remove(&id)) {
             return;
         }
+        if self.undetermined.remove(&id).is_some() {
+            self.losses.count(Loss::AmbiguousAddress);
+            return;
+        }
         if !self.known.contains_key(&id) && !self.known_by_address(closed) {
             return;
         }
@@ -319,6 +358,9 @@ impl Tracker {
 
     /// A connection whose first bytes were never reported: there were none, or the report was lost.
     fn known_by_address(&mut self, closed: &Closed) -> bool {
+        if closed.flags & flags::PRE_EXISTING != 0 {
+            return false; // what it did before it was found is unknown, and so is what came after
+        }
         let (_, remote) = addresses(&closed.peers);
         match self.endpoints.attribute(None, remote) {
             Attribution::To(endpoint) => {
@@ -370,9 +412,10 @@ impl Tracker {
         self.connections.opened(series, self.series.labels(series), 1);
     }
 
-    fn remove(&mut self, id: ConnectionId) {
-        let Some(known) = self.known.remove(&id) else { return };
+    fn remove(&mut self, id: ConnectionId) -> Option<Known> {
+        let known = self.known.remove(&id)?;
         self.connections.opened(known.series, self.series.labels(known.series), -1);
+        Some(known)
     }
 
     fn report(&mut self, connection: ConnectionId, what: What) {

@@ -1,6 +1,7 @@
 //! A loaded kernel view, a stand-in provider, and what each of them saw.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -51,6 +52,16 @@ pub fn endpoint(name: &str, host: &str) -> EndpointConfig {
     }
 }
 
+/// The same, known by its address as well: what a connection without a name can be told by.
+pub fn endpoint_at(name: &str, host: &str, address: SocketAddr) -> EndpointConfig {
+    EndpointConfig { addresses: vec![address], ..endpoint(name, host) }
+}
+
+/// Names of tests are not asked of anybody.
+pub fn config() -> KernelConfig {
+    KernelConfig { resolve: false, ..KernelConfig::default() }
+}
+
 /// The view under test.
 pub struct Lab {
     /// Where stand-ins run.
@@ -66,7 +77,7 @@ pub struct Lab {
 impl Lab {
     /// Loads the programs and watches `endpoints`; `None` where this machine can't.
     pub fn open(endpoints: &[EndpointConfig], unlisted: Unlisted) -> Option<Self> {
-        Self::with(&KernelConfig::default(), endpoints, unlisted)
+        Self::with(&config(), endpoints, unlisted)
     }
 
     /// The same with a configuration of its own.
@@ -99,7 +110,19 @@ impl Lab {
             .build()
             .expect("a runtime");
         let seen = Vec::new();
-        Some(Self { runtime, metrics, observations, seen, shutdown, reader, _alone: alone })
+        let lab = Self { runtime, metrics, observations, seen, shutdown, reader, _alone: alone };
+        lab.wait_for_older_connections();
+        Some(lab)
+    }
+
+    /// Until all connections that are older than the programs have been found.
+    fn wait_for_older_connections(&self) {
+        let looking = "digital_actors_ebpf_program_state{program=\"existing\",state=\"attached\"}";
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.value(looking) != 0.0 {
+            assert!(Instant::now() < deadline, "still looking for older connections");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Starts a stand-in.

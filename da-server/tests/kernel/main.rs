@@ -9,10 +9,12 @@ mod attribution;
 mod client;
 mod cost;
 mod edges;
+mod existing;
 mod lab;
 mod network;
 mod outcomes;
 mod ownership;
+mod plain;
 mod privileges;
 mod processes;
 #[allow(dead_code, reason = "tests/collector uses other parts")]

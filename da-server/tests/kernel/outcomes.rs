@@ -10,7 +10,7 @@ use da_server::kernel::{
 use da_standin::{Fault, Options, Plan, TlsMode};
 
 use crate::client::{Client, Tls, config, request};
-use crate::lab::{Lab, endpoint};
+use crate::lab::{self, Lab, endpoint};
 use crate::report::Errors;
 
 const NAME: &str = "outcomes.kernel.test";
@@ -144,7 +144,7 @@ fn connects_that_wait_for_a_full_backlog() {
 
 #[test]
 fn a_full_map_is_counted_and_what_fits_is_measured() {
-    let config = KernelConfig { max_connections: 4, ..KernelConfig::default() };
+    let config = KernelConfig { max_connections: 4, ..lab::config() };
     let watched = [endpoint("outcomes", NAME)];
     let Some(mut lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
     let standin = lab.standin(Options { names: vec![NAME.to_owned()], ..Options::default() });

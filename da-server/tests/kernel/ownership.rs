@@ -1,17 +1,12 @@
 //! Whose socket it is: the process that connected, whichever of its threads did.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 
-use da_server::kernel::{EndpointConfig, Unlisted};
+use da_server::kernel::Unlisted;
 
-use crate::lab::{Lab, endpoint};
+use crate::lab::{Lab, endpoint_at};
 
 const NAME: &str = "ownership.kernel.test";
-
-/// An endpoint that is known by its address.
-fn at(address: SocketAddr) -> EndpointConfig {
-    EndpointConfig { addresses: vec![address], ..endpoint("ownership", NAME) }
-}
 
 /// The first thread's name of this process.
 fn own_name() -> String {
@@ -23,7 +18,8 @@ fn own_name() -> String {
 fn a_worker_threads_name_is_not_the_processs() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
-    let Some(mut lab) = Lab::open(&[at(address)], Unlisted::Drop) else { return };
+    let watched = endpoint_at("ownership", NAME, address);
+    let Some(mut lab) = Lab::open(&[watched], Unlisted::Drop) else { return };
     let worker = std::thread::Builder::new().name("not-the-process".to_owned());
     let connect = move || drop(TcpStream::connect(address).expect("connects"));
     worker.spawn(connect).expect("a thread").join().expect("ends");

@@ -1,0 +1,107 @@
+//! Connections that are older than the programs.
+//!
+//! Iterator `task_file`, with `bpf_sock_from_file` since 5.11: runs for every open file of every
+//! process while da-server reads the iterator's file, once.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{file, seq_file},
+    helpers::generated::{bpf_seq_write, bpf_sock_from_file},
+    macros::map,
+    maps::Array,
+};
+use da_ebpf_common::{
+    connection::{Connection, Progress, flags},
+    event::Kind,
+    existing::Existing,
+    program::Program,
+};
+
+use crate::{
+    connection, event,
+    meter::{self, now_ns},
+    sock::Sock,
+    task::Task,
+};
+
+/// `struct bpf_iter_meta`, include/linux/bpf.h, as far as it is needed.
+#[repr(C)]
+struct Meta {
+    seq: *mut seq_file,
+}
+
+/// `struct bpf_iter__task_file`, kernel/bpf/task_iter.c.
+#[repr(C)]
+struct TaskFile {
+    meta: *const Meta,
+    task: *const c_void,
+    fd: u32,
+    file: *mut file,
+}
+
+/// The record under construction: it would not fit on a program's stack.
+#[map]
+static DRAFT: Array<Connection> = Array::with_max_entries(1, 0);
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+extern "C" fn existing(ctx: *const TaskFile) -> i32 {
+    let Some(run) = meter::begin(Program::Existing) else { return 0 };
+    // SAFETY: the kernel hands over a context of this layout, and the verifier knows its fields.
+    let (seq, task, file) = unsafe { ((*(*ctx).meta).seq, (*ctx).task, (*ctx).file) };
+    // Both are null once, behind the last file.
+    if !task.is_null() && !file.is_null() {
+        // SAFETY: `file` is the context's, and not null.
+        let socket = unsafe { bpf_sock_from_file(file) };
+        if !socket.is_null() {
+            let sock = Sock::of_socket(socket as u64);
+            if sock.is_connecting_side() {
+                found(seq, Task::from_pointer(task as u64), sock);
+            }
+        }
+    }
+    run.end();
+    0
+}
+
+/// Follows the connection from here on and tells da-server of it; not if it is followed already:
+/// then it began in view, or another descriptor of it came before.
+#[inline(never)]
+fn found(seq: *mut seq_file, task: Task, sock: Sock) {
+    let Some(draft) = DRAFT.get_ptr_mut(0) else { return };
+    let (sent_bytes, received_bytes) = (sock.payload_bytes_sent(), sock.payload_bytes_received());
+    let progress = Progress { request: 0, sent_bytes: sent_bytes as u32 };
+    // SAFETY: the pointer is to the map's only value, and da-server reads the iterator's file from
+    // one thread. What is not set here is zero, as in every record that begins.
+    let report = unsafe {
+        (*draft).born_ns = now_ns();
+        (*draft).flags = flags::PRE_EXISTING;
+        (*draft).peers.pid = task.process_id();
+        (*draft).peers.command = task.process_name();
+        sock.read_peers(&raw mut (*draft).peers);
+        (*draft).sent_bytes = sent_bytes;
+        (*draft).progress = progress.to_word();
+        (*draft).received_bytes = received_bytes;
+        (*draft).first_sequence = sock.first_sequence();
+        Existing {
+            header: event::header::<Existing>(sock, draft, Kind::Existing),
+            peers: (*draft).peers,
+            sent_bytes,
+            received_bytes,
+            retransmits: sock.retransmits().into(),
+        }
+    };
+    // SAFETY: as above; the map copies the draft.
+    if !connection::adopt(sock, unsafe { &*draft }) {
+        return;
+    }
+    // SAFETY: `seq` is the context's; the helper copies that many bytes out of `report`.
+    let failed = unsafe {
+        bpf_seq_write(seq, (&raw const report).cast::<c_void>(), size_of::<Existing>() as u32)
+    };
+    if failed != 0 {
+        // No room in what da-server reads at a time: the kernel comes back to this file.
+        connection::release(sock);
+    }
+}

@@ -1,0 +1,120 @@
+//! Connections that are older than the programs, and look-ups, which say whose these are.
+
+use std::net::SocketAddr;
+
+use da_ebpf_common::existing::Existing;
+
+use super::{Tracker, Verdict};
+use crate::kernel::connection::addresses;
+use crate::kernel::endpoints::Attribution;
+use crate::kernel::known::Known;
+
+impl Tracker {
+    /// The hosts to look up.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.endpoints.hosts()
+    }
+
+    /// Says what one of them was looked up to.
+    pub fn looked_up(&mut self, host: &str, addresses: Vec<SocketAddr>) {
+        self.endpoints.looked_up(host, addresses);
+    }
+
+    /// By its address, until its next bytes tell more.
+    pub(super) fn existing(&mut self, existing: &Existing) -> Verdict {
+        let id = existing.header.connection;
+        if self.judged.as_ref().is_some_and(|judged| judged.contains(&id.sock)) {
+            return self.forget(id);
+        }
+        match self.endpoints.attribute(None, addresses(&existing.peers).1) {
+            Attribution::To(endpoint) => {
+                let series = self.series_of(endpoint, &existing.peers);
+                self.insert(id, Known::existing(endpoint, series, existing));
+                Verdict::Keep
+            }
+            Attribution::Ambiguous => {
+                self.undetermined.insert(id, *existing);
+                Verdict::Keep
+            }
+            Attribution::Unlisted => self.forget(id),
+        }
+    }
+
+    /// All connections that are older than the programs have been taken.
+    pub fn existing_end(&mut self) {
+        self.judged = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use da_ebpf_common::connection::{Closed, flags};
+    use da_ebpf_common::event::ConnectionId;
+    use da_ebpf_common::tls::FirstBytes;
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::kernel::config::{EndpointConfig, EndpointKind, Unlisted};
+    use crate::kernel::endpoints::Endpoints;
+    use crate::kernel::event::Event;
+    use crate::kernel::losses::LossMetrics;
+    use crate::kernel::series::AllSeries;
+
+    /// Watches one host, at 10.0.0.1:443.
+    fn tracker() -> Tracker {
+        let endpoint = EndpointConfig {
+            name: "a".to_owned(),
+            kind: EndpointKind::Llm,
+            hosts: vec!["a.example".to_owned()],
+            addresses: vec!["10.0.0.1:443".parse().expect("address")],
+        };
+        let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
+        let losses = LossMetrics::new().expect("losses");
+        Tracker::new(endpoints, AllSeries::new(0), losses, &Registry::new()).expect("registers")
+    }
+
+    fn id(sock: u64, born_ns: u64) -> ConnectionId {
+        ConnectionId { sock, born_ns }
+    }
+
+    fn existing(connection: ConnectionId) -> Event<'static> {
+        let mut existing = Existing::new_zeroed();
+        existing.header.connection = connection;
+        existing.peers.family = libc::AF_INET as u16;
+        existing.peers.remote_address[..4].copy_from_slice(&[10, 0, 0, 1]);
+        existing.peers.remote_port = 443;
+        Event::Existing(existing)
+    }
+
+    #[test]
+    fn what_was_forgotten_in_view_is_not_taken_for_older() {
+        let mut tracker = tracker();
+        let mut first = FirstBytes::new_zeroed();
+        first.header.connection = id(1, 10);
+        let foreign = b"GET / HTTP/1.1\r\nhost: else.example\r\n\r\n";
+        let forgotten = tracker.take(&Event::FirstBytes(first, foreign));
+        assert_eq!(forgotten, Verdict::Forget(id(1, 10)));
+        assert_eq!(tracker.take(&existing(id(1, 20))), Verdict::Forget(id(1, 20)));
+        assert_eq!(tracker.take(&existing(id(2, 20))), Verdict::Keep);
+        assert_eq!(tracker.known.len(), 1);
+    }
+
+    #[test]
+    fn an_older_connections_end_does_not_count_what_came_before() {
+        let mut tracker = tracker();
+        let mut closed = Closed::new_zeroed();
+        closed.header.connection = id(3, 30);
+        closed.flags = flags::PRE_EXISTING;
+        closed.peers.family = libc::AF_INET as u16;
+        closed.peers.remote_address[..4].copy_from_slice(&[10, 0, 0, 1]);
+        (closed.peers.remote_port, closed.sent_bytes) = (443, 1_000);
+        // Its beginning was lost.
+        tracker.take(&Event::Closed(closed));
+        assert_eq!(tracker.observations().count(), 0);
+        closed.flags = 0;
+        tracker.take(&Event::Closed(closed));
+        assert!(tracker.observations().count() > 0);
+    }
+}
