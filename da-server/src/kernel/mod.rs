@@ -33,6 +33,7 @@ mod privileges;
 mod programs;
 mod reader;
 mod replacement;
+mod replay;
 mod reset;
 mod self_metrics;
 mod series;
@@ -58,6 +59,7 @@ pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::losses::Loss;
 pub use self::observation::{Observation, Pickup, What};
 pub use self::replacement::{EndpointsInForce, NoReader};
+pub use self::replay::Replay;
 pub use self::status::{Reason, Unavailable};
 pub use self::tls::HandshakeKind;
 
