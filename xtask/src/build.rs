@@ -24,17 +24,15 @@ pub struct Arguments {
 /// Builds the workspace, the BPF object first.
 pub fn build(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     bpf_object(workspace)?;
-    host_programs(arguments.release).map(|_| ())
+    host_programs(if arguments.release { &["--release"] } else { &[] }).map(|_| ())
 }
 
-/// Builds everything for the host, and returns where each program is, by its name.
-pub fn host_programs(release: bool) -> Result<BTreeMap<String, PathBuf>> {
+/// Builds for the host what `arguments` of `cargo build` say, everything without them; returns where
+/// each program is, by its name.
+pub fn host_programs(arguments: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     step("build the host's programs");
     let mut command = cargo("build");
-    command.args(["--message-format", "json-render-diagnostics"]);
-    if release {
-        command.arg("--release");
-    }
+    command.args(["--message-format", "json-render-diagnostics"]).args(arguments);
     Ok(run_and_read(&mut command)?.lines().filter_map(built_program).collect())
 }
 

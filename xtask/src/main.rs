@@ -1,5 +1,6 @@
-//! Development commands: `cargo xtask setup | build | demo | test | check`.
+//! Development commands: `cargo xtask setup | build | demo | test | check | bench`.
 
+mod bench;
 mod build;
 mod cargo_tool;
 mod check;
@@ -36,6 +37,7 @@ enum Task {
     Test(test::Arguments),
     /// Check format, lints, documentation and dependencies
     Check,
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +64,6 @@ fn run(task: Task) -> Result<()> {
         Task::Demo(arguments) => demo::demo(&workspace, &arguments),
         Task::Test(arguments) => test::test(&workspace, &arguments),
         Task::Check => check::check(&workspace),
+        Task::Bench(arguments) => bench::bench(&workspace, &arguments),
     }
 }

@@ -74,6 +74,16 @@ pub const TESTS: &[Package] = &[
     },
 ];
 
+/// What the benchmarks measure with, and what they hold us against.
+pub const BENCHMARKS: &[Package] = &[
+    Package { name: "nginx-light", why: "a web server to watch", shown_by: "/usr/sbin/nginx" },
+    Package { name: "wrk", why: "asks it as fast as it answers", shown_by: "wrk" },
+    Package { name: "bpftrace", why: "measures the same by a script", shown_by: "bpftrace" },
+    Package { name: "tcpdump", why: "says when each packet came", shown_by: "tcpdump" },
+    Package { name: "strace", why: "watches the server's system calls", shown_by: "strace" },
+    Package { name: "iproute2", why: "brings a namespace's loopback up", shown_by: "ip" },
+];
+
 impl Package {
     /// Whether what it brings is there already.
     pub fn is_present(&self) -> bool {

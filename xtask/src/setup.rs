@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::cargo_tool::cargo_deny;
 use crate::command::{as_typed, step};
 use crate::linker::bpf_linker;
-use crate::packages::{self, BPF_COMPILER, BPF_LINTER, Package, TESTS};
+use crate::packages::{self, BENCHMARKS, BPF_COMPILER, BPF_LINTER, Package, TESTS};
 use crate::toolchain::Toolchain;
 use crate::workspace::Workspace;
 
@@ -39,6 +39,7 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         missing.extend(BPF_LINTER);
     }
     missing.extend(packages::missing(TESTS));
+    missing.extend(packages::missing(BENCHMARKS));
 
     if !missing.is_empty() && !arguments.yes {
         confirm(&missing)?;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::toolchain::BPF_TARGET;
+
 /// The variable, set in `.cargo/config.toml`, that names the BPF object's place.
 const BPF_OBJECT_VARIABLE: &str = "DA_EBPF_OBJECT";
 
@@ -37,6 +39,16 @@ impl Workspace {
     /// in one folder each would throw away what the other built.
     pub fn bpf_target(&self) -> PathBuf {
         self.root.join("target/bpf")
+    }
+
+    /// The object with the BPF program that does nothing, as cargo leaves it.
+    pub fn empty_bpf_object(&self) -> PathBuf {
+        self.bpf_target().join(BPF_TARGET).join("release/da-ebpf-empty")
+    }
+
+    /// What the benchmarks found, and what the programs they started said.
+    pub fn bench_output(&self) -> PathBuf {
+        self.root.join("target/bench")
     }
 
     /// Where da-server's build script looks for the BPF object.

@@ -54,7 +54,7 @@ pub fn demo(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     require_free(address)?;
 
     bpf_object(workspace)?;
-    let programs = host_programs(false)?;
+    let programs = host_programs(&[])?;
     let program = |name: &str| {
         programs.get(name).cloned().with_context(|| format!("cargo built no program {name}"))
     };

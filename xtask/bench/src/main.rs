@@ -1,0 +1,152 @@
+//! The benchmarks behind `cargo xtask bench`, which installs what they need, builds what they
+//! measure and starts this program in network and mount namespaces of its own: nobody else's
+//! traffic is in the way, and none of ours leaves.
+//!
+//! One room per benchmark: `hooks`, `server`, `reader`, `scrape`, `accuracy`. What they find are
+//! `figure`s; `report` and `document` show them, with the `machine` they were found on.
+
+mod accuracy;
+mod client;
+mod collector;
+mod document;
+mod exchanges;
+mod exposition;
+mod figure;
+mod hooks;
+mod machine;
+mod process;
+mod reader;
+mod report;
+mod scrape;
+mod server;
+mod stage;
+mod statistics;
+mod usage;
+mod watch;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+
+use crate::figure::Figure;
+use crate::machine::Machine;
+use crate::report::Report;
+use crate::stage::Stage;
+
+/// Measures what the kernel view costs and how exact it is.
+#[derive(Parser)]
+struct Arguments {
+    /// da-server, optimized
+    #[arg(long)]
+    server: PathBuf,
+    /// The object with the empty BPF program
+    #[arg(long)]
+    empty_object: PathBuf,
+    /// Where NAME.json and what the programs said go
+    #[arg(long)]
+    output: PathBuf,
+    /// The document whose sections are brought up to date, unless this is quick
+    #[arg(long)]
+    document: PathBuf,
+    /// Two minutes for everything instead of fifteen; the spread is wide
+    #[arg(long)]
+    quick: bool,
+    /// Only this one
+    name: Option<Benchmark>,
+}
+
+/// The benchmarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Benchmark {
+    Hooks,
+    Server,
+    Reader,
+    Scrape,
+    Accuracy,
+}
+
+impl Benchmark {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hooks => "hooks",
+            Self::Server => "server",
+            Self::Reader => "reader",
+            Self::Scrape => "scrape",
+            Self::Accuracy => "accuracy",
+        }
+    }
+
+    /// What is done, in words.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Hooks => hooks::DONE,
+            Self::Server => server::DONE,
+            Self::Reader => reader::DONE,
+            Self::Scrape => scrape::DONE,
+            Self::Accuracy => accuracy::DONE,
+        }
+    }
+
+    fn measure(self, stage: &Stage) -> Result<Vec<Figure>> {
+        match self {
+            Self::Hooks => hooks::measure(stage),
+            Self::Server => server::measure(stage),
+            Self::Reader => reader::measure(stage),
+            Self::Scrape => scrape::measure(stage),
+            Self::Accuracy => accuracy::measure(stage),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
+    let scratch = arguments.output.join("scratch");
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let stage = Stage {
+        server: arguments.server.canonicalize().context("no da-server")?,
+        empty_object: arguments.empty_object.canonicalize().context("no empty BPF program")?,
+        scratch: scratch.canonicalize()?,
+        quick: arguments.quick,
+    };
+    bring_loopback_up()?;
+    for benchmark in Benchmark::value_variants() {
+        if arguments.name.is_none_or(|only| only == *benchmark) {
+            run(*benchmark, &stage, arguments)?;
+        }
+    }
+    Ok(())
+}
+
+fn run(benchmark: Benchmark, stage: &Stage, arguments: &Arguments) -> Result<()> {
+    let name = benchmark.as_str();
+    println!("\n{name}");
+    let machine = Machine::now();
+    let figures = benchmark.measure(stage).with_context(|| format!("the benchmark {name}"))?;
+    let done = benchmark.done().to_owned();
+    let report = Report { name, quick: stage.quick, machine, done, figures };
+    println!("\n{}\n{}", report.table(), report.machine);
+    report.write_json(&arguments.output)?;
+    if !stage.quick {
+        document::update(&arguments.document, name, &report.markdown())?;
+    }
+    Ok(())
+}
+
+/// A new network namespace has nothing but a loopback device, and that is down.
+fn bring_loopback_up() -> Result<()> {
+    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+    ensure!(status.success(), "the loopback device can't be brought up");
+    Ok(())
+}
