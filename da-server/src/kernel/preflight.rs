@@ -170,8 +170,9 @@ mod tests {
     fn every_documented_family_about_sockets_is_among_them() {
         let documented = include_str!("../../../docs/METRICS.md")
             .lines()
-            .filter_map(|line| line.strip_prefix("| `socket_")?.split('`').next())
-            .map(|name| format!("socket_{name}"));
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .filter(|name| name.starts_with("socket_") || name.starts_with("syscall_"))
+            .map(str::to_owned);
         let known = FAMILIES.iter().map(|(family, _)| (*family).to_owned());
         let [mut documented, mut known]: [Vec<_>; 2] = [documented.collect(), known.collect()];
         documented.sort();
