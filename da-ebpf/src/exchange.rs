@@ -47,7 +47,12 @@ fn send(ctx: &RawTracePointContext, sock: Sock, connection: *mut Connection, byt
             phase if phase == Phase::Handshake as u32 => {
                 tls::handshake(ctx, sock, connection, bytes, now_ns);
             }
-            _ => request(sock, connection, bytes, now_ns),
+            _ => {
+                if (*connection).request == 0 {
+                    tls::read_first_record(connection);
+                }
+                request(sock, connection, bytes, now_ns);
+            }
         }
         // Last, and with the request's number in the same word: until here an answer to this send
         // is known by acknowledging more than was counted.

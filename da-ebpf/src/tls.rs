@@ -30,6 +30,10 @@ const CLIENT_HELLO: u8 = 1;
 const SMALLEST_HELLO_BYTES: u32 = 100;
 /// Header, initialization vector, the alert, MAC and padding of the largest CBC suite.
 const LARGEST_ALERT_BYTES: u64 = 5 + 16 + 2 + 48 + 16;
+/// Type, version, length: RFC 8446 §5.1.
+const RECORD_HEADER_BYTES: u32 = 5;
+/// Of HTTP/2's connection preface, with every setting that RFCs 9113, 8441 and 9218 know and more.
+const LARGEST_PREFACE_BYTES: u64 = 128;
 /// An arrival may be nothing but session tickets until 1.5 round trips (a connect takes one) and a
 /// millisecond after the client's Finished.
 const TICKET_SLACK_NS: u64 = 1_000_000;
@@ -131,6 +135,51 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
     unsafe { send_buffer::copy(scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
 }
 
+/// Looks at the first record of the current send, which begins the first request.
+///
+/// # Safety
+/// As for [`handshake`].
+#[inline(always)]
+pub unsafe fn read_first_record(connection: *mut Connection) {
+    let Some(scratch) = send_buffer::scratch() else { return };
+    // SAFETY: `scratch` is this CPU's own, and sends do not nest; the rest is the caller's promise.
+    unsafe {
+        if (*connection).flags & flags::TLS != 0
+            && send_buffer::copy(scratch, RECORD_HEADER_BYTES.into()) == RECORD_HEADER_BYTES
+        {
+            let payload = &(*scratch).payload;
+            let length = u16::from_be_bytes([payload[3], payload[4]]);
+            note_first_record(connection, RECORD_HEADER_BYTES + u32::from(length));
+        }
+    }
+}
+
+/// Notes whether the record that begins the first request may be HTTP/2's connection preface.
+///
+/// # Safety
+/// As for [`handshake`].
+#[inline(always)]
+unsafe fn note_first_record(connection: *mut Connection, bytes: u32) {
+    // SAFETY: the caller's promise; the send hook is the only writer of the flags.
+    unsafe {
+        let earlier = (*connection).flags;
+        let plain_bytes = u64::from(bytes).saturating_sub(exchange::record_overhead_bytes(earlier));
+        let with_nonce = earlier & flags::TLS13 == 0;
+        if is_preface(plain_bytes) || with_nonce && is_preface(plain_bytes.saturating_sub(8)) {
+            (*connection).flags = earlier | flags::HTTP2_PREFACE;
+        }
+    }
+}
+
+/// Whether HTTP/2's connection preface (RFC 9113 §3.4) can be so long: 24 bytes, alone or with a
+/// SETTINGS frame of 9 bytes and 6 for each setting, and that alone or with a WINDOW_UPDATE of 13.
+#[inline(always)]
+fn is_preface(bytes: u64) -> bool {
+    let with_settings = bytes >= 33 && bytes % 6 == 33 % 6;
+    let with_window_update = bytes >= 46 && bytes % 6 == 46 % 6;
+    bytes == 24 || bytes <= LARGEST_PREFACE_BYTES && (with_settings || with_window_update)
+}
+
 /// A send before the handshake is done.
 ///
 /// # Safety
@@ -177,10 +226,22 @@ pub unsafe fn handshake(
             // TLS 1.2 resumed, the request in the same write.
             (*connection).flags = earlier | flags::TLS12_RESUMED;
             done(sock, connection, now_ns);
+            note_first_record(connection, flight.ends[2] - flight.ends[1]);
             return exchange::request(sock, connection, bytes - u64::from(flight.ends[1]), now_ns);
         } else if application {
-            let finished = if first == APPLICATION_DATA { flight.ends[0] } else { flight.ends[1] };
-            return finished13(sock, connection, bytes, finished, now_ns);
+            let [first_end, second_end, third_end, _] = flight.ends;
+            let (finished_end, request_record_end) = if first == APPLICATION_DATA {
+                (first_end, second_end)
+            } else {
+                (second_end, third_end)
+            };
+            finished13(sock, connection, now_ns);
+            if bytes > u64::from(finished_end) {
+                note_first_record(connection, request_record_end - finished_end);
+                let request_bytes = bytes - u64::from(finished_end);
+                exchange::request(sock, connection, request_bytes, now_ns);
+            }
+            return;
         } else if first == HANDSHAKE {
             if flight.firsts[0] == CLIENT_HELLO {
                 (*connection).flags = earlier | flags::HELLO_RETRY;
@@ -204,24 +265,18 @@ pub unsafe fn handshake(
         };
         done(sock, connection, done_ns);
         if application {
+            note_first_record(connection, flight.ends[0]);
             exchange::request(sock, connection, bytes, now_ns);
         }
     }
 }
 
-/// TLS 1.3: the first application-data record carries the client's Finished; whatever follows it in
-/// the same write is the request.
+/// TLS 1.3: the first application-data record carries the client's Finished.
 ///
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-unsafe fn finished13(
-    sock: Sock,
-    connection: *mut Connection,
-    bytes: u64,
-    finished_end: u32,
-    now_ns: u64,
-) {
+unsafe fn finished13(sock: Sock, connection: *mut Connection, now_ns: u64) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         let connect_ns = (*connection).established_ns.saturating_sub((*connection).born_ns);
@@ -229,10 +284,6 @@ unsafe fn finished13(
         (*connection).flight_ns = now_ns;
         (*connection).tickets_until_ns = now_ns + connect_ns + connect_ns / 2 + TICKET_SLACK_NS;
         done(sock, connection, now_ns);
-        let finished_end = u64::from(finished_end);
-        if bytes > finished_end {
-            exchange::request(sock, connection, bytes - finished_end, now_ns);
-        }
     }
 }
 

@@ -185,13 +185,21 @@ impl ConnectionMetrics {
         self.open_connections.add(id, labels, change);
     }
 
-    /// A connection is gone that carried that many exchanges.
-    pub fn closed(&mut self, id: SeriesId, labels: &SeriesLabels, closed: &Closed, exchanges: u64) {
+    /// A connection is gone that carried that many exchanges; none where it doesn't show.
+    pub fn closed(
+        &mut self,
+        id: SeriesId,
+        labels: &SeriesLabels,
+        closed: &Closed,
+        exchanges: Option<u64>,
+    ) {
         if closed.established_ns != 0 {
             let lifetime_ns = closed.closed_ns.saturating_sub(closed.established_ns);
             let lifetime_seconds = Duration::from_nanos(lifetime_ns).as_secs_f64();
             self.lifetime_seconds.observe(id, labels, lifetime_seconds);
-            self.exchanges_per_connection.observe(id, labels, exchanges as f64);
+            if let Some(exchanges) = exchanges {
+                self.exchanges_per_connection.observe(id, labels, exchanges as f64);
+            }
         }
     }
 

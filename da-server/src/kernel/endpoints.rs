@@ -89,7 +89,9 @@ impl Endpoints {
                 self.hosts.add(host, id);
             }
             for address in &endpoint.addresses {
-                claim(&mut self.configured, *address, id);
+                // As the sockets of others show it: not v4-mapped.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+                claim(&mut self.configured, address, id);
             }
         }
         self.other = match unlisted {
@@ -226,7 +228,7 @@ mod tests {
     fn endpoints(unlisted: Unlisted) -> Endpoints {
         let all = [
             endpoint("a", &["api.a.example", "*.a.example"], &[]),
-            endpoint("b", &["b.example"], &["10.0.0.9:443"]),
+            endpoint("b", &["b.example"], &["10.0.0.9:443", "[::ffff:10.0.0.10]:443"]),
         ];
         Endpoints::new(&all, unlisted)
     }
@@ -258,6 +260,9 @@ mod tests {
     #[test]
     fn an_address_is_asked_only_where_no_name_was_seen() {
         let mut all = endpoints(Unlisted::Drop);
+        let mapped = "10.0.0.10:443".parse().expect("address");
+        let attribution = all.attribute(None, mapped);
+        assert_eq!(name_of(&all, attribution), Some("b"));
         let address = "10.0.0.9:443".parse().expect("address");
         let attribution = all.attribute(None, address);
         assert_eq!(name_of(&all, attribution), Some("b"));

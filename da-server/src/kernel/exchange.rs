@@ -16,8 +16,8 @@ pub enum ExchangeOutcome {
     Ok,
     /// Where the response began could not be told from TLS session tickets; no sample.
     Doubtful,
-    /// The connection does not carry one exchange at a time (HTTP/2), or could not be read; no
-    /// sample.
+    /// Not told apart from others; no sample. A connection that carries exchanges side by side
+    /// (HTTP/2) counts as one, since how many it carries does not show.
     Ambiguous,
     /// The connection closed in order before anything arrived in answer.
     NoResponse,
@@ -41,10 +41,6 @@ impl ExchangeOutcome {
         }
     }
 }
-
-/// HTTP/2's connection preface (RFC 9113 §3.4) with SETTINGS and WINDOW_UPDATE, in one TLS record,
-/// is shorter; a request with a `Host` and the usual headers is longer.
-const LARGEST_PREFACE_BYTES: u64 = 128;
 
 /// What an exchange was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,18 +72,16 @@ impl Measured {
 
 /// Works out what an exchange was.
 ///
-/// `http2_offered`: the ClientHello's ALPN had `h2` in it. `first_arrivals`: where session tickets
-/// may be among them, `tickets` tells the response from these.
+/// `mixed`: with other exchanges ([`super::interleaving`]) or with the handshake (0-RTT).
+/// `first_arrivals`: where session tickets may be among them, `tickets` tells the response from these.
 pub fn measure(
     exchange: &Exchange,
-    http2_offered: bool,
+    mixed: bool,
     first_arrivals: Option<&FirstArrivals>,
     tickets: &mut Tickets,
 ) -> Measured {
-    let http2 = exchange.flags & flags::HTTP2_CONTROL != 0
-        || exchange.number == 1 && exchange.request_bytes < LARGEST_PREFACE_BYTES;
     const OPAQUE: u32 = flags::UNREADABLE | flags::EARLY_DATA | flags::TLS_UNDER_WAY;
-    if http2_offered && http2 || exchange.flags & OPAQUE != 0 {
+    if mixed || exchange.flags & OPAQUE != 0 {
         return Measured::without_sample(ExchangeOutcome::Ambiguous);
     }
     let response = &exchange.response;
@@ -183,8 +177,8 @@ mod tests {
         exchange
     }
 
-    fn measured(exchange: &Exchange, http2_offered: bool) -> Measured {
-        measure(exchange, http2_offered, None, &mut Tickets::default())
+    fn measured(exchange: &Exchange, mixed: bool) -> Measured {
+        measure(exchange, mixed, None, &mut Tickets::default())
     }
 
     #[test]
@@ -195,15 +189,9 @@ mod tests {
     }
 
     #[test]
-    fn http2_is_ambiguous_only_where_it_was_offered_and_spoken() {
-        let mut spoken = exchange(1, (2, 3));
-        spoken.flags = flags::HTTP2_CONTROL;
-        assert_eq!(measured(&spoken, true).outcome, ExchangeOutcome::Ambiguous);
-        assert_eq!(measured(&spoken, false).outcome, ExchangeOutcome::Ok);
-        let mut preface = exchange(1, (2, 3));
-        preface.request_bytes = 86;
-        assert_eq!(measured(&preface, true).outcome, ExchangeOutcome::Ambiguous);
-        assert_eq!(measured(&preface, false).outcome, ExchangeOutcome::Ok);
+    fn what_is_mixed_up_with_something_has_no_times() {
+        let found = measured(&exchange(1, (2, 3)), true);
+        assert_eq!(found, Measured::without_sample(ExchangeOutcome::Ambiguous));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use da_ebpf_common::existing::Existing;
 use da_ebpf_common::histogram::Histogram;
 
 use super::endpoints::EndpointId;
+use super::interleaving::Interleaving;
 use super::series::SeriesId;
 
 /// One connection.
@@ -18,10 +19,14 @@ pub struct Known {
     pub series: SeriesId,
     /// Who is connected to whom.
     pub peers: Peers,
-    /// ALPN offered `h2`.
-    pub http2_offered: bool,
+    /// Whether it may carry exchanges side by side.
+    pub interleaving: Interleaving,
+    /// It does, and is counted.
+    pub interleaved: bool,
     /// The handshake offered to resume a session.
     pub resumes: bool,
+    /// Its first request went ahead of the handshake.
+    pub sends_early: bool,
     /// What became of it is counted.
     pub ended_up: bool,
     /// Its first request may have begun before it was looked at.
@@ -102,8 +107,10 @@ impl Known {
             endpoint,
             series,
             peers,
-            http2_offered: false,
+            interleaving: Interleaving::No,
+            interleaved: false,
             resumes: false,
+            sends_early: false,
             ended_up: false,
             joined_midway: false,
             pending: Pending::default(),

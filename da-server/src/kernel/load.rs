@@ -33,20 +33,6 @@ pub struct Loaded {
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
-/// Size of the object in this binary, bytes.
-///
-/// # Errors
-/// There is none.
-pub fn check_object() -> Result<usize, Unavailable> {
-    if OBJECT.is_empty() {
-        return Err(Unavailable::new(
-            Reason::NotBuilt,
-            "this binary carries no BPF object: build it with `cargo xtask build`",
-        ));
-    }
-    Ok(OBJECT.len())
-}
-
 /// Loads and attaches all programs.
 ///
 /// # Errors
@@ -55,7 +41,12 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     if !config.enabled {
         return Err(Unavailable::new(Reason::Disabled, "kernel.enabled is false"));
     }
-    check_object()?;
+    if OBJECT.is_empty() {
+        return Err(Unavailable::new(
+            Reason::NotBuilt,
+            "this binary carries no BPF object: build it with `cargo xtask build`",
+        ));
+    }
     privileges::check()?;
     let layout = Layout::of_running_kernel()?;
     let log_level = log_level();

@@ -7,8 +7,12 @@ use tls_parser::{
     parse_tls_plaintext,
 };
 
-/// HTTP headers looked at for `Host`.
+use super::interleaving::Interleaving;
+
+/// HTTP headers looked at.
 const MAX_HEADERS: usize = 64;
+/// What HTTP/2 begins with, as far as it is in one line: RFC 9113 §3.4.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 /// Longest DNS name, RFC 1035 §2.3.4.
 const MAX_NAME_BYTES: usize = 253;
 
@@ -19,16 +23,22 @@ pub enum Opening {
     Tls {
         /// SNI, RFC 6066 §3; lower case.
         server_name: Option<String>,
-        /// ALPN offers `h2`, RFC 7301.
-        offers_http2: bool,
+        /// As ALPN has it, RFC 7301.
+        interleaving: Interleaving,
         /// Offers to resume a TLS 1.3 session, RFC 8446 §4.2.11.
         resumes: bool,
+        /// Sends its first request ahead of the handshake (0-RTT), RFC 8446 §4.2.10.
+        sends_early: bool,
     },
     /// An HTTP/1 request.
     Http {
         /// `Host`, RFC 9110 §7.2, or the authority of an absolute target; without port, lower case.
         host: Option<String>,
+        /// Asks for another protocol (WebSocket, HTTP/2): RFC 9110 §7.8.
+        upgrades: bool,
     },
+    /// HTTP/2 in the clear. Its names are compressed.
+    Http2,
     /// A proxy is asked for a tunnel: what counts comes behind it. RFC 9110 §9.3.6.
     Tunnel {
         /// The host the tunnel leads to.
@@ -54,11 +64,28 @@ impl Opening {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Tls { server_name: name, .. }
-            | Self::Http { host: name }
+            | Self::Http { host: name, .. }
             | Self::Tunnel { host: name } => name.as_deref(),
-            Self::Unknown | Self::Unparsable => None,
+            Self::Http2 | Self::Unknown | Self::Unparsable => None,
         }
     }
+
+    /// Whether exchanges may be carried side by side.
+    pub fn interleaving(&self) -> Interleaving {
+        match self {
+            Self::Tls { interleaving, .. } => *interleaving,
+            Self::Unparsable => Interleaving::Offered,
+            Self::Http2 | Self::Http { upgrades: true, .. } => Interleaving::Certain,
+            Self::Http { .. } | Self::Tunnel { .. } | Self::Unknown => Interleaving::No,
+        }
+    }
+}
+
+/// Whether a send in the clear may begin with an HTTP/2 frame, RFC 9113 §4.1: below 64 KiB, of a known
+/// type, the reserved bit unset. Text does not begin with a zero byte.
+pub fn is_http2_frame(payload: &[u8]) -> bool {
+    const CONTINUATION: u8 = 9;
+    matches!(payload, [0, _, _, 0..=CONTINUATION, _, 0..=0x7f, _, _, _, ..])
 }
 
 fn client_hello(payload: &[u8]) -> Option<Opening> {
@@ -67,7 +94,8 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
         TlsMessage::Handshake(TlsMessageHandshake::ClientHello(hello)) => Some(hello),
         _ => None,
     })?;
-    let (mut server_name, mut offers_http2, mut resumes) = (None, false, false);
+    let (mut server_name, mut interleaving) = (None, Interleaving::No);
+    let (mut resumes, mut sends_early) = (false, false);
     let extensions = match hello.ext {
         Some(bytes) => parse_tls_client_hello_extensions(bytes).ok()?.1,
         None => Vec::new(),
@@ -78,15 +106,27 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
                 let first = names.first().and_then(|(_, name)| std::str::from_utf8(name).ok());
                 server_name = first.and_then(normalized);
             }
-            TlsExtension::ALPN(protocols) => offers_http2 = protocols.contains(&&b"h2"[..]),
+            TlsExtension::ALPN(protocols) => interleaving = of_alpn(&protocols),
             TlsExtension::PreSharedKey(_) => resumes = true,
+            TlsExtension::EarlyData(_) => sends_early = true,
             _ => {}
         }
     }
-    Some(Opening::Tls { server_name, offers_http2, resumes })
+    Some(Opening::Tls { server_name, interleaving, resumes, sends_early })
+}
+
+fn of_alpn(protocols: &[&[u8]]) -> Interleaving {
+    match protocols.iter().filter(|protocol| **protocol == b"h2").count() {
+        0 => Interleaving::No,
+        http2 if http2 == protocols.len() => Interleaving::Certain,
+        _ => Interleaving::Offered,
+    }
 }
 
 fn http(payload: &[u8]) -> Opening {
+    if payload.starts_with(HTTP2_PREFACE) {
+        return Opening::Http2;
+    }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     // An incomplete head will do: `Host` comes early.
@@ -96,9 +136,9 @@ fn http(payload: &[u8]) -> Opening {
     if request.method == Some("CONNECT") {
         return Opening::Tunnel { host: request.path.and_then(normalized) };
     }
-    let host = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"));
-    let host = host.and_then(|header| std::str::from_utf8(header.value).ok());
-    Opening::Http { host: host.and_then(normalized) }
+    let named = |name| request.headers.iter().find(|one| one.name.eq_ignore_ascii_case(name));
+    let host = named("host").and_then(|header| std::str::from_utf8(header.value).ok());
+    Opening::Http { host: host.and_then(normalized), upgrades: named("upgrade").is_some() }
 }
 
 /// Without port and trailing dot, in lower case; none for an address literal.
@@ -139,9 +179,30 @@ mod tests {
     fn the_server_name_of_a_client_hello() {
         let opening = Opening::read(&hello("API.example.com", &[b"h2", b"http/1.1"]));
         assert_eq!(opening.name(), Some("api.example.com"));
-        assert!(matches!(opening, Opening::Tls { offers_http2: true, .. }));
-        let opening = Opening::read(&hello("a.example", &[b"http/1.1"]));
-        assert!(matches!(opening, Opening::Tls { offers_http2: false, resumes: false, .. }));
+        assert!(matches!(opening, Opening::Tls { resumes: false, sends_early: false, .. }));
+    }
+
+    #[test]
+    fn alpn_tells_what_may_be_spoken() {
+        let of = |alpn: &[&[u8]]| Opening::read(&hello("a.example", alpn)).interleaving();
+        assert_eq!(of(&[]), Interleaving::No);
+        assert_eq!(of(&[b"http/1.1"]), Interleaving::No);
+        assert_eq!(of(&[b"h2", b"http/1.1"]), Interleaving::Offered);
+        assert_eq!(of(&[b"h2"]), Interleaving::Certain);
+    }
+
+    #[test]
+    fn what_interleaves_in_the_clear() {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\xff\xff";
+        assert_eq!(Opening::read(preface), Opening::Http2);
+        assert_eq!(Opening::Http2.interleaving(), Interleaving::Certain);
+        let websocket =
+            b"GET /v1/realtime HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\n\r\n";
+        let opening = Opening::read(websocket);
+        assert_eq!(opening.name(), Some("a.example"));
+        assert_eq!(opening.interleaving(), Interleaving::Certain);
+        let plain = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        assert_eq!(Opening::read(plain).interleaving(), Interleaving::No);
     }
 
     #[test]
@@ -149,7 +210,8 @@ mod tests {
         assert_eq!(Opening::read(&hello("127.0.0.1", &[])).name(), None);
         for host in ["127.0.0.1:80", "[::1]:80", "::1", ""] {
             let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            assert_eq!(Opening::read(request.as_bytes()), Opening::Http { host: None }, "{host}");
+            let without = Opening::Http { host: None, upgrades: false };
+            assert_eq!(Opening::read(request.as_bytes()), without, "{host}");
         }
     }
 
@@ -159,6 +221,13 @@ mod tests {
         assert_eq!(Opening::read(&bytes[..bytes.len() - 1]), Opening::Unparsable);
         assert_eq!(Opening::read(b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), Opening::Unknown);
         assert_eq!(Opening::read(b""), Opening::Unknown);
+    }
+
+    #[test]
+    fn a_frame_is_told_from_text() {
+        assert!(is_http2_frame(b"\0\0\x05\0\x01\0\0\0\x03hello"));
+        assert!(!is_http2_frame(b"\0\0\x05\0\x01\0\0"));
+        assert!(!is_http2_frame(b"{\"model\":\"m\"}"));
     }
 
     #[test]

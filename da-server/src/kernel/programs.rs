@@ -23,11 +23,9 @@ impl Programs {
     /// Loads and attaches all programs.
     ///
     /// # Errors
-    /// A required one can't be had. The others are tried all the same, so that it can be told what
-    /// there is.
+    /// A required one can't be had.
     pub fn attach(ebpf: &mut Ebpf) -> Result<Self, Unavailable> {
         let mut programs = Self { attached: Vec::new(), states: Vec::new(), existing: None };
-        let mut failed = None;
         for program in Program::ALL {
             let attached = match program.hook() {
                 Hook::RawTracepoint(name) => {
@@ -39,25 +37,19 @@ impl Programs {
             };
             let state = match attached {
                 Ok(()) => ProgramState::Attached,
+                Err(why) if program.is_required() => return Err(why),
                 Err(why) => {
-                    let state = match why.reason {
-                        Reason::UnsupportedKernel => ProgramState::Missing,
-                        _ => ProgramState::Refused,
-                    };
-                    if program.is_required() {
-                        failed.get_or_insert(why);
+                    tracing::warn!("going on without program {}: {why}", program.as_str());
+                    if why.reason == Reason::UnsupportedKernel {
+                        ProgramState::Missing
                     } else {
-                        tracing::warn!("going on without program {}: {why}", program.as_str());
+                        ProgramState::Refused
                     }
-                    state
                 }
             };
             programs.states.push((program, state));
         }
-        match failed {
-            Some(why) => Err(Unavailable { programs: programs.states, ..why }),
-            None => Ok(programs),
-        }
+        Ok(programs)
     }
 
     /// The state of each program.

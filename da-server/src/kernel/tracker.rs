@@ -17,10 +17,11 @@ use super::config::{EndpointConfig, Unlisted};
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
 use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;
-use super::exchange::{ExchangeMetrics, ExchangeOutcome, Measured, measure};
+use super::exchange::{ExchangeMetrics, measure};
+use super::interleaving::{Interleaving, Interleavings};
 use super::known::{Known, Settled, Totals};
 use super::losses::{Loss, LossMetrics};
-use super::names::Opening;
+use super::names::{Opening, is_http2_frame};
 use super::observation::{Observation, Pickup, What};
 use super::pickup::PickupMetrics;
 use super::reset::ResetMetrics;
@@ -55,6 +56,7 @@ pub struct Tracker {
     judged: Option<HashSet<u64>>,
     /// Hosts that were asked of a proxy, until the ClientHello comes through it.
     tunnels: HashMap<ConnectionId, Option<String>>,
+    interleavings: Interleavings,
     /// By endpoint, and for resumed handshakes apart.
     tickets: HashMap<(EndpointId, bool), Tickets>,
     /// Connections that the programs did not follow any more at the last sweep.
@@ -89,6 +91,7 @@ impl Tracker {
             undetermined: HashMap::new(),
             judged: Some(HashSet::new()),
             tunnels: HashMap::new(),
+            interleavings: Interleavings::default(),
             tickets: HashMap::new(),
             gone: HashSet::new(),
             connections: ConnectionMetrics::register(registry)?,
@@ -226,8 +229,8 @@ impl Tracker {
                 return self.forget(id);
             }
         };
-        let (http2_offered, resumes) = match opening {
-            Opening::Tls { offers_http2, resumes, .. } => (offers_http2, resumes),
+        let (resumes, sends_early) = match opening {
+            Opening::Tls { resumes, sends_early, .. } => (resumes, sends_early),
             _ => (false, false),
         };
         let series = self.series_of(endpoint, &first.peers);
@@ -236,15 +239,20 @@ impl Tracker {
             (None, Some(existing)) => Known::existing(endpoint, series, &existing),
             (None, None) => Known::new(endpoint, series, first.peers),
         };
-        let joined_midway = first.flags & flags::PRE_EXISTING != 0 && opening == Opening::Unknown;
-        self.insert(id, Known { http2_offered, resumes, joined_midway, ..known });
+        let midway = first.flags & flags::PRE_EXISTING != 0 && opening == Opening::Unknown;
+        let interleaving = match opening.interleaving() {
+            Interleaving::No if midway && is_http2_frame(payload) => Interleaving::Certain,
+            told => told,
+        };
+        let known = Known { interleaving, resumes, sends_early, joined_midway: midway, ..known };
+        self.insert(id, known);
         if first.established_ns != 0 {
             let (from_ns, to_ns) = (id.born_ns, first.established_ns);
             let labels = self.series.labels(series);
             self.connections.connected(series, labels, to_ns.saturating_sub(from_ns));
             self.report(id, What::Connected { from_ns, to_ns });
         }
-        if matches!(opening, Opening::Http { .. } | Opening::Unknown) {
+        if matches!(opening, Opening::Http { .. } | Opening::Http2 | Opening::Unknown) {
             self.ended_up(id, ConnectionOutcome::Ok);
         }
         Verdict::Keep
@@ -267,8 +275,9 @@ impl Tracker {
         let Some(known) = self.find(&exchange.header) else { return };
         let pending = mem::take(&mut known.pending);
         let settled = known.settled.filter(|settled| settled.number == exchange.number);
-        let (series, http2_offered) = (known.series, known.http2_offered);
+        let (series, sends_early) = (known.series, known.sends_early);
         let server = (known.endpoint, known.resumes);
+        let (told, remote) = (known.interleaving, addresses(&known.peers).1);
         let joined_midway = known.joined_midway && exchange.number == 1;
         self.advance(
             id,
@@ -286,13 +295,10 @@ impl Tracker {
         }
         let tickets = self.tickets.entry(server).or_default();
         let first_arrivals = pending.first_arrivals.as_deref();
-        let measured = if joined_midway {
-            Measured::without_sample(ExchangeOutcome::Ambiguous)
-        } else {
-            measure(exchange, http2_offered, first_arrivals, tickets)
-        };
+        let interleaved = self.interleavings.is_interleaved(remote, told, exchange.flags);
+        let mixed = interleaved || sends_early || joined_midway;
+        let measured = measure(exchange, mixed, first_arrivals, tickets);
         let labels = self.series.labels(series);
-        self.exchanges.finished(series, labels, &measured);
         let start_ns = measured.response_first_ns;
         let arrivals = start_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
         if start_ns.is_some() {
@@ -300,9 +306,12 @@ impl Tracker {
         }
         self.pickups.picked_up(series, labels, exchange, pending.pickups.as_deref());
         self.connections.round_trip(series, labels, exchange.srtt_eighths_us);
-        if let Some(known) = self.known.get_mut(&id) {
-            known.exchanges += 1;
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if interleaved && mem::replace(&mut known.interleaved, true) {
+            return; // it counts once, as a whole
         }
+        known.exchanges += 1;
+        self.exchanges.finished(series, labels, &measured);
         self.report(
             id,
             What::Exchange {
@@ -348,7 +357,8 @@ impl Tracker {
         if let Some(known) = self.known.get(&id) {
             let (series, labels) = (known.series, self.series.labels(known.series));
             self.resets.ended(series, labels, closed.flags);
-            self.connections.closed(series, labels, closed, known.exchanges);
+            let exchanges = (!known.interleaved).then_some(known.exchanges);
+            self.connections.closed(series, labels, closed, exchanges);
         }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
         let received_bytes = closed.received_bytes;
