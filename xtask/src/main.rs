@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod linker;
 mod packages;
+mod python;
 mod setup;
 mod test;
 mod toolchain;

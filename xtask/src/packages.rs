@@ -72,6 +72,24 @@ pub const TESTS: &[Package] = &[
         why: "promtool, which judges our /metrics",
         shown_by: "promtool",
     },
+    Package {
+        name: "nginx-light",
+        why: "a server that speaks HTTP/2, with OpenSSL's session tickets",
+        shown_by: "nginx",
+    },
+    Package { name: "curl", why: "a client whose exchanges a test counts", shown_by: "curl" },
+    Package {
+        name: "nodejs",
+        why: "another such client, with fetch and HTTP/2 of its own",
+        shown_by: "node",
+    },
+    Package { name: "golang-go", why: "compiles another such client", shown_by: "go" },
+    Package { name: "python3", why: "runs further such clients", shown_by: "python3" },
+    Package {
+        name: "python3-pip",
+        why: "installs their libraries into target/, and nowhere else",
+        shown_by: "pip3",
+    },
 ];
 
 /// What the benchmarks measure with, and what they hold us against.

@@ -9,6 +9,7 @@ use crate::cargo_tool::cargo_deny;
 use crate::command::{as_typed, step};
 use crate::linker::bpf_linker;
 use crate::packages::{self, BENCHMARKS, BPF_COMPILER, BPF_LINTER, Package, TESTS};
+use crate::python::test_libraries;
 use crate::toolchain::Toolchain;
 use crate::workspace::Workspace;
 
@@ -47,6 +48,7 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     packages::install(&missing)?;
     let tools = bpf_tools(workspace)?;
     bpf_linter(&tools.toolchain)?;
+    test_libraries(workspace)?;
     cargo_deny(workspace)?;
 
     step("everything is there");
@@ -90,8 +92,9 @@ pub fn bpf_linter(toolchain: &Toolchain) -> Result<()> {
 }
 
 /// The programs that the tests drive, installed if they are not there.
-pub fn test_programs() -> Result<()> {
-    packages::install(&packages::missing(TESTS))
+pub fn test_programs(workspace: &Workspace) -> Result<()> {
+    packages::install(&packages::missing(TESTS))?;
+    test_libraries(workspace)
 }
 
 fn confirm(packages: &[&Package]) -> Result<()> {

@@ -34,7 +34,7 @@ enum Privilege {
 
 /// Runs the tests.
 pub fn test(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    test_programs()?;
+    test_programs(workspace)?;
     bpf_object(workspace)?;
     let output = workspace.test_output();
     fs::create_dir_all(&output).with_context(|| format!("cannot create {}", output.display()))?;

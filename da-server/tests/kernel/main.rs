@@ -6,8 +6,8 @@
 
 mod accuracy;
 mod attribution;
-mod checking;
 mod client;
+mod clients;
 mod cost;
 mod edges;
 mod existing;
