@@ -156,12 +156,17 @@ pub struct Connection {
     pub unread: [Unread; 2],
     /// Reads during even and odd requests.
     pub pickups: [Pickups; 2],
+    /// Payload bytes read, modulo 2³², as of the last read; only where a hook of older kernels sees
+    /// the reads, and written by it alone.
+    pub read_bytes: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Peers>() == 64);
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 16 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
+        == 8 * 17 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.

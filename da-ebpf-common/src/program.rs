@@ -18,6 +18,12 @@ pub enum Program {
     ResetSent = 5,
     /// On the iterator `task_file`, once: connections that are older.
     Existing = 6,
+    /// On `sys_exit`: takes the place of [`Self::SockSend`].
+    SyscallSend = 7,
+    /// On `tcp_probe`: takes the place of [`Self::SockArrival`].
+    TcpSegment = 8,
+    /// On `tcp_rcv_space_adjust`: takes the place of [`Self::SockRecv`].
+    TcpRead = 9,
 }
 
 /// What makes a program run.
@@ -32,12 +38,15 @@ pub enum Hook {
 impl Program {
     /// All programs, in the order in which they attach: births last, so that whatever is born is
     /// seen by all of them, and then what is older.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::ResetSent,
         Self::ResetReceived,
         Self::SockRecv,
+        Self::TcpRead,
         Self::SockArrival,
+        Self::TcpSegment,
         Self::SockSend,
+        Self::SyscallSend,
         Self::SockState,
         Self::Existing,
     ];
@@ -52,6 +61,9 @@ impl Program {
             Self::ResetReceived => "reset_received",
             Self::ResetSent => "reset_sent",
             Self::Existing => "existing",
+            Self::SyscallSend => "syscall_send",
+            Self::TcpSegment => "tcp_segment",
+            Self::TcpRead => "tcp_read",
         }
     }
 
@@ -64,6 +76,9 @@ impl Program {
             Self::SockRecv => "sock_recv_length",
             Self::ResetReceived => "tcp_receive_reset",
             Self::ResetSent => "tcp_send_reset",
+            Self::SyscallSend => "sys_exit",
+            Self::TcpSegment => "tcp_probe",
+            Self::TcpRead => "tcp_rcv_space_adjust",
             Self::Existing => return Hook::Iterator("task_file"),
         })
     }
@@ -71,8 +86,9 @@ impl Program {
     /// The Linux release that brought what it needs.
     pub fn since(self) -> &'static str {
         match self {
-            Self::SockState => "4.16",
-            Self::ResetReceived | Self::ResetSent => "4.15",
+            Self::SockState | Self::TcpSegment => "4.16",
+            Self::ResetReceived | Self::ResetSent | Self::TcpRead => "4.15",
+            Self::SyscallSend => "4.17",
             Self::SockSend | Self::SockArrival | Self::SockRecv => "6.3",
             Self::Existing => "5.11",
         }
@@ -81,8 +97,23 @@ impl Program {
     /// Whether there is no kernel view without it.
     pub fn is_required(self) -> bool {
         match self {
-            Self::SockState | Self::SockSend | Self::SockArrival => true,
-            Self::SockRecv | Self::ResetReceived | Self::ResetSent | Self::Existing => false,
+            Self::SockState
+            | Self::SockSend
+            | Self::SyscallSend
+            | Self::SockArrival
+            | Self::TcpSegment => true,
+            Self::SockRecv | Self::TcpRead | Self::ResetReceived => false,
+            Self::ResetSent | Self::Existing => false,
+        }
+    }
+
+    /// The program whose place it takes where the kernel does not have that one's tracepoint.
+    pub fn takes_the_place_of(self) -> Option<Self> {
+        match self {
+            Self::SyscallSend => Some(Self::SockSend),
+            Self::TcpSegment => Some(Self::SockArrival),
+            Self::TcpRead => Some(Self::SockRecv),
+            _ => None,
         }
     }
 }

@@ -27,16 +27,17 @@ fn sock_arrival(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
-        arrive(sock, connection);
+        arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
     }
     run.end();
     0
 }
 
+/// The connection's payload has come to `received_bytes`, the peer's acknowledgements to
+/// `acked_bytes`, the SYN counted; the caller holds the socket's lock.
 #[inline(always)]
-fn arrive(sock: Sock, connection: *mut Connection) {
+pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acked_bytes: u64) {
     let now_ns = now_ns();
-    let received_bytes = sock.payload_bytes_received();
     // SAFETY: see `connection::find`.
     unsafe {
         let before_bytes = (*connection).received_bytes;
@@ -51,7 +52,7 @@ fn arrive(sock: Sock, connection: *mut Connection) {
         }
         // An answer can be faster than the send hook of its request.
         let progress = Progress::from_word((*connection).progress);
-        let outrun = progress.is_outrun_by(sock.bytes_acked());
+        let outrun = progress.is_outrun_by(acked_bytes);
         let request = u64::from(progress.request) + u64::from(outrun);
         // Tickets may well arrive before the first request has begun.
         let early = request <= 1 && now_ns < (*connection).tickets_until_ns;

@@ -21,7 +21,7 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    event, exchange,
+    arrival, event, exchange,
     meter::{self, now_ns},
     sock::Sock,
     task::Task,
@@ -154,6 +154,9 @@ fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
     let reset = if open && sock.error() == 0 { flags::RESET_SENT } else { 0 };
     // SAFETY: see `find`.
     unsafe {
+        // A segment that brings the last bytes and the FIN can close the socket before it is said to
+        // have arrived.
+        arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
         exchange::finish(sock, connection, how, errno);
         event::emit(Closed {
             header: event::header::<Closed>(sock, connection, Kind::Closed),

@@ -35,8 +35,9 @@ fn sock_send(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// A send has handed `bytes` to the kernel; the caller runs in the sender, inside its system call.
 #[inline(always)]
-fn send(ctx: &RawTracePointContext, sock: Sock, connection: *mut Connection, bytes: u64) {
+pub fn send(ctx: &RawTracePointContext, sock: Sock, connection: *mut Connection, bytes: u64) {
     let now_ns = now_ns();
     // SAFETY: see `connection::find`.
     unsafe {

@@ -84,6 +84,7 @@ fn found(seq: *mut seq_file, task: Task, sock: Sock) {
         (*draft).progress = progress.to_word();
         (*draft).received_bytes = received_bytes;
         (*draft).first_sequence = sock.first_sequence();
+        (*draft).read_bytes = sock.copied_sequence().wrapping_sub((*draft).first_sequence);
         Existing {
             header: event::header::<Existing>(sock, draft, Kind::Existing),
             peers: (*draft).peers,

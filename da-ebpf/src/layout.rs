@@ -37,6 +37,8 @@ offsets! {
     SK_ERR,
     /// `sock.sk_max_ack_backlog`
     SK_MAX_ACK_BACKLOG,
+    /// `sock_common.skc_flags`
+    SKC_FLAGS,
     /// `tcp_sock.bytes_received`
     TCP_BYTES_RECEIVED,
     /// `tcp_sock.bytes_acked`
@@ -61,8 +63,38 @@ offsets! {
     TCP_SRTT_US,
     /// `tcp_sock.total_retrans`
     TCP_TOTAL_RETRANS,
+    /// `sk_buff.cb`, where TCP keeps its `tcp_skb_cb`
+    SKB_CONTROL,
+    /// `tcp_skb_cb.tcp_flags`
+    SEGMENT_FLAGS,
+    /// `tcp_skb_cb.seq`
+    SEGMENT_SEQUENCE,
+    /// `tcp_skb_cb.end_seq`
+    SEGMENT_END_SEQUENCE,
+    /// `tcp_skb_cb.ack_seq`
+    SEGMENT_ACKED_SEQUENCE,
+    /// `task_struct.files`
+    TASK_FILES,
+    /// `files_struct.fdt`
+    FILES_TABLE,
+    /// `fdtable.max_fds`
+    TABLE_CAPACITY,
+    /// `fdtable.fd`
+    TABLE_ENTRIES,
+    /// `file.private_data`
+    FILE_PRIVATE_DATA,
+    /// `socket.file`
+    SOCKET_FILE,
     /// `pt_regs`: system call number
     REGS_SYSCALL,
+    /// `pt_regs`: what tells a 32-bit process
+    REGS_MODE,
+    /// Not an offset: the bits of `REGS_MODE` that do
+    MODE_MASK,
+    /// Not an offset: their value in a 32-bit process
+    MODE_32_BIT,
+    /// `pt_regs`: first argument of a system call, still there when it returns
+    REGS_ARGUMENT_1,
     /// `pt_regs`: second argument of a system call
     REGS_ARGUMENT_2,
     /// `pt_regs`: third argument of a system call
@@ -81,8 +113,12 @@ offsets! {
 
 /// The field at an offset of a kernel structure, or all zeroes where the kernel refuses the read.
 pub fn read<T: Default>(structure: u64, offset: &Global<u32>) -> T {
-    let address = (structure + u64::from(offset.load())) as *const T;
-    // SAFETY: the helper checks the address itself and fails on one that is not mapped; the offset
-    // comes from the running kernel's BTF, so what is read is the field it names.
-    unsafe { bpf_probe_read_kernel(address) }.unwrap_or_default()
+    read_at(structure + u64::from(offset.load()))
+}
+
+/// What is at an address of the kernel, or all zeroes where the kernel refuses the read.
+pub fn read_at<T: Default>(address: u64) -> T {
+    // SAFETY: the helper checks the address itself and fails on one that is not mapped. Offsets come
+    // from the running kernel's BTF, so what is read is the field they name.
+    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! The BPF programs: raw tracepoints that follow every outbound TCP connection of the host
 //! until `da-server` says that it is of no interest.
 //!
-//! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server. `sock`,
-//! `task`, `layout` and `send_buffer` read the kernel and the sending process; `event` and `meter` are the
-//! way out.
+//! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server; `fallback` has the
+//! hooks of older kernels. `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the
+//! kernel and the sending process; `event` and `meter` are the way out.
 
 #![no_std]
 #![no_main]
@@ -13,11 +13,14 @@ mod connection;
 mod event;
 mod exchange;
 mod existing;
+mod fallback;
 mod histogram;
 mod layout;
 mod meter;
 mod pickup;
+mod registers;
 mod reset;
+mod segment;
 mod send_buffer;
 mod sock;
 mod task;

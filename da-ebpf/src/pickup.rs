@@ -31,7 +31,10 @@ fn sock_recv(ctx: RawTracePointContext) -> i32 {
         && result > 0
         && flags & MSG_PEEK == 0
     {
-        receive(sock, connection, result as u32);
+        // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
+        // SAFETY: see `connection::find`.
+        let from_bytes = unsafe { read_bytes(sock, connection) }.wrapping_sub(result as u32);
+        receive(connection, from_bytes);
     }
     run.end();
     0
@@ -69,12 +72,25 @@ unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
     sock.copied_sequence().wrapping_sub(unsafe { (*connection).first_sequence })
 }
 
+/// A read has come as far as the socket says; it began where the one before had ended.
 #[inline(always)]
-fn receive(sock: Sock, connection: *mut Connection, bytes: u32) {
+pub fn receive_up_to(sock: Sock, connection: *mut Connection) {
     // SAFETY: see `connection::find`.
     unsafe {
-        // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
-        let from_bytes = read_bytes(sock, connection).wrapping_sub(bytes);
+        let from_bytes = (*connection).read_bytes;
+        let to_bytes = read_bytes(sock, connection);
+        if to_bytes != from_bytes {
+            (*connection).read_bytes = to_bytes;
+            receive(connection, from_bytes);
+        }
+    }
+}
+
+/// A read has taken the bytes behind the first `from_bytes`.
+#[inline(always)]
+fn receive(connection: *mut Connection, from_bytes: u32) {
+    // SAFETY: see `connection::find`.
+    unsafe {
         let unread = &raw const (*connection).unread;
         let oldest = if (*unread)[0].at_bytes == from_bytes {
             (*unread)[0]

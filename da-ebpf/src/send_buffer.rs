@@ -3,17 +3,13 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
-    Global,
-    helpers::{
-        bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user, bpf_task_pt_regs,
-        generated,
-    },
+    helpers::{bpf_probe_read_user, generated},
     macros::map,
     maps::PerCpuArray,
 };
 use da_ebpf_common::{MAX_FIRST_BYTES, tls::FirstBytes};
 
-use crate::layout;
+use crate::{layout, registers::Registers};
 
 /// Buffers of one writev or sendmsg that are looked at.
 const MAX_BUFFERS: u32 = 8;
@@ -97,7 +93,12 @@ pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
 /// As for [`copy`].
 #[inline(never)]
 unsafe fn gather(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
-    let Some((syscall, argument_2, argument_3)) = arguments() else { return 0 };
+    let registers = Registers::current();
+    let (Some(syscall), Some(argument_2), Some(argument_3)) =
+        (registers.syscall(), registers.argument_2(), registers.argument_3())
+    else {
+        return 0;
+    };
     // A send may take less than it was offered; what it left is not part of this flight.
     let limit =
         if sent_bytes < MAX_FIRST_BYTES as u64 { sent_bytes } else { MAX_FIRST_BYTES as u64 };
@@ -156,24 +157,4 @@ unsafe fn append(scratch: *mut Scratch, buffer: Buffer, limit: u64) {
             (*scratch).captured_bytes = filled + length as u32;
         }
     }
-}
-
-/// Number, second and third argument of the system call the current thread is in.
-#[inline(always)]
-fn arguments() -> Option<(u32, u64, u64)> {
-    // SAFETY: both helpers take the task the kernel hands out and nothing else; the registers they
-    // return are those saved on the task's own kernel stack.
-    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
-    Some((
-        register(registers, &layout::REGS_SYSCALL)? as u32,
-        register(registers, &layout::REGS_ARGUMENT_2)?,
-        register(registers, &layout::REGS_ARGUMENT_3)?,
-    ))
-}
-
-#[inline(always)]
-fn register(registers: *const u8, offset: &Global<u32>) -> Option<u64> {
-    let address = (registers as u64 + u64::from(offset.load())) as *const u64;
-    // SAFETY: the helper checks the address; the offset is one of `struct pt_regs`.
-    unsafe { bpf_probe_read_kernel(address) }.ok()
 }

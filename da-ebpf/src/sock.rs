@@ -11,9 +11,8 @@ const AF_INET6: u16 = 10;
 /// `IPPROTO_TCP`; the tracepoints also speak of SCTP and DCCP.
 const IPPROTO_TCP: u16 = 6;
 
-/// States in which the peer's FIN has been received (TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING), as a
-/// set of bits: include/net/tcp_states.h.
-const PEER_IS_DONE: u32 = 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11;
+/// `SOCK_DONE`, include/net/sock.h: number of the bit of `skc_flags` that the peer's FIN sets.
+const SOCK_DONE: u64 = 1;
 
 /// States in which this side's FIN has been queued (FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING).
 const THIS_SIDE_IS_DONE: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
@@ -76,10 +75,11 @@ impl Sock {
     }
 
     /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
-    /// one of them; the state tells that it has come.
+    /// one of them.
     pub fn payload_bytes_received(self) -> u64 {
+        let flags: u64 = self.read(&layout::SKC_FLAGS);
         let bytes: u64 = self.read(&layout::TCP_BYTES_RECEIVED);
-        bytes.saturating_sub(u64::from(self.is_in(PEER_IS_DONE)))
+        bytes.saturating_sub(flags >> SOCK_DONE & 1)
     }
 
     /// Payload bytes handed to the kernel since the connect: those acknowledged and those on their
@@ -135,6 +135,16 @@ impl Sock {
     /// `tcp_sock.total_retrans`: segments sent again since the connect.
     pub fn retransmits(self) -> u32 {
         self.read(&layout::TCP_TOTAL_RETRANS)
+    }
+
+    /// `tcp_sock.rcv_nxt`: the sequence number that is expected next.
+    pub fn next_sequence(self) -> u32 {
+        self.read(&layout::TCP_RCV_NXT)
+    }
+
+    /// `tcp_sock.snd_una`: the first sequence number that is not acknowledged.
+    pub fn unacked_sequence(self) -> u32 {
+        self.read(&layout::TCP_SND_UNA)
     }
 
     /// Fills the addresses and ports in; the local ones are unset until the connect has begun.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
 
-use crate::layout;
+use crate::{layout, sock::Sock};
 
 /// A thread that the kernel handed to the program.
 #[derive(Clone, Copy)]
@@ -34,5 +34,28 @@ impl Task {
     pub fn process_name(self) -> [u8; 16] {
         let leader: u64 = layout::read(self.0, &layout::TASK_GROUP_LEADER);
         layout::read(leader, &layout::TASK_COMM)
+    }
+
+    /// The socket behind a descriptor of the process; nothing where that is something else.
+    ///
+    /// It takes no lock: where another thread closes the descriptor at this moment, the answer may be
+    /// the socket that took its place.
+    #[inline(always)]
+    pub fn sock(self, descriptor: u64) -> Option<Sock> {
+        let files: u64 = layout::read(self.0, &layout::TASK_FILES);
+        let table: u64 = layout::read(files, &layout::FILES_TABLE);
+        let capacity: u32 = layout::read(table, &layout::TABLE_CAPACITY);
+        if descriptor >= u64::from(capacity) {
+            return None;
+        }
+        let entries: u64 = layout::read(table, &layout::TABLE_ENTRIES);
+        let file: u64 = layout::read_at(entries + descriptor * size_of::<u64>() as u64);
+        // A socket and its file point to each other; nothing else does that a file may belong to.
+        let socket: u64 = layout::read(file, &layout::FILE_PRIVATE_DATA);
+        let file_of_socket: u64 = layout::read(socket, &layout::SOCKET_FILE);
+        if file == 0 || file_of_socket != file {
+            return None;
+        }
+        Some(Sock::of_socket(socket))
     }
 }

@@ -28,6 +28,9 @@ pub struct KernelConfig {
     /// Processes that the collector tells apart by the label `process`; further ones are `other`.
     /// 0 leaves the label out.
     pub max_processes: u32,
+    /// Not in the file: which hooks to use.
+    #[serde(skip)]
+    pub hooks: Hooks,
 }
 
 impl Default for KernelConfig {
@@ -40,6 +43,7 @@ impl Default for KernelConfig {
             ring_bytes: 4 << 20,
             silence_seconds: 30,
             max_processes: 20,
+            hooks: Hooks::Newest,
         }
     }
 }
@@ -108,6 +112,16 @@ impl KernelConfigError {
             Self::MaxProcesses(_) => "kernel.max_processes",
         }
     }
+}
+
+/// Which of the kernel's tracepoints the programs attach to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hooks {
+    /// The best there are.
+    #[default]
+    Newest,
+    /// Those that kernels before 6.3 have, also on later ones: for tests.
+    Older,
 }
 
 /// Policy for connections whose name (or address) no endpoint lists.

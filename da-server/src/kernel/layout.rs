@@ -17,6 +17,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("SK_PROTOCOL", "sock", "sk_protocol"),
     ("SK_ERR", "sock", "sk_err"),
     ("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
+    ("SKC_FLAGS", "sock_common", "skc_flags"),
     ("TCP_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
     ("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
     ("TCP_WRITE_SEQ", "tcp_sock", "write_seq"),
@@ -29,14 +30,33 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("TCP_COPIED_SEQ", "tcp_sock", "copied_seq"),
     ("TCP_SRTT_US", "tcp_sock", "srtt_us"),
     ("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
+    ("SKB_CONTROL", "sk_buff", "cb"),
+    ("SEGMENT_FLAGS", "tcp_skb_cb", "tcp_flags"),
+    ("SEGMENT_SEQUENCE", "tcp_skb_cb", "seq"),
+    ("SEGMENT_END_SEQUENCE", "tcp_skb_cb", "end_seq"),
+    ("SEGMENT_ACKED_SEQUENCE", "tcp_skb_cb", "ack_seq"),
+    ("TASK_FILES", "task_struct", "files"),
+    ("FILES_TABLE", "files_struct", "fdt"),
+    ("TABLE_CAPACITY", "fdtable", "max_fds"),
+    ("TABLE_ENTRIES", "fdtable", "fd"),
+    ("FILE_PRIVATE_DATA", "file", "private_data"),
+    ("SOCKET_FILE", "socket", "file"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_SYSCALL", "pt_regs", "orig_ax"),
+    #[cfg(target_arch = "x86_64")]
+    ("REGS_MODE", "pt_regs", "cs"),
+    #[cfg(target_arch = "x86_64")]
+    ("REGS_ARGUMENT_1", "pt_regs", "di"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_ARGUMENT_2", "pt_regs", "si"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_ARGUMENT_3", "pt_regs", "dx"),
     #[cfg(target_arch = "aarch64")]
     ("REGS_SYSCALL", "pt_regs", "syscallno"),
+    #[cfg(target_arch = "aarch64")]
+    ("REGS_MODE", "pt_regs", "pstate"),
+    #[cfg(target_arch = "aarch64")]
+    ("REGS_ARGUMENT_1", "pt_regs", "orig_x0"),
 ];
 
 /// System call numbers of the architecture this is built for.
@@ -47,6 +67,16 @@ const NUMBERS: &[(&str, libc::c_long)] = &[
     ("NR_SENDMSG", libc::SYS_sendmsg),
     ("NR_SENDMMSG", libc::SYS_sendmmsg),
 ];
+
+/// What tells a 32-bit process in its registers: global and value.
+///
+/// x86: the code segment's selector, `__USER32_CS` (arch/x86/include/asm/segment.h; Xen keeps the
+/// low byte). arm64: `PSR_MODE32_BIT` (arch/arm64/include/uapi/asm/ptrace.h).
+const MODE: [(&str, u32); 2] = if cfg!(target_arch = "aarch64") {
+    [("MODE_MASK", 0x10), ("MODE_32_BIT", 0x10)]
+} else {
+    [("MODE_MASK", 0xff), ("MODE_32_BIT", 0x23)]
+};
 
 /// Why the programs can't be fitted to this kernel.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +113,7 @@ impl Layout {
             // `pt_regs.regs[1]` and `[2]`: the array is the structure's first member.
             values.extend([("REGS_ARGUMENT_2", 8), ("REGS_ARGUMENT_3", 16)]);
         }
+        values.extend(MODE);
         let number = |number: libc::c_long| u32::try_from(number).unwrap_or(u32::MAX);
         values.extend(NUMBERS.iter().map(|(global, value)| (*global, number(*value))));
         Ok(Self(values))

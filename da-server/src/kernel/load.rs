@@ -61,7 +61,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         .load(OBJECT)
         .map_err(|error| refused("load the BPF object", &error))?;
     let logger = if log_level > 0 { EbpfLogger::init(&mut ebpf).ok() } else { None };
-    let programs = Programs::attach(&mut ebpf)?;
+    let programs = Programs::attach(&mut ebpf, config.hooks)?;
     Ok(Loaded {
         events: take(&mut ebpf, "EVENTS")?,
         connections: take(&mut ebpf, "CONNECTIONS")?,

@@ -55,7 +55,7 @@ use prometheus::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::config::{EndpointConfig, EndpointKind, KernelConfig, Unlisted};
+pub use self::config::{EndpointConfig, EndpointKind, Hooks, KernelConfig, Unlisted};
 pub use self::connection::ConnectionOutcome;
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::losses::Loss;

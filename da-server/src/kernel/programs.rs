@@ -8,6 +8,7 @@ use aya::programs::{Iter, ProgramError, RawTracePoint};
 use aya::{Btf, BtfError, Ebpf};
 use da_ebpf_common::program::{Hook, Program};
 
+use super::config::Hooks;
 use super::load::{incomplete, refused};
 use super::status::{ProgramState, Reason, Unavailable};
 
@@ -20,14 +21,24 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Loads and attaches all programs.
+    /// Loads and attaches all programs, those for older kernels where the kernel lacks the tracepoint
+    /// of the one whose place they take.
     ///
     /// # Errors
     /// A required one can't be had.
-    pub fn attach(ebpf: &mut Ebpf) -> Result<Self, Unavailable> {
+    pub fn attach(ebpf: &mut Ebpf, hooks: Hooks) -> Result<Self, Unavailable> {
         let mut programs = Self { attached: Vec::new(), states: Vec::new(), existing: None };
         for program in Program::ALL {
+            if program.takes_the_place_of().is_some_and(|main| !programs.is_missing(main)) {
+                programs.states.push((program, ProgramState::Unneeded));
+                continue;
+            }
+            let has_substitute =
+                Program::ALL.iter().any(|other| other.takes_the_place_of() == Some(program));
             let attached = match program.hook() {
+                Hook::RawTracepoint(name) if has_substitute && hooks == Hooks::Older => {
+                    Err(missing(program, &format!("tracepoint {name}")))
+                }
                 Hook::RawTracepoint(name) => {
                     attach(ebpf, program, name).map(|fd| programs.attached.push(fd))
                 }
@@ -37,6 +48,13 @@ impl Programs {
             };
             let state = match attached {
                 Ok(()) => ProgramState::Attached,
+                Err(why) if why.reason == Reason::UnsupportedKernel && has_substitute => {
+                    tracing::info!(
+                        "another program takes the place of {}: {why}",
+                        program.as_str()
+                    );
+                    ProgramState::Missing
+                }
                 Err(why) if program.is_required() => return Err(why),
                 Err(why) => {
                     tracing::warn!("going on without program {}: {why}", program.as_str());
@@ -50,6 +68,10 @@ impl Programs {
             programs.states.push((program, state));
         }
         Ok(programs)
+    }
+
+    fn is_missing(&self, program: Program) -> bool {
+        self.states.contains(&(program, ProgramState::Missing))
     }
 
     /// The state of each program.

@@ -74,8 +74,11 @@ pub enum ProgramState {
     Attached,
     /// It ran once, as it should, and has done its work.
     Finished,
-    /// The kernel has no such tracepoint, or iterator; what the program measures is absent.
+    /// The kernel has no such tracepoint, or iterator; unless another program takes its place, what it
+    /// measures is absent.
     Missing,
+    /// It is for kernels that lack the tracepoint of another one; this kernel has it.
+    Unneeded,
     /// The kernel refused it; what the program measures is absent.
     Refused,
     /// There is no kernel view at all, for the reason that `ebpf_unavailable` tells.
@@ -84,8 +87,14 @@ pub enum ProgramState {
 
 impl ProgramState {
     /// All states, for label sets.
-    pub const ALL: [Self; 5] =
-        [Self::Attached, Self::Finished, Self::Missing, Self::Refused, Self::Absent];
+    pub const ALL: [Self; 6] = [
+        Self::Attached,
+        Self::Finished,
+        Self::Missing,
+        Self::Unneeded,
+        Self::Refused,
+        Self::Absent,
+    ];
 
     /// The label value.
     pub fn as_str(self) -> &'static str {
@@ -93,6 +102,7 @@ impl ProgramState {
             Self::Attached => "attached",
             Self::Finished => "finished",
             Self::Missing => "missing",
+            Self::Unneeded => "unneeded",
             Self::Refused => "refused",
             Self::Absent => "absent",
         }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use da_server::kernel::{
-    EndpointConfig, EndpointKind, Kernel, KernelConfig, Observation, Unlisted, Watch, What,
+    EndpointConfig, EndpointKind, Hooks, Kernel, KernelConfig, Observation, Unlisted, Watch, What,
 };
 use da_server::metrics::Metrics;
 use da_standin::{Options, Standin};
@@ -35,6 +35,14 @@ pub fn required() -> bool {
 pub fn skip(why: &str) {
     assert!(!required(), "this kernel test must run here, but can't: {why}");
     eprintln!("SKIPPED: {why}");
+}
+
+/// The variable by which a run of these tests is one with the hooks of older kernels.
+pub const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";
+
+/// The hooks to test with.
+pub fn hooks() -> Hooks {
+    if std::env::var_os(OLDER_HOOKS).is_some() { Hooks::Older } else { Hooks::Newest }
 }
 
 /// Why this machine can't load the programs, if so.
@@ -87,7 +95,7 @@ impl Lab {
         unlisted: Unlisted,
     ) -> Option<Self> {
         let alone = alone();
-        let kernel = Kernel::load(config);
+        let kernel = Kernel::load(&KernelConfig { hooks: hooks(), ..config.clone() });
         if let Some(why) = kernel.unavailable() {
             skip(&why.to_string());
             return None;

@@ -1,0 +1,65 @@
+//! The registers a system call was made with: `struct pt_regs`.
+
+use aya_ebpf::{
+    Global,
+    helpers::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs},
+};
+
+use crate::layout;
+
+/// Those of one system call; they stay as they are until it has returned, but for the result.
+#[derive(Clone, Copy)]
+pub struct Registers(u64);
+
+impl Registers {
+    /// From a tracepoint's `struct pt_regs *` argument.
+    pub fn from_argument(pointer: u64) -> Self {
+        Self(pointer)
+    }
+
+    /// Of the system call that the current thread is in.
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: both helpers take the task the kernel hands out and nothing else; the registers
+        // they return are those saved on the task's own kernel stack.
+        Self(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
+    }
+
+    /// The system call's number.
+    #[inline(always)]
+    pub fn syscall(self) -> Option<u32> {
+        self.read(&layout::REGS_SYSCALL).map(|number| number as u32)
+    }
+
+    /// Its first argument.
+    #[inline(always)]
+    pub fn argument_1(self) -> Option<u64> {
+        self.read(&layout::REGS_ARGUMENT_1)
+    }
+
+    /// Its second argument.
+    #[inline(always)]
+    pub fn argument_2(self) -> Option<u64> {
+        self.read(&layout::REGS_ARGUMENT_2)
+    }
+
+    /// Its third argument.
+    #[inline(always)]
+    pub fn argument_3(self) -> Option<u64> {
+        self.read(&layout::REGS_ARGUMENT_3)
+    }
+
+    /// Whether a 32-bit process made it: those have other numbers.
+    #[inline(always)]
+    pub fn is_32_bit(self) -> bool {
+        let mode = self.read(&layout::REGS_MODE).unwrap_or_default() as u32;
+        mode & layout::MODE_MASK.load() == layout::MODE_32_BIT.load()
+    }
+
+    #[inline(always)]
+    fn read(self, offset: &Global<u32>) -> Option<u64> {
+        let address = (self.0 + u64::from(offset.load())) as *const u64;
+        // SAFETY: the helper checks the address; the offset is one of `struct pt_regs`.
+        unsafe { bpf_probe_read_kernel(address) }.ok()
+    }
+}
