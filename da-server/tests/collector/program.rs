@@ -33,7 +33,8 @@ pub fn command(arguments: &[&str], toml: &str) -> (Command, TempDir) {
     std::fs::set_permissions(&folder, Permissions::from_mode(0o777)).expect("permissions");
     let mut command = Command::new(env!("CARGO_BIN_EXE_da-server"));
     command.args(arguments).arg("--config").arg(file).current_dir(&folder);
-    command.env_clear().envs([("PORT", "0"), ("LOG_FORMAT", "json")]).stderr(Stdio::piped());
+    command.env_clear().stderr(Stdio::piped());
+    command.envs([("PORT", "0"), ("LOG_FORMAT", "json"), ("DA_KERNEL__RESOLVE", "false")]);
     (command, folder)
 }
 

@@ -40,6 +40,7 @@ struct Config<'a> {
     tts: Option<Provider<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_client: Option<HttpClient<'a>>,
+    kernel: Kernel,
 }
 
 #[derive(Serialize)]
@@ -50,6 +51,11 @@ struct Store<'a> {
 #[derive(Clone, Copy, Serialize)]
 struct Provider<'a> {
     api_key_file: &'a Path,
+}
+
+#[derive(Serialize)]
+struct Kernel {
+    resolve: bool,
 }
 
 #[derive(Serialize)]
@@ -77,6 +83,8 @@ pub fn write(folder: &Path, listen: SocketAddr, stand_in: Option<&StandIn>) -> R
             ca_file: &stand_in.ca_file,
             resolve: HOSTS.map(|host| (host, stand_in.address)).into(),
         }),
+        // Nothing leaves this machine where a stand-in answers.
+        kernel: Kernel { resolve: stand_in.is_none() },
     };
     let path = folder.join("da-server.toml");
     let text = toml::to_string(&config).context("the configuration can't be written as TOML")?;

@@ -22,7 +22,8 @@ pub struct View {
 impl View {
     /// Watches one host.
     pub fn open(host: &str) -> Result<Self> {
-        let kernel = Kernel::load(&KernelConfig::default());
+        let config = KernelConfig { resolve: false, ..KernelConfig::default() };
+        let kernel = Kernel::load(&config);
         if let Some(why) = kernel.unavailable() {
             bail!("no kernel view: {why}");
         }
