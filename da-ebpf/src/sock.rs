@@ -51,7 +51,8 @@ impl Sock {
     /// Whether it is a TCP connection that was begun by this side and has not ended.
     ///
     /// An accepted socket is a copy of its listener (`sk_clone` in net/core/sock.c), backlog
-    /// included; a socket that never listened has none.
+    /// included; a socket that never listened has none. Where a listener's backlog is 0 its copies
+    /// pass as well: da-server finds that their address is nobody's.
     pub fn is_connecting_side(self) -> bool {
         let family: u16 = self.read(&layout::SKC_FAMILY);
         let backlog: u32 = self.read(&layout::SK_MAX_ACK_BACKLOG);

@@ -1,8 +1,9 @@
 //! Whose exchange it was: names on one address, unlisted hosts, IPv6.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
-use da_server::kernel::{Unlisted, What};
+use da_server::kernel::{ConnectionOutcome, KernelConfig, Observation, Unlisted, What};
 use da_standin::{Options, TlsMode};
 
 use crate::client::{Client, Tls, config};
@@ -104,4 +105,30 @@ fn ipv6_and_v4_mapped_sockets() {
         .collect();
     assert_eq!(connected.iter().filter(|ip| *ip == "::1").count(), 4);
     assert_eq!(connected.iter().filter(|ip| *ip == "127.0.0.1").count(), 4);
+}
+
+#[test]
+fn a_connection_that_shows_no_name_is_told_by_what_a_host_was_looked_up_to() {
+    let config = KernelConfig { resolve: true, ..KernelConfig::default() };
+    let watched = [endpoint("looked-up", "localhost")];
+    let Some(mut lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
+    let lookups = "digital_actors_ebpf_name_lookups_total{result=\"resolved\"}";
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while lab.value(lookups) == 0.0 {
+        assert!(Instant::now() < deadline, "localhost was not looked up");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Nobody has to listen there; somebody may.
+    let expected = match TcpStream::connect("127.0.0.1:443") {
+        Ok(_) => ConnectionOutcome::Unused,
+        Err(_) => ConnectionOutcome::Refused,
+    };
+    lab.wait_closed(1);
+    let seen = lab.close();
+    let ended_up = |one: &Observation| match one.what {
+        What::EndedUp(outcome) => Some((one.endpoint.clone(), outcome)),
+        _ => None,
+    };
+    let seen: Vec<_> = seen.iter().filter_map(ended_up).collect();
+    assert_eq!(seen, [("looked-up".to_owned(), expected)]);
 }

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+
+use crate::tcp_info;
 
 /// TLS of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,21 +143,7 @@ impl Client {
     /// Payload bytes sent and received since the connect, by the kernel's own count; everything
     /// sent must have been acknowledged.
     pub fn transferred(&self) -> (u64, u64) {
-        let mut info = std::mem::MaybeUninit::<libc::tcp_info>::zeroed();
-        let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-        // SAFETY: the descriptor is the socket's, and the kernel writes at most `length` bytes.
-        let failed = unsafe {
-            libc::getsockopt(
-                self.socket.as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_INFO,
-                info.as_mut_ptr().cast(),
-                &raw mut length,
-            )
-        };
-        assert_eq!(failed, 0, "TCP_INFO");
-        // SAFETY: it is made of integers, all of them written by the kernel or zero.
-        let info = unsafe { info.assume_init() };
+        let info = tcp_info::of(&self.socket);
         // The SYN counts as a byte.
         (info.tcpi_bytes_acked - 1, info.tcpi_bytes_received)
     }

@@ -8,7 +8,7 @@ use da_server::kernel::{ExchangeOutcome, Observation, Unlisted, What};
 use da_standin::{Options, Standin, TlsMode};
 
 use crate::client::{Client, Tls, config};
-use crate::lab::{Lab, endpoint, endpoint_at};
+use crate::lab::{self, Lab, endpoint, endpoint_at};
 use crate::plain::{self, RESPONSE, request};
 
 const NAME: &str = "existing.kernel.test";
@@ -188,6 +188,41 @@ fn a_handshake_in_view_on_a_connection_that_is_older() {
     assert_birth_is_absent(&lab);
     assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ok; 4]);
     runtime.block_on(standin.stop());
+}
+
+#[test]
+fn a_connect_that_is_under_way_is_not_timed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    // Room for one; what comes after it is dropped by the kernel and sent again after 1 s.
+    rustix::net::listen(&listener, 0).expect("listens");
+    let connect = || {
+        let filler = TcpStream::connect(address).expect("fits");
+        let waiting = std::thread::spawn(move || TcpStream::connect(address).expect("connects"));
+        std::thread::sleep(Duration::from_millis(100));
+        (filler, waiting)
+    };
+    let watched = endpoint_at("existing", NAME, address);
+    let opened = Lab::after(connect, &lab::config(), &[watched], Unlisted::Drop);
+    let Some((mut lab, (filler, waiting))) = opened else { return };
+    assert!(!waiting.is_finished(), "the backlog was not full");
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            plain::answer(listener.accept().expect("a client").0);
+        }
+    });
+    drop(filler);
+    let mut socket = waiting.join().expect("the client");
+    for _ in 0..3 {
+        plain::exchange(&mut socket, NAME);
+    }
+    drop(socket);
+    server.join().expect("the server");
+    lab.wait_closed(2);
+    assert_birth_is_absent(&lab);
+    assert_eq!(value(&lab, "sent_bytes_total"), 3.0 * request(NAME).len() as f64);
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+    assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ok; 3]);
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub struct Lab {
     metrics: Metrics,
     observations: Receiver<Observation>,
     seen: Vec<Observation>,
+    processes: Vec<u32>,
     shutdown: CancellationToken,
     reader: Option<JoinHandle<()>>,
     _alone: Alone,
@@ -94,7 +95,18 @@ impl Lab {
         endpoints: &[EndpointConfig],
         unlisted: Unlisted,
     ) -> Option<Self> {
+        Self::after(|| (), config, endpoints, unlisted).map(|(lab, ())| lab)
+    }
+
+    /// The same, right after something that must not wait for other tests.
+    pub fn after<T>(
+        prepare: impl FnOnce() -> T,
+        config: &KernelConfig,
+        endpoints: &[EndpointConfig],
+        unlisted: Unlisted,
+    ) -> Option<(Self, T)> {
         let alone = alone();
+        let prepared = prepare();
         let kernel = Kernel::load(&KernelConfig { hooks: hooks(), ..config.clone() });
         if let Some(why) = kernel.unavailable() {
             skip(&why.to_string());
@@ -117,10 +129,19 @@ impl Lab {
             .enable_all()
             .build()
             .expect("a runtime");
-        let seen = Vec::new();
-        let lab = Self { runtime, metrics, observations, seen, shutdown, reader, _alone: alone };
+        let (seen, processes) = (Vec::new(), vec![std::process::id()]);
+        let lab = Self {
+            runtime,
+            metrics,
+            observations,
+            seen,
+            processes,
+            shutdown,
+            reader,
+            _alone: alone,
+        };
         lab.wait_for_older_connections();
-        Some(lab)
+        Some((lab, prepared))
     }
 
     /// Until all connections that are older than the programs have been found.
@@ -138,9 +159,15 @@ impl Lab {
         self.runtime.block_on(Standin::start(options)).expect("a stand-in")
     }
 
-    /// Everything observed so far of this process's connections.
+    /// Wants to see the connections of a process beside this one's.
+    pub fn follow(&mut self, process_id: u32) {
+        self.processes.push(process_id);
+    }
+
+    /// Everything observed so far of this process's connections, and of those that are followed.
     pub fn seen(&mut self) -> &[Observation] {
-        let own = |one: &Observation| one.pid == std::process::id();
+        let processes = &self.processes;
+        let own = |one: &Observation| processes.contains(&one.pid);
         self.seen.extend(self.observations.try_iter().filter(own));
         &self.seen
     }

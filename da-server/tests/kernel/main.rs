@@ -24,4 +24,5 @@ mod program;
 mod reloading;
 mod report;
 mod streams;
+mod tcp_info;
 mod tickets;

@@ -2,13 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use da_server::kernel::Unlisted;
 
 use crate::lab::{Lab, endpoint};
+use crate::tcp_info;
 
 const NAME: &str = "network.kernel.test";
 
@@ -32,20 +32,7 @@ fn run(line: &str) {
 /// What the kernel tells the socket's owner, `struct tcp_info`: retransmitted segments in all, and the
 /// smoothed round-trip time, µs.
 fn tcp_info(socket: &TcpStream) -> (u64, u64) {
-    // SAFETY: `tcp_info` is made of integers: zeroes are a value.
-    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-    // SAFETY: the socket is open, and the kernel writes at most `length` bytes into `info`.
-    let failed = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut length,
-        )
-    };
-    assert_eq!(failed, 0, "TCP_INFO");
+    let info = tcp_info::of(socket);
     (info.tcpi_total_retrans.into(), info.tcpi_rtt.into())
 }
 

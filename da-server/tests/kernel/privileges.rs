@@ -1,5 +1,6 @@
 //! The server's privileges, seen from outside: /proc/PID/status and its own exposition.
 
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -7,6 +8,7 @@ use da_standin::{Options, Standin};
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{alone, skip};
+use crate::plain;
 use crate::program::Program;
 
 const NAME: &str = "privileges.kernel.test";
@@ -14,14 +16,17 @@ const NAME: &str = "privileges.kernel.test";
 /// The server wants the providers' keys; nothing here calls a provider.
 const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
 
-/// A game that watches `NAME`.
-fn server(prepare: impl FnOnce(&mut Command)) -> Program {
-    let toml =
-        format!("[[endpoint]]\nname = \"privileges\"\nkind = \"llm\"\nhosts = [\"{NAME}\"]\n");
+/// A game that watches an endpoint with these hosts or addresses.
+fn server(tells: &str, prepare: impl FnOnce(&mut Command)) -> Program {
+    let toml = format!("[[endpoint]]\nname = \"privileges\"\nkind = \"llm\"\n{tells}\n");
     Program::start(&["serve"], &toml, |command| {
         command.envs(KEYS.map(|name| (name, "none")));
         prepare(command);
     })
+}
+
+fn by_name() -> String {
+    format!("hosts = [\"{NAME}\"]")
 }
 
 /// Lines of /proc/PID/status of every thread that begin with `prefix`.
@@ -45,7 +50,7 @@ fn is_root() -> bool {
 #[test]
 fn without_privilege_the_game_plays_and_says_what_is_missing() {
     let _alone = alone();
-    let server = server(|command| {
+    let server = server(&by_name(), |command| {
         if is_root() {
             command.uid(65_534).gid(65_534);
         }
@@ -67,7 +72,7 @@ fn after_start_nothing_is_left_to_take_away_and_events_still_flow() {
     if !is_root() {
         return skip("not root: there is no privilege to drop");
     }
-    let server = server(|_| {});
+    let server = server(&by_name(), |_| {});
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
         let lines = status_lines(&server, set);
         assert!(lines.len() > 2, "{set} of every thread");
@@ -92,4 +97,22 @@ fn after_start_nothing_is_left_to_take_away_and_events_still_flow() {
         "digital_actors_socket_connect_seconds_count{endpoint=\"privileges\",kind=\"llm\"} 4",
     );
     server.exposes("digital_actors_ebpf_up 1");
+}
+
+#[test]
+fn older_connections_are_looked_for_when_no_privilege_is_left() {
+    let _alone = alone();
+    if !is_root() {
+        return skip("not root: there is no privilege to drop");
+    }
+    let address = plain::serve("127.0.0.1:0");
+    let mut older = TcpStream::connect(address).expect("connects");
+    let server = server(&format!("{}\naddresses = [\"{address}\"]", by_name()), |_| {});
+    server.exposes("digital_actors_ebpf_program_state{program=\"existing\",state=\"finished\"} 1");
+    let endpoint = "{endpoint=\"privileges\",kind=\"llm\"}";
+    server.exposes(&format!("digital_actors_socket_open_connections{endpoint} 1"));
+    plain::exchange(&mut older, NAME);
+    drop(older);
+    server.exposes(&format!("digital_actors_socket_first_byte_seconds_count{endpoint} 1"));
+    server.exposes(&format!("digital_actors_socket_open_connections{endpoint} 0"));
 }
