@@ -23,6 +23,13 @@ pub enum Command {
     Serve,
     /// Serve only the metrics of the kernel view: the collector alone, without the game.
     Collect,
+    /// Say what the kernel view can measure on this host. Exit code: 0 everything, 1 not all of it,
+    /// 2 nothing, 3 the configuration can't be used.
+    Check {
+        /// As JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[cfg(test)]

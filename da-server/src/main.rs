@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command};
 use da_server::config::{Config, Reader};
 use da_server::kernel::config::with_catalogue;
-use da_server::kernel::{Kernel, Watch};
+use da_server::kernel::{Kernel, Preflight, Watch};
 use da_server::metrics::Metrics;
 use da_server::reload::Reload;
 use da_server::{App, Collector, Listeners, shutdown, telemetry};
@@ -15,9 +16,15 @@ use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(Command::Check { json }) = cli.command {
+        return check(&cli, json).unwrap_or_else(|error| {
+            eprintln!("da-server: {error:#}");
+            ExitCode::from(check::NOT_CHECKED)
+        });
+    }
     let ended = Start::prepare(&cli).and_then(|start| match cli.command {
-        None | Some(Command::Serve) => serve(start),
         Some(Command::Collect) => collect(start),
+        _ => serve(start),
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,6 +33,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Nothing is bound and nothing given up: it only looks.
+fn check(cli: &Cli, json: bool) -> anyhow::Result<ExitCode> {
+    let config = Config::of_process(cli.config.as_deref())?;
+    telemetry::init(&config.log)?;
+    let found = Preflight::run(&config.kernel);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        println!("{}", Table(&found));
+    }
+    Ok(ExitCode::from(exit_code(found.verdict)))
 }
 
 /// What there is before the process has a second thread.

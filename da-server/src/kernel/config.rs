@@ -296,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn the_catalogue_is_documented_as_it_is() {
+        let documentation = include_str!("../../../docs/CONFIGURATION.md");
+        for EndpointConfig { name, kind, hosts, .. } in catalogue() {
+            let hosts: Vec<_> = hosts.iter().map(|host| format!("`{host}`")).collect();
+            let row = format!("| `{name}` | {} | {} |", kind.as_str(), hosts.join(", "));
+            assert!(documentation.lines().any(|line| line == row), "not in the table: {row}");
+        }
+    }
+
+    #[test]
     fn the_catalogue_knows_hosts_as_their_providers_write_them() {
         let mut endpoints = Endpoints::new(&catalogue(), Unlisted::Drop);
         let address = "192.0.2.1:443".parse().expect("address");

@@ -33,6 +33,20 @@ pub struct Loaded {
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
+/// Size of the object in this binary, bytes.
+///
+/// # Errors
+/// There is none.
+pub fn check_object() -> Result<usize, Unavailable> {
+    if OBJECT.is_empty() {
+        return Err(Unavailable::new(
+            Reason::NotBuilt,
+            "this binary carries no BPF object: build it with `cargo xtask build`",
+        ));
+    }
+    Ok(OBJECT.len())
+}
+
 /// Loads and attaches all programs.
 ///
 /// # Errors
@@ -41,12 +55,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     if !config.enabled {
         return Err(Unavailable::new(Reason::Disabled, "kernel.enabled is false"));
     }
-    if OBJECT.is_empty() {
-        return Err(Unavailable::new(
-            Reason::NotBuilt,
-            "this binary carries no BPF object: build it with `cargo xtask build`",
-        ));
-    }
+    check_object()?;
     privileges::check()?;
     let layout = Layout::of_running_kernel()?;
     let log_level = log_level();

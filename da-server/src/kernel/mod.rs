@@ -8,7 +8,8 @@
 //! `answers` say whose they are, `tickets` what is no response, `interleaving` what is no single
 //! exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing` (the probes,
 //! named as in da-ebpf) turn them into measurements, `series`, `family` and `histogram` hold these;
-//! `self_metrics`, `losses` speak of the view itself.
+//! `self_metrics`, `losses` speak of the view itself, `preflight` and `host` of
+//! what there can be of it.
 
 mod answers;
 mod arrival;
@@ -21,6 +22,7 @@ mod exchange;
 mod existing;
 mod family;
 mod histogram;
+mod host;
 mod hosts;
 mod interleaving;
 mod known;
@@ -31,6 +33,7 @@ mod losses;
 mod names;
 mod observation;
 mod pickup;
+mod preflight;
 mod privileges;
 mod programs;
 mod reader;
@@ -51,6 +54,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use da_ebpf_common::program::Program;
 use prometheus::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +64,7 @@ pub use self::connection::ConnectionOutcome;
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::losses::Loss;
 pub use self::observation::{Observation, Pickup, What};
+pub use self::preflight::{Extent, Preflight, Verdict};
 pub use self::replacement::{EndpointsInForce, NoReader};
 pub use self::replay::Replay;
 pub use self::status::{Reason, Unavailable};
@@ -75,6 +80,7 @@ use self::reader::Reader;
 use self::replacement::Replacement;
 use self::self_metrics::{EventMetrics, SelfMetrics, StatusMetrics};
 use self::series::AllSeries;
+use self::status::ProgramState;
 use self::tracker::Tracker;
 
 /// The programs, loaded and not yet read; or why there are none.
@@ -104,6 +110,14 @@ impl Kernel {
     /// Why there is no kernel view, if so.
     pub fn unavailable(&self) -> Option<&Unavailable> {
         self.loaded.as_ref().err()
+    }
+
+    /// What became of each program; nothing where they were not tried.
+    fn program_states(&self) -> &[(Program, ProgramState)] {
+        match &self.loaded {
+            Ok(loaded) => loaded.programs.states(),
+            Err(why) => &why.programs,
+        }
     }
 
     /// How to put another list of endpoints in force once reading has begun.

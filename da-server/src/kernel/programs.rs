@@ -25,9 +25,11 @@ impl Programs {
     /// of the one whose place they take.
     ///
     /// # Errors
-    /// A required one can't be had.
+    /// A required one can't be had. The others are tried all the same, so that it can be told what
+    /// there is.
     pub fn attach(ebpf: &mut Ebpf, hooks: Hooks) -> Result<Self, Unavailable> {
         let mut programs = Self { attached: Vec::new(), states: Vec::new(), existing: None };
+        let mut failed = None;
         for program in Program::ALL {
             if program.takes_the_place_of().is_some_and(|main| !programs.is_missing(main)) {
                 programs.states.push((program, ProgramState::Unneeded));
@@ -48,26 +50,25 @@ impl Programs {
             };
             let state = match attached {
                 Ok(()) => ProgramState::Attached,
-                Err(why) if why.reason == Reason::UnsupportedKernel && has_substitute => {
-                    tracing::info!(
-                        "another program takes the place of {}: {why}",
-                        program.as_str()
-                    );
-                    ProgramState::Missing
-                }
-                Err(why) if program.is_required() => return Err(why),
                 Err(why) => {
-                    tracing::warn!("going on without program {}: {why}", program.as_str());
-                    if why.reason == Reason::UnsupportedKernel {
-                        ProgramState::Missing
+                    let (name, missing) =
+                        (program.as_str(), why.reason == Reason::UnsupportedKernel);
+                    if missing && has_substitute {
+                        tracing::info!("another program takes the place of {name}: {why}");
+                    } else if program.is_required() {
+                        failed.get_or_insert(why);
                     } else {
-                        ProgramState::Refused
+                        tracing::warn!("going on without program {name}: {why}");
                     }
+                    if missing { ProgramState::Missing } else { ProgramState::Refused }
                 }
             };
             programs.states.push((program, state));
         }
-        Ok(programs)
+        match failed {
+            Some(why) => Err(Unavailable { programs: programs.states, ..why }),
+            None => Ok(programs),
+        }
     }
 
     fn is_missing(&self, program: Program) -> bool {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use da_ebpf_common::program::Program;
+
 /// Why there is no kernel view: label value of `ebpf_unavailable{reason}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -50,12 +52,14 @@ pub struct Unavailable {
     pub reason: Reason,
     /// A sentence for the operator.
     pub detail: String,
+    /// What became of the programs, if they were tried.
+    pub programs: Vec<(Program, ProgramState)>,
 }
 
 impl Unavailable {
     /// With a sentence that says what to do.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: detail.into(), programs: Vec::new() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The collector as a program, without its kernel view: what it serves, says and takes. What it
 //! collects is in tests/kernel.
 
+mod checking;
 #[allow(dead_code, reason = "tests/kernel uses other parts")]
 mod program;
 mod reloading;

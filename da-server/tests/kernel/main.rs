@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod attribution;
+mod checking;
 mod client;
 mod clients;
 mod cost;
