@@ -4,8 +4,9 @@ use std::io::Write;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, Observation, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, Unlisted, What};
 use da_standin::{Options, Standin, TlsMode};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{self, Lab, endpoint, endpoint_at};
@@ -223,6 +224,29 @@ fn a_connect_that_is_under_way_is_not_timed() {
     assert_eq!(value(&lab, "sent_bytes_total"), 3.0 * request(NAME).len() as f64);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ok; 3]);
+}
+
+#[test]
+fn more_older_connections_than_there_is_room_for() {
+    const CONNECTIONS: usize = 1_500;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("descriptors");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    // Nobody accepts them.
+    rustix::net::listen(&listener, 2 * CONNECTIONS as i32).expect("listens");
+    let connect = |_| TcpStream::connect(address).expect("connects");
+    let connections: Vec<_> = (0..CONNECTIONS).map(connect).collect();
+    let config = KernelConfig { max_connections: 512, ..lab::config() };
+    let watched = [endpoint("existing", NAME)];
+    let Some(lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
+    let found = lab.value("digital_actors_ebpf_events_total{event=\"existing\"}");
+    println!("{CONNECTIONS} older connections: {found} found on this host");
+    assert!(found >= CONNECTIONS as f64, "{found}");
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+    let entries = lab.value("digital_actors_ebpf_map_entries{map=\"connections\"}");
+    assert!(entries < 100.0, "{entries} were not forgotten");
+    drop(connections);
 }
 
 #[test]
