@@ -80,7 +80,7 @@ pub fn measure(
     first_arrivals: Option<&FirstArrivals>,
     tickets: &mut Tickets,
 ) -> Measured {
-    const OPAQUE: u32 = flags::UNREADABLE | flags::EARLY_DATA | flags::TLS_UNDER_WAY;
+    const OPAQUE: u32 = flags::UNREADABLE | flags::EARLY_DATA;
     if mixed || exchange.flags & OPAQUE != 0 {
         return Measured::without_sample(ExchangeOutcome::Ambiguous);
     }

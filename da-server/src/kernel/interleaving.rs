@@ -22,6 +22,8 @@ pub enum Interleaving {
     Offered,
     /// ALPN offers nothing but HTTP/2, its preface was seen in the clear, or an upgrade was asked for.
     Certain,
+    /// It is older than the programs, and the handshake was before: ALPN may have chosen anything.
+    Unseen,
 }
 
 /// Tells which connections interleave.
@@ -42,7 +44,7 @@ impl Interleavings {
         let shown = |flag| connection_flags & flag != 0;
         match told {
             Interleaving::No => false,
-            Interleaving::Certain => true,
+            Interleaving::Certain | Interleaving::Unseen => true,
             Interleaving::Offered => {
                 let (preface, control) = (shown(flags::HTTP2_PREFACE), shown(flags::HTTP2_CONTROL));
                 // One alone may be chance: a short request, a body of nine bytes.
@@ -69,7 +71,9 @@ mod tests {
     fn what_was_not_offered_is_not_spoken() {
         let mut all = Interleavings::default();
         assert!(!all.is_interleaved(server(1), Interleaving::No, HTTP2));
-        assert!(all.is_interleaved(server(1), Interleaving::Certain, flags::TLS));
+        for told in [Interleaving::Certain, Interleaving::Unseen] {
+            assert!(all.is_interleaved(server(1), told, flags::TLS));
+        }
     }
 
     #[test]

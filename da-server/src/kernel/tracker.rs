@@ -241,6 +241,7 @@ impl Tracker {
         };
         let midway = first.flags & flags::PRE_EXISTING != 0 && opening == Opening::Unknown;
         let interleaving = match opening.interleaving() {
+            _ if !readable => Interleaving::Unseen,
             Interleaving::No if midway && is_http2_frame(payload) => Interleaving::Certain,
             told => told,
         };

@@ -134,7 +134,7 @@ fn a_request_on_its_way_is_no_exchange() {
 }
 
 #[test]
-fn behind_tls_bytes_are_exact_and_exchanges_ambiguous() {
+fn behind_tls_bytes_are_exact_and_exchanges_together_ambiguous() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     for (mode, tls) in [(TlsMode::Both, Tls::V13), (TlsMode::V12, Tls::V12)] {
         let options = Options { names: vec![NAME.to_owned()], tls: mode, ..Options::default() };
@@ -163,7 +163,8 @@ fn behind_tls_bytes_are_exact_and_exchanges_ambiguous() {
         }
         assert_birth_is_absent(&lab);
         assert!(lab.losses().is_empty(), "{:?}", lab.losses());
-        assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ambiguous; 5], "{tls:?}");
+        // How many they are does not show: it could be HTTP/2.
+        assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ambiguous], "{tls:?}");
         runtime.block_on(standin.stop());
     }
 }
