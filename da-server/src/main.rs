@@ -7,7 +7,7 @@ use clap::Parser;
 use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command};
 use da_server::config::{Config, Reader};
-use da_server::kernel::config::with_catalogue;
+use da_server::kernel::catalogue::with_catalogue;
 use da_server::kernel::{Kernel, Preflight, Watch};
 use da_server::metrics::Metrics;
 use da_server::reload::Reload;

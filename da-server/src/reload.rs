@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Reader};
 use crate::kernel::EndpointsInForce;
-use crate::kernel::config::with_catalogue;
+use crate::kernel::catalogue::with_catalogue;
 
 /// What a reload takes.
 pub struct Reload {

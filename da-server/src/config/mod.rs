@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::game::GameConfig;
 use crate::http::WebSocketConfig;
-use crate::kernel::config::with_catalogue;
+use crate::kernel::catalogue::with_catalogue;
 use crate::kernel::{EndpointConfig, KernelConfig};
 use crate::llm::LlmConfig;
 use crate::provider::HttpConfig;

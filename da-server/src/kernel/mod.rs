@@ -4,15 +4,16 @@
 //! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
 //!
 //! `load`, `layout`, `programs`, `privileges`, `status` get the programs in; `reader`, `event`,
-//! `tracker`, `known`, `settle` take their events; `endpoints`, `hosts`, `names`, `lookups`,
-//! `answers` say whose they are, `tickets` what is no response, `interleaving` what is no single
-//! exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing` (the probes,
-//! named as in da-ebpf) turn them into measurements, `series`, `family` and `histogram` hold these;
-//! `self_metrics`, `losses` speak of the view itself, `preflight` and `host` of
-//! what there can be of it.
+//! `tracker`, `known`, `settle` take their events; `catalogue`, `endpoints`, `hosts`, `names`,
+//! `lookups`, `answers` say whose they are, `tickets` what is no response, `interleaving` what is no
+//! single exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing` (the
+//! probes, named as in da-ebpf) turn them into measurements, `series`, `family` and `histogram` hold
+//! these; `self_metrics`, `losses` speak of the view itself, `preflight` and `host` of what there can
+//! be of it.
 
 mod answers;
 mod arrival;
+pub mod catalogue;
 pub mod config;
 mod connection;
 mod connections_map;
@@ -59,7 +60,8 @@ use prometheus::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::config::{EndpointConfig, EndpointKind, Hooks, KernelConfig, Unlisted};
+pub use self::catalogue::{EndpointConfig, EndpointKind};
+pub use self::config::{Hooks, KernelConfig, Unlisted};
 pub use self::connection::ConnectionOutcome;
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::losses::Loss;
@@ -182,7 +184,7 @@ impl Kernel {
 /// What to look at.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    /// The endpoints, validated: [`config::with_catalogue`].
+    /// The endpoints, validated: [`catalogue::with_catalogue`].
     pub endpoints: Vec<EndpointConfig>,
     /// What becomes of connections to other hosts.
     pub unlisted: Unlisted,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use da_ebpf_common::event::ConnectionId;
 
-use super::config::EndpointKind;
+use super::catalogue::EndpointKind;
 use super::connection::ConnectionOutcome;
 use super::exchange::Measured;
 use super::tls::HandshakeKind;

@@ -2,7 +2,8 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::config::{EndpointConfig, Unlisted};
+use super::catalogue::EndpointConfig;
+use super::config::Unlisted;
 
 /// What the reader is asked to put in force.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use da_ebpf_common::connection::Peers;
 use prometheus::Registry;
 
-use super::config::EndpointKind;
+use super::catalogue::EndpointKind;
 use super::connection::process_name;
 use super::endpoints::{EndpointId, EndpointLabels};
 

@@ -13,7 +13,8 @@ use da_ebpf_common::tls::{FirstBytes, Handshake};
 use prometheus::Registry;
 
 use super::arrival::ArrivalMetrics;
-use super::config::{EndpointConfig, Unlisted};
+use super::catalogue::EndpointConfig;
+use super::config::Unlisted;
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
 use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;

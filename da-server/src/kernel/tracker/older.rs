@@ -56,7 +56,8 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
-    use crate::kernel::config::{EndpointConfig, EndpointKind, Unlisted};
+    use crate::kernel::catalogue::{EndpointConfig, EndpointKind};
+    use crate::kernel::config::Unlisted;
     use crate::kernel::endpoints::Endpoints;
     use crate::kernel::event::Event;
     use crate::kernel::losses::LossMetrics;
