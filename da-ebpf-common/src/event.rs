@@ -84,6 +84,10 @@ pub struct Header {
 
 const _: () = assert!(size_of::<Header>() == 24);
 
+#[cfg(feature = "user")]
+// SAFETY: `ConnectionId` is `repr(C)`, two u64 without padding, any bit pattern is a value, and `Copy`.
+unsafe impl aya::Pod for ConnectionId {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

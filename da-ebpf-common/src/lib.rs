@@ -15,6 +15,7 @@ pub mod histogram;
 pub mod meter;
 pub mod pickup;
 pub mod program;
+pub mod syscall;
 pub mod tls;
 
 /// Bytes of the first send that are copied to user space: a post-quantum ClientHello is about

@@ -26,11 +26,18 @@ pub enum Counter {
     ConnectionsFull = 2,
     /// Events not delivered because the ring buffer was full.
     RingFull = 3,
+    /// Connections whose calls were not timed before it was known whose they are: `EARLY_CALLS` was
+    /// full.
+    EarlyCallsFull = 4,
+    /// Processes whose calls were not timed: `PROCESSES` was full.
+    ProcessesFull = 5,
+    /// System calls not timed: there was no memory for what is remembered of their thread.
+    ThreadsFull = 6,
 }
 
 impl Counter {
     /// Entries of the `COUNTERS` array.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 7;
 }
 
 #[cfg(feature = "user")]

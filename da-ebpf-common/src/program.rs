@@ -24,6 +24,10 @@ pub enum Program {
     TcpSegment = 8,
     /// On `tcp_rcv_space_adjust`: takes the place of [`Self::SockRecv`].
     TcpRead = 9,
+    /// On `sys_enter`: the beginning of system calls.
+    SysEnter = 10,
+    /// On `sys_exit`: their end.
+    SysExit = 11,
 }
 
 /// What makes a program run.
@@ -38,7 +42,10 @@ pub enum Hook {
 impl Program {
     /// All programs, in the order in which they attach: births last, so that whatever is born is
     /// seen by all of them, and then what is older.
-    pub const ALL: [Self; 10] = [
+    ///
+    /// [`Self::SysExit`] comes after [`Self::SyscallSend`], which tells it what the call was about: the
+    /// kernel runs them in this order.
+    pub const ALL: [Self; 12] = [
         Self::ResetSent,
         Self::ResetReceived,
         Self::SockRecv,
@@ -48,6 +55,8 @@ impl Program {
         Self::SockSend,
         Self::SyscallSend,
         Self::SockState,
+        Self::SysExit,
+        Self::SysEnter,
         Self::Existing,
     ];
 
@@ -64,6 +73,8 @@ impl Program {
             Self::SyscallSend => "syscall_send",
             Self::TcpSegment => "tcp_segment",
             Self::TcpRead => "tcp_read",
+            Self::SysEnter => "sys_enter",
+            Self::SysExit => "sys_exit",
         }
     }
 
@@ -79,6 +90,8 @@ impl Program {
             Self::SyscallSend => "sys_exit",
             Self::TcpSegment => "tcp_probe",
             Self::TcpRead => "tcp_rcv_space_adjust",
+            Self::SysEnter => "sys_enter",
+            Self::SysExit => "sys_exit",
             Self::Existing => return Hook::Iterator("task_file"),
         })
     }
@@ -88,7 +101,7 @@ impl Program {
         match self {
             Self::SockState | Self::TcpSegment => "4.16",
             Self::ResetReceived | Self::ResetSent | Self::TcpRead => "4.15",
-            Self::SyscallSend => "4.17",
+            Self::SyscallSend | Self::SysEnter | Self::SysExit => "4.17",
             Self::SockSend | Self::SockArrival | Self::SockRecv => "6.3",
             Self::Existing => "5.11",
         }
@@ -104,6 +117,7 @@ impl Program {
             | Self::TcpSegment => true,
             Self::SockRecv | Self::TcpRead | Self::ResetReceived => false,
             Self::ResetSent | Self::Existing => false,
+            Self::SysEnter | Self::SysExit => false,
         }
     }
 
@@ -116,4 +130,7 @@ impl Program {
             _ => None,
         }
     }
+
+    /// The programs of the syscall tier, which is there as a whole or not at all.
+    pub const SYSCALLS: [Self; 2] = [Self::SysExit, Self::SysEnter];
 }

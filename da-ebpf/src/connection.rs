@@ -24,6 +24,7 @@ use crate::{
     arrival, event, exchange,
     meter::{self, now_ns},
     sock::Sock,
+    syscall,
     task::Task,
 };
 
@@ -118,6 +119,7 @@ fn begin(ctx: &RawTracePointContext, sock: Sock) {
         (*connection).peers.pid = ctx.tgid();
         (*connection).peers.command = Task::current().process_name();
         sock.read_peers(&raw mut (*connection).peers);
+        syscall::connecting(ctx, sock, connection);
         debug!(
             ctx,
             "tracking a connection of pid {} to port {}",

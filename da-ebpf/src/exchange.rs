@@ -18,7 +18,7 @@ use crate::{
     meter::{self, now_ns},
     pickup,
     sock::Sock,
-    tls,
+    syscall, tls,
 };
 
 #[raw_tracepoint(tracepoint = "sock_send_length")]
@@ -26,10 +26,12 @@ fn sock_send(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockSend) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     let result: i32 = ctx.arg(1);
-    if let Some(connection) = find(sock)
-        && result > 0
-    {
-        send(&ctx, sock, connection, result as u64);
+    if let Some(connection) = find(sock) {
+        // SAFETY: see `connection::find`.
+        unsafe { syscall::uses(sock, connection) };
+        if result > 0 {
+            send(&ctx, sock, connection, result as u64);
+        }
     }
     run.end();
     0

@@ -13,7 +13,7 @@ use da_ebpf_common::program::Program;
 
 use crate::{
     arrival, connection::find, exchange, layout, meter, pickup, registers::Registers,
-    segment::Segment, sock::Sock, task::Task,
+    segment::Segment, sock::Sock, syscall, task::Task,
 };
 
 /// Where in a `struct mmsghdr` the kernel says how much of the message it took:
@@ -30,6 +30,8 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
         && let Some(sock) = Task::current().sock(sent.descriptor)
         && let Some(connection) = find(sock)
     {
+        // SAFETY: see `connection::find`.
+        unsafe { syscall::uses(sock, connection) };
         exchange::send(&ctx, sock, connection, sent.bytes);
     }
     run.end();
@@ -90,6 +92,8 @@ fn tcp_read(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::TcpRead) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
+        // SAFETY: see `connection::find`.
+        unsafe { syscall::uses(sock, connection) };
         // What the kernel took in without the hook above shows here at the latest: the rest of
         // what had come out of order, and all that comes once this side has closed its half.
         arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());

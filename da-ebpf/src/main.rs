@@ -3,10 +3,13 @@
 //!
 //! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server; `fallback` has the
 //! hooks of older kernels. `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the
-//! kernel and the sending process; `event` and `meter` are the way out.
+//! kernel and the sending process, `thread` is what is remembered of it during a system call; `event`
+//! and `meter` are the way out.
 
 #![no_std]
 #![no_main]
+// `lock` instructions; aya-ebpf needs it for BPF as well.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod arrival;
 mod connection;
@@ -23,7 +26,9 @@ mod reset;
 mod segment;
 mod send_buffer;
 mod sock;
+mod syscall;
 mod task;
+mod thread;
 mod tls;
 
 /// Helpers such as `bpf_probe_read_kernel` are for GPL-compatible programs only.

@@ -17,6 +17,7 @@ use crate::{
     event, histogram,
     meter::{self, now_ns},
     sock::Sock,
+    syscall,
 };
 
 /// `MSG_PEEK`, include/linux/socket.h: what is only looked at stays unread.
@@ -27,14 +28,15 @@ fn sock_recv(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockRecv) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     let (result, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    if let Some(connection) = find(sock)
-        && result > 0
-        && flags & MSG_PEEK == 0
-    {
-        // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
+    if let Some(connection) = find(sock) {
         // SAFETY: see `connection::find`.
-        let from_bytes = unsafe { read_bytes(sock, connection) }.wrapping_sub(result as u32);
-        receive(connection, from_bytes);
+        unsafe { syscall::uses(sock, connection) };
+        if result > 0 && flags & MSG_PEEK == 0 {
+            // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
+            // SAFETY: see `connection::find`.
+            let from_bytes = unsafe { read_bytes(sock, connection) }.wrapping_sub(result as u32);
+            receive(connection, from_bytes);
+        }
     }
     run.end();
     0

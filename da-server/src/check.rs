@@ -44,6 +44,7 @@ impl Display for Table<'_> {
                 Extent::Exact => "exact",
                 Extent::Degraded => "degraded",
                 Extent::Absent => "absent",
+                Extent::Disabled => "disabled",
             };
             write!(out, "  {:<32} {extent}", found.family)?;
             for (how, programs) in [("without", &found.without), ("by", &found.substitutes)] {

@@ -1,9 +1,11 @@
 //! What the operator says about the kernel view: `[kernel]`.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 
 /// `[kernel]`: whether and how sockets are watched.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KernelConfig {
     /// Load the BPF programs at all.
@@ -21,6 +23,11 @@ pub struct KernelConfig {
     /// Processes that the collector tells apart by the label `process`; further ones are `other`.
     /// 0 leaves the label out.
     pub max_processes: u32,
+    /// Time system calls on connections to endpoints: the tier that costs most, since it runs at
+    /// every system call of the host.
+    pub syscalls: bool,
+    /// Share of one core that the view may take before that tier is shed.
+    pub cpu_budget: f64,
     /// Not in the file: which hooks to use.
     #[serde(skip)]
     pub hooks: Hooks,
@@ -36,6 +43,8 @@ impl Default for KernelConfig {
             ring_bytes: 4 << 20,
             silence_seconds: 30,
             max_processes: 20,
+            syscalls: true,
+            cpu_budget: 0.01,
             hooks: Hooks::Newest,
         }
     }
@@ -52,6 +61,8 @@ const MAX_CONNECTIONS: u32 = 1 << 20;
 const MAX_SILENCE_SECONDS: u32 = 3_600;
 /// Most processes that can be told apart: each has its series of every endpoint it talks to.
 const MAX_PROCESSES: u32 = 1000;
+/// Less than the reader takes when nothing happens would shed the tier for no reason.
+const CPU_BUDGETS: RangeInclusive<f64> = 0.001..=1.0;
 
 impl KernelConfig {
     /// Checks what the kernel would refuse without saying why, and what would flood the metrics.
@@ -72,12 +83,15 @@ impl KernelConfig {
         if self.max_processes > MAX_PROCESSES {
             return Err(KernelConfigError::MaxProcesses(self.max_processes));
         }
+        if !CPU_BUDGETS.contains(&self.cpu_budget) {
+            return Err(KernelConfigError::CpuBudget(self.cpu_budget));
+        }
         Ok(())
     }
 }
 
 /// Why `[kernel]` can't be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq)]
 pub enum KernelConfigError {
     /// Too few or too many.
     #[error("kernel.max_connections = {0}: use 1 to {MAX_CONNECTIONS}")]
@@ -93,6 +107,13 @@ pub enum KernelConfigError {
     /// More than anybody could look at.
     #[error("kernel.max_processes = {0}: use 0 to {MAX_PROCESSES}")]
     MaxProcesses(u32),
+    /// Not a share of a core.
+    #[error(
+        "kernel.cpu_budget = {0}: use {min} to {max}",
+        min = CPU_BUDGETS.start(),
+        max = CPU_BUDGETS.end()
+    )]
+    CpuBudget(f64),
 }
 
 impl KernelConfigError {
@@ -103,6 +124,7 @@ impl KernelConfigError {
             Self::RingBytes(_) => "kernel.ring_bytes",
             Self::SilenceSeconds(_) => "kernel.silence_seconds",
             Self::MaxProcesses(_) => "kernel.max_processes",
+            Self::CpuBudget(_) => "kernel.cpu_budget",
         }
     }
 }
@@ -145,5 +167,11 @@ mod tests {
         }
         let config = KernelConfig { max_processes: 1001, ..KernelConfig::default() };
         assert_eq!(config.validate(), Err(KernelConfigError::MaxProcesses(1001)));
+        for cpu_budget in [0.0, -0.1, 1.5] {
+            let config = KernelConfig { cpu_budget, ..KernelConfig::default() };
+            assert_eq!(config.validate(), Err(KernelConfigError::CpuBudget(cpu_budget)));
+        }
+        let config = KernelConfig { cpu_budget: f64::NAN, ..KernelConfig::default() };
+        assert!(config.validate().is_err());
     }
 }

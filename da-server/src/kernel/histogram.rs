@@ -26,11 +26,15 @@ struct Shared<K> {
     series: Mutex<BTreeMap<K, Series>>,
 }
 
+/// One histogram of a family.
 #[derive(Debug)]
-struct Series {
-    labels: Vec<LabelPair>,
-    sum_ns: u64,
-    buckets: [u64; BUCKETS],
+pub struct Series {
+    /// Its labels.
+    pub labels: Vec<LabelPair>,
+    /// Sum of all samples, ns.
+    pub sum_ns: u64,
+    /// Samples per bucket of [`EDGES_NS`].
+    pub buckets: [u64; BUCKETS],
 }
 
 impl<K: Ord + Copy + Send + 'static> HistogramFamily<K> {
@@ -72,18 +76,22 @@ impl<K: Ord + Copy + Send + 'static> HistogramFamily<K> {
     fn with(&self, key: K, values: impl FnOnce() -> Vec<String>, change: impl FnOnce(&mut Series)) {
         let mut all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
         change(all.entry(key).or_insert_with(|| Series {
-            labels: self.0.names.iter().zip(values()).map(label).collect(),
+            labels: label_pairs(&self.0.names, &values()),
             sum_ns: 0,
             buckets: [0; BUCKETS],
         }));
     }
 }
 
-fn label((name, value): (&String, String)) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.clone());
-    pair.set_value(value);
-    pair
+/// Labels of these names and values.
+pub fn label_pairs(names: &[String], values: &[String]) -> Vec<LabelPair> {
+    let label = |(name, value): (&String, &String)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.clone());
+        pair.set_value(value.clone());
+        pair
+    };
+    names.iter().zip(values).map(label).collect()
 }
 
 impl Series {
@@ -118,16 +126,22 @@ impl<K: Ord + Copy + Send + 'static> Collector for HistogramFamily<K> {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.is_empty() {
-            return Vec::new(); // a family without series is none
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(self.0.desc.fq_name.clone());
-        family.set_help(self.0.desc.help.clone());
-        family.set_field_type(MetricType::HISTOGRAM);
-        family.set_metric(all.values().map(Series::metric).collect());
-        vec![family]
+        family(&self.0.desc, all.values())
     }
+}
+
+/// The family of these series; none where there are none.
+pub fn family<'a>(desc: &Desc, all: impl IntoIterator<Item = &'a Series>) -> Vec<MetricFamily> {
+    let metrics: Vec<_> = all.into_iter().map(Series::metric).collect();
+    if metrics.is_empty() {
+        return Vec::new();
+    }
+    let mut family = MetricFamily::default();
+    family.set_name(desc.fq_name.clone());
+    family.set_help(desc.help.clone());
+    family.set_field_type(MetricType::HISTOGRAM);
+    family.set_metric(metrics);
+    vec![family]
 }
 
 #[cfg(test)]

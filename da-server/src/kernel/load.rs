@@ -1,17 +1,20 @@
 //! Loads the object, fits it to the kernel, attaches it, and takes what user space needs of it.
 
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use da_ebpf_common::connection::Connection;
 use da_ebpf_common::meter::Meter;
+use da_ebpf_common::syscall::Calls;
 use tracing::level_filters::LevelFilter;
 
 use super::config::KernelConfig;
 use super::layout::{Layout, LayoutError};
 use super::privileges;
-use super::programs::Programs;
+use super::programs::{Links, Programs};
 use super::status::{Reason, Unavailable};
+use super::syscall;
+use super::syscall_maps::SyscallMapHandles;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
 
@@ -29,6 +32,8 @@ pub struct Loaded {
     pub meters: PerCpuArray<MapData, Meter>,
     /// What they count.
     pub counters: PerCpuArray<MapData, u64>,
+    /// What times system calls; `None` where nothing does.
+    pub syscalls: Option<Syscalls>,
     /// Their diagnostics; none where the log level is off.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -47,6 +52,16 @@ pub fn check_object() -> Result<usize, Unavailable> {
     Ok(OBJECT.len())
 }
 
+/// The syscall tier.
+pub struct Syscalls {
+    /// Its programs, attached.
+    pub links: Links,
+    /// What says whose system calls are timed.
+    pub maps: SyscallMapHandles,
+    /// `SERIES_CALLS`: the calls on each series of connections.
+    pub series_calls: Array<MapData, Calls>,
+}
+
 /// Loads and attaches all programs.
 ///
 /// # Errors
@@ -58,19 +73,27 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     check_object()?;
     privileges::check()?;
     let layout = Layout::of_running_kernel()?;
-    let log_level = log_level();
+    let (log_level, numbers) = (log_level(), syscall::numbers());
+    let times_syscalls = u32::from(config.syscalls);
     let mut loader = EbpfLoader::new();
     for (global, value) in &layout.0 {
         loader.override_global(global, value, true);
     }
     let mut ebpf = loader
         .override_global(aya_log::LEVEL, &log_level, false)
+        .override_global("SYSCALLS", numbers.as_slice(), true)
+        .override_global("TIMES_SYSCALLS", &times_syscalls, true)
+        // Storage for tasks, which only the programs use.
+        .allow_unsupported_maps()
         .map_max_entries("CONNECTIONS", config.max_connections)
+        .map_max_entries("SERIES", config.max_connections)
         .map_max_entries("EVENTS", config.ring_bytes)
         .load(OBJECT)
         .map_err(|error| refused("load the BPF object", &error))?;
     let logger = if log_level > 0 { EbpfLogger::init(&mut ebpf).ok() } else { None };
-    let programs = Programs::attach(&mut ebpf, config.hooks)?;
+    let mut programs = Programs::attach(&mut ebpf, config.hooks, config.syscalls)?;
+    let links = programs.take_syscalls();
+    let syscalls = links.map(|links| take_syscalls(&mut ebpf, links)).transpose()?;
     Ok(Loaded {
         events: take(&mut ebpf, "EVENTS")?,
         connections: take(&mut ebpf, "CONNECTIONS")?,
@@ -78,7 +101,21 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         counters: take(&mut ebpf, "COUNTERS")?,
         ebpf,
         programs,
+        syscalls,
         logger,
+    })
+}
+
+fn take_syscalls(ebpf: &mut Ebpf, links: Links) -> Result<Syscalls, Unavailable> {
+    Ok(Syscalls {
+        links,
+        maps: SyscallMapHandles {
+            epoch: take(ebpf, "SYSCALL_EPOCH")?,
+            processes: take(ebpf, "PROCESSES")?,
+            early_calls: take(ebpf, "EARLY_CALLS")?,
+            series: take(ebpf, "SERIES")?,
+        },
+        series_calls: take(ebpf, "SERIES_CALLS")?,
     })
 }
 

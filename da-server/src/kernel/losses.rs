@@ -24,13 +24,22 @@ pub enum Loss {
     MalformedEvent,
     /// A connection was forgotten by mistake: its socket took the place of an unlisted one.
     VerdictRace,
+    /// System calls on a connection were not timed before it was known whose it is: too many such
+    /// connections at once.
+    EarlyCallsFull,
+    /// System calls of a process were not timed: too many processes connect at once.
+    ProcessesFull,
+    /// A system call was not timed: the kernel had no memory for it.
+    ThreadsFull,
+    /// System calls on a connection were not timed: too many endpoints are talked to.
+    SeriesFull,
     /// A subscriber was too slow to take an observation.
     SubscriberFull,
 }
 
 impl Loss {
     /// All of them, so that each is exported from the start.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::ConnectionsFull,
         Self::RingFull,
         Self::Recursion,
@@ -40,6 +49,10 @@ impl Loss {
         Self::LateResponse,
         Self::MalformedEvent,
         Self::VerdictRace,
+        Self::EarlyCallsFull,
+        Self::ProcessesFull,
+        Self::ThreadsFull,
+        Self::SeriesFull,
         Self::SubscriberFull,
     ];
 
@@ -55,6 +68,10 @@ impl Loss {
             Self::LateResponse => "late_response",
             Self::MalformedEvent => "malformed_event",
             Self::VerdictRace => "verdict_race",
+            Self::EarlyCallsFull => "early_calls_full",
+            Self::ProcessesFull => "processes_full",
+            Self::ThreadsFull => "threads_full",
+            Self::SeriesFull => "series_full",
             Self::SubscriberFull => "subscriber_full",
         }
     }
@@ -64,6 +81,9 @@ impl Loss {
         match self {
             Self::ConnectionsFull => Some(Counter::ConnectionsFull),
             Self::RingFull => Some(Counter::RingFull),
+            Self::EarlyCallsFull => Some(Counter::EarlyCallsFull),
+            Self::ProcessesFull => Some(Counter::ProcessesFull),
+            Self::ThreadsFull => Some(Counter::ThreadsFull),
             _ => None,
         }
     }

@@ -6,13 +6,15 @@
 //! `load`, `layout`, `programs`, `privileges`, `status` get the programs in; `reader`, `event`,
 //! `tracker`, `known`, `settle` take their events; `catalogue`, `endpoints`, `hosts`, `names`,
 //! `lookups`, `answers` say whose they are, `tickets` what is no response, `interleaving` what is no
-//! single exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing` (the
-//! probes, named as in da-ebpf) turn them into measurements, `series`, `family` and `histogram` hold
-//! these; `self_metrics`, `losses` speak of the view itself, `preflight` and `host` of what there can
-//! be of it.
+//! single exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`,
+//! `syscall` (the probes, named as in da-ebpf) turn them into measurements, `series`, `family` and
+//! `histogram` hold these; `tier` keeps the probe `syscall` and its `syscall_maps` within the
+//! `budget`; `self_metrics`, `meters`, `losses` speak of the view itself, `preflight` and `host` of
+//! what there can be of it.
 
 mod answers;
 mod arrival;
+mod budget;
 pub mod catalogue;
 pub mod config;
 mod connection;
@@ -31,6 +33,7 @@ mod layout;
 mod load;
 mod lookups;
 mod losses;
+mod meters;
 mod names;
 mod observation;
 mod pickup;
@@ -45,7 +48,10 @@ mod self_metrics;
 mod series;
 mod settle;
 mod status;
+mod syscall;
+mod syscall_maps;
 mod tickets;
+mod tier;
 mod tls;
 mod tracker;
 
@@ -78,11 +84,15 @@ use self::existing::ExistingConnections;
 use self::load::Loaded;
 use self::lookups::Lookups;
 use self::losses::LossMetrics;
+use self::meters::{Meters, ReaderCpu};
 use self::reader::Reader;
 use self::replacement::Replacement;
-use self::self_metrics::{EventMetrics, SelfMetrics, StatusMetrics};
-use self::series::AllSeries;
+use self::self_metrics::{EventMetrics, MapMetrics, SelfMetrics, StatusMetrics};
+use self::series::{AllSeries, SocketRegistry};
 use self::status::ProgramState;
+use self::syscall::SyscallMetrics;
+use self::syscall_maps::SyscallMaps;
+use self::tier::Tier;
 use self::tracker::Tracker;
 
 /// The programs, loaded and not yet read; or why there are none.
@@ -148,13 +158,22 @@ impl Kernel {
         }
         let existing = loaded.programs.take_existing().map(ExistingConnections::new);
         let losses = LossMetrics::new()?;
+        let meters = Meters::new(loaded.meters);
+        let maps = MapMetrics::new()?;
+        let tier = loaded.syscalls.map(|syscalls| {
+            let sockets = SocketRegistry { registry, by_process: watch.max_processes > 0 };
+            let metrics = SyscallMetrics::register(sockets, syscalls.series_calls)?;
+            let calls = SyscallMaps::new(syscalls.maps, metrics, maps.clone(), losses.clone());
+            Tier::begin(syscalls.links, calls, self.config.cpu_budget, meters.clone(), registry)
+        });
         let connections = ConnectionsMap::new(loaded.connections);
         registry.register(Box::new(SelfMetrics::new(
-            loaded.meters,
+            meters,
             loaded.counters,
             loaded.programs,
             connections.forgotten(),
             losses.clone(),
+            maps,
             self.config.max_connections,
         )?))?;
         let reader = Reader {
@@ -172,6 +191,8 @@ impl Kernel {
             )?,
             existing,
             lookups: Lookups::register(registry, self.config.resolve)?,
+            tier: tier.transpose()?,
+            reader_cpu: ReaderCpu::register(registry)?,
             event_metrics: EventMetrics::register(registry)?,
             losses,
             status,

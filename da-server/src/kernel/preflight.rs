@@ -26,6 +26,10 @@ const FAMILIES: &[(&str, &[&[Program]])] = &[
     ("socket_exchanges_per_connection", &[&[Program::SockSend, Program::SockArrival]]),
     ("socket_connections_total", &[&[Program::SockState]]),
     ("socket_exchanges_total", &[&[Program::SockSend, Program::SockArrival]]),
+    (
+        "syscall_seconds",
+        &[&[Program::SysEnter, Program::SysExit, Program::SockSend, Program::SockRecv]],
+    ),
     ("socket_sent_bytes_total", &[&[Program::SockSend]]),
     ("socket_received_bytes_total", &[&[Program::SockArrival]]),
 ];
@@ -63,7 +67,8 @@ impl Verdict {
             matches!(state, ProgramState::Missing | ProgramState::Refused)
                 && substitute(*program, states).is_none()
         };
-        let exact = families.iter().all(|found| found.extent == Extent::Exact);
+        let wanted = families.iter().filter(|found| found.extent != Extent::Disabled);
+        let exact = wanted.into_iter().all(|found| found.extent == Extent::Exact);
         match (is_there, exact && !states.iter().any(lacks)) {
             (false, _) => Self::NoKernelView,
             (true, true) => Self::Exact,
@@ -112,6 +117,8 @@ pub enum Extent {
     Degraded,
     /// Nothing.
     Absent,
+    /// Nothing, as the configuration wants it.
+    Disabled,
 }
 
 impl Preflight {
@@ -180,7 +187,11 @@ fn found(
         }
         parts_there += usize::from(found.without.len() == lacked);
     }
+    let is_disabled = |program: &&Program| state_of(**program, states) == ProgramState::Disabled;
     found.extent = match parts_there {
+        _ if parts.iter().copied().flatten().any(|program| is_disabled(&program)) => {
+            Extent::Disabled
+        }
         0 => Extent::Absent,
         all if all == parts.len() && found.substitutes.is_empty() => Extent::Exact,
         _ => Extent::Degraded,
@@ -215,7 +226,8 @@ mod tests {
     #[test]
     fn one_program_or_family_less_is_less_of_a_view() {
         let family = |extent| FamilyFinding { extent, ..FamilyFinding::nothing_of("f") };
-        let families = [Extent::Exact, Extent::Degraded, Extent::Absent].map(family);
+        let families =
+            [Extent::Exact, Extent::Degraded, Extent::Absent, Extent::Disabled].map(family);
         let verdict = |state, of: std::ops::Range<usize>| {
             Verdict::of(true, &[(Program::Existing, state)], &families[of])
         };
@@ -225,6 +237,7 @@ mod tests {
         assert_eq!(verdict(ProgramState::Refused, 0..1), Verdict::Degraded);
         assert_eq!(verdict(ProgramState::Attached, 0..2), Verdict::Degraded);
         assert_eq!(verdict(ProgramState::Attached, 2..3), Verdict::Degraded);
+        assert_eq!(verdict(ProgramState::Disabled, 3..4), Verdict::Exact, "nobody wants it");
         assert_eq!(Verdict::of(false, &[], &families[..1]), Verdict::NoKernelView);
     }
 
@@ -240,6 +253,11 @@ mod tests {
                 [(received, missing), (sent, ProgramState::Refused)],
                 Extent::Absent,
                 vec!["reset_received", "reset_sent"],
+            ),
+            (
+                [(received, attached), (sent, ProgramState::Disabled)],
+                Extent::Disabled,
+                vec!["reset_sent"],
             ),
         ] {
             let found = found("f", parts, &states);

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{Iter, ProgramError, RawTracePoint};
 use aya::{Btf, BtfError, Ebpf};
 use da_ebpf_common::program::{Hook, Program};
@@ -18,21 +19,29 @@ pub struct Programs {
     attached: Vec<OwnedFd>,
     states: Vec<(Program, ProgramState)>,
     existing: Option<File>,
+    syscalls: Option<Links>,
 }
 
 impl Programs {
     /// Loads and attaches all programs, those for older kernels where the kernel lacks the tracepoint
-    /// of the one whose place they take.
+    /// of the one whose place they take, those of the syscall tier where it is wanted.
     ///
     /// # Errors
     /// A required one can't be had. The others are tried all the same, so that it can be told what
     /// there is.
-    pub fn attach(ebpf: &mut Ebpf, hooks: Hooks) -> Result<Self, Unavailable> {
-        let mut programs = Self { attached: Vec::new(), states: Vec::new(), existing: None };
+    pub fn attach(ebpf: &mut Ebpf, hooks: Hooks, with_syscalls: bool) -> Result<Self, Unavailable> {
+        let (attached, states) = (Vec::new(), Vec::new());
+        let mut programs = Self { attached, states, existing: None, syscalls: None };
+        let mut syscalls = Links(Vec::new());
         let mut failed = None;
         for program in Program::ALL {
             if program.takes_the_place_of().is_some_and(|main| !programs.is_missing(main)) {
                 programs.states.push((program, ProgramState::Unneeded));
+                continue;
+            }
+            let is_of_syscalls = Program::SYSCALLS.contains(&program);
+            if is_of_syscalls && !with_syscalls {
+                programs.states.push((program, ProgramState::Disabled));
                 continue;
             }
             let has_substitute =
@@ -41,9 +50,12 @@ impl Programs {
                 Hook::RawTracepoint(name) if has_substitute && hooks == Hooks::Older => {
                     Err(missing(program, &format!("tracepoint {name}")))
                 }
-                Hook::RawTracepoint(name) => {
-                    attach(ebpf, program, name).map(|fd| programs.attached.push(fd))
-                }
+                Hook::RawTracepoint(name) => attach(ebpf, program, name).map(|(fd, link)| {
+                    programs.attached.push(fd);
+                    if is_of_syscalls {
+                        syscalls.0.push((program, link));
+                    }
+                }),
                 Hook::Iterator(name) => {
                     open(ebpf, program, name).map(|file| programs.existing = Some(file))
                 }
@@ -65,6 +77,11 @@ impl Programs {
             };
             programs.states.push((program, state));
         }
+        if syscalls.0.len() == Program::SYSCALLS.len() {
+            programs.syscalls = Some(syscalls);
+        } else {
+            programs.give_up(syscalls, ebpf);
+        }
         match failed {
             Some(why) => Err(Unavailable { programs: programs.states, ..why }),
             None => Ok(programs),
@@ -73,6 +90,21 @@ impl Programs {
 
     fn is_missing(&self, program: Program) -> bool {
         self.states.contains(&(program, ProgramState::Missing))
+    }
+
+    /// The links of the syscall tier; `None` where it is not all there.
+    pub fn take_syscalls(&mut self) -> Option<Links> {
+        self.syscalls.take()
+    }
+
+    /// One program of the syscall tier could not be had: the other one is of no use.
+    fn give_up(&mut self, mut syscalls: Links, ebpf: &mut Ebpf) {
+        syscalls.detach(ebpf);
+        for (program, state) in &mut self.states {
+            if Program::SYSCALLS.contains(program) && *state == ProgramState::Attached {
+                *state = ProgramState::Refused;
+            }
+        }
     }
 
     /// The state of each program.
@@ -98,6 +130,46 @@ impl Programs {
     }
 }
 
+/// The links of the syscall tier's programs.
+///
+/// Attaching a program again takes no privilege: the kernel asked for it when the program was loaded.
+#[derive(Debug)]
+pub struct Links(Vec<(Program, RawTracePointLinkId)>);
+
+impl Links {
+    /// Attaches the programs again, all or none.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), Unavailable> {
+        for program in Program::SYSCALLS {
+            let Hook::RawTracepoint(tracepoint) = program.hook() else { continue };
+            match find::<RawTracePoint>(ebpf, program)
+                .and_then(|loaded| link(loaded, program, tracepoint))
+            {
+                Ok(link) => self.0.push((program, link)),
+                Err(why) => {
+                    self.detach(ebpf);
+                    return Err(why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches the programs: from then on they cost nothing.
+    pub fn detach(&mut self, ebpf: &mut Ebpf) {
+        for (program, link) in self.0.drain(..) {
+            let step = format!("detach program {}", program.as_str());
+            let detached = find::<RawTracePoint>(ebpf, program)
+                .and_then(|found| found.detach(link).map_err(|error| refused(&step, &error)));
+            if let Err(why) = detached {
+                tracing::error!("{why}");
+            }
+        }
+    }
+}
+
 /// A program of the object, as one of its kind.
 fn find<'a, T>(ebpf: &'a mut Ebpf, program: Program) -> Result<&'a mut T, Unavailable>
 where
@@ -108,22 +180,33 @@ where
     found.try_into().map_err(|error| refused(&format!("use program {name}"), &error))
 }
 
-fn attach(ebpf: &mut Ebpf, program: Program, tracepoint: &str) -> Result<OwnedFd, Unavailable> {
+fn attach(
+    ebpf: &mut Ebpf,
+    program: Program,
+    tracepoint: &str,
+) -> Result<(OwnedFd, RawTracePointLinkId), Unavailable> {
     let name = program.as_str();
     let loaded: &mut RawTracePoint = find(ebpf, program)?;
     loaded.load().map_err(|error| refused(&format!("load program {name}"), &error))?;
+    let link = link(loaded, program, tracepoint)?;
+    let fd = loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
+    let fd = fd.as_fd().try_clone_to_owned();
+    Ok((fd.map_err(|error| refused("duplicate a program", &error))?, link))
+}
+
+fn link(
+    loaded: &mut RawTracePoint,
+    program: Program,
+    tracepoint: &str,
+) -> Result<RawTracePointLinkId, Unavailable> {
     match loaded.attach(tracepoint) {
-        Ok(_) => {
-            let fd =
-                loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
-            fd.as_fd().try_clone_to_owned().map_err(|error| refused("duplicate a program", &error))
-        }
+        Ok(link) => Ok(link),
         Err(ProgramError::SyscallError(error))
             if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
         {
             Err(missing(program, &format!("tracepoint {tracepoint}")))
         }
-        Err(error) => Err(refused(&format!("attach program {name}"), &error)),
+        Err(error) => Err(refused(&format!("attach program {}", program.as_str()), &error)),
     }
 }
 

@@ -21,10 +21,12 @@ use super::event::Event;
 use super::existing::ExistingConnections;
 use super::lookups::Lookups;
 use super::losses::{Loss, LossMetrics};
+use super::meters::ReaderCpu;
 use super::observation::Observation;
 use super::replacement::Replacement;
 use super::self_metrics::{EventMetrics, StatusMetrics};
 use super::status::{ProgramState, Reason};
+use super::tier::Tier;
 use super::tracker::{Tracker, Verdict};
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
@@ -33,6 +35,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How long older connections wait for the first look-ups, which tell whose they are.
 const LOOKUPS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often the view's own cost is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How often, at the least, the records of all connections of interest are looked at: for exchanges that idle ones
 /// owe, and for those whose end was lost with a full ring buffer.
@@ -56,6 +61,10 @@ pub struct Reader {
     pub lookups: Lookups,
     /// What makes measurements of events.
     pub tracker: Tracker,
+    /// What times system calls, if anything does.
+    pub tier: Option<Tier>,
+    /// What reading costs.
+    pub reader_cpu: ReaderCpu,
     /// An answered exchange is over when nothing has happened for so long.
     pub silence: Duration,
     /// What was read.
@@ -87,10 +96,12 @@ impl Reader {
     }
 
     async fn read(self, shutdown: CancellationToken) -> io::Result<()> {
-        let Self { ebpf, events, mut replacements, logger, mut existing, mut lookups, .. } = self;
+        let Self { mut ebpf, events, mut replacements, logger, mut existing, mut lookups, .. } =
+            self;
         let mut intake = Intake {
             connections: self.connections,
             tracker: self.tracker,
+            tier: self.tier,
             event_metrics: self.event_metrics,
             losses: self.losses,
             subscriber: self.subscriber,
@@ -103,7 +114,8 @@ impl Reader {
         // owned by the `AsyncFd` until this function ends.
         let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }?;
         let mut tick = tokio::time::interval(TICK);
-        let (began, mut swept) = (Instant::now(), Instant::now());
+        let began = Instant::now();
+        let (mut swept, mut looked) = (began, began);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             lookups.begin_if_due(intake.tracker.hosts());
@@ -138,10 +150,14 @@ impl Reader {
             if looking_for_older {
                 existing = intake.take_existing(existing);
                 if existing.is_none() {
-                    self.status.set_program(Program::Existing, ProgramState::Finished);
+                    self.status.set_programs(&[Program::Existing], ProgramState::Finished);
                 }
             }
-            intake.tracker.batch_ends();
+            intake.batch_ends();
+            if looked.elapsed() > LOOK {
+                looked = Instant::now();
+                intake.look(self.reader_cpu.look(), &mut ebpf, &self.status);
+            }
             if swept.elapsed() > SWEEP.min(self.silence) {
                 intake.sweep(self.silence);
                 swept = Instant::now();
@@ -160,6 +176,7 @@ impl Reader {
 struct Intake {
     connections: ConnectionsMap,
     tracker: Tracker,
+    tier: Option<Tier>,
     event_metrics: EventMetrics,
     losses: LossMetrics,
     subscriber: Option<SyncSender<Observation>>,
@@ -168,10 +185,14 @@ struct Intake {
 impl Intake {
     fn take(&mut self, event: &Event<'_>) {
         self.event_metrics.count(event.kind());
-        if let Verdict::Forget(id) = self.tracker.take(event)
+        let verdict = self.tracker.take(event);
+        if let Verdict::Forget(id) = verdict
             && self.connections.forget(id) == Forgotten::Race
         {
             self.losses.count(Loss::VerdictRace);
+        }
+        if let Some(tier) = &mut self.tier {
+            tier.take(event, verdict, self.tracker.attributed());
         }
         publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
     }
@@ -197,6 +218,22 @@ impl Intake {
         let since_ns = monotonic_ns().saturating_sub(silence.as_nanos() as u64);
         self.tracker.sweep(since_ns, |id| self.connections.record(id));
         publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
+        if let Some(tier) = &mut self.tier {
+            tier.sweep(|id| self.connections.record(id).is_some());
+        }
+    }
+
+    fn batch_ends(&mut self) {
+        self.tracker.batch_ends();
+        if let Some(tier) = &mut self.tier {
+            tier.batch_ends();
+        }
+    }
+
+    fn look(&mut self, reader_cpu: Duration, ebpf: &mut Ebpf, status: &StatusMetrics) {
+        if let Some(tier) = &mut self.tier {
+            tier.look(monotonic_ns(), reader_cpu, ebpf, status);
+        }
     }
 }
 

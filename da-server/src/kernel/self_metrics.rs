@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{MapData, PerCpuArray};
 use da_ebpf_common::event::Kind;
-use da_ebpf_common::meter::{Counter, Meter, TIMED_RUNS_INTERVAL};
+use da_ebpf_common::meter::Counter;
 use da_ebpf_common::program::Program;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::losses::{Loss, LossMetrics};
+use super::meters::Meters;
 use super::programs::Programs;
 use super::status::{ProgramState, Reason};
 
@@ -60,9 +61,7 @@ impl StatusMetrics {
     /// Says that there is no kernel view, and why.
     pub fn unavailable(&self, reason: Reason) {
         self.set(Some(reason));
-        for program in Program::ALL {
-            self.set_program(program, ProgramState::Absent);
-        }
+        self.set_programs(&Program::ALL, ProgramState::Absent);
     }
 
     fn set(&self, unavailable: Option<Reason>) {
@@ -73,8 +72,14 @@ impl StatusMetrics {
         }
     }
 
-    /// Says what has become of one program.
-    pub fn set_program(&self, program: Program, current: ProgramState) {
+    /// Says what has become of some programs.
+    pub fn set_programs(&self, programs: &[Program], current: ProgramState) {
+        for program in programs {
+            self.set_program(*program, current);
+        }
+    }
+
+    fn set_program(&self, program: Program, current: ProgramState) {
         for state in ProgramState::ALL {
             let holds = i64::from(state == current);
             self.states.with_label_values(&[program.as_str(), state.as_str()]).set(holds);
@@ -108,9 +113,43 @@ impl EventMetrics {
     }
 }
 
+/// `ebpf_map_entries` and `ebpf_map_capacity`; exported by [`SelfMetrics`].
+#[derive(Debug, Clone)]
+pub struct MapMetrics {
+    entries: IntGaugeVec,
+    capacity: IntGaugeVec,
+}
+
+impl MapMetrics {
+    /// Of no maps yet.
+    ///
+    /// # Errors
+    /// A family is malformed: a defect of the program.
+    pub fn new() -> prometheus::Result<Self> {
+        let entries = Opts::new("ebpf_map_entries", "Entries in use, by BPF map.");
+        let capacity = Opts::new("ebpf_map_capacity", "Entries there is room for, by BPF map.");
+        Ok(Self {
+            entries: IntGaugeVec::new(entries, &["map"])?,
+            capacity: IntGaugeVec::new(capacity, &["map"])?,
+        })
+    }
+
+    /// So many entries of a map are in use.
+    pub fn entries(&self, map: &str, entries: u64) {
+        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+        self.entries.with_label_values(&[map]).set(entries);
+    }
+
+    /// A map has room for so many entries.
+    pub fn capacity(&self, map: &str, entries: u64) {
+        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+        self.capacity.with_label_values(&[map]).set(entries);
+    }
+}
+
 /// Reads the programs' own counts at every scrape.
 pub struct SelfMetrics {
-    meters: PerCpuArray<MapData, Meter>,
+    meters: Meters,
     counters: PerCpuArray<MapData, u64>,
     programs: Programs,
     forgotten: Arc<AtomicU64>,
@@ -119,8 +158,7 @@ pub struct SelfMetrics {
     refreshing: Mutex<()>,
     run_seconds_total: CounterVec,
     runs_total: IntCounterVec,
-    map_entries: IntGaugeVec,
-    map_capacity: IntGaugeVec,
+    maps: MapMetrics,
 }
 
 impl SelfMetrics {
@@ -129,11 +167,12 @@ impl SelfMetrics {
     /// # Errors
     /// A family is malformed: a defect of the program.
     pub fn new(
-        meters: PerCpuArray<MapData, Meter>,
+        meters: Meters,
         counters: PerCpuArray<MapData, u64>,
         programs: Programs,
         forgotten: Arc<AtomicU64>,
         losses: LossMetrics,
+        maps: MapMetrics,
         max_connections: u32,
     ) -> prometheus::Result<Self> {
         let run_seconds_total = CounterVec::new(
@@ -147,15 +186,7 @@ impl SelfMetrics {
             Opts::new("ebpf_program_runs_total", "Runs of BPF programs."),
             &["program"],
         )?;
-        let map_entries = IntGaugeVec::new(
-            Opts::new("ebpf_map_entries", "Entries in use, by BPF map."),
-            &["map"],
-        )?;
-        let map_capacity = IntGaugeVec::new(
-            Opts::new("ebpf_map_capacity", "Entries there is room for, by BPF map."),
-            &["map"],
-        )?;
-        map_capacity.with_label_values(&[CONNECTIONS]).set(i64::from(max_connections));
+        maps.capacity(CONNECTIONS, u64::from(max_connections));
         Ok(Self {
             meters,
             counters,
@@ -165,8 +196,7 @@ impl SelfMetrics {
             refreshing: Mutex::new(()),
             run_seconds_total,
             runs_total,
-            map_entries,
-            map_capacity,
+            maps,
         })
     }
 
@@ -174,8 +204,8 @@ impl SelfMetrics {
         [
             &self.run_seconds_total,
             &self.runs_total,
-            &self.map_entries,
-            &self.map_capacity,
+            &self.maps.entries,
+            &self.maps.capacity,
             self.losses.family(),
         ]
     }
@@ -188,19 +218,16 @@ impl SelfMetrics {
     fn refresh(&self) {
         let _alone = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         for program in Program::ALL {
-            let Ok(per_cpu) = self.meters.get(&(program as u32), 0) else { continue };
-            let runs: u64 = per_cpu.iter().map(|meter| meter.runs).sum();
-            let timed_ns: u64 = per_cpu.iter().map(|meter| meter.timed_ns).sum();
+            let cost = self.meters.cost(&[program]);
             let counter = self.runs_total.with_label_values(&[program.as_str()]);
-            counter.inc_by(runs.saturating_sub(counter.get()));
-            let seconds = (timed_ns * TIMED_RUNS_INTERVAL) as f64 / 1e9;
+            counter.inc_by(cost.runs.saturating_sub(counter.get()));
+            let seconds = cost.run_time.as_secs_f64();
             let counter = self.run_seconds_total.with_label_values(&[program.as_str()]);
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
         let gone = self.counted(Counter::Released) + self.forgotten.load(Ordering::Relaxed);
         let entries = self.counted(Counter::Tracked).saturating_sub(gone);
-        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
-        self.map_entries.with_label_values(&[CONNECTIONS]).set(entries);
+        self.maps.entries(CONNECTIONS, entries);
         for loss in Loss::ALL {
             if let Some(counter) = loss.counter() {
                 self.losses.raise_to(loss, self.counted(counter));

@@ -18,7 +18,7 @@ const OTHER: &str = "other";
 pub struct SeriesId(usize);
 
 /// Their label values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesLabels {
     /// The `endpoint` label.
     pub endpoint: String,

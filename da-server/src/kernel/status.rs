@@ -85,18 +85,24 @@ pub enum ProgramState {
     Unneeded,
     /// The kernel refused it; what the program measures is absent.
     Refused,
+    /// The configuration does not want it; what the program measures is absent.
+    Disabled,
+    /// Detached for a while, because the view cost more than `kernel.cpu_budget`.
+    Shed,
     /// There is no kernel view at all, for the reason that `ebpf_unavailable` tells.
     Absent,
 }
 
 impl ProgramState {
     /// All states, for label sets.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Attached,
         Self::Finished,
         Self::Missing,
         Self::Unneeded,
         Self::Refused,
+        Self::Disabled,
+        Self::Shed,
         Self::Absent,
     ];
 
@@ -108,6 +114,8 @@ impl ProgramState {
             Self::Missing => "missing",
             Self::Unneeded => "unneeded",
             Self::Refused => "refused",
+            Self::Disabled => "disabled",
+            Self::Shed => "shed",
             Self::Absent => "absent",
         }
     }

@@ -26,7 +26,7 @@ use super::names::{Opening, is_http2_frame};
 use super::observation::{Observation, Pickup, What};
 use super::pickup::PickupMetrics;
 use super::reset::ResetMetrics;
-use super::series::{AllSeries, SeriesId, SocketRegistry};
+use super::series::{AllSeries, SeriesId, SeriesLabels, SocketRegistry};
 use super::settle::settle;
 use super::tickets::Tickets;
 use super::tls::{HandshakeKind, TlsMetrics};
@@ -70,6 +70,18 @@ pub struct Tracker {
     resets: ResetMetrics,
     losses: LossMetrics,
     observations: Vec<Observation>,
+    attributed: Vec<Attributed>,
+}
+
+/// It is known now whose a connection is.
+#[derive(Debug, Clone)]
+pub struct Attributed {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Process that connected.
+    pub pid: u32,
+    /// What it is measured under.
+    pub labels: SeriesLabels,
 }
 
 impl Tracker {
@@ -103,6 +115,7 @@ impl Tracker {
             resets: ResetMetrics::register(registry)?,
             losses,
             observations: Vec::new(),
+            attributed: Vec::new(),
         })
     }
 
@@ -113,6 +126,7 @@ impl Tracker {
 
     /// Takes one event in.
     pub fn take(&mut self, event: &Event<'_>) -> Verdict {
+        self.attributed.clear();
         match event {
             Event::Existing(existing) => return self.existing(existing),
             Event::FirstBytes(first, payload) => return self.first_bytes(first, payload),
@@ -187,6 +201,11 @@ impl Tracker {
         if self.forgotten.iter().any(|batch| !batch.is_empty()) {
             self.forgotten[1] = mem::take(&mut self.forgotten[0]);
         }
+    }
+
+    /// Connections that the event taken last attributed.
+    pub fn attributed(&self) -> &[Attributed] {
+        &self.attributed
     }
 
     /// What happened since the last call, oldest first.
@@ -420,6 +439,11 @@ impl Tracker {
     fn insert(&mut self, id: ConnectionId, known: Known) {
         let series = known.series;
         self.remove(id);
+        self.attributed.push(Attributed {
+            connection: id,
+            pid: known.peers.pid,
+            labels: self.series.labels(known.series).clone(),
+        });
         self.known.insert(id, known);
         self.connections.opened(series, self.series.labels(series), 1);
     }

@@ -6,6 +6,7 @@
 
 mod accuracy;
 mod attribution;
+mod budget;
 mod checking;
 mod client;
 mod clients;
@@ -25,5 +26,6 @@ mod program;
 mod reloading;
 mod report;
 mod streams;
+mod syscalls;
 mod tcp_info;
 mod tickets;

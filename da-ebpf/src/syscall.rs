@@ -1,0 +1,236 @@
+//! How long system calls on attributed connections take.
+//!
+//! Raw tracepoints, both since 4.17: `sys_enter(struct pt_regs *regs, long id)`,
+//! `sys_exit(struct pt_regs *regs, long ret)`. They run at every system call of the host, so what
+//! ends most runs comes first. Which connection a call is about is known inside it: the hooks on
+//! sockets note it. Durations are added up here, in the buckets that are exported.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    EbpfContext, Global,
+    macros::{map, raw_tracepoint},
+    maps::{Array, HashMap},
+    programs::RawTracePointContext,
+};
+use da_ebpf_common::{
+    connection::Connection,
+    event::ConnectionId,
+    histogram::bucket,
+    meter::Counter,
+    program::Program,
+    syscall::{
+        Calls, Durations, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, SYSCALL_NUMBERS, Syscall, is_wait,
+    },
+};
+
+use crate::{
+    meter::{self, now_ns},
+    sock::Sock,
+    thread::{self, Thread},
+};
+
+/// 1 where da-server attaches these programs: without them the hooks on sockets note nothing.
+#[unsafe(no_mangle)]
+static TIMES_SYSCALLS: Global<u32> = Global::new(0);
+
+/// Number of a system call on this architecture → number of the [`Syscall`], 0 for all others.
+#[unsafe(no_mangle)]
+static SYSCALLS: [Global<u8>; SYSCALL_NUMBERS] = [const { Global::new(0) }; SYSCALL_NUMBERS];
+
+/// See [`epoch`]; written by da-server alone.
+#[map]
+static SYSCALL_EPOCH: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Processes whose calls are timed → when they last connected anywhere, ns. Inserted here at a
+/// connect and by da-server, removed by da-server once no connection of theirs is attributed.
+#[map]
+static PROCESSES: HashMap<u32, u64> = HashMap::with_max_entries(MAX_PROCESSES, 0);
+
+/// Calls on connections of which it is not known yet whose they are. Inserted here at the connect,
+/// removed by da-server when it knows.
+#[map]
+static EARLY_CALLS: HashMap<ConnectionId, Calls> = HashMap::with_max_entries(MAX_EARLY, 0);
+
+/// What EARLY_CALLS begins with: it would not fit on a program's stack.
+#[map]
+static NO_CALLS: Array<Calls> = Array::with_max_entries(1, 0);
+
+/// Attributed connections → their place in SERIES_CALLS. Written by da-server alone; not
+/// preallocated, it sets the size.
+#[map]
+static SERIES: HashMap<ConnectionId, u32> =
+    HashMap::with_max_entries(65_536, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
+
+/// Calls on attributed connections.
+#[map]
+static SERIES_CALLS: Array<Calls> = Array::with_max_entries(MAX_SERIES, 0);
+
+/// Counts how often these programs were attached; 0 while they are not. Between two epochs nobody saw
+/// calls end, so one that began in another epoch says nothing.
+#[inline(always)]
+fn epoch() -> u64 {
+    let Some(epoch) = SYSCALL_EPOCH.get_ptr(0) else { return 0 };
+    // SAFETY: the pointer is to the array's only value; the word is written whole.
+    unsafe { epoch.read_volatile() }
+}
+
+#[raw_tracepoint(tracepoint = "sys_enter")]
+fn sys_enter(ctx: RawTracePointContext) -> i32 {
+    let Some(run) = meter::begin(Program::SysEnter) else { return 0 };
+    let syscall = known(ctx.arg(1));
+    if syscall != 0 {
+        enter(&ctx, syscall);
+    }
+    run.end();
+    0
+}
+
+/// The [`Syscall`] behind a number of this architecture.
+#[inline(always)]
+fn known(number: u64) -> u8 {
+    if number >= SYSCALL_NUMBERS as u64 {
+        return 0;
+    }
+    SYSCALLS[number as usize & (SYSCALL_NUMBERS - 1)].load()
+}
+
+/// Only a connect makes a process one whose calls are timed, so connects are timed in any.
+#[inline(always)]
+fn enter(ctx: &RawTracePointContext, syscall: u8) {
+    if syscall != Syscall::Connect as u8 && PROCESSES.get_ptr(ctx.tgid()).is_none() {
+        return;
+    }
+    let Some(thread) = thread::find_or_create() else {
+        meter::count(Counter::ThreadsFull);
+        return;
+    };
+    // SAFETY: see `thread::find`.
+    unsafe {
+        (*thread).epoch = epoch();
+        (*thread).connection.born_ns = 0;
+        (*thread).syscall = syscall;
+        (*thread).began_ns = now_ns();
+    }
+}
+
+#[raw_tracepoint(tracepoint = "sys_exit")]
+fn sys_exit(_ctx: RawTracePointContext) -> i32 {
+    let Some(run) = meter::begin(Program::SysExit) else { return 0 };
+    if let Some(thread) = thread::find() {
+        exit(thread);
+    }
+    run.end();
+    0
+}
+
+#[inline(always)]
+fn exit(thread: *mut Thread) {
+    // SAFETY: see `thread::find`.
+    unsafe {
+        let began_ns = (*thread).began_ns;
+        if began_ns == 0 {
+            return;
+        }
+        (*thread).began_ns = 0;
+        if (*thread).epoch != epoch() {
+            (*thread).waited_in = 0;
+            return;
+        }
+        let took_ns = now_ns() - began_ns;
+        let syscall = (*thread).syscall;
+        if is_wait(syscall) {
+            ((*thread).waited_in, (*thread).waited_ns) = (syscall, took_ns);
+            return;
+        }
+        if (*thread).connection.born_ns == 0 {
+            return;
+        }
+        let Some(calls) = calls_on(&(*thread).connection) else { return };
+        add(calls, syscall, took_ns);
+        let waited_in = (*thread).waited_in;
+        if waited_in != 0 && syscall != Syscall::Connect as u8 {
+            (*thread).waited_in = 0;
+            add(calls, waited_in, (*thread).waited_ns);
+        }
+    }
+}
+
+/// Where the calls on a connection are counted; nowhere where nobody wants to know of it.
+#[inline(always)]
+fn calls_on(connection: &ConnectionId) -> Option<*mut Calls> {
+    match SERIES.get_ptr(connection) {
+        // SAFETY: the pointer is to a value of the map, whose word is read whole.
+        Some(series) => SERIES_CALLS.get_ptr_mut(unsafe { *series }),
+        None => EARLY_CALLS.get_ptr_mut(connection),
+    }
+}
+
+/// # Safety
+/// `calls` is from [`calls_on`].
+#[inline(always)]
+unsafe fn add(calls: *mut Calls, syscall: u8, took_ns: u64) {
+    let place = u64::from(syscall) - 1;
+    if place >= Syscall::ALL.len() as u64 {
+        return;
+    }
+    // SAFETY: the place is inside the list and the bucket inside its array.
+    unsafe {
+        let durations = (&raw mut (*calls).by_syscall).cast::<Durations>().add(place as usize);
+        add_word(&raw mut (*durations).sum_ns, took_ns);
+        add_word((&raw mut (*durations).buckets).cast::<u64>().add(bucket(took_ns)), 1);
+    }
+}
+
+/// Adds to a word to which other CPUs add at the same time. `core` has no such operation for BPF.
+///
+/// # Safety
+/// The word is aligned and part of a map's value.
+#[inline(always)]
+unsafe fn add_word(word: *mut u64, amount: u64) {
+    // SAFETY: one atomic instruction on the word that the caller vouches for.
+    unsafe {
+        asm!("lock *(u64 *)({word} + 0) += {amount}", word = in(reg) word, amount = in(reg) amount)
+    };
+}
+
+/// A connection has begun in the current thread, inside connect().
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+pub unsafe fn connecting(ctx: &RawTracePointContext, sock: Sock, connection: *const Connection) {
+    if TIMES_SYSCALLS.load() == 0 || epoch() == 0 {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let id = unsafe { ConnectionId { sock: sock.key(), born_ns: (*connection).born_ns } };
+    if PROCESSES.insert(ctx.tgid(), id.born_ns, 0).is_err() {
+        meter::count(Counter::ProcessesFull);
+    }
+    let Some(none) = NO_CALLS.get(0) else { return };
+    if EARLY_CALLS.insert(id, none, 0).is_err() {
+        meter::count(Counter::EarlyCallsFull);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { uses(sock, connection) };
+}
+
+/// The current system call has used this connection.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+pub unsafe fn uses(sock: Sock, connection: *const Connection) {
+    if TIMES_SYSCALLS.load() == 0 {
+        return;
+    }
+    let Some(thread) = thread::find() else { return };
+    // SAFETY: see `thread::find`; the rest is the caller's promise.
+    unsafe {
+        if (*thread).began_ns != 0 {
+            (*thread).connection =
+                ConnectionId { sock: sock.key(), born_ns: (*connection).born_ns };
+        }
+    }
+}

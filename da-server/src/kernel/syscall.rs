@@ -1,0 +1,162 @@
+//! `syscall_seconds{endpoint,kind,syscall}`: how long system calls on attributed connections take.
+//!
+//! The programs add the calls up by series; here series get their names, and are read at every
+//! scrape. No call is an event.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aya::maps::{Array, MapData};
+use da_ebpf_common::syscall::{Calls, Durations, MAX_SERIES, SYSCALL_NUMBERS, Syscall};
+use prometheus::Opts;
+use prometheus::core::{Collector, Desc, Describer};
+use prometheus::proto::MetricFamily;
+
+use super::histogram::{Series, family, label_pairs};
+use super::series::{SeriesLabels, SocketRegistry};
+
+/// Numbers of the system calls on the architecture this is built for: value of the global
+/// `SYSCALLS`. Numbers of 32-bit processes are others; none of theirs is a call on a socket here.
+pub fn numbers() -> [u8; SYSCALL_NUMBERS] {
+    let mut numbers = [0; SYSCALL_NUMBERS];
+    let known: &[(libc::c_long, Syscall)] = &[
+        (libc::SYS_connect, Syscall::Connect),
+        (libc::SYS_write, Syscall::Write),
+        (libc::SYS_writev, Syscall::Writev),
+        (libc::SYS_sendto, Syscall::Sendto),
+        (libc::SYS_sendmsg, Syscall::Sendmsg),
+        (libc::SYS_sendmmsg, Syscall::Sendmmsg),
+        (libc::SYS_read, Syscall::Read),
+        (libc::SYS_readv, Syscall::Readv),
+        (libc::SYS_recvfrom, Syscall::Recvfrom),
+        (libc::SYS_recvmsg, Syscall::Recvmsg),
+        (libc::SYS_recvmmsg, Syscall::Recvmmsg),
+        (libc::SYS_epoll_pwait, Syscall::EpollPwait),
+        (libc::SYS_epoll_pwait2, Syscall::EpollPwait2),
+        (libc::SYS_ppoll, Syscall::Ppoll),
+        (libc::SYS_pselect6, Syscall::Pselect6),
+        // arm64 has never had these three.
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_epoll_wait, Syscall::EpollWait),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_poll, Syscall::Poll),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_select, Syscall::Select),
+    ];
+    for (number, syscall) in known {
+        if let Some(entry) = usize::try_from(*number).ok().and_then(|at| numbers.get_mut(at)) {
+            *entry = *syscall as u8;
+        }
+    }
+    numbers
+}
+
+/// The family; clones share it. Absent as long as no call was counted.
+#[derive(Clone)]
+pub struct SyscallMetrics {
+    desc: Desc,
+    counted: Arc<Mutex<Counted>>,
+}
+
+struct Counted {
+    /// The programs' `SERIES_CALLS`.
+    calls: Array<MapData, Calls>,
+    places: HashMap<SeriesLabels, u32>,
+    /// By place: its labels, and calls that were counted before it was known that they are its.
+    series: Vec<(SeriesLabels, Calls)>,
+}
+
+impl SyscallMetrics {
+    /// Registers the family, over the programs' `SERIES_CALLS`.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    pub fn register(
+        registry: SocketRegistry<'_>,
+        calls: Array<MapData, Calls>,
+    ) -> prometheus::Result<Self> {
+        let opts = Opts::new(
+            "syscall_seconds",
+            "System calls on connections, from enter to exit; a wait counts for the connection that \
+             its thread used next.",
+        );
+        let labels = registry.label_names(&["syscall"]).into_iter().map(str::to_owned);
+        let desc = opts.variable_labels(labels.collect()).describe()?;
+        let counted = Counted { calls, places: HashMap::new(), series: Vec::new() };
+        let metrics = Self { desc, counted: Arc::new(Mutex::new(counted)) };
+        registry.registry.register(Box::new(metrics.clone()))?;
+        Ok(metrics)
+    }
+
+    /// The place of a series in `SERIES_CALLS`; `None` where all are taken.
+    pub fn place(&self, labels: &SeriesLabels) -> Option<u32> {
+        let mut counted = self.lock();
+        if let Some(place) = counted.places.get(labels) {
+            return Some(*place);
+        }
+        let place = u32::try_from(counted.series.len()).ok().filter(|next| *next < MAX_SERIES)?;
+        counted.series.push((labels.clone(), Calls::NONE));
+        counted.places.insert(labels.clone(), place);
+        Some(place)
+    }
+
+    /// Adds calls that turned out to be of a series.
+    pub fn add(&self, place: u32, calls: &Calls) {
+        if let Some((_, early)) = self.lock().series.get_mut(place as usize) {
+            early.merge(calls);
+        }
+    }
+
+    /// How many series there are.
+    pub fn places(&self) -> usize {
+        self.lock().series.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for SyscallMetrics {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let counted = self.lock();
+        let mut all = Vec::new();
+        for (place, (labels, early)) in (0..).zip(&counted.series) {
+            let Ok(mut calls) = counted.calls.get(&place, 0) else { continue };
+            calls.merge(early);
+            for (syscall, durations) in Syscall::ALL.iter().zip(&calls.by_syscall) {
+                if durations.count() == 0 {
+                    continue;
+                }
+                let mut values: Vec<_> = labels.values().into_iter().map(str::to_owned).collect();
+                values.push(syscall.as_str().to_owned());
+                let labels = label_pairs(&self.desc.variable_labels, &values);
+                let Durations { sum_ns, buckets } = *durations;
+                all.push(Series { labels, sum_ns, buckets });
+            }
+        }
+        family(&self.desc, &all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_of_this_architecture_has_a_number_of_its_own() {
+        let numbers = numbers();
+        for syscall in Syscall::ALL {
+            let found = numbers.iter().filter(|number| **number == syscall as u8).count();
+            let never = cfg!(target_arch = "aarch64")
+                && matches!(syscall, Syscall::EpollWait | Syscall::Poll | Syscall::Select);
+            assert_eq!(found, usize::from(!never), "{syscall:?}");
+        }
+        assert_eq!(numbers[libc::SYS_read as usize], Syscall::Read as u8);
+        assert_eq!(numbers[libc::SYS_close as usize], 0);
+    }
+}

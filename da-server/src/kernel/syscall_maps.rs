@@ -1,0 +1,180 @@
+//! The programs' maps that say whose system calls are timed, as the reader uses them.
+
+use std::collections::{HashMap as StdHashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use aya::maps::{Array, HashMap, MapData};
+use da_ebpf_common::event::ConnectionId;
+use da_ebpf_common::syscall::{Calls, MAX_EARLY, MAX_PROCESSES, MAX_SERIES};
+
+use super::losses::{Loss, LossMetrics};
+use super::self_metrics::MapMetrics;
+use super::syscall::SyscallMetrics;
+use super::tracker::Attributed;
+
+/// By then a program that was just counting a call when something changed has counted it.
+const SETTLED: Duration = Duration::from_millis(10);
+
+/// A process that has connected somewhere may turn out to have connected to an endpoint for so long.
+const CANDIDATE: Duration = Duration::from_secs(2);
+
+/// The maps, by their names in the object.
+pub struct SyscallMapHandles {
+    /// `SYSCALL_EPOCH`: nobody else writes it.
+    pub epoch: Array<MapData, u64>,
+    /// `PROCESSES`: the programs insert whoever connects; what is of no interest is removed here.
+    pub processes: HashMap<MapData, u32, u64>,
+    /// `EARLY_CALLS`: the programs insert a connection that begins; it is removed here.
+    pub early_calls: HashMap<MapData, ConnectionId, Calls>,
+    /// `SERIES`: nobody else writes it.
+    pub series: HashMap<MapData, ConnectionId, u32>,
+}
+
+/// The maps, and what is known of those in them.
+pub struct SyscallMaps {
+    maps: SyscallMapHandles,
+    metrics: SyscallMetrics,
+    map_metrics: MapMetrics,
+    losses: LossMetrics,
+    /// Attributed connections, and the process that owns each.
+    attributed: StdHashMap<ConnectionId, u32>,
+    /// Processes, and how many attributed connections each has.
+    owners: StdHashMap<u32, usize>,
+    /// What is to be done once no program counts under the old state any more, soonest first.
+    due: VecDeque<(Instant, Due)>,
+    /// Early calls whose connection was not followed any more at the last sweep.
+    stale: HashSet<ConnectionId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    /// All calls before its attribution are counted: they belong to this series.
+    Early(ConnectionId, u32),
+    /// All calls of a closed connection are counted.
+    Closed(ConnectionId),
+}
+
+impl SyscallMaps {
+    /// Takes the maps over.
+    pub fn new(
+        maps: SyscallMapHandles,
+        metrics: SyscallMetrics,
+        map_metrics: MapMetrics,
+        losses: LossMetrics,
+    ) -> Self {
+        map_metrics.capacity("processes", MAX_PROCESSES.into());
+        map_metrics.capacity("early_calls", MAX_EARLY.into());
+        map_metrics.capacity("series_calls", MAX_SERIES.into());
+        Self {
+            maps,
+            metrics,
+            map_metrics,
+            losses,
+            attributed: StdHashMap::new(),
+            owners: StdHashMap::new(),
+            due: VecDeque::new(),
+            stale: HashSet::new(),
+        }
+    }
+
+    /// Begins an epoch, or with 0 ends one.
+    pub fn set_epoch(&mut self, epoch: u64) {
+        if let Err(error) = self.maps.epoch.set(0, epoch, 0) {
+            tracing::error!(%error, "the kernel refused to write SYSCALL_EPOCH");
+        }
+    }
+
+    /// It is known now whose a connection is.
+    pub fn attribute(&mut self, one: &Attributed) {
+        let id = one.connection;
+        let place = self.metrics.place(&one.labels);
+        let Some(place) = place.filter(|place| self.maps.series.insert(id, place, 0).is_ok())
+        else {
+            self.losses.count(Loss::SeriesFull);
+            return self.forget(id);
+        };
+        // Where this fails the map is full, which the programs counted at the connect.
+        let _ = self.maps.processes.insert(one.pid, id.born_ns, 0);
+        *self.owners.entry(one.pid).or_default() += 1;
+        if let Some(pid) = self.attributed.insert(id, one.pid) {
+            self.disown(pid); // it was attributed before, behind another name
+        }
+        self.due.push_back((Instant::now() + SETTLED, Due::Early(id, place)));
+    }
+
+    /// The connection is of no interest.
+    pub fn forget(&mut self, id: ConnectionId) {
+        // It may have begun while nothing was timed, and has no early calls then.
+        let _ = self.maps.early_calls.remove(&id);
+    }
+
+    /// The connection is over; it may never have been of interest.
+    pub fn close(&mut self, id: ConnectionId) {
+        match self.attributed.remove(&id) {
+            Some(pid) => {
+                self.disown(pid);
+                self.due.push_back((Instant::now() + SETTLED, Due::Closed(id)));
+            }
+            None => self.forget(id),
+        }
+    }
+
+    fn disown(&mut self, pid: u32) {
+        if let Some(connections) = self.owners.get_mut(&pid) {
+            *connections -= 1;
+            if *connections == 0 {
+                self.owners.remove(&pid);
+            }
+        }
+    }
+
+    /// Does what was left for later, as far as its time has come.
+    pub fn catch_up(&mut self, now: Instant) {
+        while let Some((_, due)) = self.due.pop_front_if(|(at, _)| *at <= now) {
+            match due {
+                Due::Early(id, place) => {
+                    if let Ok(calls) = self.maps.early_calls.get(&id, 0) {
+                        self.metrics.add(place, &calls);
+                        self.forget(id);
+                    }
+                }
+                Due::Closed(id) => {
+                    // One that was attributed twice is gone already.
+                    let _ = self.maps.series.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Once a second: stops timing processes that have no attributed connection and did not connect
+    /// lately, and counts what is in the maps.
+    pub fn look(&mut self, now_ns: u64) {
+        let all: Vec<_> = self.maps.processes.iter().filter_map(Result::ok).collect();
+        let mut processes = all.len() as u64;
+        for (pid, connected_ns) in all {
+            let age = Duration::from_nanos(now_ns.saturating_sub(connected_ns));
+            if age >= CANDIDATE && !self.owners.contains_key(&pid) {
+                let _ = self.maps.processes.remove(&pid);
+                processes -= 1;
+            }
+        }
+        self.map_metrics.entries("processes", processes);
+        self.map_metrics.entries("early_calls", self.maps.early_calls.keys().count() as u64);
+        self.map_metrics.entries("series_calls", self.metrics.places() as u64);
+    }
+
+    /// Lets go of connections whose end was lost with a full ring buffer. Early calls go when they
+    /// are found so twice: the event that says whose they are may be on the way.
+    pub fn sweep(&mut self, is_tracked: impl Fn(ConnectionId) -> bool) {
+        let lost: Vec<_> = self.attributed.keys().copied().filter(|id| !is_tracked(*id)).collect();
+        for id in lost {
+            self.close(id);
+        }
+        let early = self.maps.early_calls.keys().filter_map(Result::ok);
+        let stale: HashSet<_> = early.filter(|id| !is_tracked(*id)).collect();
+        for id in stale.intersection(&self.stale).copied().collect::<Vec<_>>() {
+            self.forget(id);
+        }
+        self.stale = stale;
+    }
+}

@@ -1,0 +1,98 @@
+//! The CPU budget: what costs too much is shed and taken back, by a server without any privilege.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::lab::{alone, cant_load, skip};
+use crate::program::Program;
+use crate::syscalls::{Client, NAME, request, serve};
+
+const SHED: &str = "digital_actors_ebpf_tier_shed{tier=\"syscalls\"}";
+const SHEDS: &str = "digital_actors_ebpf_tier_sheds_total{tier=\"syscalls\"}";
+const RECEIVES: &str =
+    "digital_actors_syscall_seconds_count{endpoint=\"syscalls\",kind=\"llm\",syscall=\"recvfrom\"}";
+
+fn state(program: &str, state: &str) -> String {
+    format!("digital_actors_ebpf_program_state{{program=\"{program}\",state=\"{state}\"}}")
+}
+
+/// Waits until a series has this value, or fails.
+fn wait_until(server: &Program, series: &str, wanted: f64, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while server.value(series) != Some(wanted) {
+        let value = server.value(series);
+        assert!(
+            Instant::now() < deadline,
+            "{series} is {value:?}, not {wanted}: {:#?}",
+            server.log()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Ends the load, also where the test fails under it.
+struct Unload<'a>(&'a AtomicBool);
+
+impl Drop for Unload<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Calls on `/dev/zero` as fast as they go, as long as `body` runs.
+fn under_load(body: impl FnOnce()) {
+    let loaded = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut zero = std::fs::File::open("/dev/zero").expect("opens");
+            while loaded.load(Ordering::Relaxed) {
+                zero.read_exact(&mut [0]).expect("reads");
+            }
+        });
+        let _unload = Unload(&loaded);
+        body();
+    });
+}
+
+#[test]
+fn the_syscall_tier_is_shed_under_load_and_taken_back_when_it_is_over() {
+    let _alone = alone();
+    if let Some(why) = cant_load() {
+        return skip(&why);
+    }
+    let toml = format!(
+        "[kernel]\ncpu_budget = 0.02\nmax_processes = 0\n\
+         [[endpoint]]\nname = \"syscalls\"\nkind = \"llm\"\nhosts = [\"{NAME}\"]\n"
+    );
+    let server = Program::start(&["collect"], &toml, |_| {});
+    let mut client = Client::connect(serve(request(NAME).len(), Duration::ZERO), NAME);
+    client.send();
+    client.receive();
+    wait_until(&server, RECEIVES, f64::from(client.reads), Duration::from_secs(5));
+    assert_eq!(server.value(SHED), Some(0.0));
+    assert_eq!(server.value(&state("sys_enter", "attached")), Some(1.0));
+
+    under_load(|| wait_until(&server, SHED, 1.0, Duration::from_secs(20)));
+    server.logged(&["system calls are not timed for a while"]);
+    for program in ["sys_enter", "sys_exit"] {
+        assert_eq!(server.value(&state(program, "shed")), Some(1.0), "{program}");
+    }
+    let (counted, runs) =
+        (server.value(RECEIVES), "digital_actors_ebpf_program_runs_total{program=\"sys_enter\"}");
+    let before = server.value(runs);
+    client.send();
+    client.receive();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.value(RECEIVES), counted, "nothing is timed meanwhile");
+    assert_eq!(server.value(runs), before, "no program runs meanwhile");
+
+    wait_until(&server, SHED, 0.0, Duration::from_secs(60));
+    assert_eq!(server.value(SHEDS), Some(1.0));
+    assert_eq!(server.value(&state("sys_exit", "attached")), Some(1.0));
+    let reads = client.reads;
+    client.send();
+    client.receive();
+    let more = counted.expect("counted before") + f64::from(client.reads - reads);
+    wait_until(&server, RECEIVES, more, Duration::from_secs(5));
+}

@@ -1,0 +1,246 @@
+//! System calls on attributed connections: how many, how long, and whose.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use da_server::kernel::{KernelConfig, Unlisted};
+use rustix::event::{Timespec, epoll};
+
+use crate::lab::{Lab, endpoint};
+
+pub const NAME: &str = "syscalls.kernel.test";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+/// How long the server keeps a client waiting.
+const DELAY: Duration = Duration::from_millis(30);
+
+pub fn request(host: &str) -> Vec<u8> {
+    format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()
+}
+
+/// Answers every request of every connection, of `request_bytes` each, after `delay`.
+pub fn serve(request_bytes: usize, delay: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.expect("a client");
+            std::thread::spawn(move || {
+                socket.set_nodelay(true).expect("no delay");
+                let mut request = vec![0; request_bytes];
+                while socket.read_exact(&mut request).is_ok() {
+                    std::thread::sleep(delay);
+                    if socket.write_all(RESPONSE).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    at
+}
+
+/// A connection, and what its owner measured of the calls on it.
+pub struct Client {
+    socket: TcpStream,
+    host: &'static str,
+    /// Reads, and how long they took.
+    pub reads: u32,
+    pub reading: Duration,
+}
+
+impl Client {
+    pub fn connect(to: SocketAddr, host: &'static str) -> Self {
+        let socket = TcpStream::connect(to).expect("connects");
+        socket.set_nodelay(true).expect("no delay");
+        Self { socket, host, reads: 0, reading: Duration::ZERO }
+    }
+
+    /// One send.
+    pub fn send(&mut self) {
+        let request = request(self.host);
+        assert_eq!(self.socket.write(&request).expect("writes"), request.len());
+    }
+
+    /// As many receives as the response takes.
+    pub fn receive(&mut self) {
+        let mut received = 0;
+        while received < RESPONSE.len() {
+            let began = Instant::now();
+            received += self.socket.read(&mut [0; 1024]).expect("reads");
+            self.reading += began.elapsed();
+            self.reads += 1;
+        }
+    }
+}
+
+/// Calls and their seconds.
+fn calls(lab: &Lab, syscall: &str) -> (f64, f64) {
+    let of = |part: &str| {
+        lab.value(&format!(
+            "digital_actors_syscall_seconds_{part}{{endpoint=\"syscalls\",kind=\"llm\",syscall=\"{syscall}\"}}"
+        ))
+    };
+    (of("count"), of("sum"))
+}
+
+/// Waits until so many calls were counted; what was counted on the way to an attribution is added
+/// only then.
+fn wait_for(lab: &Lab, syscall: &str, count: u32) -> (f64, f64) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while calls(lab, syscall).0 < f64::from(count) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(100)); // would there be more?
+    calls(lab, syscall)
+}
+
+#[test]
+fn blocking_calls_are_counted_one_by_one_and_last_as_long_as_they_block() {
+    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let at = serve(request(NAME).len(), DELAY);
+    let (mut sends, mut reads, mut reading) = (0, 0, Duration::ZERO);
+    // Of the first two connections all calls are over before it is known whose they are; the third
+    // goes on when it is known.
+    for exchanges in [1, 1, 20] {
+        let mut client = Client::connect(at, NAME);
+        for _ in 0..exchanges {
+            client.send();
+            client.receive();
+        }
+        sends += exchanges;
+        reads += client.reads;
+        reading += client.reading;
+    }
+    let (count, seconds) = wait_for(&lab, "recvfrom", reads);
+    assert_eq!(count, f64::from(reads), "receives");
+    let measured = reading.as_secs_f64();
+    println!("{reads} receives: {seconds:.6} s, by the client's clock {measured:.6} s");
+    assert!(seconds <= measured, "{seconds} s of receives, {measured} s by the client's clock");
+    // The client's clock also sees what is around a call, and it may lose the CPU there.
+    assert!(
+        seconds > 0.9 * measured,
+        "{seconds} s of receives, {measured} s by the client's clock"
+    );
+    assert!(seconds > 0.8 * f64::from(sends) * DELAY.as_secs_f64(), "{seconds} s of receives");
+
+    assert_eq!(calls(&lab, "sendto").0, f64::from(sends), "sends");
+    assert_eq!(calls(&lab, "connect").0, 3.0, "connects");
+    let text = lab.metrics();
+    let names =
+        text.lines().filter(|line| line.starts_with("digital_actors_syscall_seconds_count"));
+    assert_eq!(names.count(), 3, "no other call has been made\n{text}");
+    let slow = "digital_actors_syscall_seconds_bucket{endpoint=\"syscalls\",kind=\"llm\",syscall=\"recvfrom\",le=\"0.025\"}";
+    assert!(lab.value(slow) < f64::from(reads) / 4.0, "a receive of 30 ms is in no lower bucket");
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+
+    // Other processes of this host may connect meanwhile, but not all the time.
+    for map in ["early_calls", "processes"] {
+        let entries = || lab.value(&format!("digital_actors_ebpf_map_entries{{map=\"{map}\"}}"));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while entries() > 0.0 {
+            assert!(Instant::now() < deadline, "{map}: {} are left", entries());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_wait_counts_for_the_connection_that_is_read_next() {
+    const EXCHANGES: u32 = 10;
+    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let at = serve(request(NAME).len(), DELAY);
+    let mut client = Client::connect(at, NAME);
+    client.socket.set_nonblocking(true).expect("non-blocking");
+    let waits = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+    let readable = epoll::EventFlags::IN;
+    epoll::add(&waits, &client.socket, epoll::EventData::new_u64(0), readable).expect("added");
+    let mut waiting = Duration::ZERO;
+    for _ in 0..EXCHANGES {
+        client.send();
+        // The first one ends without anything to read, and is followed by another wait.
+        for (tv_sec, tv_nsec) in [(0, 2_000_000), (5, 0)] {
+            let timeout = Timespec { tv_sec, tv_nsec };
+            let mut events = [epoll::Event { flags: readable, data: epoll::EventData::new_u64(0) }];
+            let began = Instant::now();
+            let count = epoll::wait(&waits, &mut events, Some(&timeout)).expect("waits");
+            if count > 0 {
+                waiting += began.elapsed();
+            }
+        }
+        client.receive();
+    }
+    let (count, seconds) = wait_for(&lab, "epoll_pwait", EXCHANGES);
+    let measured = waiting.as_secs_f64();
+    println!("{EXCHANGES} waits: {seconds:.6} s, by the client's clock {measured:.6} s");
+    assert_eq!(count, f64::from(EXCHANGES), "one wait for each read");
+    assert!(seconds <= measured && seconds > 0.9 * measured, "{seconds} s, {measured} s");
+    let (reads, reading) = calls(&lab, "recvfrom");
+    assert_eq!(reads, f64::from(client.reads), "reads");
+    assert!(reading < 0.1 * seconds, "reads do not wait: {reading} s");
+}
+
+#[test]
+fn what_others_do_is_not_counted() {
+    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let other = "other.syscalls.kernel.test";
+    let to_other = serve(request(other).len(), Duration::ZERO);
+    let at = serve(request(NAME).len(), Duration::ZERO);
+    let mut client = Client::connect(at, NAME);
+    client.send();
+    client.receive();
+    let before = wait_for(&lab, "recvfrom", client.reads);
+    assert_eq!(before.0, f64::from(client.reads));
+
+    // This very process, on a connection to a host that no endpoint lists, and on files.
+    let mut unlisted = Client::connect(to_other, other);
+    for _ in 0..100 {
+        unlisted.send();
+        unlisted.receive();
+    }
+    let mut zero = std::fs::File::open("/dev/zero").expect("opens");
+    for _ in 0..1000 {
+        zero.read_exact(&mut [0; 16]).expect("reads");
+    }
+    // Another process, on files, and on the connection itself.
+    let inherited: OwnedFd = client.socket.try_clone().expect("duplicated").into();
+    client.send();
+    let child = Command::new("dd")
+        .args(["bs=1024", "count=1", "status=none"])
+        .stdin(Stdio::from(inherited))
+        .output()
+        .expect("dd runs");
+    assert_eq!(child.stdout, RESPONSE, "the child has read the response");
+
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(calls(&lab, "recvfrom"), before, "reads");
+    assert_eq!(calls(&lab, "read").0, 0.0, "reads of the child");
+    assert_eq!(calls(&lab, "sendto").0, 2.0, "sends");
+    assert_eq!(calls(&lab, "connect").0, 1.0, "connects");
+    client.send();
+    client.receive();
+    assert_eq!(calls(&lab, "recvfrom").0, f64::from(client.reads), "and still counts its own");
+}
+
+#[test]
+fn nothing_is_timed_and_nothing_exported_where_that_is_not_wanted() {
+    let config = KernelConfig { syscalls: false, ..KernelConfig::default() };
+    let watched = [endpoint("syscalls", NAME)];
+    let Some(mut lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
+    let mut client = Client::connect(serve(request(NAME).len(), Duration::ZERO), NAME);
+    client.send();
+    client.receive();
+    drop(client);
+    lab.wait_closed(1);
+    let text = lab.metrics();
+    assert!(!text.contains("digital_actors_syscall_seconds"), "{text}");
+    assert!(!text.contains("digital_actors_ebpf_tier_shed"), "{text}");
+    for program in ["sys_enter", "sys_exit"] {
+        let series = format!(
+            "digital_actors_ebpf_program_state{{program=\"{program}\",state=\"disabled\"}}"
+        );
+        assert_eq!(lab.value(&series), 1.0, "{series}");
+    }
+}
