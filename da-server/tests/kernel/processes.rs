@@ -62,7 +62,9 @@ fn the_first_processes_have_names_and_the_others_are_other() {
         ));
     }
     let (_, metrics) = collector.get("/metrics");
-    let of_sockets = metrics.lines().filter(|line| line.starts_with("digital_actors_socket_"));
+    let labelled = ["digital_actors_socket_", "digital_actors_syscall_"];
+    let of_sockets =
+        metrics.lines().filter(|line| labelled.iter().any(|family| line.starts_with(family)));
     let unnamed: Vec<_> = of_sockets.filter(|line| !line.contains("process=\"")).collect();
     assert!(unnamed.is_empty(), "{unnamed:#?}");
     for beyond in ["gamma", "delta"] {
