@@ -111,7 +111,7 @@ pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
     }
 }
 
-/// Reports the arrivals of the current request one by one, and the gaps between the others.
+/// Reports the first arrivals of the current request one by one.
 ///
 /// # Safety
 /// `connection` is from `connection::find`, and something has arrived in answer to its request.
@@ -123,7 +123,7 @@ pub unsafe fn report(sock: Sock, connection: *const Connection, tickets: bool) {
         let slot = &raw const (*connection).arrivals[(number & 1) as usize];
         let count = response(connection, number).arrivals;
         let expected = |at_ns: u64| if tickets { at_ns } else { 0 };
-        event::emit(FirstArrivals {
+        event::emit(|| FirstArrivals {
             header: event::header::<FirstArrivals>(sock, connection, Kind::FirstArrivals),
             hello_ns: expected((*connection).hello_ns),
             finished_ns: expected((*connection).flight_ns),
@@ -135,23 +135,25 @@ pub unsafe fn report(sock: Sock, connection: *const Connection, tickets: bool) {
             },
             arrivals: (*slot).first,
         });
-        if count > MAX_FIRST_ARRIVALS as u64 {
-            report_gaps(sock, connection, &raw const (*slot).gaps);
-        }
     }
 }
 
-/// A function of its own for the 512 bytes of stack.
+/// Reports the gaps between those that came later, if any did.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, `gaps` inside it.
+/// As for [`report`].
 #[inline(never)]
-unsafe fn report_gaps(sock: Sock, connection: *const Connection, gaps: *const Histogram) {
+pub unsafe fn report_gaps(sock: Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
-        event::emit(Samples {
-            header: event::header::<Samples>(sock, connection, Kind::Gaps),
-            histogram: *gaps,
-        });
+        let number = (*connection).request;
+        if response(connection, number).arrivals > MAX_FIRST_ARRIVALS as u64 {
+            let slot = &raw const (*connection).arrivals[(number & 1) as usize];
+            event::emit(|| Samples {
+                header: event::header::<Samples>(sock, connection, Kind::Gaps),
+                histogram: (*slot).gaps,
+            });
+        }
     }
+    0
 }

@@ -160,7 +160,21 @@ fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
         // have arrived.
         arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
         exchange::finish(sock, connection, how, errno);
-        event::emit(Closed {
+        report(sock, connection, reset, errno);
+        debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
+    }
+    release(sock);
+}
+
+/// A function of its own for the stack: see `exchange::finish`.
+///
+/// # Safety
+/// `connection` is from [`find`].
+#[inline(never)]
+unsafe fn report(sock: Sock, connection: *const Connection, reset: u32, errno: u32) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        event::emit(|| Closed {
             header: event::header::<Closed>(sock, connection, Kind::Closed),
             peers: (*connection).peers,
             established_ns: (*connection).established_ns,
@@ -172,7 +186,6 @@ fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
             errno,
             retransmits: sock.retransmits(),
         });
-        debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
     }
-    release(sock);
+    0
 }

@@ -32,12 +32,13 @@ pub unsafe fn header<T>(sock: Sock, connection: *const Connection, kind: Kind) -
     }
 }
 
-/// Delivers an event, or counts it as lost.
+/// Delivers an event, or counts it as lost. It is made where it goes: on the way there it would take
+/// more of the stack than there is.
 #[inline(always)]
-pub fn emit<T: 'static>(event: T) {
+pub fn emit<T: 'static>(event: impl FnOnce() -> T) {
     match EVENTS.reserve::<T>(0) {
         Some(mut entry) => {
-            entry.write(event);
+            entry.write(event());
             entry.submit(wakeup());
         }
         None => meter::count(Counter::RingFull),

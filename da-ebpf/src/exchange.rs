@@ -132,8 +132,10 @@ fn smallest_request_bytes(connection_flags: u32) -> u64 {
     }
 }
 
-/// Reports the current exchange, if there is one. A function of its own for the 512 bytes of stack,
-/// and so are those it calls.
+/// Reports the current exchange, if there is one.
+///
+/// All functions that are inside each other share 512 bytes of stack. So this one holds nothing, and
+/// each of those it calls is a function of its own: an event under construction takes 150.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
@@ -145,26 +147,39 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno:
         if number == 0 {
             return;
         }
-        let response = arrival::response(connection, number);
         let tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
-        if response.arrivals > 1 || tickets {
+        if tickets || arrival::response(connection, number).arrivals > 1 {
             arrival::report(sock, connection, tickets);
+            arrival::report_gaps(sock, connection);
         }
+        if let Some(picked_up) = pickup::of(connection, number)
+            && (*picked_up).count > 1
+        {
+            pickup::report(sock, connection, picked_up);
+        }
+        report(sock, connection, end, errno);
+    }
+}
+
+/// # Safety
+/// As for [`finish`].
+#[inline(never)]
+unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let number = (*connection).request;
         let (mut pickups, mut first_read_ns, mut first_pickup_ns) = (0, 0, 0);
         if let Some(picked_up) = pickup::of(connection, number) {
             pickups = (*picked_up).count;
             (first_read_ns, first_pickup_ns) = ((*picked_up).first_read_ns, (*picked_up).first_ns);
-            if pickups > 1 {
-                pickup::report(sock, connection, picked_up);
-            }
         }
-        event::emit(Exchange {
+        event::emit(|| Exchange {
             header: event::header::<Exchange>(sock, connection, Kind::Exchange),
             number,
             request_first_ns: (*connection).request_first_ns,
             request_last_ns: (*connection).request_last_ns,
             request_bytes: (*connection).request_bytes,
-            response,
+            response: arrival::response(connection, number),
             pickups,
             first_read_ns,
             first_pickup_ns,
@@ -178,4 +193,5 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno:
             reserved: 0,
         });
     }
+    0
 }

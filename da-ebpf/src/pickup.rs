@@ -145,7 +145,7 @@ pub unsafe fn of(connection: *const Connection, number: u64) -> Option<*const Pi
 pub unsafe fn report(sock: Sock, connection: *const Connection, pickups: *const Pickups) {
     // SAFETY: the caller's promise.
     unsafe {
-        event::emit(Samples {
+        event::emit(|| Samples {
             header: event::header::<Samples>(sock, connection, Kind::Pickups),
             histogram: (*pickups).rest,
         });

@@ -27,6 +27,8 @@ pub struct Scratch {
     overrun: [u8; MAX_FIRST_BYTES],
     /// Bytes of `payload` that are filled.
     captured_bytes: u32,
+    /// Bytes that it may be filled to.
+    limit_bytes: u32,
     /// What `tls` makes of it.
     pub flight: Flight,
 }
@@ -78,10 +80,14 @@ pub fn scratch() -> Option<*mut Scratch> {
 /// `scratch` is this CPU's, from [`scratch`].
 #[inline(always)]
 pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
+    // A send may take less than it was offered; what it left is not part of this flight.
+    let most = MAX_FIRST_BYTES as u64;
+    let limit_bytes = if sent_bytes < most { sent_bytes } else { most } as u32;
     // SAFETY: the caller's promise.
     unsafe {
         (*scratch).captured_bytes = 0;
-        gather(scratch, sent_bytes);
+        (*scratch).limit_bytes = limit_bytes;
+        gather(scratch);
         (*scratch).captured_bytes
     }
 }
@@ -92,20 +98,17 @@ pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
 /// # Safety
 /// As for [`copy`].
 #[inline(never)]
-unsafe fn gather(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
+unsafe fn gather(scratch: *mut Scratch) -> u32 {
     let registers = Registers::current();
     let (Some(syscall), Some(argument_2), Some(argument_3)) =
         (registers.syscall(), registers.argument_2(), registers.argument_3())
     else {
         return 0;
     };
-    // A send may take less than it was offered; what it left is not part of this flight.
-    let limit =
-        if sent_bytes < MAX_FIRST_BYTES as u64 { sent_bytes } else { MAX_FIRST_BYTES as u64 };
     let (buffers, count) =
         if syscall == layout::NR_WRITE.load() || syscall == layout::NR_SENDTO.load() {
             // SAFETY: the caller's promise.
-            unsafe { append(scratch, Buffer { base: argument_2, length: argument_3 }, limit) };
+            unsafe { append(scratch, Buffer { base: argument_2, length: argument_3 }) };
             return 0;
         } else if syscall == layout::NR_WRITEV.load() {
             (argument_2, argument_3)
@@ -126,22 +129,25 @@ unsafe fn gather(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
         // SAFETY: the helper checks the address; `Buffer` is made of integers.
         let Ok(buffer) = (unsafe { bpf_probe_read_user(address as *const Buffer) }) else { break };
         // SAFETY: the caller's promise.
-        unsafe { append(scratch, buffer, limit) };
+        unsafe { append(scratch, buffer) };
     }
     0 // the verifier minds a function that returns nothing
 }
 
-/// Copies `buffer` behind what is captured, up to `limit` bytes of it all.
+/// Copies `buffer` behind what is captured, as far as the limit.
 ///
 /// # Safety
 /// `scratch` is this CPU's, from [`scratch`].
 #[inline(always)]
-unsafe fn append(scratch: *mut Scratch, buffer: Buffer, limit: u64) {
+unsafe fn append(scratch: *mut Scratch, buffer: Buffer) {
     // SAFETY: the caller's promise.
-    let filled = unsafe { (*scratch).captured_bytes };
-    let room = limit.saturating_sub(u64::from(filled));
+    let (filled, limit) = unsafe {
+        ((*scratch).captured_bytes, ptr::addr_of!((*scratch).limit_bytes).read_volatile())
+    };
+    let room = u64::from(limit.saturating_sub(filled));
     let length = if buffer.length < room { buffer.length } else { room };
-    if length == 0 || length > MAX_FIRST_BYTES as u64 {
+    // Never so, which the compiler must not know: the verifier, which does not, needs to see it.
+    if length > MAX_FIRST_BYTES as u64 {
         return;
     }
     // SAFETY: the masked offset is below MAX_FIRST_BYTES and `length` is at most that, so the copy

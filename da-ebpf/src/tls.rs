@@ -294,7 +294,7 @@ unsafe fn done(sock: Sock, connection: *mut Connection, done_ns: u64) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         (*connection).phase = Phase::Open as u32;
-        event::emit(Handshake {
+        event::emit(|| Handshake {
             header: event::header::<Handshake>(sock, connection, Kind::Handshake),
             hello_ns: (*connection).hello_ns,
             done_ns,

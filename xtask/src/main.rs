@@ -6,6 +6,7 @@ mod cargo_tool;
 mod check;
 mod command;
 mod demo;
+mod guest_kernel;
 mod linker;
 mod packages;
 mod python;

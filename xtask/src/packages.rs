@@ -68,6 +68,12 @@ pub const TESTS: &[Package] = &[
         shown_by: "/usr/sbin/nft",
     },
     Package {
+        name: "qemu-system-x86",
+        why: "the emulator in which a test boots an older kernel",
+        shown_by: "qemu-system-x86_64",
+    },
+    Package { name: "busybox-static", why: "the programs of that machine", shown_by: "busybox" },
+    Package {
         name: "prometheus",
         why: "promtool, which judges our /metrics",
         shown_by: "promtool",

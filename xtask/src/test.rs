@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::build::bpf_object;
 use crate::command::{answer, cargo, run, step};
+use crate::guest_kernel::guest_kernel;
 use crate::setup::test_programs;
 use crate::workspace::Workspace;
 
@@ -39,10 +40,15 @@ pub fn test(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let output = workspace.test_output();
     fs::create_dir_all(&output).with_context(|| format!("cannot create {}", output.display()))?;
 
+    let guest_kernel = guest_kernel(workspace)?;
+
     step("run the tests");
     let privilege = Privilege::of_this_process();
     let mut command = cargo("test");
     command.arg("--no-fail-fast").env("DA_TEST_OUTPUT", &output);
+    if let Some(image) = guest_kernel {
+        command.env("DA_GUEST_KERNEL", image);
+    }
     if privilege == Privilege::Sudo {
         command.arg("--config").arg(runner(&workspace.root().join("xtask/run-test.sh"))?);
     }

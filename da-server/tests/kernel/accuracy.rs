@@ -21,14 +21,14 @@ const TRIES: usize = 6;
 const CLIENTS: usize = 5;
 
 /// What the stand-in says of one exchange.
-struct Answered {
-    request_ns: u64,
-    first_ns: u64,
-    last_ns: u64,
+pub struct Answered {
+    pub request_ns: u64,
+    pub first_ns: u64,
+    pub last_ns: u64,
 }
 
 /// The stand-in's exchanges by connection, in order.
-fn answered(log: &[LogEntry]) -> HashMap<SocketAddr, Vec<Answered>> {
+pub fn answered(log: &[LogEntry]) -> HashMap<SocketAddr, Vec<Answered>> {
     let mut all: HashMap<SocketAddr, Vec<Answered>> = HashMap::new();
     for entry in log {
         let of = all.entry(entry.peer).or_default();

@@ -13,6 +13,7 @@ mod clients;
 mod cost;
 mod edges;
 mod existing;
+mod guest;
 mod lab;
 mod network;
 mod outcomes;
