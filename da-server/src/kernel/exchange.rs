@@ -144,7 +144,7 @@ impl ExchangeMetrics {
                 registry,
                 "socket_exchanges_total",
                 "Requests by how they went; each counts once, when the next request begins, the \
-                 connection closes, or nothing has happened on it for half a minute.",
+                 connection closes, or nothing has happened on it for kernel.silence_seconds.",
                 "outcome",
             )?,
         })

@@ -20,6 +20,8 @@ pub enum Loss {
     UnknownConnection,
     /// More of a response arrived after a silence so long that it had been counted as over.
     LateResponse,
+    /// The look at connections older than the programs was cut short.
+    OlderUnread,
     /// An entry of the ring buffer that is no event.
     MalformedEvent,
     /// A connection was forgotten by mistake: its socket took the place of an unlisted one.
@@ -39,7 +41,7 @@ pub enum Loss {
 
 impl Loss {
     /// All of them, so that each is exported from the start.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ConnectionsFull,
         Self::RingFull,
         Self::Recursion,
@@ -47,6 +49,7 @@ impl Loss {
         Self::AmbiguousAddress,
         Self::UnknownConnection,
         Self::LateResponse,
+        Self::OlderUnread,
         Self::MalformedEvent,
         Self::VerdictRace,
         Self::EarlyCallsFull,
@@ -66,6 +69,7 @@ impl Loss {
             Self::AmbiguousAddress => "ambiguous_address",
             Self::UnknownConnection => "unknown_connection",
             Self::LateResponse => "late_response",
+            Self::OlderUnread => "older_unread",
             Self::MalformedEvent => "malformed_event",
             Self::VerdictRace => "verdict_race",
             Self::EarlyCallsFull => "early_calls_full",

@@ -182,6 +182,7 @@ impl Kernel {
             connections,
             replacements: self.replacements,
             logger: loaded.logger,
+            ring_bytes: self.config.ring_bytes,
             silence: Duration::from_secs(self.config.silence_seconds.into()),
             tracker: Tracker::new(
                 endpoints,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
+use da_ebpf_common::event::Header;
 use da_ebpf_common::program::Program;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -39,6 +40,9 @@ const LOOKUPS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the view's own cost is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Events that are taken before the reader looks whether something else is due.
+const MAX_BATCH: usize = 4_096;
+
 /// How often, at the least, the records of all connections of interest are looked at: for exchanges that idle ones
 /// owe, and for those whose end was lost with a full ring buffer.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -65,6 +69,8 @@ pub struct Reader {
     pub tier: Option<Tier>,
     /// What reading costs.
     pub reader_cpu: ReaderCpu,
+    /// Size of the ring buffer.
+    pub ring_bytes: u32,
     /// An answered exchange is over when nothing has happened for so long.
     pub silence: Duration,
     /// What was read.
@@ -105,6 +111,8 @@ impl Reader {
             event_metrics: self.event_metrics,
             losses: self.losses,
             subscriber: self.subscriber,
+            taken: 0,
+            most_in_ring: self.ring_bytes as usize / size_of::<Header>(),
         };
         if existing.is_none() {
             intake.tracker.existing_end();
@@ -116,12 +124,14 @@ impl Reader {
         let mut tick = tokio::time::interval(TICK);
         let began = Instant::now();
         let (mut swept, mut looked) = (began, began);
+        let mut more = false;
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             lookups.begin_if_due(intake.tracker.hosts());
             let looking_for_older =
                 existing.is_some() && (lookups.is_idle() || began.elapsed() > LOOKUPS_PATIENCE);
             let ended = tokio::select! {
+                () = std::future::ready(()), if more => false,
                 _ = tick.tick() => false,
                 readable = events.readable_mut() => {
                     readable?.clear_ready();
@@ -141,19 +151,13 @@ impl Reader {
                 () = shutdown.cancelled() => true,
                 () = std::future::ready(()), if looking_for_older => false,
             };
-            while let Some(entry) = events.get_mut().next() {
-                match Event::read(&entry) {
-                    Some(event) => intake.take(&event),
-                    None => intake.losses.count(Loss::MalformedEvent),
-                }
-            }
+            more = intake.take_batch(events.get_mut());
             if looking_for_older {
                 existing = intake.take_existing(existing);
                 if existing.is_none() {
                     self.status.set_programs(&[Program::Existing], ProgramState::Finished);
                 }
             }
-            intake.batch_ends();
             if looked.elapsed() > LOOK {
                 looked = Instant::now();
                 intake.look(self.reader_cpu.look(), &mut ebpf, &self.status);
@@ -167,7 +171,9 @@ impl Reader {
             }
         }
         logs.abort();
+        // Nothing comes any more once the programs are detached: what is left has an end.
         drop(ebpf);
+        while intake.take_batch(events.get_mut()) {}
         Ok(())
     }
 }
@@ -180,9 +186,37 @@ struct Intake {
     event_metrics: EventMetrics,
     losses: LossMetrics,
     subscriber: Option<SyncSender<Observation>>,
+    /// Events taken since a batch last ended.
+    taken: usize,
+    /// Events that the ring buffer has room for, at the most.
+    most_in_ring: usize,
 }
 
 impl Intake {
+    /// Takes what is there, but not so much that nothing else comes to its turn; whether there may
+    /// be more.
+    fn take_batch(&mut self, events: &mut RingBuf<MapData>) -> bool {
+        for _ in 0..MAX_BATCH {
+            let Some(entry) = events.next() else {
+                self.taken = 0;
+                self.batch_ends();
+                return false;
+            };
+            match Event::read(&entry) {
+                Some(event) => self.take(&event),
+                None => self.losses.count(Loss::MalformedEvent),
+            }
+            drop(entry);
+            self.taken += 1;
+        }
+        // Under an endless load it is over with what was in the ring buffer when it began.
+        if self.taken >= self.most_in_ring {
+            self.taken = 0;
+            self.batch_ends();
+        }
+        true
+    }
+
     fn take(&mut self, event: &Event<'_>) {
         self.event_metrics.count(event.kind());
         let verdict = self.tracker.take(event);
@@ -202,6 +236,7 @@ impl Intake {
         let mut rest = rest?;
         let batch = rest.next_batch().unwrap_or_else(|error| {
             tracing::warn!(%error, "can't see all connections older than this process");
+            self.losses.count(Loss::OlderUnread);
             Vec::new()
         });
         for existing in &batch {

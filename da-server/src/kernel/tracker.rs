@@ -153,8 +153,8 @@ impl Tracker {
     }
 
     /// Looks at the programs' record of every connection: counts the exchange that one which has been
-    /// silent since then owes, and forgets those whose end was lost: that had no record the last time and have none now. Of
-    /// the others the end may be on the way.
+    /// silent since then owes, and forgets those whose end was lost: that had no record the last time
+    /// and have none now. Of the others the end may be on the way.
     pub fn sweep(
         &mut self,
         silent_since_ns: u64,
@@ -361,12 +361,13 @@ impl Tracker {
             self.losses.count(Loss::AmbiguousAddress);
             return;
         }
-        if !self.known.contains_key(&id) && !self.known_by_address(closed) {
+        let followed = self.known.contains_key(&id);
+        if !followed && !self.known_by_address(closed) {
             return;
         }
-        if let Some(outcome) = ConnectionOutcome::of(closed) {
-            self.ended_up(id, outcome);
-        }
+        // Where the report of its first bytes was lost, it was ready for requests nevertheless.
+        let outcome = ConnectionOutcome::of(closed);
+        self.ended_up(id, outcome.unwrap_or(ConnectionOutcome::Ok));
         self.advance(
             id,
             Totals {
@@ -378,7 +379,8 @@ impl Tracker {
         if let Some(known) = self.known.get(&id) {
             let (series, labels) = (known.series, self.series.labels(known.series));
             self.resets.ended(series, labels, closed.flags);
-            let exchanges = (!known.interleaved).then_some(known.exchanges);
+            let counted = followed && !known.interleaved;
+            let exchanges = (counted || outcome.is_some()).then_some(known.exchanges);
             self.connections.closed(series, labels, closed, exchanges);
         }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
