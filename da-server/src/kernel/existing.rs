@@ -7,19 +7,22 @@ use std::mem::size_of;
 use da_ebpf_common::existing::Existing;
 use zerocopy::FromBytes;
 
-/// Connections asked for at a time. Those that are nobody's are forgotten before the next are asked
-/// for, so a host with many does not fill the map; and the kernel's own buffer, eight pages, is
-/// never full.
-const BATCH: usize = 128;
+/// Connections asked for at a time, at most: the kernel's own buffer, eight pages, is never full then.
+const MAX_BATCH: usize = 128;
 
 /// The iterator's file. Reading it runs the program once for every open file of every process of
 /// this PID namespace, and takes no privilege.
-pub struct ExistingConnections(File);
+pub struct ExistingConnections {
+    file: File,
+    batch: usize,
+}
 
 impl ExistingConnections {
-    /// Over a file that has not been read yet.
-    pub fn new(iterator: File) -> Self {
-        Self(iterator)
+    /// Over a file that has not been read yet. Connections that are nobody's are forgotten before the
+    /// next are asked for, so that a host with many does not fill a map of `max_connections`.
+    pub fn new(file: File, max_connections: u32) -> Self {
+        let batch = usize::try_from(max_connections / 4).unwrap_or(MAX_BATCH);
+        Self { file, batch: batch.clamp(1, MAX_BATCH) }
     }
 
     /// The next few; none when all have been found.
@@ -27,9 +30,10 @@ impl ExistingConnections {
     /// # Errors
     /// The kernel failed to go on.
     pub fn next_batch(&mut self) -> io::Result<Vec<Existing>> {
-        let mut buffer = [0; BATCH * size_of::<Existing>()];
+        let mut buffer = [0; MAX_BATCH * size_of::<Existing>()];
+        let buffer = &mut buffer[..self.batch * size_of::<Existing>()];
         let bytes = loop {
-            match self.0.read(&mut buffer) {
+            match self.file.read(buffer) {
                 // A million files without a connection among them: the kernel takes a breath.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -156,7 +156,10 @@ impl Kernel {
         for (host, address) in &watch.resolved {
             endpoints.resolved(host, *address);
         }
-        let existing = loaded.programs.take_existing().map(ExistingConnections::new);
+        let existing = loaded
+            .programs
+            .take_existing()
+            .map(|file| ExistingConnections::new(file, self.config.max_connections));
         let losses = LossMetrics::new()?;
         let meters = Meters::new(loaded.meters);
         let maps = MapMetrics::new()?;

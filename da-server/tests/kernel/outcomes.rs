@@ -149,6 +149,8 @@ fn a_full_map_is_counted_and_what_fits_is_measured() {
     let Some(mut lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
     let standin = lab.standin(Options { names: vec![NAME.to_owned()], ..Options::default() });
     let tls = crate::client::config(standin.ca_pem(), Tls::V13);
+    let full = |lab: &Lab| lab.value("digital_actors_ebpf_lost_total{reason=\"connections_full\"}");
+    let before = full(&lab);
     let open: Vec<_> = (0..12)
         .map(|_| {
             let mut client = Client::connect(standin.addr(), NAME, Some(&tls));
@@ -156,7 +158,7 @@ fn a_full_map_is_counted_and_what_fits_is_measured() {
             client
         })
         .collect();
-    let full = lab.value("digital_actors_ebpf_lost_total{reason=\"connections_full\"}");
+    let full = full(&lab) - before;
     open.into_iter().for_each(Client::close);
     lab.runtime.block_on(standin.stop());
     assert!(full >= 8.0, "{full} of 8 or more connections that did not fit were counted");
