@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -80,7 +81,7 @@ pub struct Lab {
     processes: Vec<u32>,
     shutdown: CancellationToken,
     reader: Option<JoinHandle<()>>,
-    _alone: Alone,
+    alone: Arc<Alone>,
 }
 
 impl Lab {
@@ -105,13 +106,40 @@ impl Lab {
         endpoints: &[EndpointConfig],
         unlisted: Unlisted,
     ) -> Option<(Self, T)> {
-        let alone = alone();
+        let alone = Arc::new(alone());
         let prepared = prepare();
+        Self::start(alone, config, endpoints, unlisted, || {}).map(|lab| (lab, prepared))
+    }
+
+    /// The same, with `unread` done after the programs are attached and before anybody reads what
+    /// they report.
+    pub fn late(
+        config: &KernelConfig,
+        endpoints: &[EndpointConfig],
+        unread: impl FnOnce(),
+    ) -> Option<Self> {
+        Self::start(Arc::new(alone()), config, endpoints, Unlisted::Drop, unread)
+    }
+
+    /// A second view of the same host at the same time.
+    pub fn beside(&self, endpoints: &[EndpointConfig]) -> Self {
+        let alone = Arc::clone(&self.alone);
+        Self::start(alone, &config(), endpoints, Unlisted::Drop, || {}).expect("loads again")
+    }
+
+    fn start(
+        alone: Arc<Alone>,
+        config: &KernelConfig,
+        endpoints: &[EndpointConfig],
+        unlisted: Unlisted,
+        unread: impl FnOnce(),
+    ) -> Option<Self> {
         let kernel = Kernel::load(&KernelConfig { hooks: hooks(), ..config.clone() });
         if let Some(why) = kernel.unavailable() {
             skip(&why.to_string());
             return None;
         }
+        unread();
         let metrics = Metrics::new().expect("metrics");
         let (sender, observations) = sync_channel(1 << 18);
         let shutdown = CancellationToken::new();
@@ -130,18 +158,9 @@ impl Lab {
             .build()
             .expect("a runtime");
         let (seen, processes) = (Vec::new(), vec![std::process::id()]);
-        let lab = Self {
-            runtime,
-            metrics,
-            observations,
-            seen,
-            processes,
-            shutdown,
-            reader,
-            _alone: alone,
-        };
+        let lab = Self { runtime, metrics, observations, seen, processes, shutdown, reader, alone };
         lab.wait_for_older_connections();
-        Some((lab, prepared))
+        Some(lab)
     }
 
     /// Until all connections that are older than the programs have been found.

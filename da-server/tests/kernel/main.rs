@@ -6,11 +6,13 @@
 
 mod accuracy;
 mod attribution;
+mod bounds;
 mod budget;
 mod checking;
 mod client;
 mod clients;
 mod cost;
+mod crowd;
 mod edges;
 mod existing;
 mod guest;

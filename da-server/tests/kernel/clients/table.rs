@@ -19,6 +19,8 @@ pub struct Seen {
     ambiguous: usize,
     /// Connections, as many as had an end.
     connections: usize,
+    /// Connections that have not closed.
+    open: usize,
     /// Samples of the histograms.
     connects: usize,
     handshakes: usize,
@@ -37,15 +39,16 @@ pub struct Row {
 }
 
 impl Seen {
-    /// What is seen of `endpoint` once all `connections` have been, and nothing has come for as long
-    /// as the reader takes to look three times.
+    /// What is seen of `endpoint` once all `connections` have come and gone, and nothing has been
+    /// added for longer than the reader takes to look again; or after 3 s.
     pub fn wait(lab: &Lab, endpoint: &str, connections: usize) -> Self {
         let deadline = Instant::now() + Duration::from_secs(3);
         let mut last = Self::now(lab, endpoint);
         loop {
-            std::thread::sleep(Duration::from_millis(150));
+            std::thread::sleep(Duration::from_millis(60));
             let seen = Self::now(lab, endpoint);
-            if seen == last && seen.connections >= connections || Instant::now() > deadline {
+            let gone = seen.connections >= connections && seen.open == 0;
+            if gone && seen == last || Instant::now() > deadline {
                 return seen;
             }
             last = seen;
@@ -73,6 +76,7 @@ impl Seen {
             broken: exchanges("") - ok - doubtful - ambiguous,
             ambiguous,
             connections: sum("socket_connections_total", "") as usize,
+            open: sum("socket_open_connections", "") as usize,
             connects: count("socket_connect_seconds"),
             handshakes: count("socket_tls_handshake_seconds"),
             first_bytes: count("socket_first_byte_seconds"),
@@ -110,7 +114,7 @@ impl Row {
     pub fn check(&self) {
         let Self { cell, sent, seen } = self;
         assert_eq!((self.lost(), self.invented()), (0, 0), "{self:?}: lost, invented");
-        assert_eq!(seen.connections, sent.connections, "{self:?}: connections");
+        assert_eq!((seen.connections, seen.open), (sent.connections, 0), "{self:?}: connections");
         assert_eq!(seen.connects, sent.connections, "{self:?}: connects");
         let handshakes = if cell.tls.is_some() { sent.connections } else { 0 };
         assert_eq!(seen.handshakes, handshakes, "{self:?}: handshakes");
