@@ -65,4 +65,12 @@ pub struct FirstArrivals {
     pub arrivals: [Arrival; MAX_FIRST_ARRIVALS],
 }
 
+impl FirstArrivals {
+    /// The latest of those that were kept.
+    pub fn last(&self) -> Option<&Arrival> {
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX).min(self.arrivals.len());
+        self.arrivals[..count].last()
+    }
+}
+
 const _: () = assert!(size_of::<FirstArrivals>() == 24 + 32 + 16 * MAX_FIRST_ARRIVALS);

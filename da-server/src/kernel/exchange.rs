@@ -70,7 +70,27 @@ impl Measured {
     }
 }
 
-/// Works out what an exchange was.
+/// `HTTP/1.1 100 Continue` and two line ends: no other response is so long.
+const CONTINUE_BYTES: u64 = 25;
+/// A TLS 1.3 record is so much longer than its plaintext: RFC 8446 §5.2.
+const TLS13_OVERHEAD_BYTES: u64 = 22;
+/// The same of TLS 1.2, with ChaCha20 (RFC 7905) and with AES-GCM (RFC 5288).
+const TLS12_OVERHEAD_BYTES: [u64; 2] = [21, 29];
+
+/// Whether an arrival is as long as an interim response (RFC 9110 §15.2.1).
+fn is_continue(bytes: u64, connection_flags: u32) -> bool {
+    let Some(overhead) = bytes.checked_sub(CONTINUE_BYTES) else { return false };
+    if connection_flags & flags::TLS == 0 {
+        overhead == 0
+    } else if connection_flags & flags::TLS13 != 0 {
+        overhead == TLS13_OVERHEAD_BYTES
+    } else {
+        TLS12_OVERHEAD_BYTES.contains(&overhead)
+    }
+}
+
+/// Works out what an exchange was; none if nothing arrived that ends one, and the next request is the
+/// rest of this one: session tickets, or leave to go on (`Expect: 100-continue`).
 ///
 /// `mixed`: with other exchanges ([`super::interleaving`]) or with the handshake (0-RTT).
 /// `first_arrivals`: where session tickets may be among them, `tickets` tells the response from these.
@@ -79,19 +99,34 @@ pub fn measure(
     mixed: bool,
     first_arrivals: Option<&FirstArrivals>,
     tickets: &mut Tickets,
-) -> Measured {
+) -> Option<Measured> {
     const OPAQUE: u32 = flags::UNREADABLE | flags::EARLY_DATA;
     if mixed || exchange.flags & OPAQUE != 0 {
-        return Measured::without_sample(ExchangeOutcome::Ambiguous);
+        return Some(Measured::without_sample(ExchangeOutcome::Ambiguous));
     }
+    let goes_on = exchange.end == End::NextRequest as u32;
     let response = &exchange.response;
-    let first_ns = match first_arrivals.filter(|first| first.finished_ns != 0) {
-        None => (response.first_ns != 0).then_some(response.first_ns),
-        Some(first) => match tickets.response_start(first, exchange.request_last_ns) {
-            ResponseStart::At(at_ns) => Some(at_ns),
-            ResponseStart::Nowhere => None,
-            ResponseStart::Doubtful => return Measured::without_sample(ExchangeOutcome::Doubtful),
-        },
+    let start = match first_arrivals.filter(|first| first.finished_ns != 0) {
+        None if response.first_ns == 0 => ResponseStart::Nowhere,
+        None => ResponseStart::At(response.first_ns),
+        Some(first) => tickets.response_start(first, exchange.request_last_ns),
+    };
+    let last_bytes = match first_arrivals {
+        None => response.bytes,
+        Some(first) => first.last().map_or(0, |arrival| arrival.bytes),
+    };
+    let alone = start == ResponseStart::At(response.last_ns) || start == ResponseStart::Doubtful;
+    if goes_on
+        && (start == ResponseStart::Tickets || alone && is_continue(last_bytes, exchange.flags))
+    {
+        return None;
+    }
+    let first_ns = match start {
+        ResponseStart::At(at_ns) => Some(at_ns),
+        ResponseStart::Nowhere => None,
+        ResponseStart::Doubtful | ResponseStart::Tickets => {
+            return Some(Measured::without_sample(ExchangeOutcome::Doubtful));
+        }
     };
     let outcome = match (first_ns, exchange.errno) {
         (_, errno) if errno != 0 => ExchangeOutcome::Reset,
@@ -99,7 +134,7 @@ pub fn measure(
         (None, _) => ExchangeOutcome::NoResponse,
         (Some(_), _) => ExchangeOutcome::Ok,
     };
-    Measured {
+    Some(Measured {
         outcome,
         // An answer that outran its own send hook took no time worth speaking of.
         first_byte_ns: first_ns.map(|at_ns| at_ns.saturating_sub(exchange.request_last_ns)),
@@ -110,7 +145,7 @@ pub fn measure(
         response_last_ns: first_ns
             .filter(|_| outcome == ExchangeOutcome::Ok)
             .map(|_| response.last_ns),
-    }
+    })
 }
 
 /// The families of this room.
@@ -174,11 +209,12 @@ mod tests {
         (exchange.response.first_ns, exchange.response.last_ns) = first_last;
         exchange.request_bytes = 400;
         exchange.number = 1;
+        exchange.end = End::Closed as u32;
         exchange
     }
 
     fn measured(exchange: &Exchange, mixed: bool) -> Measured {
-        measure(exchange, mixed, None, &mut Tickets::default())
+        measure(exchange, mixed, None, &mut Tickets::default()).expect("an exchange")
     }
 
     #[test]
@@ -221,9 +257,43 @@ mod tests {
         (first.arrivals[1].at_ns, first.arrivals[1].bytes) = (9_000, 300);
         let mut tickets = Tickets::default();
         let mut found = || measure(&exchange(100, (200, 9_000)), false, Some(&first), &mut tickets);
-        let stranger = found();
+        let stranger = found().expect("an exchange");
         assert_eq!((stranger.outcome, stranger.first_byte_ns), (ExchangeOutcome::Doubtful, None));
-        let known = found();
+        let known = found().expect("an exchange");
         assert_eq!((known.outcome, known.first_byte_ns), (ExchangeOutcome::Ok, Some(8_900)));
+    }
+
+    #[test]
+    fn leave_to_go_on_ends_no_exchange() {
+        let is_one = |bytes: u64, connection_flags: u32, end: End| {
+            let mut exchange = exchange(100, (9_000, 9_000));
+            (exchange.response.bytes, exchange.flags) = (bytes, connection_flags);
+            exchange.end = end as u32;
+            measure(&exchange, false, None, &mut Tickets::default()).is_some()
+        };
+        let tls13 = flags::TLS | flags::TLS13;
+        for (bytes, connection_flags) in [(25, 0), (46, flags::TLS), (54, flags::TLS), (47, tls13)]
+        {
+            assert!(!is_one(bytes, connection_flags, End::NextRequest), "{bytes}");
+            assert!(is_one(bytes, connection_flags, End::Closed), "{bytes}: nothing follows");
+            assert!(is_one(bytes + 1, connection_flags, End::NextRequest), "{bytes} and one more");
+        }
+    }
+
+    #[test]
+    fn tickets_alone_end_no_exchange_once_they_are_known() {
+        let mut first = FirstArrivals::new_zeroed();
+        (first.finished_ns, first.tickets_until_ns) = (90, 1_000);
+        (first.arrivals[0].at_ns, first.arrivals[0].bytes) = (200, 500);
+        (first.arrivals[1].at_ns, first.arrivals[1].bytes) = (9_000, 300);
+        let mut tickets = Tickets::default();
+        let mut exchange = exchange(100, (200, 9_000));
+        exchange.end = End::NextRequest as u32;
+        let mut is_one = |count| {
+            first.count = count;
+            measure(&exchange, false, Some(&first), &mut tickets).is_some()
+        };
+        assert!(is_one(2) && is_one(2), "with a response");
+        assert!(!is_one(1), "without");
     }
 }

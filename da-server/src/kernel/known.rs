@@ -50,6 +50,17 @@ pub struct Pending {
     pub gaps: Option<Box<Histogram>>,
     /// Later waits to be read.
     pub pickups: Option<Box<Histogram>>,
+    /// The beginning of its request, where something arrived in between that was no response.
+    pub request: Option<Begun>,
+}
+
+/// A request of which more is to come.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    /// When its first send returned, ns.
+    pub first_ns: u64,
+    /// Bytes so far.
+    pub bytes: u64,
 }
 
 impl Pending {

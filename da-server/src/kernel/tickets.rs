@@ -31,6 +31,8 @@ pub enum ResponseStart {
     At(u64),
     /// Nothing arrived.
     Nowhere,
+    /// Nothing but tickets arrived, or a short response that always looks the same.
+    Tickets,
     /// It can't be told.
     Doubtful,
 }
@@ -75,8 +77,7 @@ impl Tickets {
             // No answer comes before the question is complete: these are tickets of another size.
             Some(start) if start.at_ns <= request_last_ns => ResponseStart::Doubtful,
             Some(start) => ResponseStart::At(start.at_ns),
-            // Tickets alone, or a short response that always looks the same.
-            None => ResponseStart::Doubtful,
+            None => ResponseStart::Tickets,
         }
     }
 
@@ -234,7 +235,7 @@ mod tests {
     #[test]
     fn nothing_is_no_response_and_nothing_but_tickets_is_doubtful() {
         assert_eq!(start(&mut learned(), &[]), ResponseStart::Nowhere);
-        assert_eq!(start(&mut learned(), &[(200, 500)]), ResponseStart::Doubtful);
+        assert_eq!(start(&mut learned(), &[(200, 500)]), ResponseStart::Tickets);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::endpoints::{Attribution, EndpointId, Endpoints};
 use super::event::Event;
 use super::exchange::{ExchangeMetrics, measure};
 use super::interleaving::{Interleaving, Interleavings};
-use super::known::{Known, Settled, Totals};
+use super::known::{Begun, Known, Settled, Totals};
 use super::losses::{Loss, LossMetrics};
 use super::names::{Opening, is_http2_frame};
 use super::observation::{Observation, Pickup, What};
@@ -320,12 +320,21 @@ impl Tracker {
         let mixed = interleaved || sends_early || joined_midway;
         let measured = measure(exchange, mixed, first_arrivals, tickets);
         let labels = self.series.labels(series);
+        self.pickups.picked_up(series, labels, exchange, pending.pickups.as_deref());
+        let begun =
+            pending.request.unwrap_or(Begun { first_ns: exchange.request_first_ns, bytes: 0 });
+        let request = Begun { bytes: begun.bytes + exchange.request_bytes, ..begun };
+        let Some(measured) = measured else {
+            if let Some(known) = self.known.get_mut(&id) {
+                known.pending.request = Some(request);
+            }
+            return;
+        };
         let start_ns = measured.response_first_ns;
         let arrivals = start_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
         if start_ns.is_some() {
             self.arrivals.responded(series, labels, &arrivals, pending.gaps.as_deref());
         }
-        self.pickups.picked_up(series, labels, exchange, pending.pickups.as_deref());
         self.connections.round_trip(series, labels, exchange.srtt_eighths_us);
         let Some(known) = self.known.get_mut(&id) else { return };
         if interleaved && mem::replace(&mut known.interleaved, true) {
@@ -337,9 +346,9 @@ impl Tracker {
             id,
             What::Exchange {
                 number: exchange.number,
-                request_first_ns: exchange.request_first_ns,
+                request_first_ns: request.first_ns,
                 request_last_ns: exchange.request_last_ns,
-                request_bytes: exchange.request_bytes,
+                request_bytes: request.bytes,
                 response_bytes: exchange.response.bytes,
                 arrivals_ns: arrivals.iter().map(|arrival| arrival.at_ns).collect(),
                 first_pickup: (exchange.pickups > 0).then_some(Pickup {

@@ -32,3 +32,4 @@ mod streams;
 mod syscalls;
 mod tcp_info;
 mod tickets;
+mod upgrades;

@@ -45,6 +45,8 @@ pub struct Cell {
     pub http2: bool,
     pub server: Server,
     pub address: Address,
+    /// The client asks for leave before it sends a body.
+    pub expects: bool,
 }
 
 impl Cell {
@@ -52,8 +54,9 @@ impl Cell {
     pub fn protocol(&self) -> &'static str {
         match (self.server, self.http2) {
             (Server::NginxHttp2, _) => "HTTP/2",
-            (_, false) => "HTTP/1.1",
             (_, true) => "HTTP/1.1, 2 offered",
+            (_, false) if self.expects => "HTTP/1.1, Expect",
+            (_, false) => "HTTP/1.1",
         }
     }
 }
@@ -68,7 +71,8 @@ pub fn all() -> Vec<Cell> {
         for client in clients {
             for tls in versions {
                 let address = [Address::V4, Address::V6, Address::Mapped][cells.len() % 3];
-                cells.push(Cell { client: *client, tls: *tls, http2, server, address });
+                let (client, tls) = (*client, *tls);
+                cells.push(Cell { client, tls, http2, server, address, expects: false });
             }
         }
     };
@@ -79,5 +83,15 @@ pub fn all() -> Vec<Cell> {
     add(&[Reqwest, Httpx, NodeHttp2, Curl, Go], &TLS, true, Server::NginxHttp2);
     // Not curl: 7.88 repeats the preface with every further request, and is turned away.
     add(&[Reqwest, Httpx, NodeHttp2], &[None], true, Server::NginxHttp2);
+    let clear_or_tls = [None, TLS[0], TLS[1]];
+    let expecting = clear_or_tls.into_iter().zip([Address::V4, Address::V6, Address::Mapped]);
+    cells.extend(expecting.map(|(tls, address)| Cell {
+        client: Curl,
+        tls,
+        http2: false,
+        server: Server::Nginx,
+        address,
+        expects: true,
+    }));
     cells
 }

@@ -22,6 +22,10 @@ use self::servers::Servers;
 use self::table::{Row, Seen};
 use crate::lab::{Lab, endpoint};
 
+/// Runs of a cell in which a busy machine may have sent session tickets late: see
+/// [`Row::is_halved`].
+const TRIES: usize = 3;
+
 #[test]
 fn every_client_is_counted_right() {
     let pid = std::process::id();
@@ -36,34 +40,44 @@ fn every_client_is_counted_right() {
     };
     let cells = cell::all();
     let relays: Vec<_> = cells.iter().map(|cell| servers::relay(cell, &folder)).collect();
-    // An endpoint for each cell, with a name that no other test of this host uses. HTTP/2 in the
-    // clear shows no name: there the address tells.
-    let name = |index: usize| format!("cell{index}.p{pid}.clients.test");
-    let watch = |(index, (cell, relay)): (usize, (&cell::Cell, &Option<relay::Relay>))| {
-        let addresses = relay.iter().filter(|_| cell.tls.is_none());
-        let addresses = addresses.map(|relay| SocketAddr::new(cell.address.ip(), relay.port));
-        EndpointConfig {
-            addresses: addresses.collect(),
-            ..endpoint(&format!("cell{index}"), &name(index))
+    // An endpoint for each cell and try, with a name that no other test of this host uses. HTTP/2 in
+    // the clear shows no name: there the address tells.
+    let label = |cell: usize, attempt: usize| format!("cell{cell}-{attempt}");
+    let name = |label: &str| format!("{label}.p{pid}.clients.test");
+    let mut watched = Vec::new();
+    for (index, (cell, relay)) in cells.iter().zip(&relays).enumerate() {
+        for attempt in 0..TRIES {
+            let known = relay.iter().filter(|_| cell.tls.is_none() && attempt == 0);
+            let addresses = known.map(|relay| SocketAddr::new(cell.address.ip(), relay.port));
+            let label = label(index, attempt);
+            let endpoint = endpoint(&label, &name(&label));
+            watched.push(EndpointConfig { addresses: addresses.collect(), ..endpoint });
         }
-    };
-    let watched: Vec<_> = cells.iter().zip(&relays).enumerate().map(watch).collect();
+    }
     let Some(lab) = Lab::open(&watched, Unlisted::Drop) else { return };
     let servers = Servers::start(&lab, &folder, &format!("*.p{pid}.clients.test"));
 
     let mut rows = Vec::new();
     for (index, (cell, relay)) in cells.iter().zip(&relays).enumerate() {
-        let job = servers.job(cell, name(index), relay.as_ref());
-        let answered = programs.run(cell.client, &job);
-        assert_eq!(answered, job.exchanges(), "{cell:?}: answered");
-        let sent = servers.sent(cell, &job, relay.as_ref());
-        let seen = Seen::wait(&lab, &format!("cell{index}"), sent.connections);
-        rows.push(Row { cell: *cell, sent, seen });
+        for attempt in 0..TRIES {
+            let label = label(index, attempt);
+            let job = servers.job(cell, name(&label), relay.as_ref());
+            let answered = programs.run(cell.client, &job);
+            assert_eq!(answered, job.exchanges(), "{cell:?}: answered");
+            let sent = servers.sent(cell, &job, relay.as_ref());
+            let seen = Seen::wait(&lab, &label, sent.connections);
+            rows.push(Row { cell: *cell, sent, seen });
+            if !rows.last().is_some_and(Row::is_halved) {
+                break;
+            }
+        }
     }
     println!("{}", program::versions());
     table::print(&rows);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
-    rows.iter().for_each(Row::check);
+    rows.iter().filter(|row| !row.is_halved()).for_each(Row::check);
+    let halved = rows.iter().filter(|row| row.is_halved()).count();
+    assert_eq!(rows.len() - halved, cells.len(), "cells that came out in {TRIES} tries");
     drop(servers);
     fs::remove_dir_all(&folder).expect("removes");
 }

@@ -44,13 +44,14 @@ impl Relay {
         relay
     }
 
-    /// The connections that have ended, once there are `expected` of them, or after a second.
-    pub fn ended(&self, expected: usize) -> Vec<Passed> {
+    /// The connections that have ended since the last call, once there are `expected` of them, or
+    /// after a second.
+    pub fn take(&self, expected: usize) -> Vec<Passed> {
         let deadline = Instant::now() + Duration::from_secs(1);
         while self.lock().len() < expected && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.lock().clone()
+        std::mem::take(&mut *self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Passed>> {

@@ -19,6 +19,12 @@ const REQUESTS: usize = 4;
 /// And then so many at once, over HTTP/2.
 const AT_ONCE: usize = 3;
 
+const HEADERS: [(&str, &str); 3] = [
+    ("content-type", "application/json"),
+    ("anthropic-version", "2023-06-01"),
+    ("x-api-key", "none"),
+];
+const EXPECT: (&str, &str) = ("expect", "100-continue");
 const BODY: &str =
     r#"{"model":"m","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"Ahoy"}]}"#;
 
@@ -102,12 +108,7 @@ impl Servers {
             connections: CONNECTIONS,
             requests: REQUESTS,
             at_once: if cell.server == Server::NginxHttp2 { AT_ONCE } else { 0 },
-            headers: [
-                ("content-type", "application/json"),
-                ("anthropic-version", "2023-06-01"),
-                ("x-api-key", "none"),
-            ]
-            .into(),
+            headers: HEADERS.into_iter().chain(cell.expects.then_some(EXPECT)).collect(),
             last_headers: [("x-standin-plan", r#"{"close":true}"#)].into(),
             body: BODY,
         }
@@ -130,7 +131,7 @@ impl Servers {
         let of = |wanted: fn(&nginx::Line) -> bool| {
             distinct(lines.iter().filter(|line| wanted(line)).map(|line| line.connection))
         };
-        let passed = relay.ended(of(|_| true));
+        let passed = relay.take(of(|_| true));
         assert_eq!(of(|_| true), passed.len(), "{cell:?}: nginx and the relay");
         Sent {
             exchanges: lines.len(),

@@ -110,6 +110,12 @@ impl Row {
         (self.counted() + self.ambiguous()).saturating_sub(self.sent.exchanges)
     }
 
+    /// Whether a request may have been counted as two: sent in two writes, between which the session
+    /// tickets came late, on a connection whose server's tickets were not known yet.
+    pub fn is_halved(&self) -> bool {
+        (1..=self.seen.doubtful).contains(&self.invented())
+    }
+
     /// Whether all came out.
     pub fn check(&self) {
         let Self { cell, sent, seen } = self;
