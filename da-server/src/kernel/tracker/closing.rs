@@ -1,0 +1,70 @@
+//! Connections as they end.
+
+use da_ebpf_common::connection::{Closed, flags};
+
+use super::Tracker;
+use crate::kernel::connection::{ConnectionOutcome, addresses};
+use crate::kernel::endpoints::Attribution;
+use crate::kernel::known::{Known, Totals};
+use crate::kernel::losses::Loss;
+use crate::kernel::observation::What;
+
+impl Tracker {
+    pub(super) fn closed(&mut self, closed: &Closed) {
+        let id = closed.header.connection;
+        self.tunnels.remove(&id);
+        if self.forgotten.iter_mut().any(|batch| batch.remove(&id)) {
+            return;
+        }
+        if self.undetermined.remove(&id).is_some() {
+            self.losses.count(Loss::AmbiguousAddress);
+            return;
+        }
+        let followed = self.known.contains_key(&id);
+        if !followed && !self.known_by_address(closed) {
+            return;
+        }
+        // Where the report of its first bytes was lost, it was ready for requests nevertheless.
+        let outcome = ConnectionOutcome::of(closed);
+        self.ended_up(id, outcome.unwrap_or(ConnectionOutcome::Ok));
+        self.advance(
+            id,
+            Totals {
+                sent_bytes: closed.sent_bytes,
+                received_bytes: closed.received_bytes,
+                retransmits: closed.retransmits.into(),
+            },
+        );
+        if let Some(known) = self.known.get(&id) {
+            let (series, labels) = (known.series, self.series.labels(known.series));
+            self.resets.ended(series, labels, closed.flags);
+            let counted = followed && !known.interleaved;
+            let exchanges = (counted || outcome.is_some()).then_some(known.exchanges);
+            self.connections.closed(series, labels, closed, exchanges);
+        }
+        let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
+        let received_bytes = closed.received_bytes;
+        self.report(id, What::Closed { at_ns, sent_bytes, received_bytes });
+        self.remove(id);
+    }
+
+    /// A connection whose first bytes were never reported: there were none, or the report was lost.
+    pub(super) fn known_by_address(&mut self, closed: &Closed) -> bool {
+        if closed.flags & flags::PRE_EXISTING != 0 {
+            return false; // what it did before it was found is unknown, and so is what came after
+        }
+        let (_, remote) = addresses(&closed.peers);
+        match self.endpoints.attribute(None, remote) {
+            Attribution::To(endpoint) => {
+                let series = self.series_of(endpoint, &closed.peers);
+                self.insert(closed.header.connection, Known::new(endpoint, series, closed.peers));
+                true
+            }
+            Attribution::Ambiguous => {
+                self.losses.count(Loss::AmbiguousAddress);
+                false
+            }
+            Attribution::Unlisted => false,
+        }
+    }
+}

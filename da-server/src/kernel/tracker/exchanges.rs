@@ -1,0 +1,103 @@
+//! Exchanges that are over.
+
+use std::mem;
+
+use da_ebpf_common::connection::Connection;
+use da_ebpf_common::event::ConnectionId;
+use da_ebpf_common::exchange::Exchange;
+
+use super::Tracker;
+use crate::kernel::connection::addresses;
+use crate::kernel::exchange::measure;
+use crate::kernel::known::{Begun, Settled, Totals};
+use crate::kernel::losses::Loss;
+use crate::kernel::observation::{Pickup, What};
+use crate::kernel::settle::settle;
+
+impl Tracker {
+    pub(super) fn exchange(&mut self, exchange: &Exchange) {
+        let id = exchange.header.connection;
+        let Some(known) = self.find(&exchange.header) else { return };
+        let pending = mem::take(&mut known.pending);
+        let settled = known.settled.filter(|settled| settled.number == exchange.number);
+        let (series, sends_early) = (known.series, known.sends_early);
+        let server = (known.endpoint, known.resumes);
+        let (told, remote) = (known.interleaving, addresses(&known.peers).1);
+        let joined_midway = known.joined_midway && exchange.number == 1;
+        self.advance(
+            id,
+            Totals {
+                sent_bytes: exchange.sent_bytes,
+                received_bytes: exchange.received_bytes,
+                retransmits: exchange.retransmits.into(),
+            },
+        );
+        if let Some(settled) = settled {
+            if exchange.response.bytes > settled.response_bytes {
+                self.losses.count(Loss::LateResponse);
+            }
+            return;
+        }
+        let tickets = self.tickets.entry(server).or_default();
+        let first_arrivals = pending.first_arrivals.as_deref();
+        let interleaved = self.interleavings.is_interleaved(remote, told, exchange.flags);
+        let mixed = interleaved || sends_early || joined_midway;
+        let measured = measure(exchange, mixed, first_arrivals, tickets);
+        let labels = self.series.labels(series);
+        self.pickups.picked_up(series, labels, exchange, pending.pickups.as_deref());
+        let begun =
+            pending.request.unwrap_or(Begun { first_ns: exchange.request_first_ns, bytes: 0 });
+        let request = Begun { bytes: begun.bytes + exchange.request_bytes, ..begun };
+        let Some(measured) = measured else {
+            if let Some(known) = self.known.get_mut(&id) {
+                known.pending.request = Some(request);
+            }
+            return;
+        };
+        let start_ns = measured.response_first_ns;
+        let arrivals = start_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
+        if start_ns.is_some() {
+            self.arrivals.responded(series, labels, &arrivals, pending.gaps.as_deref());
+        }
+        self.connections.round_trip(series, labels, exchange.srtt_eighths_us);
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if interleaved && mem::replace(&mut known.interleaved, true) {
+            return; // it counts once, as a whole
+        }
+        known.exchanges += 1;
+        self.exchanges.finished(series, labels, &measured);
+        self.report(
+            id,
+            What::Exchange {
+                number: exchange.number,
+                request_first_ns: request.first_ns,
+                request_last_ns: exchange.request_last_ns,
+                request_bytes: request.bytes,
+                response_bytes: exchange.response.bytes,
+                arrivals_ns: arrivals.iter().map(|arrival| arrival.at_ns).collect(),
+                first_pickup: (exchange.pickups > 0).then_some(Pickup {
+                    read_ns: exchange.first_read_ns,
+                    waited_ns: exchange.first_pickup_ns,
+                }),
+                measured,
+            },
+        );
+    }
+
+    pub(super) fn settle(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
+        let Some(settled) = settle(id, record, silent_since_ns) else { return };
+        let exchange = settled.exchange;
+        let Some(known) = self.known.get_mut(&id) else { return };
+        if known.settled.is_some_and(|before| before.number == exchange.number) {
+            return;
+        }
+        known.pending.first_arrivals = settled.first_arrivals.map(Box::new);
+        known.pending.gaps = settled.gaps.map(Box::new);
+        known.pending.pickups = settled.pickups.map(Box::new);
+        self.exchange(&exchange);
+        if let Some(known) = self.known.get_mut(&id) {
+            let response_bytes = exchange.response.bytes;
+            known.settled = Some(Settled { number: exchange.number, response_bytes });
+        }
+    }
+}
