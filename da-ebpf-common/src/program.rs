@@ -96,14 +96,17 @@ impl Program {
         })
     }
 
-    /// The Linux release that brought what it needs.
+    /// The Linux release that has its hook and all that it calls: `bpf_task_pt_regs` came with 5.15,
+    /// storage for tasks in such programs with 5.12, `bpf_sock_from_file` with 5.11,
+    /// `bpf_probe_read_kernel` with 5.5.
     pub fn since(self) -> &'static str {
         match self {
-            Self::SockState | Self::TcpSegment => "4.16",
-            Self::ResetReceived | Self::ResetSent | Self::TcpRead => "4.15",
-            Self::SyscallSend | Self::SysEnter | Self::SysExit => "4.17",
             Self::SockSend | Self::SockArrival | Self::SockRecv => "6.3",
+            Self::SyscallSend => "5.15",
+            Self::SockState | Self::TcpRead | Self::SysEnter | Self::SysExit => "5.12",
             Self::Existing => "5.11",
+            Self::TcpSegment => "5.5",
+            Self::ResetReceived | Self::ResetSent => "4.15",
         }
     }
 

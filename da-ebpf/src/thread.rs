@@ -1,8 +1,8 @@
 //! What is remembered of a thread while it is in a system call.
 //!
-//! Kept in the kernel's own storage for tasks (since 5.11), not in a hash: it is found without
-//! hashing, has no size to run out of, and is freed with the thread, also with one that is killed in
-//! the middle of a call.
+//! Kept in the kernel's own storage for tasks (open to tracing programs since 5.12), not in a hash: it
+//! is found without hashing, has no size to run out of, and is freed with the thread, also with one
+//! that is killed in the middle of a call.
 
 use core::ptr;
 

@@ -34,9 +34,9 @@ impl Display for Table<'_> {
                 (None, true) => "required".to_owned(),
                 (None, false) => "optional".to_owned(),
             };
-            let came_with = format!("came with Linux {}", found.since);
+            let needs = format!("needs Linux {}", found.since);
             let (program, state, hook) = (found.program, found.state, &found.hook);
-            writeln!(out, "  {program:<32} {state:<9} {hook}, {needed}, {came_with}")?;
+            writeln!(out, "  {program:<32} {state:<9} {hook}, {needed}, {needs}")?;
         }
         writeln!(out, "\nMETRICS")?;
         for found in families {

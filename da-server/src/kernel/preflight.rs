@@ -84,7 +84,7 @@ pub struct ProgramFinding {
     pub program: &'static str,
     /// What it attaches to.
     pub hook: String,
-    /// The Linux release that brought that.
+    /// The Linux release that has that, and all that the program calls.
     pub since: &'static str,
     /// Whether there is no kernel view without it, or what takes its place.
     pub required: bool,
