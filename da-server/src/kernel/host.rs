@@ -1,8 +1,9 @@
-//! What of the host, and of this binary, decides whether there can be a kernel view: for people who wonder why there is
-//! none. Whether there is one is decided by loading the programs, not here.
+//! What of the host, and of this binary, decides whether there can be a kernel view: for people who
+//! wonder why there is none. Whether there is one is decided by loading the programs, not here.
 
 use std::fs;
 
+use da_ebpf_common::program::Program;
 use serde::Serialize;
 
 use super::layout::Layout;
@@ -45,7 +46,7 @@ pub fn facts() -> Vec<Fact> {
             Err(why) => Fact::bad("capabilities", why.detail),
         },
         match Layout::of_running_kernel() {
-            Ok(_) => Fact::good("btf", "has every structure and field that the programs read"),
+            Ok(layout) => btf(&layout),
             Err(why) => Fact::bad("btf", why.to_string()),
         },
         lockdown(fs::read_to_string(LOCKDOWN).ok().as_deref()),
@@ -57,6 +58,17 @@ pub fn facts() -> Vec<Fact> {
 fn kernel_release() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease");
     release.map_or_else(|error| format!("unknown: {error}"), |text| text.trim().to_owned())
+}
+
+/// What only some programs read stands in nobody else's way.
+fn btf(layout: &Layout) -> Fact {
+    let lacks = Program::ALL.into_iter().find_map(|program| {
+        layout
+            .missing_for(program)
+            .map(|field| format!("{field}, which {} reads", program.as_str()))
+    });
+    let all = || "has every structure and field that the programs read".to_owned();
+    Fact::good("btf", lacks.unwrap_or_else(all))
 }
 
 /// kernel_lockdown(7): the level in force is the one in brackets.

@@ -1,13 +1,18 @@
 //! Looks up in the running kernel's BTF what da-ebpf's `layout.rs` declares.
 
+use std::fmt;
+
 use btf_rs::{Btf, Type};
+use da_ebpf_common::program::Program;
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Global in the object → structure and field whose offset it takes.
-const FIELDS: &[(&str, &str, &str)] = &[
+type Field = (&'static str, &'static str, &'static str);
+
+/// What there is no kernel view without.
+const REQUIRED: &[Field] = &[
     ("SKC_FAMILY", "sock_common", "skc_family"),
-    ("SKC_STATE", "sock_common", "skc_state"),
     ("SKC_NUM", "sock_common", "skc_num"),
     ("SKC_DPORT", "sock_common", "skc_dport"),
     ("SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
@@ -16,31 +21,14 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
     ("SK_PROTOCOL", "sock", "sk_protocol"),
     ("SK_ERR", "sock", "sk_err"),
-    ("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
     ("SKC_FLAGS", "sock_common", "skc_flags"),
     ("TCP_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
     ("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
-    ("TCP_WRITE_SEQ", "tcp_sock", "write_seq"),
-    ("TCP_RCV_NXT", "tcp_sock", "rcv_nxt"),
-    ("TCP_SND_UNA", "tcp_sock", "snd_una"),
-    ("SOCKET_SK", "socket", "sk"),
-    ("TASK_TGID", "task_struct", "tgid"),
     ("TASK_GROUP_LEADER", "task_struct", "group_leader"),
     ("TASK_COMM", "task_struct", "comm"),
     ("TCP_COPIED_SEQ", "tcp_sock", "copied_seq"),
     ("TCP_SRTT_US", "tcp_sock", "srtt_us"),
     ("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
-    ("SKB_CONTROL", "sk_buff", "cb"),
-    ("SEGMENT_FLAGS", "tcp_skb_cb", "tcp_flags"),
-    ("SEGMENT_SEQUENCE", "tcp_skb_cb", "seq"),
-    ("SEGMENT_END_SEQUENCE", "tcp_skb_cb", "end_seq"),
-    ("SEGMENT_ACKED_SEQUENCE", "tcp_skb_cb", "ack_seq"),
-    ("TASK_FILES", "task_struct", "files"),
-    ("FILES_TABLE", "files_struct", "fdt"),
-    ("TABLE_CAPACITY", "fdtable", "max_fds"),
-    ("TABLE_ENTRIES", "fdtable", "fd"),
-    ("FILE_PRIVATE_DATA", "file", "private_data"),
-    ("SOCKET_FILE", "socket", "file"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_SYSCALL", "pt_regs", "orig_ax"),
     #[cfg(target_arch = "x86_64")]
@@ -57,6 +45,45 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("REGS_MODE", "pt_regs", "pstate"),
     #[cfg(target_arch = "aarch64")]
     ("REGS_ARGUMENT_1", "pt_regs", "orig_x0"),
+];
+
+/// What only some programs read: where it is missing they are, and the others go on without them.
+const OPTIONAL: &[(&[Program], &[Field])] = &[
+    (
+        &[Program::Existing],
+        &[
+            ("SKC_STATE", "sock_common", "skc_state"),
+            ("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
+            ("TCP_WRITE_SEQ", "tcp_sock", "write_seq"),
+            ("TASK_TGID", "task_struct", "tgid"),
+        ],
+    ),
+    (&[Program::Existing, Program::SyscallSend], &[("SOCKET_SK", "socket", "sk")]),
+    (
+        &[Program::Existing, Program::TcpSegment],
+        &[("TCP_RCV_NXT", "tcp_sock", "rcv_nxt"), ("TCP_SND_UNA", "tcp_sock", "snd_una")],
+    ),
+    (
+        &[Program::TcpSegment],
+        &[
+            ("SKB_CONTROL", "sk_buff", "cb"),
+            ("SEGMENT_FLAGS", "tcp_skb_cb", "tcp_flags"),
+            ("SEGMENT_SEQUENCE", "tcp_skb_cb", "seq"),
+            ("SEGMENT_END_SEQUENCE", "tcp_skb_cb", "end_seq"),
+            ("SEGMENT_ACKED_SEQUENCE", "tcp_skb_cb", "ack_seq"),
+        ],
+    ),
+    (
+        &[Program::SyscallSend],
+        &[
+            ("TASK_FILES", "task_struct", "files"),
+            ("FILES_TABLE", "files_struct", "fdt"),
+            ("TABLE_CAPACITY", "fdtable", "max_fds"),
+            ("TABLE_ENTRIES", "fdtable", "fd"),
+            ("FILE_PRIVATE_DATA", "file", "private_data"),
+            ("SOCKET_FILE", "socket", "file"),
+        ],
+    ),
 ];
 
 /// System call numbers of the architecture this is built for.
@@ -84,30 +111,64 @@ pub enum LayoutError {
     /// The kernel carries no type information, or it can't be read.
     #[error("can't read {VMLINUX} (a kernel built with CONFIG_DEBUG_INFO_BTF has it): {0}")]
     NoBtf(#[source] btf_rs::Error),
-    /// The kernel has no such field.
-    #[error("this kernel's struct {structure} has no field {field}")]
-    MissingField {
-        /// The structure's name.
-        structure: &'static str,
-        /// The field's name.
-        field: &'static str,
-    },
+    /// The kernel lacks a field that there is no kernel view without.
+    #[error("{0}")]
+    MissingField(MissingField),
 }
 
-/// Values for the object's globals: name and value.
+/// A field that the running kernel does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingField {
+    /// The structure's name.
+    structure: &'static str,
+    /// The field's name.
+    field: &'static str,
+}
+
+impl fmt::Display for MissingField {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { structure, field } = self;
+        write!(out, "this kernel's struct {structure} has no field {field}")
+    }
+}
+
+/// What is known of a kernel's structures.
 #[derive(Debug)]
-pub struct Layout(pub Vec<(&'static str, u32)>);
+pub struct Layout {
+    /// Values for the object's globals: name and value. One of a missing field keeps its 0, and no
+    /// program that reads it is loaded.
+    pub values: Vec<(&'static str, u32)>,
+    /// Missing fields, and the programs that read them.
+    missing: Vec<(MissingField, &'static [Program])>,
+}
 
 impl Layout {
     /// The layout of the kernel this runs on.
     ///
     /// # Errors
-    /// No BTF, or a field that this kernel does not have.
+    /// No BTF, or a field is missing that there is no kernel view without.
     pub fn of_running_kernel() -> Result<Self, LayoutError> {
         let btf = Btf::from_file(VMLINUX).map_err(LayoutError::NoBtf)?;
-        let mut values = Vec::with_capacity(FIELDS.len() + NUMBERS.len());
-        for (global, structure, field) in FIELDS {
-            values.push((*global, offset_bytes(&btf, structure, field)?));
+        Self::of_fields(|structure, field| offset_bytes(&btf, structure, field))
+    }
+
+    /// `offset_bytes` tells where in a structure a field is, if there is one.
+    fn of_fields(
+        offset_bytes: impl Fn(&str, &str) -> Result<Option<u32>, LayoutError>,
+    ) -> Result<Self, LayoutError> {
+        let (mut values, mut missing) = (Vec::new(), Vec::new());
+        for (global, structure, field) in REQUIRED {
+            let offset = offset_bytes(structure, field)?;
+            let missing = LayoutError::MissingField(MissingField { structure, field });
+            values.push((*global, offset.ok_or(missing)?));
+        }
+        for (programs, fields) in OPTIONAL {
+            for (global, structure, field) in *fields {
+                match offset_bytes(structure, field)? {
+                    Some(offset) => values.push((*global, offset)),
+                    None => missing.push((MissingField { structure, field }, *programs)),
+                }
+            }
         }
         if cfg!(target_arch = "aarch64") {
             // `pt_regs.regs[1]` and `[2]`: the array is the structure's first member.
@@ -116,21 +177,20 @@ impl Layout {
         values.extend(MODE);
         let number = |number: libc::c_long| u32::try_from(number).unwrap_or(u32::MAX);
         values.extend(NUMBERS.iter().map(|(global, value)| (*global, number(*value))));
-        Ok(Self(values))
+        Ok(Self { values, missing })
+    }
+
+    /// A field that the program reads and the kernel does not have, if there is one.
+    pub fn missing_for(&self, program: Program) -> Option<MissingField> {
+        let (field, _) = self.missing.iter().find(|(_, programs)| programs.contains(&program))?;
+        Some(*field)
     }
 }
 
-fn offset_bytes(
-    btf: &Btf,
-    structure: &'static str,
-    field: &'static str,
-) -> Result<u32, LayoutError> {
+fn offset_bytes(btf: &Btf, structure: &str, field: &str) -> Result<Option<u32>, LayoutError> {
     let candidates = btf.resolve_types_by_name(structure).map_err(LayoutError::NoBtf)?;
-    candidates
-        .iter()
-        .find_map(|of| offset_bits(btf, of, field))
-        .map(|bits| bits / 8)
-        .ok_or(LayoutError::MissingField { structure, field })
+    let bits = candidates.iter().find_map(|of| offset_bits(btf, of, field));
+    Ok(bits.map(|bits| bits / 8))
 }
 
 /// Offset of a member, looked for inside anonymous structures and unions too.
@@ -150,6 +210,32 @@ fn offset_bits(btf: &Btf, of: &Type, field: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
+    /// A kernel that has all fields but one.
+    fn without(absent: &str) -> Result<Layout, LayoutError> {
+        Layout::of_fields(|_, field| Ok((field != absent).then_some(8)))
+    }
+
+    #[test]
+    fn a_missing_field_takes_away_the_programs_that_read_it() {
+        for (absent, gone) in [
+            ("end_seq", vec![Program::TcpSegment]),
+            ("max_fds", vec![Program::SyscallSend]),
+            ("sk_max_ack_backlog", vec![Program::Existing]),
+            ("snd_una", vec![Program::TcpSegment, Program::Existing]),
+            ("of no structure", vec![]),
+        ] {
+            let layout = without(absent).expect("the others go on");
+            let missing = Program::ALL.into_iter().filter(|one| layout.missing_for(*one).is_some());
+            assert_eq!(missing.collect::<Vec<_>>(), gone, "{absent}");
+        }
+    }
+
+    #[test]
+    fn without_a_field_that_all_read_there_is_no_layout() {
+        let why = without("bytes_received").expect_err("all read it").to_string();
+        assert_eq!(why, "this kernel's struct tcp_sock has no field bytes_received");
+    }
+
     /// The port pair and the IPv6 pair are unions with a pair type: their order is fixed.
     #[test]
     fn the_running_kernel_has_every_field() {
@@ -162,7 +248,8 @@ mod tests {
             }
             Err(error) => panic!("{error}"),
         };
-        let value = |name| layout.0.iter().find(|(global, _)| *global == name).expect(name).1;
+        assert!(layout.missing.is_empty(), "{layout:?}");
+        let value = |name| layout.values.iter().find(|(global, _)| *global == name).expect(name).1;
         assert_eq!(value("SKC_NUM"), value("SKC_DPORT") + 2);
         assert!(value("SKC_V6_RCV_SADDR") == value("SKC_V6_DADDR") + 16);
         assert!(value("TCP_BYTES_RECEIVED") > value("SK_ERR"));

@@ -76,7 +76,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     let (log_level, numbers) = (log_level(), syscall::numbers());
     let times_syscalls = u32::from(config.syscalls);
     let mut loader = EbpfLoader::new();
-    for (global, value) in &layout.0 {
+    for (global, value) in &layout.values {
         loader.override_global(global, value, true);
     }
     let mut ebpf = loader
@@ -91,7 +91,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         .load(OBJECT)
         .map_err(|error| refused("load the BPF object", &error))?;
     let logger = if log_level > 0 { EbpfLogger::init(&mut ebpf).ok() } else { None };
-    let mut programs = Programs::attach(&mut ebpf, config.hooks, config.syscalls)?;
+    let mut programs = Programs::attach(&mut ebpf, &layout, config.hooks, config.syscalls)?;
     let links = programs.take_syscalls();
     let syscalls = links.map(|links| take_syscalls(&mut ebpf, links)).transpose()?;
     Ok(Loaded {

@@ -10,6 +10,7 @@ use aya::{Btf, BtfError, Ebpf};
 use da_ebpf_common::program::{Hook, Program};
 
 use super::config::Hooks;
+use super::layout::Layout;
 use super::load::{incomplete, refused};
 use super::status::{ProgramState, Reason, Unavailable};
 
@@ -23,13 +24,19 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Loads and attaches all programs, those for older kernels where the kernel lacks the tracepoint
-    /// of the one whose place they take, those of the syscall tier where it is wanted.
+    /// Loads and attaches all programs whose fields `layout` has, those for older kernels where the
+    /// kernel lacks the tracepoint of the one whose place they take, those of the syscall tier where
+    /// it is wanted.
     ///
     /// # Errors
     /// A required one can't be had. The others are tried all the same, so that it can be told what
     /// there is.
-    pub fn attach(ebpf: &mut Ebpf, hooks: Hooks, with_syscalls: bool) -> Result<Self, Unavailable> {
+    pub fn attach(
+        ebpf: &mut Ebpf,
+        layout: &Layout,
+        hooks: Hooks,
+        with_syscalls: bool,
+    ) -> Result<Self, Unavailable> {
         let (attached, states) = (Vec::new(), Vec::new());
         let mut programs = Self { attached, states, existing: None, syscalls: None };
         let mut syscalls = Links(Vec::new());
@@ -46,17 +53,22 @@ impl Programs {
             }
             let has_substitute =
                 Program::ALL.iter().any(|other| other.takes_the_place_of() == Some(program));
-            let attached = match program.hook() {
-                Hook::RawTracepoint(name) if has_substitute && hooks == Hooks::Older => {
+            let attached = match (layout.missing_for(program), program.hook()) {
+                (Some(field), _) => {
+                    Err(Unavailable::new(Reason::UnsupportedKernel, field.to_string()))
+                }
+                (None, Hook::RawTracepoint(name)) if has_substitute && hooks == Hooks::Older => {
                     Err(missing(program, &format!("tracepoint {name}")))
                 }
-                Hook::RawTracepoint(name) => attach(ebpf, program, name).map(|(fd, link)| {
-                    programs.attached.push(fd);
-                    if is_of_syscalls {
-                        syscalls.0.push((program, link));
-                    }
-                }),
-                Hook::Iterator(name) => {
+                (None, Hook::RawTracepoint(name)) => {
+                    attach(ebpf, program, name).map(|(fd, link)| {
+                        programs.attached.push(fd);
+                        if is_of_syscalls {
+                            syscalls.0.push((program, link));
+                        }
+                    })
+                }
+                (None, Hook::Iterator(name)) => {
                     open(ebpf, program, name).map(|file| programs.existing = Some(file))
                 }
             };

@@ -78,8 +78,8 @@ pub enum ProgramState {
     Attached,
     /// It ran once, as it should, and has done its work.
     Finished,
-    /// The kernel has no such tracepoint, or iterator; unless another program takes its place, what it
-    /// measures is absent.
+    /// The kernel has no such tracepoint, iterator, or field; unless another program takes its place,
+    /// what it measures is absent.
     Missing,
     /// It is for kernels that lack the tracepoint of another one; this kernel has it.
     Unneeded,
