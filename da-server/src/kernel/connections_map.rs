@@ -1,11 +1,11 @@
 //! The programs' `CONNECTIONS` map, as the reader uses it: to make them forget.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::{io, mem};
 
-use aya::maps::{HashMap, IterableMap, MapData};
+use aya::maps::{HashMap, IterableMap, MapData, MapError};
 use da_ebpf_common::connection::Connection;
 use da_ebpf_common::event::ConnectionId;
 use zerocopy::FromZeros;
@@ -32,6 +32,8 @@ pub enum Forgotten {
     Yes,
     /// It was gone already.
     Gone,
+    /// The kernel refused the call; it may still be there.
+    Refused,
     /// Its socket had become another connection's, whose record is back in place; what happened to
     /// it in between was not seen.
     Race,
@@ -42,12 +44,13 @@ pub enum Forgotten {
 pub struct ConnectionsMap {
     map: HashMap<MapData, u64, Connection>,
     forgotten: Arc<AtomicU64>,
+    refused: Once,
 }
 
 impl ConnectionsMap {
     /// Takes the map over.
     pub fn new(map: HashMap<MapData, u64, Connection>) -> Self {
-        Self { map, forgotten: Arc::new(AtomicU64::new(0)) }
+        Self { map, forgotten: Arc::new(AtomicU64::new(0)), refused: Once::new() }
     }
 
     /// Records removed from here, not by a program.
@@ -55,10 +58,27 @@ impl ConnectionsMap {
         Arc::clone(&self.forgotten)
     }
 
-    /// The programs' record of that very connection, if they follow it.
+    /// The programs' record of that very connection, if they follow it. A record that the kernel
+    /// does not hand out counts as none: nothing can be told of its connection any more.
     pub fn record(&self, id: ConnectionId) -> Option<Box<Connection>> {
-        let record = self.map.get(&id.sock, 0).ok()?;
-        (record.born_ns == id.born_ns).then(|| Box::new(record))
+        self.look_up(id).unwrap_or_else(|error| {
+            self.tell(&error);
+            None
+        })
+    }
+
+    fn look_up(&self, id: ConnectionId) -> Result<Option<Box<Connection>>, MapError> {
+        match self.map.get(&id.sock, 0) {
+            Ok(record) => Ok((record.born_ns == id.born_ns).then(|| Box::new(record))),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Once: it may go on for every connection.
+    fn tell(&self, error: &MapError) {
+        let what = "the kernel refuses CONNECTIONS: counts are too low from here on";
+        self.refused.call_once(|| tracing::error!(%error, "{what}"));
     }
 
     /// Ends the tracking of a connection.
@@ -68,24 +88,32 @@ impl ConnectionsMap {
     /// two it may become another one's, too: it is removed and looked at again in one step, and put
     /// back if so.
     pub fn forget(&mut self, id: ConnectionId) -> Forgotten {
-        if self.record(id).is_none() {
-            return Forgotten::Gone;
+        self.try_forget(id).unwrap_or_else(|error| {
+            self.tell(&error);
+            Forgotten::Refused
+        })
+    }
+
+    fn try_forget(&mut self, id: ConnectionId) -> Result<Forgotten, MapError> {
+        if self.look_up(id)?.is_none() {
+            return Ok(Forgotten::Gone);
         }
-        let Ok(taken) = self.take(id.sock) else { return Forgotten::Gone };
+        let Some(taken) = self.take(id.sock)? else { return Ok(Forgotten::Gone) };
         if taken.born_ns == id.born_ns {
             self.forgotten.fetch_add(1, Ordering::Relaxed);
-            return Forgotten::Yes;
+            return Ok(Forgotten::Yes);
         }
         // Refused where that connection has closed and a third one begun: then the third one's
         // record is in place, and this one is over.
         if self.map.insert(id.sock, taken, NO_EXIST).is_err() {
             self.forgotten.fetch_add(1, Ordering::Relaxed);
         }
-        Forgotten::Race
+        Ok(Forgotten::Race)
     }
 
-    /// aya has no binding for this command on hashes.
-    fn take(&mut self, sock: u64) -> io::Result<Connection> {
+    /// Removes the record at an address and hands it over, if there is one. aya has no binding for this
+    /// command on hashes.
+    fn take(&mut self, sock: u64) -> io::Result<Option<Connection>> {
         let mut value = Connection::new_zeroed();
         let fd = self.map.map().fd().as_fd().as_raw_fd();
         let mut command = ElementCommand {
@@ -106,6 +134,12 @@ impl ConnectionsMap {
                 mem::size_of::<ElementCommand>(),
             )
         };
-        if failed == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+        if failed == 0 {
+            return Ok(Some(value));
+        }
+        match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            error => Err(error),
+        }
     }
 }

@@ -7,6 +7,7 @@ use da_ebpf_common::program::Program;
 use serde::Serialize;
 
 use super::layout::Layout;
+use super::status::Unavailable;
 use super::{load, privileges};
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
@@ -51,7 +52,10 @@ pub fn facts() -> Vec<Fact> {
         },
         lockdown(fs::read_to_string(LOCKDOWN).ok().as_deref()),
         tracefs(&fs::read_to_string("/proc/mounts").unwrap_or_default()),
-        unprivileged_bpf(fs::read_to_string(UNPRIVILEGED_BPF).ok().as_deref()),
+        unprivileged_bpf(
+            fs::read_to_string(UNPRIVILEGED_BPF).ok().as_deref(),
+            privileges::check_maps_outlive().err(),
+        ),
     ]
 }
 
@@ -95,8 +99,8 @@ fn tracefs(mounts: &str) -> Fact {
     Fact::good("tracefs", format!("{how}; raw tracepoints do without"))
 }
 
-/// Documentation/admin-guide/sysctl/kernel.rst.
-fn unprivileged_bpf(text: Option<&str>) -> Fact {
+/// Documentation/admin-guide/sysctl/kernel.rst; `refused` if it keeps maps from who has no privilege.
+fn unprivileged_bpf(text: Option<&str>, refused: Option<Unavailable>) -> Fact {
     let meaning = match text.map(str::trim) {
         Some("0") => "0: anybody may load programs",
         Some("1") => "1: CAP_BPF is needed, until the next boot",
@@ -104,11 +108,17 @@ fn unprivileged_bpf(text: Option<&str>) -> Fact {
         Some(other) => other,
         None => "unknown",
     };
-    Fact::good("unprivileged_bpf_disabled", format!("{meaning}; the capabilities above do"))
+    match refused {
+        Some(why) => Fact::bad("unprivileged_bpf_disabled", format!("{meaning}; {}", why.detail)),
+        None => {
+            Fact::good("unprivileged_bpf_disabled", format!("{meaning}; the capabilities above do"))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::status::Reason;
     use super::*;
 
     #[test]
@@ -133,10 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_this_keeps_programs_out_by_itself() {
+    fn it_is_in_the_way_only_where_the_kernel_refuses_maps_for_it() {
         for text in [Some("0\n"), Some("1\n"), Some("2\n"), None] {
-            assert!(unprivileged_bpf(text).ok);
+            assert!(unprivileged_bpf(text, None).ok);
         }
-        assert!(unprivileged_bpf(Some("2\n")).detail.starts_with("2: "));
+        assert!(unprivileged_bpf(Some("2\n"), None).detail.starts_with("2: "));
+        let refused = Unavailable::new(Reason::UnsupportedKernel, "upgrade");
+        let fact = unprivileged_bpf(Some("2\n"), Some(refused));
+        assert!(!fact.ok && fact.detail.ends_with("; upgrade"), "{fact:?}");
     }
 }

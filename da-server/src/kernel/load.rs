@@ -72,6 +72,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     }
     check_object()?;
     privileges::check()?;
+    privileges::check_maps_outlive()?;
     let layout = Layout::of_running_kernel()?;
     let (log_level, numbers) = (log_level(), syscall::numbers());
     let times_syscalls = u32::from(config.syscalls);

@@ -1,5 +1,7 @@
 //! What the process may do before and after the programs are attached.
 
+use std::{io, mem, thread};
+
 use caps::{CapSet, Capability};
 
 use super::status::{Reason, Unavailable};
@@ -34,10 +36,52 @@ pub fn check() -> Result<(), Unavailable> {
     ))
 }
 
+/// Checks that maps can be used once every privilege is gone.
+///
+/// Before Linux 5.19 a kernel on which `unprivileged_bpf_disabled` is not 0 refuses every bpf(2) call
+/// of a process without CAP_BPF. Kernels of some distributions are newer than their number says, so
+/// it is tried. Capabilities are a thread's own: a thread of its own gives them up for the trial.
+///
+/// # Errors
+/// They can't be used, and the sentence says what to do; or there is no telling.
+pub fn check_maps_outlive() -> Result<(), Unavailable> {
+    let trial = || drop_all().map(|()| look_nowhere_up());
+    let errno = thread::scope(|scope| scope.spawn(trial).join());
+    let untold = |why: String| Unavailable::new(Reason::Refused, why);
+    let errno = errno.map_err(|_| untold("the trial of privileges panicked".to_owned()))?;
+    answer(errno.map_err(|error| untold(error.to_string()))?)
+}
+
+/// What the kernel says, as an errno, to looking something up in a map that there is not. A kernel
+/// that refuses all calls does so first.
+fn look_nowhere_up() -> Option<i32> {
+    /// `BPF_MAP_LOOKUP_ELEM`, include/uapi/linux/bpf.h.
+    const LOOKUP: libc::c_long = 1;
+    // `union bpf_attr` of that command: `map_fd` is -1, then padding, key, value, flags.
+    let mut command = [u64::from(u32::MAX), 0, 0, 0];
+    // SAFETY: the kernel reads no more of `command` than its size, which it is told, and as there is
+    // no such map neither the key nor the value that it points to.
+    let failed = unsafe {
+        libc::syscall(libc::SYS_bpf, LOOKUP, command.as_mut_ptr(), mem::size_of_val(&command))
+    };
+    if failed == 0 { None } else { io::Error::last_os_error().raw_os_error() }
+}
+
+fn answer(errno: Option<i32>) -> Result<(), Unavailable> {
+    match errno {
+        Some(libc::EPERM) => Err(Unavailable::new(
+            Reason::UnsupportedKernel,
+            "this kernel lets no process without privileges use its maps: use Linux 5.19 or later, \
+             or set the sysctl kernel.unprivileged_bpf_disabled to 0",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Gives up every capability for good, and with `no_new_privs` the way back.
 ///
 /// Capabilities belong to a thread: call this while the process has one. What stays is what needs
-/// none: open listeners, maps and links are file descriptors (5.19 and later let them be used).
+/// none: open listeners, maps and links are file descriptors; see [`check_maps_outlive`].
 ///
 /// # Errors
 /// The sentence says which step the kernel refused.
@@ -65,3 +109,27 @@ pub fn drop_all() -> Result<(), DropError> {
 #[derive(Debug, thiserror::Error)]
 #[error("can't {0}: {1}")]
 pub struct DropError(&'static str, String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trial_takes_nothing_away_from_who_asks() {
+        let read = || [CapSet::Effective, CapSet::Permitted].map(|set| caps::read(None, set).ok());
+        // SAFETY: PR_GET_NO_NEW_PRIVS takes integers only and touches no memory of this process.
+        let no_new_privileges = || unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) };
+        let before = (read(), no_new_privileges());
+        // Where these tests run, anything may come of it.
+        let _ = check_maps_outlive();
+        assert_eq!((read(), no_new_privileges()), before);
+    }
+
+    #[test]
+    fn a_refusal_at_the_door_is_told_from_a_map_that_is_not_there() {
+        let why = answer(Some(libc::EPERM)).expect_err("refused");
+        assert_eq!(why.reason, Reason::UnsupportedKernel);
+        assert!(why.detail.contains("kernel.unprivileged_bpf_disabled"), "{why}");
+        assert!(answer(Some(libc::EBADF)).is_ok());
+    }
+}

@@ -210,9 +210,9 @@ impl SelfMetrics {
         ]
     }
 
-    /// Sum over all CPUs.
-    fn counted(&self, counter: Counter) -> u64 {
-        self.counters.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
+    /// Sum over all CPUs; `None` if the kernel does not hand it out.
+    fn counted(&self, counter: Counter) -> Option<u64> {
+        self.counters.get(&(counter as u32), 0).ok().map(|values| values.iter().sum())
     }
 
     fn refresh(&self) {
@@ -225,12 +225,15 @@ impl SelfMetrics {
             let counter = self.run_seconds_total.with_label_values(&[program.as_str()]);
             counter.inc_by((seconds - counter.get()).max(0.0));
         }
-        let gone = self.counted(Counter::Released) + self.forgotten.load(Ordering::Relaxed);
-        let entries = self.counted(Counter::Tracked).saturating_sub(gone);
-        self.maps.entries(CONNECTIONS, entries);
+        if let Some(released) = self.counted(Counter::Released)
+            && let Some(tracked) = self.counted(Counter::Tracked)
+        {
+            let gone = released + self.forgotten.load(Ordering::Relaxed);
+            self.maps.entries(CONNECTIONS, tracked.saturating_sub(gone));
+        }
         for loss in Loss::ALL {
-            if let Some(counter) = loss.counter() {
-                self.losses.raise_to(loss, self.counted(counter));
+            if let Some(counted) = loss.counter().and_then(|counter| self.counted(counter)) {
+                self.losses.raise_to(loss, counted);
             }
         }
         self.losses.raise_to(Loss::Recursion, self.programs.recursion_misses());
