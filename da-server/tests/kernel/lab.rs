@@ -239,3 +239,21 @@ impl Lab {
         std::mem::take(&mut self.seen)
     }
 }
+
+#[test]
+fn the_hooks_are_those_that_are_asked_for() {
+    let Some(lab) = Lab::open(&[endpoint("lab", "lab.kernel.test")], Unlisted::Drop) else {
+        return;
+    };
+    let attached = |program: &str| {
+        lab.value(&format!(
+            "digital_actors_ebpf_program_state{{program=\"{program}\",state=\"attached\"}}"
+        ))
+    };
+    let (newest, older) = if hooks() == Hooks::Older { (0.0, 1.0) } else { (1.0, 0.0) };
+    for (program, substitute) in
+        [("sock_send", "syscall_send"), ("sock_arrival", "tcp_segment"), ("sock_recv", "tcp_read")]
+    {
+        assert_eq!((attached(program), attached(substitute)), (newest, older), "{program}");
+    }
+}

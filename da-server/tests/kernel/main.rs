@@ -18,6 +18,7 @@ mod existing;
 mod guest;
 mod lab;
 mod network;
+mod older_hooks;
 mod outcomes;
 mod ownership;
 mod plain;

@@ -25,6 +25,12 @@ fn an_older_kernel() {
     for test in tests {
         assert!(has(&format!("GUEST test {test} 0")), "{test}:\n{console}");
     }
+    for program in ["sys_enter", "sys_exit", "reset_received", "reset_sent"] {
+        assert!(
+            has(&format!("program_state{{program=\"{program}\",state=\"attached\"}} 1")),
+            "{console}"
+        );
+    }
     for (program, substitute) in
         [("sock_send", "syscall_send"), ("sock_arrival", "tcp_segment"), ("sock_recv", "tcp_read")]
     {
