@@ -66,8 +66,8 @@ static SERIES: HashMap<ConnectionId, u32> =
 #[map]
 static SERIES_CALLS: Array<Calls> = Array::with_max_entries(MAX_SERIES, 0);
 
-/// Counts how often these programs were attached; 0 while they are not. Between two epochs nobody saw
-/// calls end, so one that began in another epoch says nothing.
+/// Counts how often these programs were attached; 0 while they are not. Between two epochs nobody
+/// saw calls begin or end: one that began in another epoch says nothing, nor does a wait.
 #[inline(always)]
 fn epoch() -> u64 {
     let Some(epoch) = SYSCALL_EPOCH.get_ptr(0) else { return 0 };
@@ -105,9 +105,13 @@ fn enter(ctx: &RawTracePointContext, syscall: u8) {
         meter::count(Counter::ThreadsFull);
         return;
     };
+    let epoch = epoch();
     // SAFETY: see `thread::find`.
     unsafe {
-        (*thread).epoch = epoch();
+        if (*thread).epoch != epoch {
+            (*thread).waited_in = 0;
+        }
+        (*thread).epoch = epoch;
         (*thread).connection.born_ns = 0;
         (*thread).syscall = syscall;
         (*thread).began_ns = now_ns();
@@ -134,23 +138,23 @@ fn exit(thread: *mut Thread) {
         }
         (*thread).began_ns = 0;
         if (*thread).epoch != epoch() {
-            (*thread).waited_in = 0;
             return;
         }
-        let took_ns = now_ns() - began_ns;
+        let took_ns = now_ns().saturating_sub(began_ns);
         let syscall = (*thread).syscall;
         if is_wait(syscall) {
             ((*thread).waited_in, (*thread).waited_ns) = (syscall, took_ns);
             return;
         }
+        // Whatever this call was about: the wait before it was for that, if for anything known.
+        let waited_in = (*thread).waited_in;
+        (*thread).waited_in = 0;
         if (*thread).connection.born_ns == 0 {
             return;
         }
         let Some(calls) = calls_on(&(*thread).connection) else { return };
         add(calls, syscall, took_ns);
-        let waited_in = (*thread).waited_in;
         if waited_in != 0 && syscall != Syscall::Connect as u8 {
-            (*thread).waited_in = 0;
             add(calls, waited_in, (*thread).waited_ns);
         }
     }

@@ -26,7 +26,7 @@ pub struct Thread {
     pub waited_ns: u64,
     /// Number of the [`da_ebpf_common::syscall::Syscall`].
     pub syscall: u8,
-    /// The same of the last wait; 0 where there was none since a connection was last used.
+    /// The same of the wait right before; 0 where it was none, but a call that uses one socket.
     pub waited_in: u8,
 }
 

@@ -34,3 +34,4 @@ mod syscalls;
 mod tcp_info;
 mod tickets;
 mod upgrades;
+mod waits;

@@ -7,14 +7,16 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use da_server::kernel::{KernelConfig, Unlisted};
-use rustix::event::{Timespec, epoll};
 
 use crate::lab::{Lab, endpoint};
 
 pub const NAME: &str = "syscalls.kernel.test";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /// How long the server keeps a client waiting.
-const DELAY: Duration = Duration::from_millis(30);
+pub const DELAY: Duration = Duration::from_millis(30);
+/// Runs of a test until its times must have been within their bounds: a machine that is busy with
+/// something else proves nothing about them. Counts must come out every time.
+pub const TRIES: usize = 6;
 
 pub fn request(host: &str) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()
@@ -44,7 +46,8 @@ pub fn serve(request_bytes: usize, delay: Duration) -> SocketAddr {
 
 /// A connection, and what its owner measured of the calls on it.
 pub struct Client {
-    socket: TcpStream,
+    /// The client's end.
+    pub socket: TcpStream,
     host: &'static str,
     /// Reads, and how long they took.
     pub reads: u32,
@@ -77,7 +80,7 @@ impl Client {
 }
 
 /// Calls and their seconds.
-fn calls(lab: &Lab, syscall: &str) -> (f64, f64) {
+pub fn calls(lab: &Lab, syscall: &str) -> (f64, f64) {
     let of = |part: &str| {
         lab.value(&format!(
             "digital_actors_syscall_seconds_{part}{{endpoint=\"syscalls\",kind=\"llm\",syscall=\"{syscall}\"}}"
@@ -88,7 +91,7 @@ fn calls(lab: &Lab, syscall: &str) -> (f64, f64) {
 
 /// Waits until so many calls were counted; what was counted on the way to an attribution is added
 /// only then.
-fn wait_for(lab: &Lab, syscall: &str, count: u32) -> (f64, f64) {
+pub fn wait_for(lab: &Lab, syscall: &str, count: u32) -> (f64, f64) {
     let deadline = Instant::now() + Duration::from_secs(5);
     while calls(lab, syscall).0 < f64::from(count) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
@@ -99,7 +102,16 @@ fn wait_for(lab: &Lab, syscall: &str, count: u32) -> (f64, f64) {
 
 #[test]
 fn blocking_calls_are_counted_one_by_one_and_last_as_long_as_they_block() {
-    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let exact = (0..TRIES).any(|_| {
+        let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else {
+            return true; // it has said that it was skipped
+        };
+        calls_last_as_long_as_they_block(&lab)
+    });
+    assert!(exact, "times beyond their bounds, see above");
+}
+
+fn calls_last_as_long_as_they_block(lab: &Lab) -> bool {
     let at = serve(request(NAME).len(), DELAY);
     let (mut sends, mut reads, mut reading) = (0, 0, Duration::ZERO);
     // Of the first two connections all calls are over before it is known whose they are; the third
@@ -114,26 +126,19 @@ fn blocking_calls_are_counted_one_by_one_and_last_as_long_as_they_block() {
         reads += client.reads;
         reading += client.reading;
     }
-    let (count, seconds) = wait_for(&lab, "recvfrom", reads);
+    let (count, seconds) = wait_for(lab, "recvfrom", reads);
     assert_eq!(count, f64::from(reads), "receives");
     let measured = reading.as_secs_f64();
     println!("{reads} receives: {seconds:.6} s, by the client's clock {measured:.6} s");
     assert!(seconds <= measured, "{seconds} s of receives, {measured} s by the client's clock");
-    // The client's clock also sees what is around a call, and it may lose the CPU there.
-    assert!(
-        seconds > 0.9 * measured,
-        "{seconds} s of receives, {measured} s by the client's clock"
-    );
-    assert!(seconds > 0.8 * f64::from(sends) * DELAY.as_secs_f64(), "{seconds} s of receives");
-
-    assert_eq!(calls(&lab, "sendto").0, f64::from(sends), "sends");
-    assert_eq!(calls(&lab, "connect").0, 3.0, "connects");
+    assert_eq!(calls(lab, "sendto").0, f64::from(sends), "sends");
+    assert_eq!(calls(lab, "connect").0, 3.0, "connects");
     let text = lab.metrics();
     let names =
         text.lines().filter(|line| line.starts_with("digital_actors_syscall_seconds_count"));
     assert_eq!(names.count(), 3, "no other call has been made\n{text}");
     let slow = "digital_actors_syscall_seconds_bucket{endpoint=\"syscalls\",kind=\"llm\",syscall=\"recvfrom\",le=\"0.025\"}";
-    assert!(lab.value(slow) < f64::from(reads) / 4.0, "a receive of 30 ms is in no lower bucket");
+    let short = lab.value(slow);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
 
     // Other processes of this host may connect meanwhile, but not all the time.
@@ -145,41 +150,11 @@ fn blocking_calls_are_counted_one_by_one_and_last_as_long_as_they_block() {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-}
-
-#[test]
-fn a_wait_counts_for_the_connection_that_is_read_next() {
-    const EXCHANGES: u32 = 10;
-    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
-    let at = serve(request(NAME).len(), DELAY);
-    let mut client = Client::connect(at, NAME);
-    client.socket.set_nonblocking(true).expect("non-blocking");
-    let waits = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
-    let readable = epoll::EventFlags::IN;
-    epoll::add(&waits, &client.socket, epoll::EventData::new_u64(0), readable).expect("added");
-    let mut waiting = Duration::ZERO;
-    for _ in 0..EXCHANGES {
-        client.send();
-        // The first one ends without anything to read, and is followed by another wait.
-        for (tv_sec, tv_nsec) in [(0, 2_000_000), (5, 0)] {
-            let timeout = Timespec { tv_sec, tv_nsec };
-            let mut events = [epoll::Event { flags: readable, data: epoll::EventData::new_u64(0) }];
-            let began = Instant::now();
-            let count = epoll::wait(&waits, &mut events, Some(&timeout)).expect("waits");
-            if count > 0 {
-                waiting += began.elapsed();
-            }
-        }
-        client.receive();
-    }
-    let (count, seconds) = wait_for(&lab, "epoll_pwait", EXCHANGES);
-    let measured = waiting.as_secs_f64();
-    println!("{EXCHANGES} waits: {seconds:.6} s, by the client's clock {measured:.6} s");
-    assert_eq!(count, f64::from(EXCHANGES), "one wait for each read");
-    assert!(seconds <= measured && seconds > 0.9 * measured, "{seconds} s, {measured} s");
-    let (reads, reading) = calls(&lab, "recvfrom");
-    assert_eq!(reads, f64::from(client.reads), "reads");
-    assert!(reading < 0.1 * seconds, "reads do not wait: {reading} s");
+    // The client's clock also sees what is around a call, and it may lose the CPU there; or before
+    // one, and waits less than the server's delay.
+    let blocked = f64::from(sends) * DELAY.as_secs_f64();
+    println!("{short} receives below 25 ms, {blocked:.3} s of delays");
+    seconds > 0.9 * measured && seconds > 0.8 * blocked && short < f64::from(reads) / 4.0
 }
 
 #[test]
@@ -214,14 +189,20 @@ fn what_others_do_is_not_counted() {
         .expect("dd runs");
     assert_eq!(child.stdout, RESPONSE, "the child has read the response");
 
-    std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(calls(&lab, "recvfrom"), before, "reads");
+    // Calls on a connection count once it is known whose it is, in the order of the connections:
+    // when these of a later one do, nothing of those above is still on its way.
+    let mut last = Client::connect(at, NAME);
+    last.send();
+    last.receive();
+    let reads = client.reads + last.reads;
+    assert_eq!(wait_for(&lab, "recvfrom", reads).0, f64::from(reads), "reads");
     assert_eq!(calls(&lab, "read").0, 0.0, "reads of the child");
-    assert_eq!(calls(&lab, "sendto").0, 2.0, "sends");
-    assert_eq!(calls(&lab, "connect").0, 1.0, "connects");
+    assert_eq!(calls(&lab, "sendto").0, 3.0, "sends");
+    assert_eq!(calls(&lab, "connect").0, 2.0, "connects");
     client.send();
     client.receive();
-    assert_eq!(calls(&lab, "recvfrom").0, f64::from(client.reads), "and still counts its own");
+    let reads = client.reads + last.reads;
+    assert_eq!(calls(&lab, "recvfrom").0, f64::from(reads), "and still counts its own");
 }
 
 #[test]

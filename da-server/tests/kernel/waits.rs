@@ -1,0 +1,105 @@
+//! Waits for sockets: for which connection they count, and how long they last.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use da_server::kernel::Unlisted;
+use rustix::event::{Timespec, epoll};
+
+use crate::lab::{Lab, endpoint};
+use crate::syscalls::{Client, DELAY, NAME, TRIES, calls, request, serve, wait_for};
+
+const READABLE: epoll::EventFlags = epoll::EventFlags::IN;
+const EXCHANGES: u32 = 10;
+
+/// An epoll that says when `socket` can be read.
+fn epoll_of(socket: &TcpStream) -> OwnedFd {
+    let waits = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+    epoll::add(&waits, socket, epoll::EventData::new_u64(0), READABLE).expect("added");
+    waits
+}
+
+/// One wait; whether it ended with something to read.
+fn wait(waits: &OwnedFd, most: Duration) -> bool {
+    let timeout = Timespec::try_from(most).expect("short");
+    let mut events = [epoll::Event { flags: READABLE, data: epoll::EventData::new_u64(0) }];
+    epoll::wait(waits, &mut events, Some(&timeout)).expect("waits") > 0
+}
+
+#[test]
+fn a_wait_counts_for_the_connection_that_is_read_next() {
+    let exact = (0..TRIES).any(|_| {
+        let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else {
+            return true; // it has said that it was skipped
+        };
+        waits_last_as_long_as_they_block(&lab)
+    });
+    assert!(exact, "times beyond their bounds, see above");
+}
+
+fn waits_last_as_long_as_they_block(lab: &Lab) -> bool {
+    let mut client = Client::connect(serve(request(NAME).len(), DELAY), NAME);
+    client.socket.set_nonblocking(true).expect("non-blocking");
+    let waits = epoll_of(&client.socket);
+    let mut waiting = Duration::ZERO;
+    for _ in 0..EXCHANGES {
+        client.send();
+        // The first one ends without anything to read, and is followed by another wait.
+        for most in [DELAY / 10, Duration::from_secs(5)] {
+            let began = Instant::now();
+            if wait(&waits, most) {
+                waiting += began.elapsed();
+            }
+        }
+        client.receive();
+    }
+    let (count, seconds) = wait_for(lab, "epoll_pwait", EXCHANGES);
+    let (reads, reading) = calls(lab, "recvfrom");
+    let measured = waiting.as_secs_f64();
+    println!(
+        "{EXCHANGES} waits: {seconds:.6} s, by the client's clock {measured:.6} s, \
+         {reads} reads: {reading:.6} s"
+    );
+    assert_eq!(count, f64::from(EXCHANGES), "one wait for each read");
+    assert_eq!(reads, f64::from(client.reads), "reads");
+    assert!(seconds <= measured, "{seconds} s of waits, {measured} s by the client's clock");
+    // The client's clock also sees what is around a call, and it may lose the CPU there.
+    seconds > 0.9 * measured && reading < 0.1 * seconds
+}
+
+#[test]
+fn a_wait_for_something_else_counts_nowhere() {
+    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let mut client = Client::connect(serve(request(NAME).len(), Duration::ZERO), NAME);
+    client.send();
+    client.receive();
+    wait_for(&lab, "recvfrom", client.reads);
+
+    // A player, whose connection was accepted; what it says makes this thread call the endpoint.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut player =
+        TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
+    let (mut accepted, _) = listener.accept().expect("a player");
+    let waits = epoll_of(&accepted);
+    for _ in 0..EXCHANGES {
+        player.write_all(b"x").expect("writes");
+        assert!(wait(&waits, Duration::from_secs(5)), "the player has written");
+        accepted.read_exact(&mut [0]).expect("reads");
+        client.send();
+        client.receive();
+    }
+    let waits_of_endpoint = || calls(&lab, "epoll_pwait").0;
+    assert_eq!(wait_for(&lab, "sendto", EXCHANGES + 1).0, f64::from(EXCHANGES + 1), "sends");
+    assert_eq!(waits_of_endpoint(), 0.0, "waits for the player");
+
+    // The same wait, were nothing read between it and the send, would be the endpoint's.
+    player.write_all(b"x").expect("writes");
+    assert!(wait(&waits, Duration::from_secs(5)), "the player has written");
+    client.send();
+    client.receive();
+    wait_for(&lab, "sendto", EXCHANGES + 2);
+    assert_eq!(waits_of_endpoint(), 1.0, "what is used first after a wait is what it counts for");
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+}
