@@ -103,10 +103,12 @@ impl Progress {
 
 /// Value of the `CONNECTIONS` map; its key is the address of the `struct sock`.
 ///
-/// There is no lock: tracing programs may not take one. Every field has one writer: the state hook
-/// before anything is sent, then the send hook (process context); from `received_bytes` on the
-/// arrival hook (serialised by the socket lock); `pickups` belongs to the receive hook. What the
-/// arrival hook needs of the send hook it takes from `progress`.
+/// There is no lock: tracing programs may not take one. No field has two writers at a time: before
+/// anything is sent the state hook (or for an older connection the iterator, of a record that is in
+/// no map yet) writes it; then the send hook, in the sender. From `received_bytes` on the fields
+/// belong to what arrives, which is noted under the socket's lock by whoever comes first: the arrival
+/// hook, the state hook at CLOSE, and on older kernels the hook of reads. `pickups` belongs to the
+/// receive hook. What the arrival hook needs of the send hook it takes from `progress`.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Connection {
@@ -140,7 +142,8 @@ pub struct Connection {
     pub progress: u64,
     /// `tcp_sock.copied_seq` when nothing had been read yet.
     pub first_sequence: u32,
-    /// [`flags::RESET_RECEIVED`] or [`flags::RESET_SENT`]; written by the reset hooks alone.
+    /// [`flags::RESET_RECEIVED`] or [`flags::RESET_SENT`]; written by the reset hooks alone, one at
+    /// a time: see there.
     pub resets: u32,
     /// Payload bytes received, as of the last arrival.
     pub received_bytes: u64,

@@ -31,8 +31,9 @@ pub struct Run {
 #[inline(always)]
 pub fn begin(program: Program) -> Option<Run> {
     let meter = METERS.get_ptr_mut(program as u32)?;
-    // SAFETY: the pointer is to this CPU's own value, and the kernel never runs a program again on
-    // a CPU where it is already running, so nothing else writes it meanwhile.
+    // SAFETY: the pointer is to this CPU's own value, where a run stays to its end. On a tracepoint
+    // the kernel skips a run of a program that is running on this CPU already; the iterator may be
+    // preempted, but it runs for da-server's one reading thread alone. So nothing else writes it.
     let runs = unsafe {
         (*meter).runs += 1;
         (*meter).runs
@@ -56,7 +57,7 @@ impl Run {
     pub fn end(self) {
         if self.started_ns != 0 {
             // SAFETY: as in `begin`.
-            unsafe { (*self.meter).timed_ns += now_ns() - self.started_ns };
+            unsafe { (*self.meter).timed_ns += now_ns().saturating_sub(self.started_ns) };
         }
     }
 }

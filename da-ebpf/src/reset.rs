@@ -3,6 +3,10 @@
 //! Raw tracepoints, since 4.15: `tcp_receive_reset(struct sock *sk)`, before the socket closes;
 //! `tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, …)`, where the socket may be
 //! closed already, or be none.
+//!
+//! Both are called under the lock of the socket they are about, so for one connection never at the
+//! same time. Resets sent without it are for time-wait sockets, for accepted ones, or for none: no
+//! record is found then.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use da_ebpf_common::{connection::flags, program::Program};

@@ -66,6 +66,11 @@ struct Message {
 }
 
 /// This CPU's scratch space.
+///
+/// It is the caller's alone until its program ends. Only the send hook comes here, which is one
+/// program: `sock_send`, or where the kernel lacks its tracepoint `syscall_send`; da-server never
+/// attaches both. And on a CPU where a program on a raw tracepoint is running, the kernel runs it
+/// neither to the side, for a run is not preempted, nor from an interrupt: that one it skips.
 #[inline(always)]
 pub fn scratch() -> Option<*mut Scratch> {
     SCRATCH.get_ptr_mut(0)

@@ -51,7 +51,8 @@ pub unsafe fn first(
     now_ns: u64,
 ) {
     let Some(scratch) = send_buffer::scratch() else { return };
-    // SAFETY: `scratch` is this CPU's own, and sends do not nest; the rest is the caller's promise.
+    // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
+    // promise.
     unsafe {
         let captured = send_buffer::copy(scratch, bytes);
         let payload = &(*scratch).payload;
@@ -131,7 +132,7 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
         return false;
     }
     let Some(scratch) = send_buffer::scratch() else { return false };
-    // SAFETY: `scratch` is this CPU's own, and sends do not nest.
+    // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
     unsafe { send_buffer::copy(scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
 }
 
@@ -142,7 +143,8 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
 #[inline(always)]
 pub unsafe fn read_first_record(connection: *mut Connection) {
     let Some(scratch) = send_buffer::scratch() else { return };
-    // SAFETY: `scratch` is this CPU's own, and sends do not nest; the rest is the caller's promise.
+    // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
+    // promise.
     unsafe {
         if (*connection).flags & flags::TLS != 0
             && send_buffer::copy(scratch, RECORD_HEADER_BYTES.into()) == RECORD_HEADER_BYTES
@@ -193,7 +195,7 @@ pub unsafe fn handshake(
     now_ns: u64,
 ) {
     let Some(scratch) = send_buffer::scratch() else { return };
-    // SAFETY: `scratch` is this CPU's own, and sends do not nest.
+    // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
     let flight = unsafe {
         let captured = send_buffer::copy(scratch, bytes);
         walk(scratch, captured);
