@@ -1,6 +1,8 @@
 //! Takes events out of the ring buffer, on a thread of its own: neither the game nor the programs
 //! ever wait for it.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
@@ -43,8 +45,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Events that are taken before the reader looks whether something else is due.
 const MAX_BATCH: usize = 4_096;
 
-/// How often, at the least, the records of all connections of interest are looked at: for exchanges that idle ones
-/// owe, and for those whose end was lost with a full ring buffer.
+/// How often, at the least, the records of all connections of interest are looked at: for exchanges
+/// that idle ones owe, and for those whose end was lost with a full ring buffer.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// Everything the reading thread owns.
@@ -251,10 +253,17 @@ impl Intake {
 
     fn sweep(&mut self, silence: Duration) {
         let since_ns = monotonic_ns().saturating_sub(silence.as_nanos() as u64);
-        self.tracker.sweep(since_ns, |id| self.connections.record(id));
+        let tracked = RefCell::new(HashSet::new());
+        self.tracker.sweep(since_ns, |id| {
+            let record = self.connections.record(id)?;
+            tracked.borrow_mut().insert(id);
+            Some(record)
+        });
         publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
         if let Some(tier) = &mut self.tier {
-            tier.sweep(|id| self.connections.record(id).is_some());
+            // Those that the tracker does not know yet are still to be looked up.
+            let tracked = tracked.into_inner();
+            tier.sweep(|id| tracked.contains(&id) || self.connections.record(id).is_some());
         }
     }
 

@@ -55,12 +55,13 @@ pub fn numbers() -> [u8; SYSCALL_NUMBERS] {
 #[derive(Clone)]
 pub struct SyscallMetrics {
     desc: Desc,
-    counted: Arc<Mutex<Counted>>,
+    /// The programs' `SERIES_CALLS`.
+    calls: Arc<Array<MapData, Calls>>,
+    named: Arc<Mutex<Named>>,
 }
 
-struct Counted {
-    /// The programs' `SERIES_CALLS`.
-    calls: Array<MapData, Calls>,
+#[derive(Default)]
+struct Named {
     places: HashMap<SeriesLabels, u32>,
     /// By place: its labels, and calls that were counted before it was known that they are its.
     series: Vec<(SeriesLabels, Calls)>,
@@ -82,21 +83,20 @@ impl SyscallMetrics {
         );
         let labels = registry.label_names(&["syscall"]).into_iter().map(str::to_owned);
         let desc = opts.variable_labels(labels.collect()).describe()?;
-        let counted = Counted { calls, places: HashMap::new(), series: Vec::new() };
-        let metrics = Self { desc, counted: Arc::new(Mutex::new(counted)) };
+        let metrics = Self { desc, calls: Arc::new(calls), named: Arc::default() };
         registry.registry.register(Box::new(metrics.clone()))?;
         Ok(metrics)
     }
 
     /// The place of a series in `SERIES_CALLS`; `None` where all are taken.
     pub fn place(&self, labels: &SeriesLabels) -> Option<u32> {
-        let mut counted = self.lock();
-        if let Some(place) = counted.places.get(labels) {
+        let mut named = self.lock();
+        if let Some(place) = named.places.get(labels) {
             return Some(*place);
         }
-        let place = u32::try_from(counted.series.len()).ok().filter(|next| *next < MAX_SERIES)?;
-        counted.series.push((labels.clone(), Calls::NONE));
-        counted.places.insert(labels.clone(), place);
+        let place = u32::try_from(named.series.len()).ok().filter(|next| *next < MAX_SERIES)?;
+        named.series.push((labels.clone(), Calls::NONE));
+        named.places.insert(labels.clone(), place);
         Some(place)
     }
 
@@ -112,8 +112,18 @@ impl SyscallMetrics {
         self.lock().series.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counted> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The calls of a series, early ones included; `None` where they can't be read.
+    fn calls(&self, place: u32) -> Option<Calls> {
+        let mut calls = self.calls.get(&place, 0).ok()?;
+        if let Some((_, early)) = self.lock().series.get(place as usize) {
+            calls.merge(early);
+        }
+        Some(calls)
+    }
+
+    /// Never held while the kernel is asked for something: the reader waits for it.
+    fn lock(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,11 +133,10 @@ impl Collector for SyscallMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let counted = self.lock();
+        let series: Vec<_> = self.lock().series.iter().map(|(labels, _)| labels.clone()).collect();
         let mut all = Vec::new();
-        for (place, (labels, early)) in (0..).zip(&counted.series) {
-            let Ok(mut calls) = counted.calls.get(&place, 0) else { continue };
-            calls.merge(early);
+        for (place, labels) in (0..).zip(series) {
+            let Some(calls) = self.calls(place) else { continue };
             for (syscall, durations) in Syscall::ALL.iter().zip(&calls.by_syscall) {
                 if durations.count() == 0 {
                     continue;

@@ -19,7 +19,8 @@ pub fn run(job: &Job) -> usize {
     (0..job.connections).map(|_| runtime.block_on(one_connection(job, tls.clone()))).sum()
 }
 
-/// Trusts what `job` says, and keeps sessions. In the clear there must be one, too, or reqwest looks for a provider of cryptography of its own.
+/// Trusts what `job` says, and keeps sessions. In the clear there must be one, too, or reqwest looks
+/// for a provider of cryptography of its own.
 pub fn tls_config(job: &Job) -> rustls::ClientConfig {
     let ca_pem = fs::read_to_string(&job.ca_file).expect("reads");
     let tls = if job.tls == Some("1.2") { Tls::V12 } else { Tls::V13 };
