@@ -7,11 +7,17 @@ use std::os::fd::AsRawFd;
 
 use aya::programs::loaded_programs;
 use aya::sys::{Stats, enable_stats};
-use da_server::kernel::Unlisted;
+use da_server::kernel::{Hooks, Unlisted};
 
-use crate::lab::{Lab, endpoint};
+use crate::lab::{Lab, endpoint, hooks};
 
-const PROGRAMS: [&str; 3] = ["sock_state", "sock_send", "sock_arrival"];
+/// The programs that follow every connection, by the hooks under test.
+fn programs() -> [&'static str; 3] {
+    match hooks() {
+        Hooks::Older => ["sock_state", "syscall_send", "tcp_segment"],
+        Hooks::Newest => ["sock_state", "sock_send", "sock_arrival"],
+    }
+}
 
 /// A line of a program's fdinfo.
 fn fdinfo(program: u32, key: &str) -> f64 {
@@ -38,7 +44,7 @@ struct Cost {
 }
 
 fn cost(lab: &Lab, ids: [u32; 3]) -> Cost {
-    let exported = PROGRAMS.map(|name| {
+    let exported = programs().map(|name| {
         let of = |family| lab.value(&format!("digital_actors_{family}{{program=\"{name}\"}}"));
         (of("ebpf_program_runs_total"), of("ebpf_program_run_seconds_total"))
     });
@@ -74,13 +80,13 @@ fn runs_and_run_time_agree_with_the_kernels_own_statistics() {
     let watched = [endpoint("cost", "cost.kernel.test")];
     let Some(lab) = Lab::open(&watched, Unlisted::Other) else { return };
     let _statistics = enable_stats(Stats::RunTime).expect("statistics");
-    let ids = PROGRAMS.map(newest);
+    let ids = programs().map(newest);
     // A machine that stands still in the middle of a run shows in one of the two: try again then.
     let agreed = (0..5).any(|_| {
         let before = cost(&lab, ids);
         work();
         let after = cost(&lab, ids);
-        let agreements = (0..PROGRAMS.len()).map(|index| {
+        let agreements = (0..programs().len()).map(|index| {
             let more = |of: fn(&Cost) -> &[(f64, f64); 3]| {
                 let (from, to) = (of(&before)[index], of(&after)[index]);
                 (to.0 - from.0, to.1 - from.1)
@@ -89,13 +95,13 @@ fn runs_and_run_time_agree_with_the_kernels_own_statistics() {
             let (kernel_runs, kernel_seconds) = more(|cost| &cost.kernel);
             println!(
                 "{:<13} {runs:>7} runs (kernel {kernel_runs:>7}), {:>5.0} ns each (kernel {:>5.0})",
-                PROGRAMS[index],
+                programs()[index],
                 seconds / runs * 1e9,
                 kernel_seconds / kernel_runs * 1e9
             );
-            assert!(runs > 5_000.0, "{} ran", PROGRAMS[index]);
+            assert!(runs > 5_000.0, "{} ran", programs()[index]);
             // Something of the host may run between the two readings.
-            assert!((runs / kernel_runs - 1.0).abs() < 0.01, "{}: runs", PROGRAMS[index]);
+            assert!((runs / kernel_runs - 1.0).abs() < 0.01, "{}: runs", programs()[index]);
             (0.6..1.6).contains(&(seconds / kernel_seconds))
         });
         agreements.collect::<Vec<_>>().iter().all(|agree| *agree)
