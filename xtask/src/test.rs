@@ -22,6 +22,17 @@ pub struct Arguments {
     cargo_test: Vec<OsString>,
 }
 
+/// Of the kernel tests those that are run a second time, with `DA_TEST_OLDER_HOOKS`: what the hooks
+/// of older kernels see by other means than those of newer ones.
+const WITH_OLDER_HOOKS: &[&str] = &[
+    "accuracy::tls13_keep_alive",
+    "edges::",
+    "existing::behind_tls",
+    "existing::in_the_clear",
+    "network::",
+    "streams::",
+];
+
 /// How the tests that load BPF programs come by the privilege to do so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Privilege {
@@ -42,20 +53,29 @@ pub fn test(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
     let guest_kernel = guest_kernel(workspace)?;
 
-    step("run the tests");
     let privilege = Privilege::of_this_process();
-    let mut command = cargo("test");
-    command.arg("--no-fail-fast").env("DA_TEST_OUTPUT", &output);
-    if let Some(image) = guest_kernel {
-        command.env("DA_GUEST_KERNEL", image);
+    let tests = || -> Result<Command> {
+        let mut command = cargo("test");
+        command.arg("--no-fail-fast").env("DA_TEST_OUTPUT", &output);
+        if let Some(image) = &guest_kernel {
+            command.env("DA_GUEST_KERNEL", image);
+        }
+        if privilege == Privilege::Sudo {
+            let script = workspace.root().join("xtask/run-test.sh");
+            command.arg("--config").arg(runner(&script)?);
+        }
+        if privilege == Privilege::Sudo || in_ci() {
+            command.env("DA_REQUIRE_KERNEL", "1");
+        }
+        Ok(command)
+    };
+    step("run the tests");
+    run(tests()?.args(&arguments.cargo_test))?;
+    if arguments.cargo_test.is_empty() {
+        step("run some again, with the hooks of older kernels");
+        let again = ["--package", "da-server", "--test", "kernel", "--"];
+        run(tests()?.args(again).args(WITH_OLDER_HOOKS).env("DA_TEST_OLDER_HOOKS", "1"))?;
     }
-    if privilege == Privilege::Sudo {
-        command.arg("--config").arg(runner(&workspace.root().join("xtask/run-test.sh"))?);
-    }
-    if privilege == Privilege::Sudo || in_ci() {
-        command.env("DA_REQUIRE_KERNEL", "1");
-    }
-    run(command.args(&arguments.cargo_test))?;
 
     if privilege == Privilege::None {
         eprintln!(
