@@ -12,7 +12,7 @@ use crate::client::{Client, Tls, config};
 use crate::lab::{self, Lab, endpoint, endpoint_at};
 use crate::plain::{self, RESPONSE, request};
 
-const NAME: &str = "existing.kernel.test";
+const NAME: &str = "older.kernel.test";
 const NAME_LABEL: &str = "endpoint=\"existing\"";
 const LABELS: &str = "{endpoint=\"existing\",kind=\"llm\"}";
 
@@ -45,13 +45,17 @@ fn in_the_clear_every_later_exchange_counts_and_no_earlier_one() {
     {
         let port = plain::serve(listen).port();
         let ip: IpAddr = connect.parse().expect("an address");
-        let mut socket = TcpStream::connect((ip, port)).expect("connects");
-        for _ in 0..3 {
-            plain::exchange(&mut socket, NAME);
-        }
+        let talk = || {
+            let mut socket = TcpStream::connect((ip, port)).expect("connects");
+            for _ in 0..3 {
+                plain::exchange(&mut socket, NAME);
+            }
+            socket
+        };
         let address = SocketAddr::new(ip.to_canonical(), port);
         let watched = endpoint_at("existing", NAME, address);
-        let Some(mut lab) = Lab::open(&[watched], Unlisted::Drop) else { return };
+        let opened = Lab::after(talk, &lab::config(), &[watched], Unlisted::Drop);
+        let Some((mut lab, mut socket)) = opened else { return };
         for _ in 0..5 {
             plain::exchange(&mut socket, NAME);
         }
@@ -110,10 +114,13 @@ fn a_request_on_its_way_is_no_exchange() {
         || (TcpStream::connect(address).expect("connects"), listener.accept().expect("one").0);
     let ((mut waiting, of_waiting), (mut sending, of_sending)) = (open(), open());
     let whole = request(NAME);
-    waiting.write_all(&whole).expect("writes");
-    sending.write_all(&whole[..9]).expect("writes");
+    let begin = || {
+        waiting.write_all(&whole).expect("writes");
+        sending.write_all(&whole[..9]).expect("writes");
+    };
     let watched = endpoint_at("existing", NAME, address);
-    let Some(mut lab) = Lab::open(&[watched], Unlisted::Drop) else { return };
+    let opened = Lab::after(begin, &lab::config(), &[watched], Unlisted::Drop);
+    let Some((mut lab, ())) = opened else { return };
     sending.write_all(&whole[9..]).expect("writes");
     for server in [of_waiting, of_sending] {
         std::thread::spawn(move || plain::answer(server));
@@ -140,19 +147,23 @@ fn behind_tls_bytes_are_exact_and_exchanges_together_ambiguous() {
         let options = Options { names: vec![NAME.to_owned()], tls: mode, ..Options::default() };
         let standin = runtime.block_on(Standin::start(options)).expect("a stand-in");
         let config = config(standin.ca_pem(), tls);
-        let mut client = Client::connect(standin.addr(), NAME, Some(&config));
-        client.handshake().expect("a handshake");
-        let mut talk = |times| {
+        let talk = |client: &mut Client, times| {
             for _ in 0..times {
                 let response = client.exchange(NAME, r#"{"first_byte_ms":5}"#, false);
                 assert!(response.starts_with(b"HTTP/1.1 200"));
             }
             client.transferred()
         };
-        let before = talk(3);
+        let begin = || {
+            let mut client = Client::connect(standin.addr(), NAME, Some(&config));
+            client.handshake().expect("a handshake");
+            let transferred = talk(&mut client, 3);
+            (client, transferred)
+        };
         let watched = endpoint_at("existing", NAME, standin.addr());
-        let Some(mut lab) = Lab::open(&[watched], Unlisted::Drop) else { return };
-        let after = talk(5);
+        let opened = Lab::after(begin, &lab::config(), &[watched], Unlisted::Drop);
+        let Some((mut lab, (mut client, before))) = opened else { return };
+        let after = talk(&mut client, 5);
         // A close alert would be bytes, too.
         client.hang_up();
         lab.wait_closed(1);

@@ -99,7 +99,7 @@ impl Lab {
         Self::after(|| (), config, endpoints, unlisted).map(|(lab, ())| lab)
     }
 
-    /// The same, right after something that must not wait for other tests.
+    /// The same, right after something that must not wait for other tests, or that these would see.
     pub fn after<T>(
         prepare: impl FnOnce() -> T,
         config: &KernelConfig,

@@ -15,7 +15,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::lab::{Lab, endpoint, endpoint_at, skip};
+use crate::lab::{self, Lab, endpoint, endpoint_at, skip};
 use crate::plain::{self, RESPONSE};
 
 const NAME: &str = "ownership.kernel.test";
@@ -298,9 +298,10 @@ fn a_client_in_another_network_namespace() {
     let address: SocketAddr = plain::serve(&format!("{}:0", namespace.host));
     let mut bash = namespace.bash();
     let open = |fd| format!("exec {fd}<>/dev/tcp/{}/{}\n", namespace.host, address.port());
-    bash.run(&(open(3) + &talk(3).repeat(2)));
+    let begin = || bash.run(&(open(3) + &talk(3).repeat(2)));
     let watched = endpoint_at("ownership", NAME, address);
-    let Some(mut lab) = Lab::open(&[watched], Unlisted::Drop) else { return };
+    let opened = Lab::after(begin, &lab::config(), &[watched], Unlisted::Drop);
+    let Some((mut lab, ())) = opened else { return };
     lab.follow(bash.child.id());
     bash.run(&(talk(3).repeat(3) + &open(4) + &talk(4).repeat(4)));
     bash.run("exec 3>&- 4>&-");
