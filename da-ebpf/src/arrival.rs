@@ -47,10 +47,12 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
         }
         (*connection).received_bytes = received_bytes;
         (*connection).last_arrival_ns = now_ns;
-        if (*connection).phase != Phase::Open as u32 {
+        let phase = (*connection).phase;
+        let joined_midway = (*connection).flags & flags::PRE_EXISTING != 0;
+        if phase == Phase::Handshake as u32 || phase == Phase::Fresh as u32 && joined_midway {
             return;
         }
-        // An answer can be faster than the send hook of its request.
+        // An answer can be faster than the send hook of its request, even of the connection's first.
         let progress = Progress::from_word((*connection).progress);
         let outrun = progress.is_outrun_by(acked_bytes);
         let request = u64::from(progress.request) + u64::from(outrun);
@@ -61,7 +63,7 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
             return;
         }
         let slot = &raw mut (*connection).arrivals[(request & 1) as usize];
-        if (*slot).request != request {
+        if (*slot).request != request || is_of_handshake(connection, &(*slot).response) {
             (*slot).request = request;
             (*slot).response = NOTHING;
         }
@@ -77,7 +79,8 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
             if count == MAX_FIRST_ARRIVALS as u64 {
                 (*slot).gaps = Histogram::EMPTY;
             }
-            histogram::add(&raw mut (*slot).gaps, now_ns - (*slot).response.last_ns);
+            let gap_ns = now_ns.saturating_sub((*slot).response.last_ns);
+            histogram::add(&raw mut (*slot).gaps, gap_ns);
         }
         (*slot).response.arrivals = count + 1;
         (*slot).response.bytes += bytes;
@@ -86,6 +89,17 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
             (*slot).response.first_ns = now_ns;
         }
     }
+}
+
+/// Whether that came before the hook of the ClientHello, or of a proxy's CONNECT, had run: the answer
+/// to these, not to a request.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+unsafe fn is_of_handshake(connection: *const Connection, response: &Response) -> bool {
+    // SAFETY: the caller's promise.
+    response.first_ns != 0 && response.first_ns < unsafe { (*connection).hello_ns }
 }
 
 const NOTHING: Response = Response { first_ns: 0, last_ns: 0, bytes: 0, arrivals: 0 };
@@ -107,7 +121,9 @@ pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
     // SAFETY: the caller's promise.
     unsafe {
         let slot = &raw const (*connection).arrivals[(number & 1) as usize];
-        if (*slot).request == number && number != 0 { (*slot).response } else { NOTHING }
+        let current = (*slot).request == number && number != 0;
+        let response = (*slot).response;
+        if current && !is_of_handshake(connection, &response) { response } else { NOTHING }
     }
 }
 

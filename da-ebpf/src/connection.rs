@@ -11,7 +11,7 @@ use aya_ebpf::{
     maps::{Array, HashMap},
     programs::RawTracePointContext,
 };
-use aya_log_ebpf::{debug, warn};
+use aya_log_ebpf::debug;
 use da_ebpf_common::{
     connection::{Closed, Connection, flags},
     event::Kind,
@@ -106,12 +106,16 @@ fn begin(ctx: &RawTracePointContext, sock: Sock) {
     }
     let Some(blank) = BLANK.get(0) else { return };
     // Overwrites what a socket at the same address may have left: the kernel reuses addresses.
+    let leftover = find(sock).is_some();
     if CONNECTIONS.insert(sock.key(), blank, 0).is_err() {
+        // No more than that: whoever can connect could fill the log.
         meter::count(Counter::ConnectionsFull);
-        warn!(ctx, "no room to track a connection of pid {}", ctx.tgid());
+        debug!(ctx, "no room to track a connection of pid {}", ctx.tgid());
         return;
     }
-    meter::count(Counter::Tracked);
+    if !leftover {
+        meter::count(Counter::Tracked);
+    }
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {

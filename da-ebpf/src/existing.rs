@@ -97,6 +97,11 @@ fn found(seq: *mut seq_file, task: Task, sock: Sock) {
     if !connection::adopt(sock, unsafe { &*draft }) {
         return;
     }
+    if sock.is_closed() {
+        // It closed in this moment, before the record was there to be removed.
+        connection::release(sock);
+        return;
+    }
     // SAFETY: `seq` is the context's; the helper copies that many bytes out of `report`.
     let failed = unsafe {
         bpf_seq_write(seq, (&raw const report).cast::<c_void>(), size_of::<Existing>() as u32)

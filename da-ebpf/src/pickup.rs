@@ -5,7 +5,7 @@
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use da_ebpf_common::{
-    connection::Connection,
+    connection::{Connection, Progress},
     event::Kind,
     histogram::{Histogram, Samples},
     pickup::{Pickups, Unread},
@@ -106,7 +106,10 @@ fn receive(connection: *mut Connection, from_bytes: u32) {
         }
         let now_ns = now_ns();
         let waited_ns = now_ns.saturating_sub(oldest.since_ns);
-        let request = u64::from(oldest.request);
+        // What was sent meanwhile has reported the exchange it came in: it goes with the current one.
+        let current = Progress::from_word((*connection).progress).request;
+        let reported = current.wrapping_sub(oldest.request).cast_signed() > 0;
+        let request = u64::from(if reported { current } else { oldest.request });
         let slot = &raw mut (*connection).pickups[(request & 1) as usize];
         if (*slot).request != request {
             ((*slot).request, (*slot).count) = (request, 0);

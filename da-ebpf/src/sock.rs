@@ -14,6 +14,9 @@ const IPPROTO_TCP: u16 = 6;
 /// `SOCK_DONE`, include/net/sock.h: number of the bit of `skc_flags` that the peer's FIN sets.
 const SOCK_DONE: u64 = 1;
 
+/// TCP_CLOSE, as a set of bits: include/net/tcp_states.h.
+const CLOSED: u32 = 1 << 7;
+
 /// States in which this side's FIN has been queued (FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING).
 const THIS_SIDE_IS_DONE: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
 
@@ -68,6 +71,11 @@ impl Sock {
 
     fn is_in(self, states: u32) -> bool {
         states >> self.read::<u8>(&layout::SKC_STATE) & 1 != 0
+    }
+
+    /// Whether its state is CLOSE.
+    pub fn is_closed(self) -> bool {
+        self.is_in(CLOSED)
     }
 
     /// `sk_err`, a positive errno.

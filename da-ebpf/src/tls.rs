@@ -70,6 +70,10 @@ pub unsafe fn first(
             (*connection).hello_ns = now_ns;
         } else {
             proxied = captured >= 8 && starts_with_connect(payload);
+            if proxied {
+                // Its answer is none to what comes through the tunnel.
+                (*connection).hello_ns = now_ns;
+            }
         }
         let report = ptr::addr_of_mut!((*scratch).event);
         (*report).header = event::header::<FirstBytes>(sock, connection, Kind::FirstBytes);

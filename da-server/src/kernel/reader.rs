@@ -45,8 +45,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Events that are taken before the reader looks whether something else is due.
 const MAX_BATCH: usize = 4_096;
 
-/// How often, at the least, the records of all connections of interest are looked at: for exchanges
-/// that idle ones owe, and for those whose end was lost with a full ring buffer.
+/// How often the records of all connections of interest are looked at: for exchanges that idle ones
+/// owe, and for those whose end was lost with a full ring buffer.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// Everything the reading thread owns.
@@ -164,7 +164,7 @@ impl Reader {
                 looked = Instant::now();
                 intake.look(self.reader_cpu.look(), &mut ebpf, &self.status);
             }
-            if swept.elapsed() > SWEEP.min(self.silence) {
+            if swept.elapsed() > SWEEP {
                 intake.sweep(self.silence);
                 swept = Instant::now();
             }

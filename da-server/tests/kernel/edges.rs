@@ -148,3 +148,32 @@ fn a_server_that_takes_leave_long_after_its_response() {
     assert!(timed.len() >= 6, "{counted:?}");
     assert!(timed.iter().all(|ns| *ns < 100_000_000), "the leave is part of a response: {timed:?}");
 }
+
+#[test]
+fn an_answer_before_the_request_is_sent_whole() {
+    const REQUESTS: usize = 5;
+    let Some(lab) = Lab::open(&[endpoint("edges", NAME)], Unlisted::Drop) else { return };
+    for _ in 0..REQUESTS {
+        // It refuses the body on seeing the head, and takes it all the same.
+        let (at, server) = serve(|mut socket| {
+            let mut buffer = vec![0; 1 << 20];
+            assert_ne!(socket.read(&mut buffer).expect("reads"), 0);
+            socket
+                .write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+                .expect("writes");
+            std::thread::sleep(Duration::from_millis(20));
+            while socket.read(&mut buffer).expect("reads") != 0 {}
+        });
+        let mut socket = TcpStream::connect(at).expect("connects");
+        let head = format!("POST / HTTP/1.1\r\nhost: {NAME}\r\ncontent-length: 10000000\r\n\r\n");
+        let mut whole = head.into_bytes();
+        whole.resize(whole.len() + 10_000_000, b'x');
+        socket.write_all(&whole).expect("writes");
+        socket.shutdown(Shutdown::Write).expect("half closed");
+        socket.read_to_end(&mut Vec::new()).expect("reads");
+        server.join().expect("the server");
+    }
+    let measured = exchanges(lab, REQUESTS);
+    let outcomes: Vec<_> = measured.iter().map(|one| one.outcome).collect();
+    assert_eq!(outcomes, [ExchangeOutcome::Ok; REQUESTS]);
+}
