@@ -35,6 +35,9 @@ pub enum Program {
 pub enum Hook {
     /// A raw tracepoint.
     RawTracepoint(&'static str),
+    /// A tracepoint whose arguments the verifier knows by their types in the kernel's BTF: fields are
+    /// read by plain loads.
+    BtfTracepoint(&'static str),
     /// An iterator, while its file is read.
     Iterator(&'static str),
 }
@@ -81,10 +84,10 @@ impl Program {
     /// What it attaches to.
     pub fn hook(self) -> Hook {
         Hook::RawTracepoint(match self {
+            Self::SockSend => return Hook::BtfTracepoint("sock_send_length"),
+            Self::SockArrival => return Hook::BtfTracepoint("sk_data_ready"),
+            Self::SockRecv => return Hook::BtfTracepoint("sock_recv_length"),
             Self::SockState => "inet_sock_set_state",
-            Self::SockSend => "sock_send_length",
-            Self::SockArrival => "sk_data_ready",
-            Self::SockRecv => "sock_recv_length",
             Self::ResetReceived => "tcp_receive_reset",
             Self::ResetSent => "tcp_send_reset",
             Self::SyscallSend => "sys_exit",

@@ -1,9 +1,9 @@
 //! What arrives in answer to requests.
 //!
-//! Raw tracepoint `sk_data_ready(const struct sock *sk)`, since 6.3: under the socket's lock, mostly
+//! BTF tracepoint `sk_data_ready(const struct sock *sk)`, since 6.3: under the socket's lock, mostly
 //! in softirq.
 
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use da_ebpf_common::{
     arrival::{Arrival, FirstArrivals, MAX_FIRST_ARRIVALS, Response},
     connection::{Connection, Phase, Progress, flags},
@@ -22,11 +22,12 @@ use crate::{
     sock::Sock,
 };
 
-#[raw_tracepoint(tracepoint = "sk_data_ready")]
-fn sock_arrival(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sk_data_ready")]
+fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
+        let sock = sock.typed(ctx.arg(0));
         arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
     }
     run.end();

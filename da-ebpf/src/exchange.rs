@@ -1,9 +1,9 @@
 //! Requests, and the report of each exchange once it is over.
 //!
-//! Raw tracepoint `sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: in the sender,
+//! BTF tracepoint `sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: in the sender,
 //! after the send.
 
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
 use da_ebpf_common::{
     connection::{Connection, Phase, Progress, flags},
     event::Kind,
@@ -21,8 +21,8 @@ use crate::{
     syscall, tls,
 };
 
-#[raw_tracepoint(tracepoint = "sock_send_length")]
-fn sock_send(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sock_send_length")]
+fn sock_send(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockSend) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     let result: i32 = ctx.arg(1);
@@ -30,7 +30,7 @@ fn sock_send(ctx: RawTracePointContext) -> i32 {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(sock, connection) };
         if result > 0 {
-            send(&ctx, sock, connection, result as u64);
+            send(&ctx, sock.typed(ctx.arg(0)), connection, result as u64);
         }
     }
     run.end();
@@ -39,7 +39,7 @@ fn sock_send(ctx: RawTracePointContext) -> i32 {
 
 /// A send has handed `bytes` to the kernel; the caller runs in the sender, inside its system call.
 #[inline(always)]
-pub fn send(ctx: &RawTracePointContext, sock: Sock, connection: *mut Connection, bytes: u64) {
+pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, bytes: u64) {
     let now_ns = now_ns();
     // SAFETY: see `connection::find`.
     unsafe {

@@ -1,4 +1,4 @@
-//! The BPF programs: raw tracepoints that follow every outbound TCP connection of the host
+//! The BPF programs: tracepoints that follow every outbound TCP connection of the host
 //! until `da-server` says that it is of no interest.
 //!
 //! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server; `fallback` has the

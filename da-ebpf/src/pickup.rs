@@ -1,9 +1,9 @@
 //! How long what has arrived waits to be read.
 //!
-//! Raw tracepoint `sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3: in the reader,
+//! BTF tracepoint `sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3: in the reader,
 //! after the read.
 
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use da_ebpf_common::{
     connection::{Connection, Progress},
     event::Kind,
@@ -23,8 +23,8 @@ use crate::{
 /// `MSG_PEEK`, include/linux/socket.h: what is only looked at stays unread.
 const MSG_PEEK: i32 = 2;
 
-#[raw_tracepoint(tracepoint = "sock_recv_length")]
-fn sock_recv(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "sock_recv_length")]
+fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockRecv) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     let (result, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
@@ -32,6 +32,7 @@ fn sock_recv(ctx: RawTracePointContext) -> i32 {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(sock, connection) };
         if result > 0 && flags & MSG_PEEK == 0 {
+            let sock = sock.typed(ctx.arg(0));
             // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
             // SAFETY: see `connection::find`.
             let from_bytes = unsafe { read_bytes(sock, connection) }.wrapping_sub(result as u32);

@@ -1,6 +1,8 @@
 //! Reads fields of a `struct sock`.
 
-use aya_ebpf::Global;
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{Global, helpers::bpf_skc_to_tcp_sock};
 use da_ebpf_common::connection::Peers;
 
 use crate::layout;
@@ -28,22 +30,35 @@ const MAX_READS: u32 = 4;
 
 /// A socket that a tracepoint handed to the program.
 #[derive(Clone, Copy)]
-pub struct Sock(u64);
+pub struct Sock {
+    address: u64,
+    /// The same as a pointer to a `struct tcp_sock` that the verifier knows as one: its fields are
+    /// read by plain loads. Null where it is only known as an address.
+    tcp: *const u8,
+}
 
 impl Sock {
     /// From a tracepoint's `struct sock *` argument.
     pub fn from_argument(pointer: u64) -> Self {
-        Self(pointer)
+        Self { address: pointer, tcp: ptr::null() }
+    }
+
+    /// The same with a pointer that the verifier knows as one to a `struct sock`: an argument of a
+    /// BTF tracepoint. A read through a helper costs 40 ns, a load next to nothing.
+    #[inline(always)]
+    pub fn typed(self, pointer: *mut c_void) -> Self {
+        // SAFETY: the verifier lets only such a pointer pass; the helper returns it or null.
+        Self { tcp: unsafe { bpf_skc_to_tcp_sock(pointer) }.cast_const().cast(), ..self }
     }
 
     /// The protocol's side of a `struct socket *`, which is the file's side.
     pub fn of_socket(pointer: u64) -> Self {
-        Self(layout::read(pointer, &layout::SOCKET_SK))
+        Self::from_argument(layout::read(pointer, &layout::SOCKET_SK))
     }
 
     /// Key of the `CONNECTIONS` map.
     pub fn key(self) -> u64 {
-        self.0
+        self.address
     }
 
     /// Whether it speaks TCP.
@@ -70,7 +85,7 @@ impl Sock {
     }
 
     fn is_in(self, states: u32) -> bool {
-        states >> self.read::<u8>(&layout::SKC_STATE) & 1 != 0
+        states >> self.load::<u8>(&layout::SKC_STATE) & 1 != 0
     }
 
     /// Whether its state is CLOSE.
@@ -86,8 +101,8 @@ impl Sock {
     /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
     /// one of them.
     pub fn payload_bytes_received(self) -> u64 {
-        let flags: u64 = self.read(&layout::SKC_FLAGS);
-        let bytes: u64 = self.read(&layout::TCP_BYTES_RECEIVED);
+        let flags: u64 = self.load(&layout::SKC_FLAGS);
+        let bytes: u64 = self.load(&layout::TCP_BYTES_RECEIVED);
         bytes.saturating_sub(flags >> SOCK_DONE & 1)
     }
 
@@ -112,12 +127,12 @@ impl Sock {
 
     /// Bytes the peer has acknowledged; the SYN counts as one.
     pub fn bytes_acked(self) -> u64 {
-        self.read(&layout::TCP_BYTES_ACKED)
+        self.load(&layout::TCP_BYTES_ACKED)
     }
 
     /// `tcp_sock.copied_seq`: sequence number of the first byte that no process has read.
     pub fn copied_sequence(self) -> u32 {
-        self.read(&layout::TCP_COPIED_SEQ)
+        self.load(&layout::TCP_COPIED_SEQ)
     }
 
     /// `tcp_sock.copied_seq` as it was when nothing had been read yet.
@@ -138,12 +153,12 @@ impl Sock {
 
     /// `tcp_sock.srtt_us`: smoothed round-trip time, in eighths of a µs.
     pub fn srtt_eighths_us(self) -> u32 {
-        self.read(&layout::TCP_SRTT_US)
+        self.load(&layout::TCP_SRTT_US)
     }
 
     /// `tcp_sock.total_retrans`: segments sent again since the connect.
     pub fn retransmits(self) -> u32 {
-        self.read(&layout::TCP_TOTAL_RETRANS)
+        self.load(&layout::TCP_TOTAL_RETRANS)
     }
 
     /// `tcp_sock.rcv_nxt`: the sequence number that is expected next.
@@ -181,7 +196,19 @@ impl Sock {
         }
     }
 
+    #[inline(always)]
     fn read<T: Default>(self, offset: &Global<u32>) -> T {
-        layout::read(self.0, offset)
+        layout::read(self.address, offset)
+    }
+
+    /// A number that is a field of its own.
+    #[inline(always)]
+    fn load<T: Default + Copy>(self, offset: &Global<u32>) -> T {
+        if self.tcp.is_null() {
+            return self.read(offset);
+        }
+        // SAFETY: the verifier holds the load against the kernel's own type: a field of that size is
+        // there. Volatile, because the kernel writes it meanwhile.
+        unsafe { self.tcp.add(offset.load() as usize).cast::<T>().read_volatile() }
     }
 }

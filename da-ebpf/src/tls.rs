@@ -3,7 +3,7 @@
 //! Nothing is decrypted: record headers (RFC 8446 §5.1) are in the clear, and their types and order
 //! tell which handshake it is and where it ends.
 
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 use core::ptr;
 use da_ebpf_common::{
@@ -44,7 +44,7 @@ const TICKET_SLACK_NS: u64 = 1_000_000;
 /// `connection` points to a live map value, and the caller runs in the send hook.
 #[inline(always)]
 pub unsafe fn first(
-    ctx: &RawTracePointContext,
+    ctx: &impl EbpfContext,
     sock: Sock,
     connection: *mut Connection,
     bytes: u64,
@@ -192,7 +192,7 @@ fn is_preface(bytes: u64) -> bool {
 /// `connection` points to a live map value, and the caller runs in the send hook.
 #[inline(always)]
 pub unsafe fn handshake(
-    ctx: &RawTracePointContext,
+    ctx: &impl EbpfContext,
     sock: Sock,
     connection: *mut Connection,
     bytes: u64,

@@ -150,7 +150,9 @@ fn finding(program: Program, states: &[(Program, ProgramState)]) -> ProgramFindi
     ProgramFinding {
         program: program.as_str(),
         hook: match program.hook() {
-            Hook::RawTracepoint(name) => format!("raw tracepoint {name}"),
+            Hook::RawTracepoint(name) | Hook::BtfTracepoint(name) => {
+                format!("raw tracepoint {name}")
+            }
             Hook::Iterator(name) => format!("iterator {name}"),
         },
         since: program.since(),

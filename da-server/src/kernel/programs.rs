@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use aya::programs::raw_trace_point::RawTracePointLinkId;
-use aya::programs::{Iter, ProgramError, RawTracePoint};
+use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, BtfError, Ebpf};
 use da_ebpf_common::program::{Hook, Program};
 
@@ -41,6 +41,7 @@ impl Programs {
         let mut programs = Self { attached, states, existing: None, syscalls: None };
         let mut syscalls = Links(Vec::new());
         let mut failed = None;
+        let btf = Btf::from_sys_fs().map_err(|error| refused("read its own types", &error))?;
         for program in Program::ALL {
             if program.takes_the_place_of().is_some_and(|main| !programs.is_missing(main)) {
                 programs.states.push((program, ProgramState::Unneeded));
@@ -57,7 +58,7 @@ impl Programs {
                 (Some(field), _) => {
                     Err(Unavailable::new(Reason::UnsupportedKernel, field.to_string()))
                 }
-                (None, Hook::RawTracepoint(name)) if has_substitute && hooks == Hooks::Older => {
+                (None, Hook::BtfTracepoint(name)) if has_substitute && hooks == Hooks::Older => {
                     Err(missing(program, &format!("tracepoint {name}")))
                 }
                 (None, Hook::RawTracepoint(name)) => {
@@ -68,8 +69,11 @@ impl Programs {
                         }
                     })
                 }
+                (None, Hook::BtfTracepoint(name)) => {
+                    attach_typed(ebpf, program, name, &btf).map(|fd| programs.attached.push(fd))
+                }
                 (None, Hook::Iterator(name)) => {
-                    open(ebpf, program, name).map(|file| programs.existing = Some(file))
+                    open(ebpf, program, name, &btf).map(|file| programs.existing = Some(file))
                 }
             };
             let state = match attached {
@@ -222,12 +226,31 @@ fn link(
     }
 }
 
+fn attach_typed(
+    ebpf: &mut Ebpf,
+    program: Program,
+    tracepoint: &str,
+    btf: &Btf,
+) -> Result<OwnedFd, Unavailable> {
+    let name = program.as_str();
+    let step = format!("load program {name}");
+    let loaded: &mut BtfTracePoint = find(ebpf, program)?;
+    loaded.load(tracepoint, btf).map_err(|error| match error {
+        ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }) => {
+            missing(program, &format!("tracepoint {tracepoint}"))
+        }
+        error => refused(&step, &error),
+    })?;
+    loaded.attach().map_err(|error| refused(&format!("attach program {name}"), &error))?;
+    let fd = loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
+    fd.as_fd().try_clone_to_owned().map_err(|error| refused("duplicate a program", &error))
+}
+
 /// The file of an iterator. Opening it takes a privilege, reading it does not.
-fn open(ebpf: &mut Ebpf, program: Program, iterator: &str) -> Result<File, Unavailable> {
+fn open(ebpf: &mut Ebpf, program: Program, iterator: &str, btf: &Btf) -> Result<File, Unavailable> {
     let step = format!("load program {}", program.as_str());
-    let btf = Btf::from_sys_fs().map_err(|error| refused(&step, &error))?;
     let loaded: &mut Iter = find(ebpf, program)?;
-    loaded.load(iterator, &btf).map_err(|error| match error {
+    loaded.load(iterator, btf).map_err(|error| match error {
         ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }) => {
             missing(program, &format!("iterator {iterator}"))
         }

@@ -212,8 +212,10 @@ impl EmptyPrograms {
             let found = ebpf.program_mut("empty").context("the object has no empty program")?;
             let empty: &mut RawTracePoint = found.try_into()?;
             empty.load()?;
-            let Hook::RawTracepoint(tracepoint) = program.hook() else {
-                bail!("{} is not on a raw tracepoint", program.as_str())
+            let (Hook::RawTracepoint(tracepoint) | Hook::BtfTracepoint(tracepoint)) =
+                program.hook()
+            else {
+                bail!("{} is not on a tracepoint", program.as_str())
             };
             empty.attach(tracepoint)?;
             Ok((program, ebpf))
