@@ -28,9 +28,16 @@ struct Provider {
     config: Arc<ClientConfig>,
 }
 
-/// Measures it.
+/// Measures it, with and without the syscall tier.
 pub fn measure(stage: &Stage) -> Result<Vec<Figure>> {
-    let collector = Collector::start(stage, &Settings::default().watch(HOST))?;
+    let mut figures = with_syscalls(stage, false, "calls")?;
+    figures.extend(with_syscalls(stage, true, "calls, system calls timed")?);
+    Ok(figures)
+}
+
+fn with_syscalls(stage: &Stage, are_timed: bool, name: &str) -> Result<Vec<Figure>> {
+    let settings = Settings::default().watch(HOST).syscalls(are_timed);
+    let collector = Collector::start(stage, &settings)?;
     let idle = Usage::of(collector.id())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -44,7 +51,7 @@ pub fn measure(stage: &Stage) -> Result<Vec<Figure>> {
 
     let begun = Instant::now();
     let before = (Usage::of(collector.id())?, program_seconds(&collector.scrape()?));
-    let calls = call(&provider, stage.pace(4, 20) * CALLS_PER_SECOND)?;
+    let calls = call(&provider, stage.pace(3, 20) * CALLS_PER_SECOND)?;
     let after = (Usage::of(collector.id())?, program_seconds(&collector.scrape()?));
     let seconds = begun.elapsed().as_secs_f64();
     runtime.block_on(standin.stop());
@@ -56,12 +63,13 @@ pub fn measure(stage: &Stage) -> Result<Vec<Figure>> {
     ensure!(losses(&scrape) == 0.0, "events were lost");
     let percent = |seconds_used: f64| seconds_used / seconds * 100.0;
     let used = percent(after.0.cpu_seconds - before.0.cpu_seconds);
+    let what = |of: &str| format!("{name}: {of}");
     Ok(vec![
-        Figure::one("calls: made", Unit::PerSecond, calls as f64 / seconds),
-        Figure::one("calls: CPU of the collector's process", Unit::CpuPercent, used),
-        Figure::one("calls: CPU of the programs", Unit::CpuPercent, percent(after.1 - before.1)),
-        Figure::one("calls: resident memory, before", Unit::Bytes, idle.resident_bytes),
-        Figure::one("calls: resident memory, after", Unit::Bytes, after.0.resident_bytes),
+        Figure::one(what("made"), Unit::PerSecond, calls as f64 / seconds),
+        Figure::one(what("CPU of the process"), Unit::CpuPercent, used),
+        Figure::one(what("CPU of the programs"), Unit::CpuPercent, percent(after.1 - before.1)),
+        Figure::one(what("resident memory, before"), Unit::Bytes, idle.resident_bytes),
+        Figure::one(what("resident memory, after"), Unit::Bytes, after.0.resident_bytes),
     ])
 }
 

@@ -72,6 +72,7 @@ fn at_rate(stage: &Stage, rate: f64, lasts: Duration) -> Result<Step> {
         collector.scrape_until(|scrape| scrape.sum(family, &[]) + losses(scrape) >= made as f64)?;
     let lost = made as f64 - scrape.sum(family, &[]);
     ensure!(lost >= 0.0, "{} exchanges were invented", -lost);
+    ensure!(lost <= losses(&scrape), "{lost} exchanges of {made} were lost in silence");
     let after = (Usage::of(collector.id())?, program_seconds(&scrape));
     Ok(Step {
         made_per_second: made as f64 / seconds,

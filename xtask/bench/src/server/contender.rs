@@ -22,6 +22,8 @@ pub enum Contender {
     NotTargeting,
     /// Our collector, which follows every request.
     Targeting,
+    /// The same, and it times the client's system calls.
+    TimingSyscalls,
     /// bpftrace with a script that measures the same.
     Bpftrace,
     /// tcpdump, which writes to nowhere.
@@ -32,14 +34,21 @@ pub enum Contender {
 
 impl Contender {
     /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 5] =
-        [Self::NotTargeting, Self::Targeting, Self::Bpftrace, Self::Tcpdump, Self::Strace];
+    pub const ALL: [Self; 6] = [
+        Self::NotTargeting,
+        Self::Targeting,
+        Self::TimingSyscalls,
+        Self::Bpftrace,
+        Self::Tcpdump,
+        Self::Strace,
+    ];
 
     /// What its rows are called.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotTargeting => "collector, not targeting it",
             Self::Targeting => "collector, targeting it",
+            Self::TimingSyscalls => "collector, targeting it, system calls timed",
             Self::Bpftrace => "bpftrace, the same measurements",
             Self::Tcpdump => "tcpdump -w /dev/null",
             Self::Strace => "strace -c on the server",
@@ -51,7 +60,7 @@ impl Contender {
         match self {
             Self::NotTargeting => Some(Bar::AtLeast(0.97)),
             Self::Targeting => Some(Bar::AtLeast(0.92)),
-            Self::Bpftrace | Self::Tcpdump | Self::Strace => None,
+            Self::TimingSyscalls | Self::Bpftrace | Self::Tcpdump | Self::Strace => None,
         }
     }
 }
@@ -69,9 +78,14 @@ impl Watching {
     pub fn start(contender: Contender, stage: &Stage, web: &WebServer) -> Result<Self> {
         let (mut command, ready, proof): (_, _, fn(&str) -> bool) = match contender {
             Contender::NotTargeting => {
-                return Self::collector(stage, "elsewhere.bench.test", false);
+                let settings = Settings::default().watch("elsewhere.bench.test");
+                return Ok(Self::Collector(Collector::start(stage, &settings)?, false));
             }
-            Contender::Targeting => return Self::collector(stage, HOST, true),
+            Contender::Targeting | Contender::TimingSyscalls => {
+                let are_timed = contender == Contender::TimingSyscalls;
+                let settings = Settings::default().watch(HOST).syscalls(are_timed);
+                return Ok(Self::Collector(Collector::start(stage, &settings)?, true));
+            }
             Contender::Bpftrace => {
                 mount_tracefs()?;
                 let script = stage.scratch.join("same.bt");
@@ -104,11 +118,6 @@ impl Watching {
         Ok(Self::Program(program, proof))
     }
 
-    fn collector(stage: &Stage, host: &str, follows: bool) -> Result<Self> {
-        Collector::start(stage, &Settings::default().watch(host))
-            .map(|collector| Self::Collector(collector, follows))
-    }
-
     /// Ends it, and checks that it did what its run was compared for.
     pub fn prove(self, load: &Load) -> Result<()> {
         match self {
@@ -120,8 +129,11 @@ impl Watching {
                 let scrape =
                     collector.scrape_until(|scrape| scrape.sum(family, &[]) >= expected)?;
                 let counted = scrape.sum(family, &[]);
-                ensure!(counted <= most, "it counted {counted} exchanges of {expected}");
-                ensure!(losses(&scrape) == 0.0, "it lost events");
+                let lost = losses(&scrape);
+                ensure!(
+                    (expected..=most).contains(&counted) && lost == 0.0,
+                    "it counted {counted} exchanges of {expected}, and {lost} as lost"
+                );
                 Ok(())
             }
             Self::Program(program, proof) => {
