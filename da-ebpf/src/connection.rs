@@ -163,6 +163,8 @@ fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
         arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+        // Not only what the hooks can't see: a send can be answered by a reset before its hook runs.
+        exchange::add_unseen(sock, connection, 0);
         exchange::finish(sock, connection, how, errno);
         report(sock, connection, reset, errno);
         debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);

@@ -68,6 +68,22 @@ pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, byt
     }
 }
 
+/// Adds what the socket was handed beyond what the hooks have counted and the `bytes` that they are
+/// about to. Says how much that was.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(never)]
+pub unsafe fn add_unseen(sock: Sock, connection: *mut Connection, bytes: u64) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let seen_bytes = (*connection).sent_bytes + bytes;
+        let unseen_bytes = sock.payload_bytes_sent().saturating_sub(seen_bytes);
+        (*connection).sent_bytes += unseen_bytes;
+        unseen_bytes
+    }
+}
+
 /// Bytes were sent that belong to a request: to the current one as long as nothing has arrived in
 /// answer to it, to the next one otherwise.
 ///

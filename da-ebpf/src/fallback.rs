@@ -9,7 +9,7 @@
 use aya_ebpf::{
     helpers::bpf_probe_read_user, macros::raw_tracepoint, programs::RawTracePointContext,
 };
-use da_ebpf_common::program::Program;
+use da_ebpf_common::{connection::flags, program::Program};
 
 use crate::{
     arrival, connection::find, exchange, layout, meter, pickup, registers::Registers,
@@ -31,7 +31,13 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
         && let Some(connection) = find(sock)
     {
         // SAFETY: see `connection::find`.
-        unsafe { syscall::uses(sock, connection) };
+        unsafe {
+            syscall::uses(sock, connection);
+            if exchange::add_unseen(sock, connection, sent.bytes) > 0 {
+                // From here on nobody knows which request an answer belongs to.
+                (*connection).flags |= flags::UNREADABLE;
+            }
+        }
         exchange::send(&ctx, sock, connection, sent.bytes);
     }
     run.end();
