@@ -134,10 +134,26 @@ impl Client {
         response
     }
 
-    /// One request, one response.
+    /// One request, one response, and to the end of the connection where that was asked for.
     pub fn exchange(&mut self, name: &str, plan: &str, close: bool) -> Vec<u8> {
         self.send(&request(name, plan, close));
-        self.receive()
+        let response = self.receive();
+        if close {
+            self.until_closed();
+        }
+        response
+    }
+
+    /// Reads until the server has closed: whoever closes with its leave unread aborts the connection.
+    pub fn until_closed(&mut self) {
+        let mut buffer = [0; 1024];
+        let mut more = match &mut self.tls {
+            Some(tls) => rustls::Stream::new(tls, &mut self.socket).read(&mut buffer),
+            None => Ok(1),
+        };
+        while more.is_ok_and(|bytes| bytes > 0) {
+            more = self.socket.read(&mut buffer);
+        }
     }
 
     /// Payload bytes sent and received since the connect, by the kernel's own count; everything

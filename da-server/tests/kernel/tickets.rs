@@ -34,6 +34,7 @@ fn check(tickets: usize, first_byte_ms: u64, one_write: bool) {
         }
         assert!(client.receive().starts_with(b"HTTP/1.1 200"));
         reads.entry(client.local).or_default().push(client.first_read_ns);
+        client.until_closed();
         client.close();
     }
     lab.wait_closed(FRESH);
@@ -60,7 +61,11 @@ fn check(tickets: usize, first_byte_ms: u64, one_write: bool) {
         let What::Exchange { measured, .. } = one.what else { continue };
         // Tickets arrive before the response is written, later chunks after its first byte is read.
         let number = reported.entry(one.local).or_default();
-        let response = writes[&one.local][*number]..=reads[&one.local][*number];
+        let of = |all: &HashMap<_, Vec<u64>>| all.get(&one.local)?.get(*number).copied();
+        let (Some(written_ns), Some(read_ns)) = (of(&writes), of(&reads)) else {
+            panic!("{}, exchange {}: never made: {measured:?}", one.local, *number + 1);
+        };
+        let response = written_ns..=read_ns;
         *number += 1;
         match (measured.outcome, measured.response_first_ns) {
             (ExchangeOutcome::Ok, Some(first_ns)) if response.contains(&first_ns) => right += 1,
