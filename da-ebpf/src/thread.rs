@@ -16,7 +16,7 @@ use da_ebpf_common::event::ConnectionId;
 /// A thread of a process that has, or had, a tracked connection.
 #[repr(C)]
 pub struct Thread {
-    /// See [`crate::syscall::epoch`]: of when the call began.
+    /// How often the tier had been shed when the call began.
     pub epoch: u64,
     /// When the call began, ns; 0 in none that is timed.
     pub began_ns: u64,

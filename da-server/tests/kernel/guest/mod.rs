@@ -5,7 +5,7 @@ use std::path::Path;
 mod inside;
 mod machine;
 
-use crate::lab::skip;
+use crate::lab::{alone, skip};
 
 /// What else runs in the machine: `da-server` itself, without privileges after its start.
 const SERVER: &str = "privileges::after_start_nothing_is_left_to_take_away_and_events_still_flow";
@@ -15,6 +15,8 @@ fn an_older_kernel() {
     let Some(image) = std::env::var_os("DA_GUEST_KERNEL") else {
         return skip("DA_GUEST_KERNEL names no kernel: `cargo xtask test` downloads one");
     };
+    // An emulator takes all the time there is, which the other tests measure.
+    let _alone = alone();
     let tests = ["guest::inside::measures", SERVER];
     let console = machine::run(Path::new(&image), &tests);
     let said: Vec<_> =
