@@ -48,9 +48,7 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
         }
         (*connection).received_bytes = received_bytes;
         (*connection).last_arrival_ns = now_ns;
-        let phase = (*connection).phase;
-        let joined_midway = (*connection).flags & flags::PRE_EXISTING != 0;
-        if phase == Phase::Handshake as u32 || phase == Phase::Fresh as u32 && joined_midway {
+        if (*connection).phase == Phase::Handshake as u32 {
             return;
         }
         // An answer can be faster than the send hook of its request, even of the connection's first.

@@ -231,12 +231,22 @@ impl Lab {
 
     /// Ends the view and hands over what it saw.
     pub fn close(mut self) -> Vec<Observation> {
-        self.shutdown.cancel();
-        if let Some(reader) = self.reader.take() {
-            reader.join().expect("the reader ends");
-        }
+        assert!(self.end(), "the reader panicked");
         self.seen();
         std::mem::take(&mut self.seen)
+    }
+
+    /// Whether the reader ended in order.
+    fn end(&mut self) -> bool {
+        self.shutdown.cancel();
+        self.reader.take().is_none_or(|reader| reader.join().is_ok())
+    }
+}
+
+/// A view that nobody closes would go on beside those of the tests to come.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
