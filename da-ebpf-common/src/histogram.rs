@@ -64,11 +64,6 @@ const _: () = assert!(size_of::<Histogram>() == 136);
 impl Histogram {
     /// Without samples.
     pub const EMPTY: Self = Self { sum_ns: 0, buckets: [0; BUCKETS] };
-
-    /// Number of samples.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|count| u64::from(*count)).sum()
-    }
 }
 
 /// Samples of one exchange, beyond those that its other events carry; the header's kind tells of what.

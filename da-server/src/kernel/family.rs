@@ -2,8 +2,10 @@
 //! handle of each series resolved once.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use da_ebpf_common::histogram::Histogram;
+use prometheus::core::Collector;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
@@ -44,12 +46,32 @@ fn values(labels: &SeriesLabels) -> Vec<String> {
     labels.values().into_iter().map(str::to_owned).collect()
 }
 
+/// A family of the metrics library, with the handle of each series resolved once.
+#[derive(Debug)]
+struct Resolved<K, F, M> {
+    family: F,
+    handles: HashMap<K, M>,
+}
+
+impl<K: Eq + Hash, F: Collector + Clone + 'static, M> Resolved<K, F, M> {
+    /// Registers the family, without series.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    fn register(registry: SocketRegistry<'_>, family: F) -> prometheus::Result<Self> {
+        registry.registry.register(Box::new(family.clone()))?;
+        Ok(Self { family, handles: HashMap::new() })
+    }
+
+    /// The series of `key`; `resolve` finds it the first time.
+    fn of(&mut self, key: K, resolve: impl FnOnce(&F) -> M) -> &M {
+        self.handles.entry(key).or_insert_with(|| resolve(&self.family))
+    }
+}
+
 /// A histogram per endpoint, with edges of its own.
 #[derive(Debug)]
-pub struct EndpointDistribution {
-    family: HistogramVec,
-    handles: HashMap<SeriesId, prometheus::Histogram>,
-}
+pub struct EndpointDistribution(Resolved<SeriesId, HistogramVec, prometheus::Histogram>);
 
 impl EndpointDistribution {
     /// Registers the family, without series.
@@ -63,27 +85,18 @@ impl EndpointDistribution {
         edges: &[f64],
     ) -> prometheus::Result<Self> {
         let opts = HistogramOpts::new(name, help).buckets(edges.to_vec());
-        let family = HistogramVec::new(opts, &registry.label_names(&[]))?;
-        registry.registry.register(Box::new(family.clone()))?;
-        Ok(Self { family, handles: HashMap::new() })
+        Resolved::register(registry, HistogramVec::new(opts, &registry.label_names(&[]))?).map(Self)
     }
 
     /// One sample.
     pub fn observe(&mut self, id: SeriesId, labels: &SeriesLabels, sample: f64) {
-        let family = &self.family;
-        self.handles
-            .entry(id)
-            .or_insert_with(|| family.with_label_values(&labels.values()))
-            .observe(sample);
+        self.0.of(id, |family| family.with_label_values(&labels.values())).observe(sample);
     }
 }
 
 /// A gauge per endpoint.
 #[derive(Debug)]
-pub struct EndpointGauge {
-    family: IntGaugeVec,
-    handles: HashMap<SeriesId, IntGauge>,
-}
+pub struct EndpointGauge(Resolved<SeriesId, IntGaugeVec, IntGauge>);
 
 impl EndpointGauge {
     /// Registers the family, without series.
@@ -95,27 +108,19 @@ impl EndpointGauge {
         name: &str,
         help: &str,
     ) -> prometheus::Result<Self> {
-        let family = IntGaugeVec::new(Opts::new(name, help), &registry.label_names(&[]))?;
-        registry.registry.register(Box::new(family.clone()))?;
-        Ok(Self { family, handles: HashMap::new() })
+        let opts = Opts::new(name, help);
+        Resolved::register(registry, IntGaugeVec::new(opts, &registry.label_names(&[]))?).map(Self)
     }
 
     /// Adds to the endpoint's gauge, or takes from it.
     pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, change: i64) {
-        let family = &self.family;
-        self.handles
-            .entry(id)
-            .or_insert_with(|| family.with_label_values(&labels.values()))
-            .add(change);
+        self.0.of(id, |family| family.with_label_values(&labels.values())).add(change);
     }
 }
 
 /// A counter per endpoint.
 #[derive(Debug)]
-pub struct EndpointCounter {
-    family: IntCounterVec,
-    handles: HashMap<SeriesId, IntCounter>,
-}
+pub struct EndpointCounter(Resolved<SeriesId, IntCounterVec, IntCounter>);
 
 impl EndpointCounter {
     /// Registers the family, without series.
@@ -127,27 +132,20 @@ impl EndpointCounter {
         name: &str,
         help: &str,
     ) -> prometheus::Result<Self> {
-        let family = IntCounterVec::new(Opts::new(name, help), &registry.label_names(&[]))?;
-        registry.registry.register(Box::new(family.clone()))?;
-        Ok(Self { family, handles: HashMap::new() })
+        let opts = Opts::new(name, help);
+        Resolved::register(registry, IntCounterVec::new(opts, &registry.label_names(&[]))?)
+            .map(Self)
     }
 
     /// Adds to the endpoint's count.
     pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, amount: u64) {
-        let family = &self.family;
-        self.handles
-            .entry(id)
-            .or_insert_with(|| family.with_label_values(&labels.values()))
-            .inc_by(amount);
+        self.0.of(id, |family| family.with_label_values(&labels.values())).inc_by(amount);
     }
 }
 
 /// A counter per endpoint and one more label, whose value is that of a closed enum.
 #[derive(Debug)]
-pub struct DetailCounter {
-    family: IntCounterVec,
-    handles: HashMap<(SeriesId, &'static str), IntCounter>,
-}
+pub struct DetailCounter(Resolved<(SeriesId, &'static str), IntCounterVec, IntCounter>);
 
 impl DetailCounter {
     /// Registers the family, without series.
@@ -160,19 +158,13 @@ impl DetailCounter {
         help: &str,
         detail: &str,
     ) -> prometheus::Result<Self> {
-        let family = IntCounterVec::new(Opts::new(name, help), &registry.label_names(&[detail]))?;
-        registry.registry.register(Box::new(family.clone()))?;
-        Ok(Self { family, handles: HashMap::new() })
+        let (opts, names) = (Opts::new(name, help), registry.label_names(&[detail]));
+        Resolved::register(registry, IntCounterVec::new(opts, &names)?).map(Self)
     }
 
     /// Adds one.
     pub fn count(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str) {
-        let family = &self.family;
-        self.handles
-            .entry((id, detail))
-            .or_insert_with(|| {
-                family.with_label_values(&[&labels.values()[..], &[detail]].concat())
-            })
-            .inc();
+        let values = || [&labels.values()[..], &[detail]].concat();
+        self.0.of((id, detail), |family| family.with_label_values(&values())).inc();
     }
 }

@@ -133,7 +133,6 @@ impl Reader {
             let looking_for_older =
                 existing.is_some() && (lookups.is_idle() || began.elapsed() > LOOKUPS_PATIENCE);
             let ended = tokio::select! {
-                () = std::future::ready(()), if more => false,
                 _ = tick.tick() => false,
                 readable = events.readable_mut() => {
                     readable?.clear_ready();
@@ -151,7 +150,7 @@ impl Reader {
                     false
                 }
                 () = shutdown.cancelled() => true,
-                () = std::future::ready(()), if looking_for_older => false,
+                () = std::future::ready(()), if more || looking_for_older => false,
             };
             more = intake.take_batch(events.get_mut());
             if looking_for_older {
