@@ -5,6 +5,7 @@
 //! ends it. [`Collector::run`] is the same for the kernel view alone. Rooms import one way:
 //! `http → game → llm, tts, store`; all of them may use `metrics`.
 
+pub mod calls;
 pub mod check;
 pub mod cli;
 pub mod config;

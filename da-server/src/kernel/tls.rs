@@ -1,12 +1,14 @@
 //! TLS handshakes: `socket_tls_handshake_seconds`.
 
 use da_ebpf_common::connection::flags;
+use serde::{Deserialize, Serialize};
 
 use super::family::EndpointHistogram;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// How a handshake went, as record types tell it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HandshakeKind {
     /// TLS 1.3, full or resumed: the records look alike.
     Tls13,

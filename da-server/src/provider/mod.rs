@@ -27,6 +27,7 @@ pub(crate) use http::base_url;
 pub use http::{HttpConfig, http_client};
 pub use key::ApiKey;
 pub use kind::ErrorKind;
+pub use report::{CallKind, Outcome};
 pub(crate) use retry::RetryAdvice;
 pub use retry::RetryPolicy;
 pub use setup::ProviderSetupError;

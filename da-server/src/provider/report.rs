@@ -5,14 +5,42 @@
 
 use std::time::Duration;
 
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::ErrorKind;
 
-/// How an attempt ended.
+/// Which providers are called: label value `kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallKind {
+    /// A language model.
+    Llm,
+    /// Speech.
+    Tts,
+}
+
+impl CallKind {
+    /// Every kind, for pre-creating series.
+    pub const ALL: [Self; 2] = [Self::Llm, Self::Tts];
+
+    /// The label value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Llm => "llm",
+            Self::Tts => "tts",
+        }
+    }
+}
+
+/// How an attempt ended. As JSON its label value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
+    /// The answer was complete.
     Success,
+    /// It was not, and why.
     Failed(ErrorKind),
 }
 
@@ -23,11 +51,26 @@ impl Outcome {
     }
 
     /// The label value: `success` or that of the error kind.
-    pub(crate) fn as_str(self) -> &'static str {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Failed(kind) => kind.as_str(),
         }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let label = String::deserialize(deserializer)?;
+        let unknown = || D::Error::invalid_value(Unexpected::Str(&label), &"an outcome");
+        Self::all().find(|outcome| outcome.as_str() == label).ok_or_else(unknown)
     }
 }
 

@@ -1,0 +1,104 @@
+//! One logical call to a provider.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Attempt, Phases};
+use crate::provider::Outcome;
+
+pub use crate::provider::CallKind;
+
+/// A call with its attempts, which do not overlap; between them the client backs off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Its number in this process, from 1.
+    pub id: u64,
+    /// Language or speech.
+    pub kind: CallKind,
+    /// Label value of the provider.
+    pub provider: String,
+    /// The configured model.
+    pub model: String,
+    /// When it began, milliseconds of the Unix epoch.
+    pub began_unix_ms: u64,
+    /// From its making to its end, ns.
+    pub duration_ns: u64,
+    /// How it ended: as its last attempt, or `cancelled` between two.
+    pub outcome: Outcome,
+    /// In order; none if it ended before its first.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Call {
+    /// The phases of all attempts together.
+    #[must_use]
+    pub fn phases(&self) -> Phases {
+        let mut sum = Phases::default();
+        self.attempts.iter().for_each(|attempt| sum.add(&attempt.phases));
+        sum
+    }
+
+    /// What is not in an attempt, ns: the pauses between them.
+    #[must_use]
+    pub fn back_off_ns(&self) -> u64 {
+        self.duration_ns.saturating_sub(self.phases().sum_ns())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::calls::{Cut, Join, Phase, Reuse};
+    use crate::provider::ErrorKind;
+
+    /// A call of one attempt that took so long.
+    pub fn call(id: u64, duration_ns: u64) -> Call {
+        Call {
+            id,
+            kind: CallKind::Llm,
+            provider: "anthropic".to_owned(),
+            model: "m".to_owned(),
+            began_unix_ms: 0,
+            duration_ns,
+            outcome: Outcome::Success,
+            attempts: vec![attempt(0, duration_ns)],
+        }
+    }
+
+    fn attempt(after_ns: u64, duration_ns: u64) -> Attempt {
+        Attempt {
+            after_ns,
+            phases: Cut::new(0, duration_ns).rest(Phase::Wait),
+            outcome: Outcome::Success,
+            join: Join::Missing,
+            reuse: Reuse::Unknown,
+            status: Some(200),
+            http: Some("HTTP/1.1".to_owned()),
+            request_id: None,
+            error: None,
+            first_content_ns: None,
+            reads: Vec::new(),
+            reads_total: 0,
+            body_bytes: 0,
+            socket: None,
+        }
+    }
+
+    #[test]
+    fn attempts_and_pauses_are_the_whole_call() {
+        let mut call = call(1, 100);
+        call.attempts = vec![attempt(0, 30), attempt(60, 40)];
+        assert_eq!(call.phases().ns(Phase::Wait), 70);
+        assert_eq!(call.back_off_ns(), 30);
+    }
+
+    #[test]
+    fn json_says_everything_and_is_read_back() {
+        let mut call = call(7, 100);
+        call.outcome = Outcome::Failed(ErrorKind::RateLimited);
+        let json = serde_json::to_value(&call).expect("JSON");
+        assert_eq!(json["kind"], "llm");
+        assert_eq!(json["outcome"], "rate_limited");
+        assert_eq!(json["attempts"][0]["phases"]["wait"], 100);
+        assert_eq!(serde_json::from_value::<Call>(json).expect("a call"), call);
+    }
+}

@@ -1,0 +1,45 @@
+//! What the kernel saw of the connection an attempt ran on.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::HandshakeKind;
+
+/// The socket of one attempt. Times are ns from the attempt's beginning; what came before it (on a
+/// reused connection) is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// Local address; port 0 where the connect failed.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub remote: SocketAddr,
+    /// How the TLS handshake went, also that of a reused connection; none without TLS, or where its
+    /// end was not seen.
+    pub tls: Option<HandshakeKind>,
+    /// The attempt's number on its connection, from 1; none if no request was sent.
+    pub exchange: Option<u64>,
+    /// Bytes of the request, TLS records included.
+    pub request_bytes: u64,
+    /// Bytes of the response, TLS records included.
+    pub response_bytes: u64,
+    /// The response's first arrivals at the socket, up to eight.
+    pub arrivals_ns: Vec<u64>,
+    /// Its last one.
+    pub last_arrival_ns: Option<u64>,
+    /// The first time that something had waited to be read.
+    pub first_wait: Option<Wait>,
+    /// The kernel's smoothed round-trip time at the end; none where it had none.
+    pub rtt_ns: Option<u64>,
+    /// Segments sent again during the attempt.
+    pub retransmits: u64,
+}
+
+/// A read of something that had waited for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// When the read returned, ns from the attempt's beginning.
+    pub read_ns: u64,
+    /// How long the oldest byte it took had been at the socket, ns.
+    pub waited_ns: u64,
+}
