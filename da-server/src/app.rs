@@ -41,8 +41,8 @@ impl App {
         let errors = ErrorMetrics::register(registry)?;
         let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
         let http = http_client(&config.http_client).context("http_client")?;
-        let llm_metrics = LlmMetrics::register(registry, config.llm.provider, config.llm.model())?;
-        let llm = LlmClient::new(&config.llm, http.clone(), llm_metrics).context("llm")?;
+        let llm_metrics = LlmMetrics::register(registry)?;
+        let llm = LlmClient::new(&config.llm, http.clone(), &llm_metrics).context("llm")?;
         let tts_metrics = TtsMetrics::register(registry, config.tts.provider)?;
         let tts = match TtsClient::new(&config.tts, http, tts_metrics) {
             Ok(tts) => Some(tts),

@@ -5,7 +5,8 @@ use eventsource_stream::{EventStreamError, Eventsource};
 use futures_util::{Stream, StreamExt, stream};
 
 use super::{
-    LlmError, LlmEvent, LlmMetrics,
+    LlmError, LlmEvent,
+    metrics::ModelMetrics,
     wire::{Decoder, Step},
 };
 use crate::provider::{ErrorKind, exchange};
@@ -17,11 +18,11 @@ const MAX_LINE_BYTES: usize = 256 * 1024;
 /// A decoder whose tokens are counted when the answer is over, however it ends.
 pub(super) struct Tally {
     decoder: Box<dyn Decoder>,
-    metrics: LlmMetrics,
+    metrics: ModelMetrics,
 }
 
 impl Tally {
-    pub(super) fn new(decoder: Box<dyn Decoder>, metrics: LlmMetrics) -> Self {
+    pub(super) fn new(decoder: Box<dyn Decoder>, metrics: ModelMetrics) -> Self {
         Self { decoder, metrics }
     }
 }

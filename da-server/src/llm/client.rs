@@ -16,6 +16,7 @@ use reqwest::{
 use super::{
     LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt,
     answer::{Tally, answer},
+    metrics::ModelMetrics,
     wire::Wire,
 };
 use crate::provider::{
@@ -40,7 +41,7 @@ struct Shared {
     headers: HeaderMap,
     model: String,
     plan: Plan,
-    metrics: LlmMetrics,
+    metrics: ModelMetrics,
 }
 
 impl LlmClient {
@@ -51,7 +52,7 @@ impl LlmClient {
     pub fn new(
         config: &LlmConfig,
         http: reqwest::Client,
-        metrics: LlmMetrics,
+        metrics: &LlmMetrics,
     ) -> Result<Self, ProviderSetupError> {
         let provider = config.provider.as_str();
         let wire = config.provider.wire(config.is_hosted());
@@ -64,7 +65,7 @@ impl LlmClient {
             headers,
             model: config.model().to_owned(),
             plan: Plan { provider, timeouts: config.timeouts.clone(), retry: config.retry.clone() },
-            metrics,
+            metrics: metrics.of(config.provider, config.model()),
         });
         Ok(Self { shared })
     }

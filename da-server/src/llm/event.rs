@@ -57,9 +57,23 @@ pub struct Usage {
     pub reasoning: Option<u64>,
 }
 
+impl Usage {
+    /// Tokens of the answer that came as a stream: hidden reasoning is over before its first text.
+    pub(crate) fn streamed(&self) -> Option<u64> {
+        self.output?.checked_sub(self.reasoning.unwrap_or(0))
+    }
+}
+
 impl Piece for LlmEvent {
     fn is_end(&self) -> bool {
         matches!(self, Self::Done(_))
+    }
+
+    fn output_tokens(&self) -> Option<u64> {
+        match self {
+            Self::Text(_) => None,
+            Self::Done(completion) => completion.usage.streamed(),
+        }
     }
 }
 

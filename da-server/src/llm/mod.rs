@@ -20,13 +20,15 @@ mod event;
 mod metrics;
 mod openai;
 mod prompt;
+mod tokens;
 mod wire;
 
 pub use client::{LlmClient, LlmStream};
 pub use config::{LlmConfig, LlmProvider};
 pub use event::{Completion, LlmEvent, StopReason, Usage};
-pub use metrics::{LlmMetrics, TokenType};
+pub use metrics::LlmMetrics;
 pub use prompt::{Message, Prompt, Role};
+pub use tokens::TokenType;
 
 /// How a call to a language model fails.
 pub type LlmError = crate::provider::ProviderError;

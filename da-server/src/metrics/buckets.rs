@@ -17,6 +17,11 @@ pub const TTS_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
 pub const FIRST_CONTENT_SECONDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
+/// From one output token to the next: the edges of OTel GenAI's
+/// `gen_ai.server.time_per_output_token`.
+pub const OUTPUT_TOKEN_SECONDS: &[f64] =
+    &[0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
+
 /// One database query.
 pub const DB_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
@@ -26,8 +31,14 @@ mod tests {
 
     #[test]
     fn edges_rise() {
-        for edges in [RESPONSE_SECONDS, LLM_SECONDS, TTS_SECONDS, FIRST_CONTENT_SECONDS, DB_SECONDS]
-        {
+        for edges in [
+            RESPONSE_SECONDS,
+            LLM_SECONDS,
+            TTS_SECONDS,
+            FIRST_CONTENT_SECONDS,
+            OUTPUT_TOKEN_SECONDS,
+            DB_SECONDS,
+        ] {
             assert!(edges.is_sorted_by(|a, b| a < b), "{edges:?}");
         }
     }

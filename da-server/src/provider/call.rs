@@ -19,6 +19,11 @@ use super::{
 pub(crate) trait Piece: Send + 'static {
     /// Whether the answer is complete with this piece, which then is no content itself.
     fn is_end(&self) -> bool;
+
+    /// With the end of an answer: how many tokens it was streamed in, if the provider told.
+    fn output_tokens(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl Piece for Bytes {
@@ -129,6 +134,7 @@ impl<T: Piece, O: Observer> Answer<T, O> {
         match piece {
             Some(Ok(piece)) if !piece.is_end() => Some((Ok(piece), Some(answer))),
             Some(Ok(end)) => {
+                answer.clock.output_tokens = end.output_tokens();
                 answer.clock.end(Outcome::Success);
                 Some((Ok(end), None))
             }

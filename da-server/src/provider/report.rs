@@ -82,6 +82,17 @@ pub(crate) struct AttemptReport {
     /// From the start of the attempt to its first content. Only of successful attempts that had
     /// content: the figure of an aborted or empty stream would mislead.
     pub first_content: Option<Duration>,
+    /// Tokens of the answer that could be seen coming, if the provider counted them. Only of
+    /// successful attempts.
+    pub output_tokens: Option<u64>,
+}
+
+impl AttemptReport {
+    /// The mean time from one output token to the next. Needs two tokens to have a next one.
+    pub(crate) fn per_output_token(&self) -> Option<Duration> {
+        let gaps = u32::try_from(self.output_tokens?.checked_sub(1)?).ok()?;
+        self.took.checked_sub(self.first_content?)?.checked_div(gaps)
+    }
 }
 
 /// Receives the timings of calls. Implemented by the metrics of `llm` and `tts`.
@@ -113,6 +124,7 @@ impl<O: Observer> Drop for CallClock<O> {
 pub(super) struct AttemptClock<O: Observer> {
     pub(super) started: Instant,
     pub(super) first_content: Option<Duration>,
+    pub(super) output_tokens: Option<u64>,
     outcome: Outcome,
     observer: O,
 }
@@ -122,6 +134,7 @@ impl<O: Observer> AttemptClock<O> {
         Self {
             started: Instant::now(),
             first_content: None,
+            output_tokens: None,
             outcome: Outcome::Failed(ErrorKind::Cancelled),
             observer,
         }
@@ -134,10 +147,43 @@ impl<O: Observer> AttemptClock<O> {
 
 impl<O: Observer> Drop for AttemptClock<O> {
     fn drop(&mut self) {
+        let succeeded = self.outcome == Outcome::Success;
         self.observer.attempt_ended(AttemptReport {
             outcome: self.outcome,
             took: self.started.elapsed(),
-            first_content: self.first_content.filter(|_| self.outcome == Outcome::Success),
+            first_content: self.first_content.filter(|_| succeeded),
+            output_tokens: self.output_tokens.filter(|_| succeeded),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(first_content: Option<u64>, output_tokens: Option<u64>) -> AttemptReport {
+        AttemptReport {
+            outcome: Outcome::Success,
+            took: Duration::from_millis(900),
+            first_content: first_content.map(Duration::from_millis),
+            output_tokens,
+        }
+    }
+
+    #[test]
+    fn the_gaps_between_tokens_share_the_time_after_the_first() {
+        let each = report(Some(100), Some(5)).per_output_token();
+        assert_eq!(each, Some(Duration::from_millis(200)));
+        let one_gap = report(Some(100), Some(2)).per_output_token();
+        assert_eq!(one_gap, Some(Duration::from_millis(800)));
+    }
+
+    #[test]
+    fn without_a_second_token_or_a_count_there_is_no_time_between_tokens() {
+        for (first_content, output_tokens) in
+            [(Some(100), Some(1)), (Some(100), Some(0)), (Some(100), None), (None, Some(5))]
+        {
+            assert_eq!(report(first_content, output_tokens).per_output_token(), None);
+        }
     }
 }

@@ -70,9 +70,8 @@ impl Bench {
         };
         adjust(&mut config);
         let readings = Readings::new();
-        let metrics = LlmMetrics::register(&readings.registry, provider, config.model());
-        let metrics = metrics.expect("metrics");
-        let client = LlmClient::new(&config, self.http.clone(), metrics).expect("a client");
+        let metrics = LlmMetrics::register(&readings.registry).expect("metrics");
+        let client = LlmClient::new(&config, self.http.clone(), &metrics).expect("a client");
         Llm { client, readings }
     }
 

@@ -14,6 +14,7 @@ fn assert_one_call(llm: &Llm, outcome: &str, first_tokens: u64) {
     assert_eq!(readings.samples("llm_attempt_seconds", &[("outcome", outcome)]), 1);
     assert_eq!(readings.samples("llm_attempt_seconds", &[]), 1);
     assert_eq!(readings.samples("llm_time_to_first_token_seconds", &[]), first_tokens);
+    assert_eq!(readings.samples("llm_time_per_output_token_seconds", &[]), first_tokens);
     assert_eq!(readings.counter("llm_retries_total", &[]), 0.0);
 }
 
@@ -25,6 +26,7 @@ async fn every_known_series_is_there_before_the_first_call() {
         let of_model = [("provider", provider.as_str()), ("model", MODEL)];
         assert_eq!(readings.samples("llm_latency_seconds", &of_model), 0);
         assert_eq!(readings.samples("llm_time_to_first_token_seconds", &of_model), 0);
+        assert_eq!(readings.samples("llm_time_per_output_token_seconds", &of_model), 0);
         for outcome in ["success", "timeout", "rate_limited", "cancelled"] {
             let labels = [of_model[0], of_model[1], ("outcome", outcome)];
             assert_eq!(readings.samples("llm_attempt_seconds", &labels), 0);
@@ -151,5 +153,45 @@ async fn the_first_token_counts_from_its_own_attempt_and_latency_from_the_first(
         assert_eq!(llm.readings.samples("llm_attempt_seconds", &[("outcome", "rate_limited")]), 1);
         assert_eq!(llm.readings.samples("llm_attempt_seconds", &[("outcome", "success")]), 1);
         assert_eq!(llm.readings.samples("llm_latency_seconds", &[]), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_time_per_output_token_is_the_stand_ins_pace() {
+    for provider in PROVIDERS {
+        let bench = Bench::start().await;
+        bench.standin.set_plan(Plan {
+            text: Some("One two three four five six".to_owned()),
+            chunks: Some(6),
+            first_byte_ms: Delay::Fixed(600.0),
+            between_chunks_ms: Delay::Fixed(100.0),
+            ..Plan::default()
+        });
+        let llm = bench.llm(provider);
+        let (_, completion) = llm.ask().await.expect("an answer");
+        assert_eq!(completion.usage.output, Some(6));
+        assert_eq!(llm.readings.samples("llm_time_per_output_token_seconds", &[]), 1);
+        let log = bench.log().await;
+        let first = log.iter().find(|e| matches!(e.event, Event::Chunk { token: true, .. }));
+        let end = log.iter().find(|e| matches!(e.event, Event::ResponseEnd { .. }));
+        let streamed_ns = end.expect("an end").t_ns - first.expect("a token").t_ns;
+        let pace = streamed_ns as f64 / 1e9 / 5.0;
+        let told = llm.readings.seconds("llm_time_per_output_token_seconds", &[]);
+        // With the wait for the first token in it, it would be 0.1 s more.
+        assert!((told - pace).abs() < 0.04, "{told} s told, {pace} s by the stand-in");
+    }
+}
+
+#[tokio::test]
+async fn one_token_has_no_time_per_token() {
+    for provider in PROVIDERS {
+        let bench = Bench::start().await;
+        let plan = Plan { text: Some("Yes".to_owned()), chunks: Some(1), ..Plan::default() };
+        bench.standin.set_plan(plan);
+        let llm = bench.llm(provider);
+        let (_, completion) = llm.ask().await.expect("an answer");
+        assert_eq!(completion.usage.output, Some(1));
+        assert_eq!(llm.readings.samples("llm_time_to_first_token_seconds", &[]), 1);
+        assert_eq!(llm.readings.samples("llm_time_per_output_token_seconds", &[]), 0);
     }
 }

@@ -7,7 +7,7 @@ use da_server::provider::{ApiKey, ErrorKind, HttpConfig, http_client};
 use da_standin::{DEFAULT_NAMES, Delay, Event, Fault, Plan, TlsMode};
 use futures_util::StreamExt;
 
-use crate::bench::{Bench, MODEL, PROVIDERS, count, http, prompt};
+use crate::bench::{Bench, PROVIDERS, count, http, prompt};
 use crate::readings::Readings;
 
 #[tokio::test]
@@ -61,11 +61,10 @@ async fn a_handshake_that_takes_too_long_is_a_connection_error() {
         connect_timeout: Duration::from_millis(200),
         ..HttpConfig::default()
     });
-    let provider = PROVIDERS[0];
     let mut config = LlmConfig { api_key: ApiKey::new("k"), ..LlmConfig::default() };
     config.retry.max_retries = 0;
-    let metrics = LlmMetrics::register(&Readings::new().registry, provider, MODEL);
-    let client = LlmClient::new(&config, http.expect("a client"), metrics.expect("metrics"));
+    let metrics = LlmMetrics::register(&Readings::new().registry);
+    let client = LlmClient::new(&config, http.expect("a client"), &metrics.expect("metrics"));
     let started = Instant::now();
     let error = client.expect("a client").stream(prompt()).await.err().expect("too slow");
     assert_eq!(error.kind, ErrorKind::Connect, "{error}");
