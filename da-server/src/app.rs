@@ -42,9 +42,9 @@ impl App {
         let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
         let http = http_client(&config.http_client).context("http_client")?;
         let llm_metrics = LlmMetrics::register(registry)?;
-        let llm = LlmClient::new(&config.llm, http.clone(), &llm_metrics).context("llm")?;
+        let llm = LlmClient::new(&config.llm, http.clone(), &llm_metrics, None).context("llm")?;
         let tts_metrics = TtsMetrics::register(registry, config.tts.provider)?;
-        let tts = match TtsClient::new(&config.tts, http, tts_metrics) {
+        let tts = match TtsClient::new(&config.tts, http, tts_metrics, None) {
             Ok(tts) => Some(tts),
             Err(error @ ProviderSetupError::MissingKey { .. }) => {
                 tracing::warn!("characters will not speak: {error}");

@@ -8,6 +8,7 @@
 pub mod calls;
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod game;
 pub mod http;

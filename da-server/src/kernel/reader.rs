@@ -31,6 +31,7 @@ use super::self_metrics::{EventMetrics, StatusMetrics};
 use super::status::{ProgramState, Reason};
 use super::tier::Tier;
 use super::tracker::{Tracker, Verdict};
+use crate::clock::monotonic_ns;
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
 /// a wake-up per event would cost them more than everything else they do.
@@ -287,13 +288,6 @@ impl Drop for End {
     fn drop(&mut self) {
         self.0.unavailable(Reason::ReaderEnded);
     }
-}
-
-/// `CLOCK_MONOTONIC`, ns: the programs' clock.
-fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let (seconds, rest_ns) = (now.tv_sec.cast_unsigned(), now.tv_nsec.cast_unsigned());
-    seconds * 1_000_000_000 + rest_ns
 }
 
 fn publish(

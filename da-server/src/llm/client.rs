@@ -20,9 +20,10 @@ use super::{
     wire::Wire,
 };
 use crate::provider::{
-    ErrorKind, ProviderSetupError, base_url,
+    CallKind, CallReports, ErrorKind, ProviderSetupError, Reporter, base_url,
     call::{Pieces, Plan},
     exchange,
+    span::Span,
 };
 
 /// An answer this large is no answer of a character.
@@ -45,7 +46,8 @@ struct Shared {
 }
 
 impl LlmClient {
-    /// Builds a client. Nothing is sent yet.
+    /// Builds a client, whose calls are reported to `reports` if anyone wants to look into them.
+    /// Nothing is sent yet.
     ///
     /// # Errors
     /// [`ProviderSetupError`] for a missing key, an unreadable key file, or an unusable base URL.
@@ -53,6 +55,7 @@ impl LlmClient {
         config: &LlmConfig,
         http: reqwest::Client,
         metrics: &LlmMetrics,
+        reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
         let provider = config.provider.as_str();
         let wire = config.provider.wire(config.is_hosted());
@@ -64,7 +67,16 @@ impl LlmClient {
             url,
             headers,
             model: config.model().to_owned(),
-            plan: Plan { provider, timeouts: config.timeouts.clone(), retry: config.retry.clone() },
+            plan: Plan {
+                reporter: Reporter {
+                    kind: CallKind::Llm,
+                    provider,
+                    model: config.model().into(),
+                    reports,
+                },
+                timeouts: config.timeouts.clone(),
+                retry: config.retry.clone(),
+            },
             metrics: metrics.of(config.provider, config.model()),
         });
         Ok(Self { shared })
@@ -80,26 +92,32 @@ impl LlmClient {
     pub async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError> {
         let shared = &self.shared;
         let body = Bytes::from(shared.wire.body(&shared.model, &prompt).to_string());
-        let attempt = || shared.clone().attempt(body.clone());
+        let attempt = |span| shared.clone().attempt(span, body.clone());
         let pieces = shared.plan.run(shared.metrics.clone(), attempt).await?;
         Ok(LlmStream { pieces })
     }
 }
 
 impl Shared {
-    async fn attempt(self: Arc<Self>, body: Bytes) -> Result<Pieces<LlmEvent>, LlmError> {
-        let provider = self.plan.provider;
+    async fn attempt(
+        self: Arc<Self>,
+        span: Span,
+        body: Bytes,
+    ) -> Result<Pieces<LlmEvent>, LlmError> {
+        let provider = self.plan.reporter.provider;
         let request = self
             .http
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        let response = exchange::send(provider, request, |body| self.wire.fault(body)).await?;
+            .body(span.body(body));
+        let response =
+            exchange::send(provider, request, &span, |body| self.wire.fault(body)).await?;
         if exchange::media_type(&response) != "text/event-stream" {
             return Err(LlmError::new(provider, ErrorKind::Protocol));
         }
-        let body = exchange::body(provider, response, self.plan.timeouts.idle, MAX_ANSWER_BYTES);
+        let body =
+            exchange::body(provider, response, span, self.plan.timeouts.idle, MAX_ANSWER_BYTES);
         let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
         Ok(answer(provider, body, tally).boxed())
     }

@@ -11,8 +11,9 @@ use futures_util::{
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    ErrorKind, ProviderError, RetryPolicy, Timeouts,
+    ErrorKind, ProviderError, Reporter, RetryPolicy, Timeouts,
     report::{AttemptClock, CallClock, Observer, Outcome},
+    span::Span,
 };
 
 /// A piece of an answer.
@@ -39,7 +40,7 @@ pub(crate) type Pieces<T> = BoxStream<'static, Result<T, ProviderError>>;
 /// The limits of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub provider: &'static str,
+    pub reporter: Reporter,
     pub timeouts: Timeouts,
     pub retry: RetryPolicy,
 }
@@ -54,22 +55,23 @@ impl Plan {
     where
         T: Piece,
         O: Observer,
-        F: Fn() -> Fut,
+        F: Fn(Span) -> Fut,
         Fut: Future<Output = Result<Pieces<T>, ProviderError>>,
     {
-        let call = CallClock::start(observer.clone());
+        let mut call = CallClock::start(observer.clone(), self.reporter.call());
         let deadline = call.started + self.timeouts.total;
         let mut retries = 0;
         loop {
-            let mut clock = AttemptClock::start(observer.clone());
+            let span = call.notes.attempt();
+            let mut clock = AttemptClock::start(observer.clone(), span.clone());
             let limit = deadline.min(clock.started + self.timeouts.first_content);
-            let begun = timeout_at(limit, begin(self.provider, attempt()))
+            let begun = timeout_at(limit, begin(self.reporter.provider, attempt(span)))
                 .await
                 .unwrap_or_else(|_elapsed| Err(self.timed_out()));
             let error = match begun {
                 Ok((first, rest)) => {
                     if !first.is_end() {
-                        clock.first_content = Some(clock.started.elapsed());
+                        clock.first_content();
                     }
                     let answer = Answer {
                         clock,
@@ -83,19 +85,20 @@ impl Plan {
                 }
                 Err(error) => error,
             };
-            clock.end(Outcome::Failed(error.kind));
+            clock.fail(&error);
             let remaining = deadline.saturating_duration_since(Instant::now());
             let Some(pause) = self.retry.pause(retries, &error, remaining) else {
                 return Err(error);
             };
             observer.retried(error.kind);
             retries += 1;
+            call.notes.backing_off = true;
             sleep(pause).await;
         }
     }
 
     fn timed_out(&self) -> ProviderError {
-        ProviderError::new(self.provider, ErrorKind::Timeout)
+        ProviderError::new(self.reporter.provider, ErrorKind::Timeout)
     }
 }
 
@@ -139,7 +142,7 @@ impl<T: Piece, O: Observer> Answer<T, O> {
                 Some((Ok(end), None))
             }
             Some(Err(error)) => {
-                answer.clock.end(Outcome::Failed(error.kind));
+                answer.clock.fail(&error);
                 Some((Err(error), None))
             }
             None => {

@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 use reqwest::{RequestBuilder, Response, StatusCode, header::CONTENT_TYPE};
 use tokio::time::timeout;
 
-use super::{ErrorKind, Fault, ProviderError, RetryAdvice};
+use super::{ErrorKind, Fault, ProviderError, RetryAdvice, span::Span};
 
 /// Error bodies are short; what is beyond this is not read.
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
@@ -19,16 +19,21 @@ const TAIL: Duration = Duration::from_millis(500);
 pub(crate) async fn send(
     provider: &'static str,
     request: RequestBuilder,
+    span: &Span,
     describe: impl FnOnce(&[u8]) -> Fault,
 ) -> Result<Response, ProviderError> {
-    let response =
-        request.send().await.map_err(|error| ProviderError::from_transport(provider, &error))?;
+    let failed = |error| ProviderError::from_transport(provider, &error);
+    let (client, request) = request.build_split();
+    let request = request.map_err(failed)?;
+    span.sent_to(request.url());
+    let response = span.scope(client.execute(request)).await.map_err(failed)?;
+    span.answered(&response);
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(response);
     }
     let advice = RetryAdvice::from_headers(response.headers(), SystemTime::now());
-    let fault = describe(&error_body(response).await);
+    let fault = describe(&error_body(response, span).await);
     Err(ProviderError::from_answer(provider, status, fault, advice))
 }
 
@@ -45,21 +50,28 @@ pub(crate) fn media_type(response: &Response) -> String {
 pub(crate) fn body(
     provider: &'static str,
     response: Response,
+    span: Span,
     idle: Duration,
     max_bytes: usize,
 ) -> impl Stream<Item = Result<Bytes, ProviderError>> + Send {
     let chunks = Box::pin(response.bytes_stream());
-    stream::unfold(Some((chunks, max_bytes)), move |state| async move {
-        let (mut chunks, left) = state?;
+    stream::unfold(Some((chunks, span, max_bytes)), move |state| async move {
+        let (mut chunks, span, left) = state?;
         let failed = |error| Some((Err(error), None));
         match timeout(idle, chunks.next()).await {
             Err(_elapsed) => failed(ProviderError::new(provider, ErrorKind::Timeout)),
-            Ok(None) => None,
+            Ok(None) => {
+                span.body_ended();
+                None
+            }
             Ok(Some(Err(error))) => failed(ProviderError::from_transport(provider, &error)),
-            Ok(Some(Ok(chunk))) => match left.checked_sub(chunk.len()) {
-                None => failed(ProviderError::new(provider, ErrorKind::Protocol)),
-                Some(left) => Some((Ok(chunk), Some((chunks, left)))),
-            },
+            Ok(Some(Ok(chunk))) => {
+                span.read(chunk.len());
+                match left.checked_sub(chunk.len()) {
+                    None => failed(ProviderError::new(provider, ErrorKind::Protocol)),
+                    Some(left) => Some((Ok(chunk), Some((chunks, span, left)))),
+                }
+            }
         }
     })
 }
@@ -72,10 +84,15 @@ pub(crate) async fn drain(mut rest: impl Stream + Unpin) {
 
 /// As much of an error's body as comes quickly. A part is better than none, so a body cut short is
 /// not an error of its own.
-async fn error_body(mut response: Response) -> Vec<u8> {
+async fn error_body(mut response: Response, span: &Span) -> Vec<u8> {
     let mut body = Vec::new();
     let _gave_up = timeout(TAIL, async {
-        while let Ok(Some(chunk)) = response.chunk().await {
+        while let Ok(chunk) = response.chunk().await {
+            let Some(chunk) = chunk else {
+                span.body_ended();
+                break;
+            };
+            span.read(chunk.len());
             let room = MAX_ERROR_BODY_BYTES - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if body.len() == MAX_ERROR_BODY_BYTES {

@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 
 use super::ProviderSetupError;
+use super::connecting::{Resolver, Watch};
 
 /// How connections to providers are made.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -65,10 +66,11 @@ pub fn http_client(config: &HttpConfig) -> Result<reqwest::Client, ProviderSetup
     if !config.resolve.is_empty() {
         builder = builder.no_proxy();
     }
-    for (host, address) in &config.resolve {
-        builder = builder.resolve(host, *address);
-    }
-    builder.build().map_err(|error| ProviderSetupError::Client(error.to_string()))
+    builder
+        .dns_resolver(Resolver { known: config.resolve.clone() })
+        .connector_layer(Watch)
+        .build()
+        .map_err(|error| ProviderSetupError::Client(error.to_string()))
 }
 
 /// Checks a URL from the configuration: absolute, `http` or `https`, without user and password.

@@ -6,8 +6,11 @@
 //! * [`ProviderError`] is how a call fails, [`ProviderSetupError`] how a configuration fails.
 //! * `call` runs attempts, `report` tells the metrics of them, `exchange` is one request and its
 //!   response body. They are used by `llm` and `tts` only.
+//! * `span` notes when things happen in an attempt, also in the client's depths (`connecting`,
+//!   `request_body`); `reporter` hands finished calls on to whoever looks into them.
 
 pub(crate) mod call;
+mod connecting;
 mod error;
 pub(crate) mod exchange;
 mod fault;
@@ -15,9 +18,12 @@ mod http;
 mod key;
 mod kind;
 pub(crate) mod report;
+mod reporter;
+mod request_body;
 mod retry;
 pub(crate) mod seconds;
 mod setup;
+pub(crate) mod span;
 mod timeouts;
 
 pub use error::ProviderError;
@@ -28,7 +34,10 @@ pub use http::{HttpConfig, http_client};
 pub use key::ApiKey;
 pub use kind::ErrorKind;
 pub use report::{CallKind, Outcome};
+pub(crate) use reporter::Reporter;
+pub use reporter::{CallReport, CallReports};
 pub(crate) use retry::RetryAdvice;
 pub use retry::RetryPolicy;
 pub use setup::ProviderSetupError;
+pub use span::{MAX_READS, Marks};
 pub use timeouts::Timeouts;

@@ -9,7 +9,9 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
-use super::ErrorKind;
+use super::reporter::CallNotes;
+use super::span::Span;
+use super::{ErrorKind, ProviderError};
 
 /// Which providers are called: label value `kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,12 +107,13 @@ pub(crate) trait Observer: Clone + Send + Sync + 'static {
 /// Times a logical call from its making to its dropping.
 pub(super) struct CallClock<O: Observer> {
     pub(super) started: Instant,
+    pub(super) notes: CallNotes,
     observer: O,
 }
 
 impl<O: Observer> CallClock<O> {
-    pub(super) fn start(observer: O) -> Self {
-        Self { started: Instant::now(), observer }
+    pub(super) fn start(observer: O, notes: CallNotes) -> Self {
+        Self { started: Instant::now(), notes, observer }
     }
 }
 
@@ -123,21 +126,34 @@ impl<O: Observer> Drop for CallClock<O> {
 /// Times an attempt. Dropped before its outcome is known, it was cancelled.
 pub(super) struct AttemptClock<O: Observer> {
     pub(super) started: Instant,
-    pub(super) first_content: Option<Duration>,
+    first_content: Option<Duration>,
     pub(super) output_tokens: Option<u64>,
     outcome: Outcome,
+    span: Span,
     observer: O,
 }
 
 impl<O: Observer> AttemptClock<O> {
-    pub(super) fn start(observer: O) -> Self {
+    pub(super) fn start(observer: O, span: Span) -> Self {
         Self {
             started: Instant::now(),
             first_content: None,
             output_tokens: None,
             outcome: Outcome::Failed(ErrorKind::Cancelled),
+            span,
             observer,
         }
+    }
+
+    /// Its first content is there.
+    pub(super) fn first_content(&mut self) {
+        self.first_content = Some(self.started.elapsed());
+        self.span.first_content();
+    }
+
+    pub(super) fn fail(self, error: &ProviderError) {
+        self.span.failed(error);
+        self.end(Outcome::Failed(error.kind));
     }
 
     pub(super) fn end(mut self, outcome: Outcome) {
@@ -147,6 +163,7 @@ impl<O: Observer> AttemptClock<O> {
 
 impl<O: Observer> Drop for AttemptClock<O> {
     fn drop(&mut self) {
+        self.span.ended(self.outcome);
         let succeeded = self.outcome == Outcome::Success;
         self.observer.attempt_ended(AttemptReport {
             outcome: self.outcome,

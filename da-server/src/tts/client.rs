@@ -15,9 +15,10 @@ use reqwest::{
 
 use super::{AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics, wire::Wire};
 use crate::provider::{
-    ErrorKind, ProviderSetupError, base_url,
+    CallKind, CallReports, ErrorKind, ProviderSetupError, Reporter, base_url,
     call::{Pieces, Plan},
     exchange,
+    span::Span,
 };
 
 /// Ten minutes of the widest format; no line of a character is as long.
@@ -41,7 +42,8 @@ struct Shared {
 }
 
 impl TtsClient {
-    /// Builds a client. Nothing is sent yet.
+    /// Builds a client, whose calls are reported to `reports` if anyone wants to look into them.
+    /// Nothing is sent yet.
     ///
     /// # Errors
     /// [`ProviderSetupError`] for a missing key, an unreadable key file, an unknown audio format,
@@ -50,6 +52,7 @@ impl TtsClient {
         config: &TtsConfig,
         http: reqwest::Client,
         metrics: TtsMetrics,
+        reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
         let provider = config.provider.as_str();
         let wire = config.provider.wire();
@@ -60,7 +63,16 @@ impl TtsClient {
             base: base_url(provider, config.base_url())?,
             model: config.model().to_owned(),
             format: config.format()?,
-            plan: Plan { provider, timeouts: config.timeouts.clone(), retry: config.retry.clone() },
+            plan: Plan {
+                reporter: Reporter {
+                    kind: CallKind::Tts,
+                    provider,
+                    model: config.model().into(),
+                    reports,
+                },
+                timeouts: config.timeouts.clone(),
+                retry: config.retry.clone(),
+            },
             metrics,
         });
         Ok(Self { shared })
@@ -78,29 +90,36 @@ impl TtsClient {
         let shared = &self.shared;
         let url = shared.wire.url(&shared.base, &shared.format, &speech);
         let body = Bytes::from(shared.wire.body(&shared.model, &speech).to_string());
-        let attempt = || shared.attempt(url.clone(), body.clone(), &speech.text);
+        let attempt = |span| shared.attempt(span, url.clone(), body.clone(), &speech.text);
         let pieces = shared.plan.run(shared.metrics.clone(), attempt).await?;
         Ok(AudioStream { mime: shared.format.mime(), pieces })
     }
 }
 
 impl Shared {
-    async fn attempt(&self, url: Url, body: Bytes, text: &str) -> Result<Pieces<Bytes>, TtsError> {
-        let provider = self.plan.provider;
+    async fn attempt(
+        &self,
+        span: Span,
+        url: Url,
+        body: Bytes,
+        text: &str,
+    ) -> Result<Pieces<Bytes>, TtsError> {
+        let provider = self.plan.reporter.provider;
         let request = self
             .http
             .post(url)
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        let response = exchange::send(provider, request, |body| self.wire.fault(body)).await?;
+            .body(span.body(body));
+        let response =
+            exchange::send(provider, request, &span, |body| self.wire.fault(body)).await?;
         let not_audio = TtsError::new(provider, ErrorKind::NotAudio);
         if !exchange::media_type(&response).starts_with("audio/") {
             return Err(not_audio);
         }
         self.metrics.count_characters(text);
         let idle = self.plan.timeouts.idle;
-        let audio = exchange::body(provider, response, idle, MAX_AUDIO_BYTES)
+        let audio = exchange::body(provider, response, span, idle, MAX_AUDIO_BYTES)
             .filter(|chunk| future::ready(!matches!(chunk, Ok(bytes) if bytes.is_empty())))
             .boxed();
         Ok(or_if_empty(audio, not_audio))

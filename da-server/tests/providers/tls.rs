@@ -64,7 +64,7 @@ async fn a_handshake_that_takes_too_long_is_a_connection_error() {
     let mut config = LlmConfig { api_key: ApiKey::new("k"), ..LlmConfig::default() };
     config.retry.max_retries = 0;
     let metrics = LlmMetrics::register(&Readings::new().registry);
-    let client = LlmClient::new(&config, http.expect("a client"), &metrics.expect("metrics"));
+    let client = LlmClient::new(&config, http.expect("a client"), &metrics.expect("metrics"), None);
     let started = Instant::now();
     let error = client.expect("a client").stream(prompt()).await.err().expect("too slow");
     assert_eq!(error.kind, ErrorKind::Connect, "{error}");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::*;
-use crate::provider::report::AttemptReport;
+use crate::provider::{CallKind, report::AttemptReport};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum TestPiece {
@@ -73,7 +73,12 @@ fn error(kind: ErrorKind) -> ProviderError {
 
 fn plan() -> Plan {
     Plan {
-        provider: "anthropic",
+        reporter: Reporter {
+            kind: CallKind::Llm,
+            provider: "anthropic",
+            model: "m".into(),
+            reports: None,
+        },
         timeouts: Timeouts::default(),
         retry: RetryPolicy { initial_backoff: Duration::ZERO, ..RetryPolicy::default() },
     }
@@ -93,7 +98,7 @@ async fn run(
     scripts: impl IntoIterator<Item = Script>,
 ) -> Result<Pieces<TestPiece>, ProviderError> {
     let scripts = RefCell::new(scripts.into_iter().collect::<VecDeque<_>>());
-    let attempt = || {
+    let attempt = |_span| {
         let script = scripts.borrow_mut().pop_front().expect("no attempt more than scripted");
         async move {
             let pieces = |list: Vec<Result<TestPiece, ErrorKind>>| {

@@ -1,0 +1,46 @@
+//! The body of a request, which notes when a connection takes it.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::span::Span;
+
+/// All of it in one piece, whose length is known beforehand, as if it were plain bytes.
+pub(super) struct RequestBody {
+    span: Span,
+    bytes: Option<Bytes>,
+}
+
+impl RequestBody {
+    pub fn new(span: Span, bytes: Bytes) -> Self {
+        Self { span, bytes: Some(bytes) }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = self.bytes.take();
+        if bytes.is_some() {
+            self.span.body_taken();
+        }
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}

@@ -1,0 +1,260 @@
+//! What the application notes of an attempt as it goes on, for the room `calls`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use hyper_util::client::legacy::connect::HttpInfo;
+use reqwest::{Response, Url, header::HeaderMap};
+
+use super::report::Outcome;
+use super::{ErrorKind, ProviderError, request_body::RequestBody};
+use crate::clock::monotonic_ns;
+
+/// Reads of a body that are kept one by one; all of them are counted.
+pub const MAX_READS: usize = 128;
+/// Polls of a connect that are kept: the SYN goes out in one of the first.
+const MAX_POLLS: usize = 16;
+/// Addresses of one name that are kept.
+const MAX_ADDRESSES: usize = 16;
+/// A request-id longer than this is none.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+/// Headers by which providers name a request.
+const REQUEST_IDS: [&str; 2] = ["request-id", "x-request-id"];
+
+/// When things happened in one attempt, as the application saw them: ns of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone)]
+pub struct Marks {
+    /// It began.
+    pub asked_ns: u64,
+    /// It ended.
+    pub ended_ns: u64,
+    /// How.
+    pub outcome: Outcome,
+    /// What the network or TLS library said, if they failed.
+    pub error: Option<String>,
+    /// Port that it is sent to; behind a proxy not that of the socket.
+    pub port: Option<u16>,
+    /// Addresses that the name stands for, or the address in the URL. Empty before they are known.
+    pub addresses: Vec<IpAddr>,
+    /// The name was being resolved: from, and to unless that failed.
+    pub dns_ns: Option<(u64, Option<u64>)>,
+    /// A connection was asked for.
+    pub connecting_ns: Option<u64>,
+    /// Asking for it ended; with a connection, an error, or by being dropped.
+    pub connected_ns: Option<u64>,
+    /// From and to of the first polls of the connect: its system calls happen in these alone.
+    pub connect_polls_ns: Vec<(u64, u64)>,
+    /// A connection took the request's body, to write it at once.
+    pub body_taken_ns: Option<u64>,
+    /// The response's head was read.
+    pub answered_ns: Option<u64>,
+    /// Local and remote address, once it was.
+    pub sockets: Option<(SocketAddr, SocketAddr)>,
+    /// HTTP status, once it was.
+    pub status: Option<u16>,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub http: Option<&'static str>,
+    /// The provider's own name for the request.
+    pub request_id: Option<String>,
+    /// The first reads of the body, with their lengths: [`MAX_READS`] at most.
+    pub reads: Vec<(u64, u64)>,
+    /// How many there were.
+    pub reads_total: u64,
+    /// How much they took.
+    pub body_bytes: u64,
+    /// The last of them.
+    pub last_read_ns: Option<u64>,
+    /// The body was read to its end: nothing more can come of this exchange.
+    pub body_ended: bool,
+    /// First content.
+    pub first_content_ns: Option<u64>,
+}
+
+impl Marks {
+    fn begin() -> Self {
+        Self {
+            asked_ns: monotonic_ns(),
+            ended_ns: 0,
+            outcome: Outcome::Failed(ErrorKind::Cancelled),
+            error: None,
+            port: None,
+            addresses: Vec::new(),
+            dns_ns: None,
+            connecting_ns: None,
+            connected_ns: None,
+            connect_polls_ns: Vec::new(),
+            body_taken_ns: None,
+            answered_ns: None,
+            sockets: None,
+            status: None,
+            http: None,
+            request_id: None,
+            reads: Vec::new(),
+            reads_total: 0,
+            body_bytes: 0,
+            last_read_ns: None,
+            body_ended: false,
+            first_content_ns: None,
+        }
+    }
+}
+
+tokio::task_local! {
+    /// The attempt that the current poll works for. The HTTP client hands nothing of a request on to
+    /// its resolver and connector but the name, so this is how they know.
+    static CURRENT: Span;
+}
+
+/// One attempt's [`Marks`], to be set from wherever they are made. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Span(Arc<Mutex<Marks>>);
+
+impl Span {
+    /// An attempt that begins now.
+    pub fn begin() -> Self {
+        Self(Arc::new(Mutex::new(Marks::begin())))
+    }
+
+    /// The attempt that the current poll works for.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok()
+    }
+
+    /// Runs `work` so that within it this is [`Span::current`].
+    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self.clone(), work)
+    }
+
+    /// The request's body, which notes when it is taken.
+    pub fn body(&self, bytes: Bytes) -> reqwest::Body {
+        reqwest::Body::wrap(RequestBody::new(self.clone(), bytes))
+    }
+
+    /// Where the request will go.
+    pub fn sent_to(&self, url: &Url) {
+        self.mark(|marks, _| {
+            marks.port = url.port_or_known_default();
+            let host = url.host_str().unwrap_or_default();
+            marks.addresses.extend(host.trim_matches(['[', ']']).parse::<IpAddr>());
+        });
+    }
+
+    pub fn resolving(&self) {
+        self.mark(|marks, now_ns| marks.dns_ns = Some((now_ns, None)));
+    }
+
+    pub fn resolved(&self, addresses: impl Iterator<Item = SocketAddr>) {
+        self.mark(|marks, now_ns| {
+            if let Some((_, to_ns)) = &mut marks.dns_ns {
+                *to_ns = Some(now_ns);
+            }
+            marks.addresses = addresses.map(|address| address.ip()).take(MAX_ADDRESSES).collect();
+        });
+    }
+
+    /// A connection is asked for: the polls that make it are noted, and when that ends.
+    pub fn connecting<F: Future>(&self, connect: F) -> impl Future<Output = F::Output> + use<F> {
+        self.mark(|marks, now_ns| marks.connecting_ns = Some(now_ns));
+        let connecting = Connecting(self.clone());
+        let span = self.clone();
+        let mut connect = Box::pin(self.scope(connect));
+        std::future::poll_fn(move |context| {
+            let _ends_when_dropped = &connecting;
+            let from_ns = monotonic_ns();
+            let polled: std::task::Poll<F::Output> = Pin::new(&mut connect).poll(context);
+            span.mark(|marks, to_ns| {
+                if marks.connect_polls_ns.len() < MAX_POLLS {
+                    marks.connect_polls_ns.push((from_ns, to_ns));
+                }
+                if polled.is_ready() {
+                    marks.connected_ns.get_or_insert(to_ns);
+                }
+            });
+            polled
+        })
+    }
+
+    pub fn body_taken(&self) {
+        self.mark(|marks, now_ns| marks.body_taken_ns = Some(now_ns));
+    }
+
+    pub fn answered(&self, response: &Response) {
+        self.mark(|marks, now_ns| {
+            marks.answered_ns = Some(now_ns);
+            marks.status = Some(response.status().as_u16());
+            marks.http = match response.version() {
+                reqwest::Version::HTTP_11 => Some("HTTP/1.1"),
+                reqwest::Version::HTTP_2 => Some("HTTP/2.0"),
+                reqwest::Version::HTTP_10 => Some("HTTP/1.0"),
+                _ => None,
+            };
+            marks.request_id = request_id(response.headers());
+            let socket = response.extensions().get::<HttpInfo>();
+            marks.sockets = socket.map(|socket| (socket.local_addr(), socket.remote_addr()));
+        });
+    }
+
+    pub fn read(&self, bytes: usize) {
+        self.mark(|marks, now_ns| {
+            if marks.reads.len() < MAX_READS {
+                marks.reads.push((now_ns, bytes as u64));
+            }
+            marks.reads_total += 1;
+            marks.body_bytes += bytes as u64;
+            marks.last_read_ns = Some(now_ns);
+        });
+    }
+
+    pub fn body_ended(&self) {
+        self.mark(|marks, now_ns| {
+            marks.last_read_ns = Some(now_ns);
+            marks.body_ended = true;
+        });
+    }
+
+    pub fn first_content(&self) {
+        self.mark(|marks, now_ns| marks.first_content_ns = Some(now_ns));
+    }
+
+    pub fn failed(&self, error: &ProviderError) {
+        self.mark(|marks, _| marks.error.clone_from(&error.cause));
+    }
+
+    pub fn ended(&self, outcome: Outcome) {
+        self.mark(|marks, now_ns| {
+            marks.ended_ns = now_ns;
+            marks.outcome = outcome;
+        });
+    }
+
+    /// What is noted so far.
+    pub fn marks(&self) -> Marks {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The lock is never held across an await, and only by this attempt's own tasks.
+    fn mark(&self, set: impl FnOnce(&mut Marks, u64)) {
+        let now_ns = monotonic_ns();
+        set(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), now_ns);
+    }
+}
+
+/// A connect under way; a timeout ends it by dropping it.
+struct Connecting(Span);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.mark(|marks, now_ns| {
+            marks.connected_ns.get_or_insert(now_ns);
+        });
+    }
+}
+
+/// As far as it is one: printable ASCII of bounded length, since it is shown to people.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let value = REQUEST_IDS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
+    let fits = value.len() <= MAX_REQUEST_ID_BYTES && value.bytes().all(|b| b.is_ascii_graphic());
+    fits.then(|| value.to_owned())
+}
