@@ -66,8 +66,8 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
             (*slot).request = request;
             (*slot).response = NOTHING;
         }
-        if (*slot).response.first_ns != 0 && is_close_alert((*connection).flags, bytes) {
-            return; // an idle server takes leave: that is no part of its last response
+        if is_close_alert((*connection).flags, bytes) {
+            return; // the server takes leave: that is no part of a response, nor one by itself
         }
         pickup::arrived(sock, connection, before_bytes as u32, request, now_ns);
         let count = (*slot).response.arrivals;

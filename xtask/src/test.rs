@@ -30,6 +30,7 @@ const WITH_OLDER_HOOKS: &[&str] = &[
     "existing::behind_tls",
     "existing::in_the_clear",
     "network::",
+    "outcomes::",
     "streams::",
 ];
 

@@ -19,7 +19,7 @@ pub enum ExchangeOutcome {
     /// Not told apart from others; no sample. A connection that carries exchanges side by side
     /// (HTTP/2) counts as one, since how many it carries does not show.
     Ambiguous,
-    /// The connection closed in order before anything arrived in answer.
+    /// The connection closed in order before anything arrived in answer, or nothing but a close alert.
     NoResponse,
     /// The connection broke (reset, timed out) before either side had closed it; whether the
     /// response was complete by then can't be seen.

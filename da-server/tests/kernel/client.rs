@@ -171,6 +171,16 @@ impl Client {
 
     /// Ends the connection in order.
     pub fn close(mut self) {
+        self.notify_of_close();
+    }
+
+    /// Says that it is done, and ends the connection once the server has said so, too.
+    pub fn take_leave(mut self) {
+        self.notify_of_close();
+        self.until_closed();
+    }
+
+    fn notify_of_close(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
             // The other side may have closed first.

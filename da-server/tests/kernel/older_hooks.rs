@@ -22,6 +22,7 @@ const TESTS: &[&str] = &[
     "lab::the_hooks_are_those_that_are_asked_for",
     "older_hooks::what_is_sent_out_of_sight_is_told",
     "outcomes::a_refused_connect_and_an_unused_connection",
+    "outcomes::responses_that_never_come_or_break_off",
     "streams::bytes_that_wait_to_be_read",
     "streams::every_gap_of_a_stream_is_in_its_bucket",
     "tickets::request_in_a_write_of_its_own",
