@@ -28,17 +28,16 @@ impl Meters {
         Self(Arc::new(map))
     }
 
-    /// What these programs have cost; one that can't be read has cost nothing.
-    pub fn cost(&self, programs: &[Program]) -> Cost {
+    /// What these programs have cost; `None` if the kernel does not tell it of one of them.
+    pub fn cost(&self, programs: &[Program]) -> Option<Cost> {
         let mut cost = Cost::default();
         for program in programs {
-            let Ok(per_cpu) = self.0.get(&(*program as u32), 0) else { continue };
-            for meter in per_cpu.iter() {
+            for meter in self.0.get(&(*program as u32), 0).ok()?.iter() {
                 cost.runs += meter.runs;
                 cost.run_time += Duration::from_nanos(meter.timed_ns * TIMED_RUNS_INTERVAL);
             }
         }
-        cost
+        Some(cost)
     }
 }
 

@@ -218,7 +218,7 @@ impl SelfMetrics {
     fn refresh(&self) {
         let _alone = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         for program in Program::ALL {
-            let cost = self.meters.cost(&[program]);
+            let Some(cost) = self.meters.cost(&[program]) else { continue };
             let counter = self.runs_total.with_label_values(&[program.as_str()]);
             counter.inc_by(cost.runs.saturating_sub(counter.get()));
             let seconds = cost.run_time.as_secs_f64();

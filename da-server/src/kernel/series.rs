@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use da_ebpf_common::connection::Peers;
 use prometheus::Registry;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use super::catalogue::EndpointKind;
 use super::connection::process_name;
@@ -111,13 +112,21 @@ impl Processes {
     }
 }
 
+/// The name with what can't be printed replaced: besides control characters also what only changes how
+/// others are shown (marks of direction, joiners) and what no font has, so that two names that look
+/// alike are alike.
 fn printable(name: &str) -> String {
     if name.trim().is_empty() {
         return "unnamed".to_owned();
     }
-    let replaced =
-        |c: char| if c.is_control() || c == char::REPLACEMENT_CHARACTER { '_' } else { c };
-    name.chars().map(replaced).collect()
+    name.chars().map(|c| if is_printable(c) { c } else { '_' }).collect()
+}
+
+fn is_printable(c: char) -> bool {
+    let separates = [GeneralCategory::LineSeparator, GeneralCategory::ParagraphSeparator];
+    c != char::REPLACEMENT_CHARACTER
+        && c.general_category_group() != GeneralCategoryGroup::Other
+        && !separates.contains(&c.general_category())
 }
 
 /// Where families about sockets are registered, and which labels all of them have.
@@ -181,9 +190,16 @@ mod tests {
     fn a_name_is_made_fit_to_be_shown() {
         let mut series = AllSeries::new(9);
         assert_eq!(process_of(&mut series, 0, "a\nb\u{1b}"), "a_b_");
+        // Marks of direction, a joiner of no width, separators, a character without a meaning.
+        for c in "\u{202e}\u{2066}\u{200d}\u{feff}\u{2028}\u{2029}\u{e000}\u{fffe}".chars() {
+            let name = process_of(&mut series, 0, &format!("a{c}b"));
+            assert_eq!(name, "a_b", "{}", c.escape_unicode());
+        }
+        assert_eq!(process_of(&mut series, 0, "ünï -1.é語"), "ünï -1.é語");
         assert_eq!(process_of(&mut series, 0, ""), "unnamed");
         assert_eq!(process_of(&mut series, 0, "other"), "other");
-        assert_eq!(series.processes.names, ["a_b_", "unnamed"], "other takes no place");
+        let names = ["a_b_", "a_b", "ünï -1.é語", "unnamed"];
+        assert_eq!(series.processes.names, names, "other takes no place");
     }
 
     #[test]

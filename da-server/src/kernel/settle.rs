@@ -10,9 +10,9 @@ use da_ebpf_common::exchange::{End, Exchange};
 use da_ebpf_common::histogram::Histogram;
 use zerocopy::FromZeros;
 
-/// An exchange, with all that goes before it in the ring buffer.
+/// That exchange, with all that goes before it in the ring buffer.
 #[derive(Debug)]
-pub struct Settled {
+pub struct Owed {
     /// What arrived first; as the programs send it.
     pub first_arrivals: Option<FirstArrivals>,
     /// Gaps between later arrivals.
@@ -28,7 +28,7 @@ pub struct Settled {
 ///
 /// Language models pause while they think, and the silence must be longer: what comes after it is
 /// counted as late.
-pub fn settle(id: ConnectionId, record: &Connection, silent_since_ns: u64) -> Option<Settled> {
+pub fn settle(id: ConnectionId, record: &Connection, silent_since_ns: u64) -> Option<Owed> {
     let slot = &record.arrivals[(record.request & 1) as usize];
     let answered = record.request != 0
         && slot.request == record.request
@@ -56,7 +56,7 @@ pub fn settle(id: ConnectionId, record: &Connection, silent_since_ns: u64) -> Op
     exchange.received_bytes = record.received_bytes;
     exchange.flags = record.flags;
     exchange.end = End::Silence as u32;
-    Some(Settled {
+    Some(Owed {
         first_arrivals: first_arrivals(id, record, slot),
         gaps: (slot.response.arrivals > MAX_FIRST_ARRIVALS as u64).then_some(slot.gaps),
         pickups: (picked_up && pickups.count > 1).then_some(pickups.rest),
@@ -112,12 +112,12 @@ mod tests {
     fn an_answered_exchange_is_over_after_a_silence() {
         let record = record();
         assert!(settle(ID, &record, 299).is_none());
-        let settled = settle(ID, &record, 300).expect("settled");
-        assert_eq!(settled.exchange.number, 3);
-        assert_eq!(settled.exchange.response.last_ns, 300);
-        assert_eq!((settled.exchange.pickups, settled.exchange.first_pickup_ns), (1, 7));
-        assert_eq!(settled.first_arrivals.map(|first| first.count), Some(2));
-        assert!(settled.gaps.is_none() && settled.pickups.is_none());
+        let owed = settle(ID, &record, 300).expect("owed");
+        assert_eq!(owed.exchange.number, 3);
+        assert_eq!(owed.exchange.response.last_ns, 300);
+        assert_eq!((owed.exchange.pickups, owed.exchange.first_pickup_ns), (1, 7));
+        assert_eq!(owed.first_arrivals.map(|first| first.count), Some(2));
+        assert!(owed.gaps.is_none() && owed.pickups.is_none());
     }
 
     #[test]

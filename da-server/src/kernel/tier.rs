@@ -57,8 +57,8 @@ pub struct Tier {
     meters: Meters,
     metrics: TierMetrics,
     looked: Instant,
-    /// CPU time of the reader, and of all programs, at the last look.
-    used: Duration,
+    /// CPU time of the reader, and of all programs, at the last look; `None` before the first one.
+    used: Option<Duration>,
 }
 
 impl Tier {
@@ -81,7 +81,7 @@ impl Tier {
             budget: Some(Budget::new(share)),
             metrics: TierMetrics::register(registry)?,
             looked: Instant::now(),
-            used: meters.cost(&Program::ALL).run_time,
+            used: None,
             meters,
         };
         tier.maps.set_epoch(tier.epochs);
@@ -115,10 +115,13 @@ impl Tier {
     /// thread has used.
     pub fn look(&mut self, now_ns: u64, reader: Duration, ebpf: &mut Ebpf, status: &StatusMetrics) {
         self.maps.look(now_ns);
-        let elapsed = self.looked.elapsed();
-        let total = reader + self.meters.cost(&Program::ALL).run_time;
-        let used = total.saturating_sub(self.used);
-        (self.looked, self.used) = (Instant::now(), total);
+        // Where the kernel does not say, it is left to the next look, over all the time until then.
+        let Some(cost) = self.meters.cost(&Program::ALL) else { return };
+        let (elapsed, total) = (self.looked.elapsed(), reader + cost.run_time);
+        let before = self.used.replace(total);
+        self.looked = Instant::now();
+        let Some(before) = before else { return };
+        let used = total.saturating_sub(before);
         let step = self.budget.as_mut().and_then(|budget| budget.look(elapsed, used));
         match step {
             Some(Step::Shed) => {

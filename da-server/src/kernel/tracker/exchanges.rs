@@ -85,15 +85,15 @@ impl Tracker {
     }
 
     pub(super) fn settle(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
-        let Some(settled) = settle(id, record, silent_since_ns) else { return };
-        let exchange = settled.exchange;
+        let Some(owed) = settle(id, record, silent_since_ns) else { return };
+        let exchange = owed.exchange;
         let Some(known) = self.known.get_mut(&id) else { return };
         if known.settled.is_some_and(|before| before.number == exchange.number) {
             return;
         }
-        known.pending.first_arrivals = settled.first_arrivals.map(Box::new);
-        known.pending.gaps = settled.gaps.map(Box::new);
-        known.pending.pickups = settled.pickups.map(Box::new);
+        known.pending.first_arrivals = owed.first_arrivals.map(Box::new);
+        known.pending.gaps = owed.gaps.map(Box::new);
+        known.pending.pickups = owed.pickups.map(Box::new);
         self.exchange(&exchange);
         if let Some(known) = self.known.get_mut(&id) {
             let response_bytes = exchange.response.bytes;
