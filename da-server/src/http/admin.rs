@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{ApiError, BearerToken};
+use super::{ApiError, BearerToken, Scrapes};
 use crate::config::MetricsConfig;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
@@ -32,14 +32,15 @@ pub(super) fn metrics(
     if token.is_none() {
         warn_if_public(listeners)?;
     }
+    let scrapes = Scrapes::of(metrics);
     let answer = move |headers: HeaderMap| async move {
         if token.is_some_and(|token| !token.admits(&headers)) {
             return Err(ApiError::unauthorized());
         }
-        match metrics.expose() {
+        match scrapes.expose().await {
             Ok(text) => Ok(([(header::CONTENT_TYPE, EXPOSITION)], text)),
             Err(error) => {
-                tracing::error!(%error, "metrics can't be written");
+                tracing::error!("metrics can't be written: {error:#}");
                 Err(ApiError::internal())
             }
         }

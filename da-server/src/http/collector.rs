@@ -6,7 +6,7 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::admin;
-use super::listen::Routes;
+use super::listen::{Routes, WRITE_TIMEOUT};
 use crate::{Collector, Listeners};
 
 /// Serves until `shutdown`, then gives open requests the configured grace time.
@@ -23,6 +23,7 @@ pub async fn serve_collector(
         main: Router::new(),
         health: admin::collector_health(*kernel_missing),
         metrics: admin::metrics(metrics.clone(), &config.metrics, &listeners)?,
+        write_timeout: WRITE_TIMEOUT,
     };
     routes.serve(listeners, Duration::from_secs(config.grace_seconds), shutdown).await
 }

@@ -7,12 +7,12 @@ use anyhow::Context;
 use axum::Router;
 use axum::http::StatusCode;
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::ApiError;
+use super::write_timeout::WriteTimeoutAcceptor;
 use crate::Listeners;
 
 /// A connection that has not sent a whole request by then is closed.
@@ -20,6 +20,10 @@ const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request that has no response by then is answered with 504. WebSockets are upgraded at once,
 /// so this does not limit them.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection whose other end takes nothing for so long, while there is something to send, is closed.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests that a connection may have open side by side, where it speaks HTTP/2.
+const MAX_STREAMS: u32 = 16;
 /// No route takes a body; this much is tolerated.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
@@ -31,6 +35,8 @@ pub(super) struct Routes {
     pub(super) health: Router,
     /// On the listener for metrics; on the main one where there is none.
     pub(super) metrics: Router,
+    /// Of the main listener; the one for metrics has [`WRITE_TIMEOUT`].
+    pub(super) write_timeout: Duration,
 }
 
 impl Routes {
@@ -44,7 +50,7 @@ impl Routes {
         grace: Duration,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let Self { main, health, metrics } = self;
+        let Self { main, health, metrics, write_timeout } = self;
         let handle = Handle::new();
         let closing = handle.clone();
         tokio::spawn(async move {
@@ -53,10 +59,10 @@ impl Routes {
         });
         let main = main.merge(health.clone());
         match listeners.metrics {
-            None => accept(listeners.main, main.merge(metrics), handle).await,
+            None => accept(listeners.main, main.merge(metrics), write_timeout, handle).await,
             Some(listener) => {
-                let main = accept(listeners.main, main, handle.clone());
-                let metrics = accept(listener, metrics.merge(health), handle);
+                let main = accept(listeners.main, main, write_timeout, handle.clone());
+                let metrics = accept(listener, metrics.merge(health), WRITE_TIMEOUT, handle);
                 tokio::try_join!(main, metrics).map(|_| ())
             }
         }
@@ -66,6 +72,7 @@ impl Routes {
 async fn accept(
     listener: TcpListener,
     routes: Router,
+    write_timeout: Duration,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("listener")?;
@@ -77,9 +84,10 @@ async fn accept(
         .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES));
     let mut server = axum_server::from_tcp(listener)
         .with_context(|| format!("can't accept on {address}"))?
-        .acceptor(NoDelayAcceptor::new())
+        .acceptor(WriteTimeoutAcceptor(write_timeout))
         .first_request_timeout(REQUEST_HEAD_TIMEOUT)
         .handle(handle);
     server.http_builder().http1().header_read_timeout(REQUEST_HEAD_TIMEOUT);
+    server.http_builder().http2().max_concurrent_streams(MAX_STREAMS);
     server.serve(routes.into_make_service()).await.with_context(|| format!("serving {address}"))
 }

@@ -9,7 +9,9 @@ mod config;
 mod error;
 mod listen;
 mod page;
+mod scrape;
 mod websocket;
+mod write_timeout;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +26,8 @@ pub use config::WebSocketConfig;
 
 use bearer::BearerToken;
 use error::ApiError;
-use listen::Routes;
+use listen::{Routes, WRITE_TIMEOUT};
+use scrape::Scrapes;
 use websocket::Door;
 
 /// What sessions may take beyond the grace time to say goodbye and keep their state.
@@ -42,6 +45,7 @@ pub async fn serve(
     let grace = Duration::from_secs(app.config.grace_seconds);
     let metrics = admin::metrics(app.metrics.clone(), &app.config.metrics, &listeners)?;
     let app = Arc::new(app);
+    let websocket = &app.config.websocket;
     let door = Door::new(app.clone(), app.metrics.registry(), shutdown.clone())?;
     let routes = Routes {
         main: Router::new()
@@ -50,6 +54,8 @@ pub async fn serve(
             .merge(websocket::router(door.clone())),
         health: admin::game_health(app.clone()),
         metrics,
+        // A player's connection has a limit of its own, and that one knows whose it is.
+        write_timeout: WRITE_TIMEOUT + Duration::from_secs(websocket.write_timeout_seconds),
     };
     let tidying = tokio::spawn({
         let (app, shutdown) = (app.clone(), shutdown.clone());

@@ -5,4 +5,5 @@ mod checking;
 #[allow(dead_code, reason = "tests/kernel uses other parts")]
 mod program;
 mod reloading;
+mod scraping;
 mod serving;
