@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 
 use clap::Parser;
 use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command};
 use da_server::config::{Config, Reader};
-use da_server::kernel::catalogue::with_catalogue;
-use da_server::kernel::{Kernel, Preflight, Watch};
+use da_server::kernel::catalogue::{doubts, with_catalogue};
+use da_server::kernel::{Kernel, Preflight, Reason, Watch};
 use da_server::metrics::Metrics;
 use da_server::reload::Reload;
 use da_server::{App, Collector, Listeners, shutdown, telemetry};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
@@ -66,6 +68,9 @@ impl Start {
         for variable in &config.unknown_variables {
             warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
         }
+        for doubt in doubts(&config.endpoint) {
+            warn!("{doubt}");
+        }
         let metrics = Metrics::new()?;
         let listeners = Listeners::bind(&config)?;
         let kernel = Kernel::load(&config.kernel);
@@ -75,69 +80,66 @@ impl Start {
         Kernel::drop_privileges()?;
         Ok(Self { file: cli.config.clone(), config, metrics, listeners, kernel })
     }
+
+    /// Starts the kernel view's thread, and hears of SIGHUP from now on.
+    fn watch(self, reader: Reader, shutdown: CancellationToken) -> anyhow::Result<Watching> {
+        let Self { file, config, metrics, listeners, kernel } = self;
+        let kernel_missing = kernel.unavailable().map(|why| why.reason);
+        let (max_processes, resolved) = match reader {
+            Reader::Game => (0, config.http_client.resolve.clone().into_iter().collect()),
+            Reader::Collector => (config.kernel.max_processes, Vec::new()),
+        };
+        let endpoints = with_catalogue(&config.endpoint)?;
+        let watch = Watch { endpoints, unlisted: config.kernel.unlisted, max_processes, resolved };
+        let endpoints = kernel.endpoints_in_force();
+        Reload { file, config: config.clone(), reader, endpoints }.on_signal(metrics.registry())?;
+        let view = kernel.start(watch, metrics.registry(), None, shutdown)?;
+        Ok(Watching { config, metrics, listeners, kernel_missing, view })
+    }
+}
+
+/// What there is once the kernel's events are read.
+struct Watching {
+    config: Config,
+    metrics: Metrics,
+    listeners: Listeners,
+    kernel_missing: Option<Reason>,
+    view: Option<JoinHandle<()>>,
 }
 
 fn serve(start: Start) -> anyhow::Result<()> {
-    let Start { file, config, metrics, listeners, kernel } = start;
-    if let Some(why) = kernel.unavailable() {
+    if let Some(why) = start.kernel.unavailable() {
         warn!("no kernel view: {why}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let reader = runtime.block_on(async {
+    let view = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
-        let watch = Watch {
-            endpoints: with_catalogue(&config.endpoint)?,
-            unlisted: config.kernel.unlisted,
-            max_processes: 0,
-            resolved: config.http_client.resolve.clone().into_iter().collect(),
-        };
-        let kernel_missing = kernel.unavailable().map(|why| why.reason);
-        Reload {
-            file,
-            config: config.clone(),
-            reader: Reader::Game,
-            endpoints: kernel.endpoints_in_force(),
-        }
-        .on_signal(metrics.registry())?;
-        let reader = kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
+        let Watching { config, metrics, listeners, kernel_missing, view } =
+            start.watch(Reader::Game, shutdown.clone())?;
         let app = App::new(config, metrics, kernel_missing)?;
         da_server::run(app, listeners, shutdown).await?;
-        anyhow::Ok(reader)
+        anyhow::Ok(view)
     })?;
     // It reads what is left and detaches the programs.
-    if reader.is_some_and(|reader| reader.join().is_err()) {
+    if view.is_some_and(|view| view.join().is_err()) {
         warn!("the kernel view's reader panicked");
     }
     Ok(())
 }
 
 fn collect(start: Start) -> anyhow::Result<()> {
-    let Start { file, config, metrics, listeners, kernel } = start;
-    for section in config.sections_of_the_game() {
+    for section in start.config.sections_of_the_game() {
         info!("[{section}] is the game's: it means nothing to the collector");
     }
-    if let Some(why) = kernel.unavailable() {
+    if let Some(why) = start.kernel.unavailable() {
         error!("nothing will be collected, for there is no kernel view: {why}");
     }
     // Beside the thread that reads the kernel's events there is a scrape now and then to answer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
-        let watch = Watch {
-            endpoints: with_catalogue(&config.endpoint)?,
-            unlisted: config.kernel.unlisted,
-            max_processes: config.kernel.max_processes,
-            resolved: Vec::new(),
-        };
-        let kernel_missing = kernel.unavailable().map(|why| why.reason);
-        Reload {
-            file,
-            config: config.clone(),
-            reader: Reader::Collector,
-            endpoints: kernel.endpoints_in_force(),
-        }
-        .on_signal(metrics.registry())?;
-        let view = kernel.start(watch, metrics.registry(), None, shutdown.clone())?;
+        let Watching { config, metrics, listeners, kernel_missing, view } =
+            start.watch(Reader::Collector, shutdown.clone())?;
         Collector { config, metrics, kernel_missing }.run(listeners, view, shutdown).await
     })
 }

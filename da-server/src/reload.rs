@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Reader};
 use crate::kernel::EndpointsInForce;
-use crate::kernel::catalogue::with_catalogue;
+use crate::kernel::catalogue::{doubts, with_catalogue};
 
 /// What a reload takes.
 pub struct Reload {
@@ -52,6 +52,9 @@ impl Reload {
         let config = reading.await.context("reading the configuration")??;
         for key in self.config.changes_for_a_restart(&config, self.reader) {
             tracing::warn!("{key} has changed: that takes a restart");
+        }
+        for doubt in doubts(&config.endpoint) {
+            tracing::warn!("{doubt}");
         }
         let endpoints = with_catalogue(&config.endpoint)?;
         let count = endpoints.len();

@@ -301,5 +301,9 @@ mod tests {
         assert!(said.contains(":6: ") && said.contains("listed twice"), "{said}");
         let said = refusal(&good.replace("a.example", "a b"), &[]);
         assert!(said.contains(":4: ") && said.contains("a b"), "{said}");
+        let said = refusal(&format!("{good}{}", good.replace("'x'", "'y'")), &[]);
+        assert!(said.contains(":8: ") && said.contains("listed by endpoint \"x\""), "{said}");
+        let said = refusal(&format!("{good}addresses = ['10.0.0.1:0']"), &[]);
+        assert!(said.contains(":5: ") && said.contains("port 0"), "{said}");
     }
 }

@@ -1,10 +1,13 @@
 //! Services whose sockets are watched: `[[endpoint]]`, and the list of them that is built in.
 
+mod doubts;
+
 use std::net::SocketAddr;
 
 use serde::Deserialize;
 
 use super::hosts;
+pub use doubts::doubts;
 
 /// The endpoints every installation knows; `[[endpoint]]` adds to them or replaces them by name.
 const CATALOGUE: &str = include_str!("../../endpoints.toml");
@@ -24,6 +27,13 @@ pub struct EndpointConfig {
     /// Socket addresses, used when a connection showed no name.
     #[serde(default)]
     pub addresses: Vec<SocketAddr>,
+}
+
+impl EndpointConfig {
+    /// Whether it lists that very name or pattern.
+    fn lists(&self, host: &str) -> bool {
+        self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))
+    }
 }
 
 /// What kind of service an endpoint is: the `kind` label.
@@ -72,6 +82,24 @@ pub enum EndpointError {
         /// The host as written.
         host: String,
     },
+    /// An earlier `[[endpoint]]` of the same file lists that host, too, and only one can have it.
+    #[error("endpoint {endpoint:?}: host {host:?} is listed by endpoint {by:?} already")]
+    Taken {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The host as written.
+        host: String,
+        /// The earlier endpoint's name.
+        by: String,
+    },
+    /// Nobody can connect there.
+    #[error("endpoint {endpoint:?}: address \"{address}\" has port 0, where nobody can connect to")]
+    NoPort {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The address.
+        address: SocketAddr,
+    },
     /// Nothing could ever match it.
     #[error("endpoint {0:?} has neither hosts nor addresses")]
     Empty(String),
@@ -95,7 +123,10 @@ impl BadEndpoint {
             EndpointError::Name(_) | EndpointError::Reserved | EndpointError::Duplicate(_) => {
                 format!("endpoint.{index}.name")
             }
-            EndpointError::Host { .. } => format!("endpoint.{index}.hosts"),
+            EndpointError::Host { .. } | EndpointError::Taken { .. } => {
+                format!("endpoint.{index}.hosts")
+            }
+            EndpointError::NoPort { .. } => format!("endpoint.{index}.addresses"),
             EndpointError::Empty(_) => format!("endpoint.{index}"),
         }
     }
@@ -117,6 +148,7 @@ pub fn with_catalogue(own: &[EndpointConfig]) -> Result<Vec<EndpointConfig>, Bad
         if own[..index].iter().any(|earlier| earlier.name == endpoint.name) {
             return Err(bad(EndpointError::Duplicate(endpoint.name.clone())));
         }
+        not_taken(endpoint, &own[..index]).map_err(bad)?;
     }
     let mut all = catalogue();
     all.retain(|known| own.iter().all(|endpoint| endpoint.name != known.name));
@@ -143,8 +175,21 @@ fn validate(endpoint: &EndpointConfig) -> Result<(), EndpointError> {
             return Err(EndpointError::Host { endpoint: name.clone(), host: host.clone() });
         }
     }
+    if let Some(address) = endpoint.addresses.iter().find(|address| address.port() == 0) {
+        return Err(EndpointError::NoPort { endpoint: name.clone(), address: *address });
+    }
     if endpoint.hosts.is_empty() && endpoint.addresses.is_empty() {
         return Err(EndpointError::Empty(name.clone()));
+    }
+    Ok(())
+}
+
+fn not_taken(endpoint: &EndpointConfig, earlier: &[EndpointConfig]) -> Result<(), EndpointError> {
+    for host in &endpoint.hosts {
+        if let Some(by) = earlier.iter().find(|other| other.lists(host)) {
+            let (endpoint, host) = (endpoint.name.clone(), host.clone());
+            return Err(EndpointError::Taken { endpoint, host, by: by.name.clone() });
+        }
     }
     Ok(())
 }
@@ -229,5 +274,24 @@ mod tests {
         let twice = [endpoint("x", &["a.example"]), endpoint("x", &["b.example"])];
         let why = EndpointError::Duplicate("x".into());
         assert_eq!(with_catalogue(&twice), Err(BadEndpoint { index: 1, why }));
+    }
+
+    #[test]
+    fn what_only_one_of_two_endpoints_could_have_is_refused() {
+        let mut all = [endpoint("x", &["a.example"]), endpoint("y", &["b.example", "A.example"])];
+        let (endpoint, by) = ("y".to_owned(), "x".to_owned());
+        let why = EndpointError::Taken { endpoint, host: "A.example".to_owned(), by };
+        assert_eq!(with_catalogue(&all), Err(BadEndpoint { index: 1, why }));
+        all[1].hosts[1] = "*.a.example".to_owned();
+        assert!(with_catalogue(&all).is_ok(), "the more specific one has it");
+    }
+
+    #[test]
+    fn an_address_where_nobody_can_connect_is_refused() {
+        let mut one = endpoint("x", &[]);
+        one.addresses = vec!["127.0.0.1:0".parse().expect("address")];
+        let bad = with_catalogue(&[one]).expect_err("refused");
+        assert_eq!(bad.key(), "endpoint.0.addresses");
+        assert!(bad.to_string().contains("\"127.0.0.1:0\" has port 0"), "{bad}");
     }
 }

@@ -42,6 +42,28 @@ fn a_bad_file_is_refused_with_its_line_and_a_good_one_taken() {
 }
 
 #[test]
+fn what_is_listed_twice_is_told_or_refused() {
+    let twice =
+        "[[endpoint]]\nname = 'mine'\nkind = 'llm'\nhosts = ['mine.example', 'mine.example']\n";
+    let collector = Program::start(&["collect"], twice, without_view);
+    collector.logged(&["\"WARN\"", "endpoint \\\"mine\\\" lists host \\\"mine.example\\\" twice"]);
+
+    collector.reload(&format!("{ENDPOINT}{}", ENDPOINT.replace("'mine'", "'yours'")));
+    collector.exposes(&format!("{FAILED} 1"));
+    let said = collector.logged(&["\"ERROR\"", "is listed by endpoint"]);
+    assert!(said.contains("da.toml:8: endpoint"), "{said}");
+
+    collector.reload(&format!("{ENDPOINT}addresses = ['10.0.0.1:0']\n"));
+    collector.exposes(&format!("{FAILED} 2"));
+    let said = collector.logged(&["has port 0"]);
+    assert!(said.contains("da.toml:5: endpoint"), "{said}");
+
+    collector.reload(&ENDPOINT.replace("mine.example", "api.anthropic.com"));
+    collector.exposes(&format!("{SUCCEEDED} 1"));
+    collector.logged(&["\"WARN\"", "from the built-in endpoint \\\"anthropic\\\""]);
+}
+
+#[test]
 fn what_takes_a_restart_is_told() {
     let collector = Program::start(&["collect"], ENDPOINT, without_view);
     let moved = "listen = '127.0.0.1:1'\n[kernel]\nunlisted = 'other'\nmax_connections = 9\n\
