@@ -84,10 +84,10 @@ impl Program {
     /// What it attaches to.
     pub fn hook(self) -> Hook {
         Hook::RawTracepoint(match self {
+            Self::SockState => return Hook::BtfTracepoint("inet_sock_set_state"),
             Self::SockSend => return Hook::BtfTracepoint("sock_send_length"),
             Self::SockArrival => return Hook::BtfTracepoint("sk_data_ready"),
             Self::SockRecv => return Hook::BtfTracepoint("sock_recv_length"),
-            Self::SockState => "inet_sock_set_state",
             Self::ResetReceived => "tcp_receive_reset",
             Self::ResetSent => "tcp_send_reset",
             Self::SyscallSend => "sys_exit",

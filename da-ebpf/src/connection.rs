@@ -1,15 +1,14 @@
 //! Birth and death of a connection.
 //!
-//! Raw tracepoint `inet_sock_set_state`, since 4.16:
+//! BTF tracepoint `inet_sock_set_state`, since 4.16:
 //! `(const struct sock *sk, const int oldstate, const int newstate)`.
 
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_NOEXIST,
-    macros::map,
-    macros::raw_tracepoint,
+    macros::{btf_tracepoint, map},
     maps::{Array, HashMap},
-    programs::RawTracePointContext,
+    programs::BtfTracePointContext,
 };
 use aya_log_ebpf::debug;
 use da_ebpf_common::{
@@ -83,10 +82,10 @@ pub fn release(sock: Sock) {
     }
 }
 
-#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-fn sock_state(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn sock_state(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockState) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
+    let sock = Sock::from_argument(ctx.arg(0)).typed(ctx.arg(0));
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     match new {
         TCP_SYN_SENT => begin(&ctx, sock),
@@ -100,7 +99,7 @@ fn sock_state(ctx: RawTracePointContext) -> i32 {
 
 /// The connecting process is `current` here, and only here.
 #[inline(never)]
-fn begin(ctx: &RawTracePointContext, sock: Sock) {
+fn begin(ctx: &BtfTracePointContext, sock: Sock) {
     if !sock.is_tcp() {
         return;
     }
@@ -148,7 +147,7 @@ fn establish(sock: Sock) {
 }
 
 #[inline(never)]
-fn end(ctx: &RawTracePointContext, sock: Sock, from: i32) {
+fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
     let Some(connection) = find(sock) else { return };
     // Once one side has said that it is done, what goes wrong no longer breaks an exchange: a reset
     // is then the answer to a close alert that found nobody.

@@ -63,7 +63,7 @@ impl Sock {
 
     /// Whether it speaks TCP.
     pub fn is_tcp(self) -> bool {
-        self.read::<u16>(&layout::SK_PROTOCOL) == IPPROTO_TCP
+        self.load::<u16>(&layout::SK_PROTOCOL) == IPPROTO_TCP
     }
 
     /// Whether it is a TCP connection that was begun by this side and has not ended.
@@ -72,8 +72,8 @@ impl Sock {
     /// included; a socket that never listened has none. Where a listener's backlog is 0 its copies
     /// pass as well: da-server finds that their address is nobody's.
     pub fn is_connecting_side(self) -> bool {
-        let family: u16 = self.read(&layout::SKC_FAMILY);
-        let backlog: u32 = self.read(&layout::SK_MAX_ACK_BACKLOG);
+        let family: u16 = self.load(&layout::SKC_FAMILY);
+        let backlog: u32 = self.load(&layout::SK_MAX_ACK_BACKLOG);
         (family == AF_INET || family == AF_INET6)
             && self.is_tcp()
             && self.is_in(UNDER_WAY)
@@ -81,7 +81,7 @@ impl Sock {
     }
 
     fn acknowledged(self) -> (u64, u32) {
-        (self.bytes_acked(), self.read(&layout::TCP_SND_UNA))
+        (self.bytes_acked(), self.load(&layout::TCP_SND_UNA))
     }
 
     fn is_in(self, states: u32) -> bool {
@@ -95,7 +95,7 @@ impl Sock {
 
     /// `sk_err`, a positive errno.
     pub fn error(self) -> u32 {
-        self.read(&layout::SK_ERR)
+        self.load(&layout::SK_ERR)
     }
 
     /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
@@ -113,7 +113,7 @@ impl Sock {
         let mut write_seq = 0;
         // Acknowledgements may come meanwhile; what is read has to be of one moment.
         for _ in 0..MAX_READS {
-            write_seq = self.read(&layout::TCP_WRITE_SEQ);
+            write_seq = self.load(&layout::TCP_WRITE_SEQ);
             let again = self.acknowledged();
             if again == acked {
                 break;
@@ -137,12 +137,12 @@ impl Sock {
 
     /// `tcp_sock.copied_seq` as it was when nothing had been read yet.
     pub fn first_sequence(self) -> u32 {
-        let mut received: u64 = self.read(&layout::TCP_BYTES_RECEIVED);
+        let mut received: u64 = self.load(&layout::TCP_BYTES_RECEIVED);
         let mut next: u32 = 0;
         // As above.
         for _ in 0..MAX_READS {
-            next = self.read(&layout::TCP_RCV_NXT);
-            let again = self.read(&layout::TCP_BYTES_RECEIVED);
+            next = self.load(&layout::TCP_RCV_NXT);
+            let again = self.load(&layout::TCP_BYTES_RECEIVED);
             if again == received {
                 break;
             }
@@ -163,12 +163,12 @@ impl Sock {
 
     /// `tcp_sock.rcv_nxt`: the sequence number that is expected next.
     pub fn next_sequence(self) -> u32 {
-        self.read(&layout::TCP_RCV_NXT)
+        self.load(&layout::TCP_RCV_NXT)
     }
 
     /// `tcp_sock.snd_una`: the first sequence number that is not acknowledged.
     pub fn unacked_sequence(self) -> u32 {
-        self.read(&layout::TCP_SND_UNA)
+        self.load(&layout::TCP_SND_UNA)
     }
 
     /// Fills the addresses and ports in; the local ones are unset until the connect has begun.
@@ -176,26 +176,25 @@ impl Sock {
     /// # Safety
     /// `peers` is part of a record from `connection::find`.
     pub unsafe fn read_peers(self, peers: *mut Peers) {
-        let family = self.read(&layout::SKC_FAMILY);
+        let family = self.load(&layout::SKC_FAMILY);
         // SAFETY: the caller's promise.
         unsafe {
             (*peers).family = family;
-            (*peers).local_port = self.read(&layout::SKC_NUM);
-            (*peers).remote_port = u16::from_be(self.read(&layout::SKC_DPORT));
+            (*peers).local_port = self.load(&layout::SKC_NUM);
+            (*peers).remote_port = u16::from_be(self.load(&layout::SKC_DPORT));
+            let (local, remote) =
+                (&raw mut (*peers).local_address, &raw mut (*peers).remote_address);
             if family == AF_INET6 {
-                (*peers).local_address = self.read(&layout::SKC_V6_RCV_SADDR);
-                (*peers).remote_address = self.read(&layout::SKC_V6_DADDR);
+                local.write(self.read(&layout::SKC_V6_RCV_SADDR));
+                remote.write(self.read(&layout::SKC_V6_DADDR));
             } else {
-                let local: [u8; 4] = self.read(&layout::SKC_RCV_SADDR);
-                let remote: [u8; 4] = self.read(&layout::SKC_DADDR);
-                let (to_local, to_remote) =
-                    (&raw mut (*peers).local_address, &raw mut (*peers).remote_address);
-                to_local.cast::<[u8; 4]>().write(local);
-                to_remote.cast::<[u8; 4]>().write(remote);
+                local.cast::<u32>().write(self.load(&layout::SKC_RCV_SADDR));
+                remote.cast::<u32>().write(self.load(&layout::SKC_DADDR));
             }
         }
     }
 
+    /// A field of any size.
     #[inline(always)]
     fn read<T: Default>(self, offset: &Global<u32>) -> T {
         layout::read(self.address, offset)

@@ -207,7 +207,7 @@ unsafe fn add_word(word: *mut u64, amount: u64) {
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-pub unsafe fn connecting(ctx: &RawTracePointContext, sock: Sock, connection: *const Connection) {
+pub unsafe fn connecting(ctx: &impl EbpfContext, sock: Sock, connection: *const Connection) {
     if TIMES_SYSCALLS.load() == 0 || epoch() == 0 {
         return;
     }

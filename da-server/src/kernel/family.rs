@@ -1,10 +1,10 @@
 //! Metric families labelled `endpoint, kind` and, where processes are told apart, `process`, with the
 //! handle of each series resolved once.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
 use da_ebpf_common::histogram::Histogram;
+use foldhash::HashMap;
 use prometheus::core::Collector;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
@@ -60,7 +60,7 @@ impl<K: Eq + Hash, F: Collector + Clone + 'static, M> Resolved<K, F, M> {
     /// The family is already registered.
     fn register(registry: SocketRegistry<'_>, family: F) -> prometheus::Result<Self> {
         registry.registry.register(Box::new(family.clone()))?;
-        Ok(Self { family, handles: HashMap::new() })
+        Ok(Self { family, handles: HashMap::default() })
     }
 
     /// The series of `key`; `resolve` finds it the first time.

@@ -1,6 +1,5 @@
 //! The kernel view about itself: whether it is there, what it costs, what it holds and loses.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -89,7 +88,7 @@ impl StatusMetrics {
 
 /// `ebpf_events_total{event}`.
 #[derive(Debug)]
-pub struct EventMetrics(HashMap<&'static str, IntCounter>);
+pub struct EventMetrics([(Kind, IntCounter); Kind::ALL.len()]);
 
 impl EventMetrics {
     /// Registers it with every event at 0.
@@ -99,15 +98,14 @@ impl EventMetrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let opts = Opts::new("ebpf_events_total", "Events read from the BPF programs.");
         let total = IntCounterVec::new(opts, &["event"])?;
-        let handles =
-            Kind::ALL.map(|kind| (kind.as_str(), total.with_label_values(&[kind.as_str()])));
+        let handles = Kind::ALL.map(|kind| (kind, total.with_label_values(&[kind.as_str()])));
         registry.register(Box::new(total))?;
-        Ok(Self(handles.into()))
+        Ok(Self(handles))
     }
 
     /// One was read.
     pub fn count(&self, kind: Kind) {
-        if let Some(counter) = self.0.get(kind.as_str()) {
+        if let Some((_, counter)) = self.0.iter().find(|(own, _)| *own == kind) {
             counter.inc();
         }
     }

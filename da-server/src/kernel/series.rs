@@ -1,9 +1,8 @@
 //! Which series a measurement goes to: those of its endpoint and, where processes are told apart, of
 //! the process that connected.
 
-use std::collections::HashMap;
-
 use da_ebpf_common::connection::Peers;
+use foldhash::HashMap;
 use prometheus::Registry;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
@@ -51,7 +50,7 @@ impl AllSeries {
     pub fn new(max_processes: u32) -> Self {
         let max = usize::try_from(max_processes).unwrap_or(usize::MAX);
         let processes = Processes { max, names: Vec::new() };
-        Self { processes, ids: HashMap::new(), labels: Vec::new() }
+        Self { processes, ids: HashMap::default(), labels: Vec::new() }
     }
 
     /// Whether there is a label for processes.

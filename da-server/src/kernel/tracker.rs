@@ -8,12 +8,12 @@ mod exchanges;
 mod older;
 mod opening;
 
-use std::collections::{HashMap, HashSet};
 use std::mem;
 
 use da_ebpf_common::connection::{Connection, Peers};
 use da_ebpf_common::event::{ConnectionId, Header};
 use da_ebpf_common::existing::Existing;
+use foldhash::{HashMap, HashSet};
 use prometheus::Registry;
 
 use super::arrival::ArrivalMetrics;
@@ -101,14 +101,14 @@ impl Tracker {
         Ok(Self {
             endpoints,
             series,
-            known: HashMap::new(),
+            known: HashMap::default(),
             forgotten: Default::default(),
-            undetermined: HashMap::new(),
-            judged: Some(HashSet::new()),
-            tunnels: HashMap::new(),
+            undetermined: HashMap::default(),
+            judged: Some(HashSet::default()),
+            tunnels: HashMap::default(),
             interleavings: Interleavings::default(),
-            tickets: HashMap::new(),
-            gone: HashSet::new(),
+            tickets: HashMap::default(),
+            gone: HashSet::default(),
             connections: ConnectionMetrics::register(registry)?,
             tls: TlsMetrics::register(registry)?,
             exchanges: ExchangeMetrics::register(registry)?,
@@ -162,7 +162,7 @@ impl Tracker {
         silent_since_ns: u64,
         record: impl Fn(ConnectionId) -> Option<Box<Connection>>,
     ) {
-        let mut gone = HashSet::new();
+        let mut gone = HashSet::default();
         let known = self.known.keys().chain(self.tunnels.keys());
         let remembered: Vec<_> = known.chain(self.undetermined.keys()).copied().collect();
         for id in remembered {
