@@ -8,7 +8,7 @@ use crate::game::{Game, GameMetrics, GameParts};
 use crate::kernel::Reason;
 use crate::llm::{LlmClient, LlmMetrics};
 use crate::metrics::{ErrorMetrics, Metrics};
-use crate::provider::{ProviderSetupError, http_client};
+use crate::provider::{GateMetrics, ProviderSetupError, http_client};
 use crate::store::{Store, StoreMetrics};
 use crate::tts::{TtsClient, TtsMetrics};
 
@@ -41,10 +41,12 @@ impl App {
         let errors = ErrorMetrics::register(registry)?;
         let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
         let http = http_client(&config.http_client).context("http_client")?;
+        let gates = GateMetrics::register(registry)?;
         let llm_metrics = LlmMetrics::register(registry)?;
-        let llm = LlmClient::new(&config.llm, http.clone(), &llm_metrics, None).context("llm")?;
+        let llm =
+            LlmClient::new(&config.llm, http.clone(), &gates, &llm_metrics, None).context("llm")?;
         let tts_metrics = TtsMetrics::register(registry, config.tts.provider)?;
-        let tts = match TtsClient::new(&config.tts, http, tts_metrics, None) {
+        let tts = match TtsClient::new(&config.tts, http, &gates, tts_metrics, None) {
             Ok(tts) => Some(tts),
             Err(error @ ProviderSetupError::MissingKey { .. }) => {
                 tracing::warn!("characters will not speak: {error}");

@@ -9,6 +9,9 @@ use super::Config;
 const HOUR_SECONDS: u64 = 3600;
 const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
+/// More connections than a process may have open.
+const MAX_CONCURRENT: usize = 1_000_000;
+
 /// A number that makes no sense.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} = {value}: use {allowed}")]
@@ -24,7 +27,7 @@ pub(super) struct OutOfRange {
 /// # Errors
 /// Names the key and what is allowed there.
 pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
-    let Config { game, websocket, .. } = config;
+    let Config { game, websocket, llm, tts, .. } = config;
     within("grace_seconds", config.grace_seconds, 0..=HOUR_SECONDS)?;
 
     within("game.max_line_characters", game.max_line_characters, 1..=100_000)?;
@@ -33,6 +36,9 @@ pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
     within("game.history_turns", game.history_turns, 0..=1000)?;
     within("game.temperature", game.temperature, 0.0..=2.0)?;
     within("game.max_tokens", game.max_tokens, 1..=100_000)?;
+
+    within("llm.max_concurrent", llm.max_concurrent, 1..=MAX_CONCURRENT)?;
+    within("tts.max_concurrent", tts.max_concurrent, 1..=MAX_CONCURRENT)?;
 
     within("websocket.max_sessions", websocket.max_sessions, 1..=1_000_000)?;
     within("websocket.max_message_bytes", websocket.max_message_bytes, 256..=1024 * 1024)?;
@@ -75,6 +81,9 @@ mod tests {
             ("game", "temperature", "nan"),
             ("game", "temperature", "-0.1"),
             ("game", "max_tokens", "0"),
+            ("llm", "max_concurrent", "0"),
+            ("tts", "max_concurrent", "0"),
+            ("tts", "max_concurrent", "9000000000000000000"),
             ("websocket", "max_sessions", "0"),
             ("websocket", "max_sessions", "9000000000000000000"),
             ("websocket", "max_message_bytes", "0"),

@@ -42,11 +42,13 @@ impl Failure {
 impl From<ErrorKind> for Cause {
     fn from(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::Timeout => Self::Timeout,
+            ErrorKind::Timeout | ErrorKind::Saturated => Self::Timeout,
             ErrorKind::RateLimited => Self::RateLimited,
-            ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Overloaded | ErrorKind::Server => {
-                Self::Unavailable
-            }
+            ErrorKind::Connect
+            | ErrorKind::Tls
+            | ErrorKind::Overloaded
+            | ErrorKind::Server
+            | ErrorKind::CircuitOpen => Self::Unavailable,
             ErrorKind::Authentication | ErrorKind::Quota | ErrorKind::InvalidRequest => {
                 Self::Refused
             }

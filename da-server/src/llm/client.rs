@@ -20,9 +20,10 @@ use super::{
     wire::Wire,
 };
 use crate::provider::{
-    CallKind, CallReports, ErrorKind, ProviderSetupError, Reporter, base_url,
+    CallKind, CallReports, ErrorKind, GateMetrics, ProviderSetupError, Reporter, base_url,
     call::{Pieces, Plan},
     exchange,
+    gate::Gate,
     span::Span,
 };
 
@@ -54,6 +55,7 @@ impl LlmClient {
     pub fn new(
         config: &LlmConfig,
         http: reqwest::Client,
+        gates: &GateMetrics,
         metrics: &LlmMetrics,
         reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
@@ -76,6 +78,13 @@ impl LlmClient {
                 },
                 timeouts: config.timeouts.clone(),
                 retry: config.retry.clone(),
+                gate: Gate::new(
+                    provider,
+                    config.max_concurrent,
+                    config.breaker.clone(),
+                    &config.timeouts,
+                    gates.of(CallKind::Llm, provider, config.model()),
+                ),
             },
             metrics: metrics.of(config.provider, config.model()),
         });

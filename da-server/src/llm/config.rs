@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{anthropic::Anthropic, openai::OpenAi, wire::Wire};
-use crate::provider::{ApiKey, ProviderSetupError, RetryPolicy, Timeouts};
+use crate::provider::gate::MAX_CONCURRENT;
+use crate::provider::{ApiKey, BreakerConfig, ProviderSetupError, RetryPolicy, Timeouts};
 
 /// The wire protocols, named after who defined them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -64,7 +65,7 @@ impl LlmProvider {
 }
 
 /// The configuration of the language model.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LlmConfig {
     /// `"anthropic"` or `"openai"`.
@@ -84,6 +85,27 @@ pub struct LlmConfig {
     pub timeouts: Timeouts,
     /// Further attempts.
     pub retry: RetryPolicy,
+    /// Calls in flight at once; further ones wait, in their order. A call is in flight from its
+    /// request to the end of its answer.
+    pub max_concurrent: usize,
+    /// When the provider is left alone.
+    pub breaker: BreakerConfig,
+}
+
+impl Default for LlmConfig {
+    fn default() -> Self {
+        Self {
+            provider: LlmProvider::default(),
+            base_url: None,
+            model: None,
+            api_key: None,
+            api_key_file: None,
+            timeouts: Timeouts::default(),
+            retry: RetryPolicy::default(),
+            max_concurrent: MAX_CONCURRENT,
+            breaker: BreakerConfig::default(),
+        }
+    }
 }
 
 impl LlmConfig {

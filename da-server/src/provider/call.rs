@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     ErrorKind, ProviderError, Reporter, RetryPolicy, Timeouts,
+    gate::Gate,
     report::{AttemptClock, CallClock, Observer, Outcome},
     span::Span,
 };
@@ -43,6 +44,7 @@ pub(crate) struct Plan {
     pub reporter: Reporter,
     pub timeouts: Timeouts,
     pub retry: RetryPolicy,
+    pub gate: Gate,
 }
 
 impl Plan {
@@ -64,10 +66,16 @@ impl Plan {
         loop {
             let span = call.notes.attempt();
             let mut clock = AttemptClock::start(observer.clone(), span.clone());
-            let limit = deadline.min(clock.started + self.timeouts.first_content);
-            let begun = timeout_at(limit, begin(self.reporter.provider, attempt(span)))
-                .await
-                .unwrap_or_else(|_elapsed| Err(self.timed_out()));
+            let begun = match self.gate.enter(deadline).await {
+                Ok(pass) => {
+                    let limit = deadline.min(pass.admitted + self.timeouts.first_content);
+                    clock.pass = Some(pass);
+                    timeout_at(limit, begin(self.reporter.provider, attempt(span)))
+                        .await
+                        .unwrap_or_else(|_elapsed| Err(self.timed_out()))
+                }
+                Err(error) => Err(error),
+            };
             let error = match begun {
                 Ok((first, rest)) => {
                     if !first.is_end() {
@@ -87,7 +95,10 @@ impl Plan {
             };
             clock.fail(&error);
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let Some(pause) = self.retry.pause(retries, &error, remaining) else {
+            let pause = self.retry.pause(retries, &error, remaining);
+            // A retry that would only be refused is not waited for.
+            let Some(pause) = pause.filter(|pause| !self.gate.refuses(Instant::now() + *pause))
+            else {
                 return Err(error);
             };
             observer.retried(error.kind);

@@ -33,13 +33,17 @@ pub enum ErrorKind {
     Interrupted,
     /// Speech was asked for and something else, or nothing, came.
     NotAudio,
+    /// As many calls as allowed were in flight until this one's time was over.
+    Saturated,
+    /// The provider failed again and again and is left alone for a while.
+    CircuitOpen,
     /// The caller dropped the call or its stream.
     Cancelled,
 }
 
 impl ErrorKind {
     /// Every kind, for pre-creating series.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Connect,
         Self::Tls,
         Self::Timeout,
@@ -52,6 +56,8 @@ impl ErrorKind {
         Self::Protocol,
         Self::Interrupted,
         Self::NotAudio,
+        Self::Saturated,
+        Self::CircuitOpen,
         Self::Cancelled,
     ];
 
@@ -71,6 +77,8 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::Interrupted => "interrupted",
             Self::NotAudio => "not_audio",
+            Self::Saturated => "saturated",
+            Self::CircuitOpen => "circuit_open",
             Self::Cancelled => "cancelled",
         }
     }
@@ -122,6 +130,10 @@ impl fmt::Display for ErrorKind {
             Self::Protocol => "not an answer of this protocol; check provider and base_url",
             Self::Interrupted => "the connection ended before the answer did",
             Self::NotAudio => "the answer was not audio; check output_format and base_url",
+            Self::Saturated => {
+                "too many calls in flight; raise max_concurrent of its section, or lower the load"
+            }
+            Self::CircuitOpen => "it failed again and again and is left alone for a while",
             Self::Cancelled => "the caller gave up waiting",
         })
     }

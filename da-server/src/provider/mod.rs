@@ -2,6 +2,8 @@
 //! kinds, and the one place where retries and timeouts are decided.
 //!
 //! * [`HttpConfig`] and [`http_client`] build the one connection pool of the process.
+//! * `gate` limits the calls in flight and leaves a provider alone that fails again and again:
+//!   [`BreakerConfig`].
 //! * [`RetryPolicy`] and [`Timeouts`] say how long and how often a call is tried.
 //! * [`ProviderError`] is how a call fails, [`ProviderSetupError`] how a configuration fails.
 //! * `call` runs attempts, `report` tells the metrics of them, `exchange` is one request and its
@@ -9,11 +11,13 @@
 //! * `span` notes when things happen in an attempt, also in the client's depths (`connecting`,
 //!   `request_body`); `reporter` hands finished calls on to whoever looks into them.
 
+mod breaker;
 pub(crate) mod call;
 mod connecting;
 mod error;
 pub(crate) mod exchange;
 mod fault;
+pub(crate) mod gate;
 mod http;
 mod key;
 mod kind;
@@ -26,9 +30,11 @@ mod setup;
 pub(crate) mod span;
 mod timeouts;
 
+pub use breaker::BreakerConfig;
 pub use error::ProviderError;
 pub use fault::ErrorCode;
 pub(crate) use fault::Fault;
+pub use gate::GateMetrics;
 pub(crate) use http::base_url;
 pub use http::{HttpConfig, http_client};
 pub use key::ApiKey;

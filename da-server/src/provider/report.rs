@@ -9,6 +9,7 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
+use super::gate::Pass;
 use super::reporter::CallNotes;
 use super::span::Span;
 use super::{ErrorKind, ProviderError};
@@ -128,6 +129,8 @@ pub(super) struct AttemptClock<O: Observer> {
     pub(super) started: Instant,
     first_content: Option<Duration>,
     pub(super) output_tokens: Option<u64>,
+    /// Its place among the calls in flight, from when it has one.
+    pub(super) pass: Option<Pass>,
     outcome: Outcome,
     span: Span,
     observer: O,
@@ -139,6 +142,7 @@ impl<O: Observer> AttemptClock<O> {
             started: Instant::now(),
             first_content: None,
             output_tokens: None,
+            pass: None,
             outcome: Outcome::Failed(ErrorKind::Cancelled),
             span,
             observer,
@@ -164,6 +168,9 @@ impl<O: Observer> AttemptClock<O> {
 impl<O: Observer> Drop for AttemptClock<O> {
     fn drop(&mut self) {
         self.span.ended(self.outcome);
+        if let Some(pass) = self.pass.take() {
+            pass.end(self.outcome);
+        }
         let succeeded = self.outcome == Outcome::Success;
         self.observer.attempt_ended(AttemptReport {
             outcome: self.outcome,

@@ -15,9 +15,10 @@ use reqwest::{
 
 use super::{AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics, wire::Wire};
 use crate::provider::{
-    CallKind, CallReports, ErrorKind, ProviderSetupError, Reporter, base_url,
+    CallKind, CallReports, ErrorKind, GateMetrics, ProviderSetupError, Reporter, base_url,
     call::{Pieces, Plan},
     exchange,
+    gate::Gate,
     span::Span,
 };
 
@@ -51,6 +52,7 @@ impl TtsClient {
     pub fn new(
         config: &TtsConfig,
         http: reqwest::Client,
+        gates: &GateMetrics,
         metrics: TtsMetrics,
         reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
@@ -72,6 +74,13 @@ impl TtsClient {
                 },
                 timeouts: config.timeouts.clone(),
                 retry: config.retry.clone(),
+                gate: Gate::new(
+                    provider,
+                    config.max_concurrent,
+                    config.breaker.clone(),
+                    &config.timeouts,
+                    gates.of(CallKind::Tts, provider, config.model()),
+                ),
             },
             metrics,
         });

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{AudioFormat, elevenlabs::ElevenLabs, wire::Wire};
-use crate::provider::{ApiKey, ProviderSetupError, RetryPolicy, Timeouts};
+use crate::provider::gate::MAX_CONCURRENT;
+use crate::provider::{ApiKey, BreakerConfig, ProviderSetupError, RetryPolicy, Timeouts};
 
 /// The wire protocols, named after who defined them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -78,6 +79,11 @@ pub struct TtsConfig {
     pub timeouts: Timeouts,
     /// Further attempts.
     pub retry: RetryPolicy,
+    /// Calls in flight at once; further ones wait, in their order. A call is in flight from its
+    /// request to the end of its answer.
+    pub max_concurrent: usize,
+    /// When the provider is left alone.
+    pub breaker: BreakerConfig,
 }
 
 impl Default for TtsConfig {
@@ -91,6 +97,8 @@ impl Default for TtsConfig {
             api_key_file: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
+            max_concurrent: MAX_CONCURRENT,
+            breaker: BreakerConfig::default(),
         }
     }
 }

@@ -71,7 +71,8 @@ impl Bench {
         adjust(&mut config);
         let readings = Readings::new();
         let metrics = LlmMetrics::register(&readings.registry).expect("metrics");
-        let client = LlmClient::new(&config, self.http.clone(), &metrics, None).expect("a client");
+        let client = LlmClient::new(&config, self.http.clone(), &readings.gates(), &metrics, None)
+            .expect("a client");
         Llm { client, readings }
     }
 
@@ -90,7 +91,8 @@ impl Bench {
         let readings = Readings::new();
         let metrics = TtsMetrics::register(&readings.registry, TtsProvider::ElevenLabs);
         let metrics = metrics.expect("metrics");
-        let client = TtsClient::new(&config, self.http.clone(), metrics, None).expect("a client");
+        let client = TtsClient::new(&config, self.http.clone(), &readings.gates(), metrics, None)
+            .expect("a client");
         Tts { client, readings }
     }
 

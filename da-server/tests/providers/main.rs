@@ -1,7 +1,9 @@
 //! The LLM and TTS clients against stand-in providers over real sockets and real TLS.
 
 mod bench;
+mod breaker;
 mod foreign;
+mod limits;
 mod llm_answers;
 mod llm_cancel;
 mod llm_failures;

@@ -1,5 +1,6 @@
 //! Reads metrics the way a scrape would.
 
+use da_server::provider::GateMetrics;
 use prometheus::{Registry, proto::Metric};
 
 /// A registry with the server's prefix, and what its series say.
@@ -11,6 +12,11 @@ impl Readings {
     pub fn new() -> Self {
         let registry = Registry::new_custom(Some("digital_actors".to_owned()), None);
         Self { registry: registry.expect("a registry") }
+    }
+
+    /// The families of limits and circuit breakers, registered here.
+    pub fn gates(&self) -> GateMetrics {
+        GateMetrics::register(&self.registry).expect("metrics")
     }
 
     /// The series of a family whose labels include `labels`; none is an error of the test.
@@ -32,6 +38,11 @@ impl Readings {
     /// The value of a counter, summed over the series that match.
     pub fn counter(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
         self.series(family, labels).iter().map(|metric| metric.get_counter().get_value()).sum()
+    }
+
+    /// The value of a gauge, summed over the series that match.
+    pub fn gauge(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
+        self.series(family, labels).iter().map(|metric| metric.get_gauge().get_value()).sum()
     }
 
     /// The number of samples of a histogram, summed over the series that match.

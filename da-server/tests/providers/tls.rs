@@ -63,8 +63,10 @@ async fn a_handshake_that_takes_too_long_is_a_connection_error() {
     });
     let mut config = LlmConfig { api_key: ApiKey::new("k"), ..LlmConfig::default() };
     config.retry.max_retries = 0;
-    let metrics = LlmMetrics::register(&Readings::new().registry);
-    let client = LlmClient::new(&config, http.expect("a client"), &metrics.expect("metrics"), None);
+    let readings = Readings::new();
+    let metrics = LlmMetrics::register(&readings.registry).expect("metrics");
+    let http = http.expect("a client");
+    let client = LlmClient::new(&config, http, &readings.gates(), &metrics, None);
     let started = Instant::now();
     let error = client.expect("a client").stream(prompt()).await.err().expect("too slow");
     assert_eq!(error.kind, ErrorKind::Connect, "{error}");

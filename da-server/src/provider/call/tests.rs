@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::*;
-use crate::provider::{CallKind, report::AttemptReport};
+use crate::provider::gate::{MAX_CONCURRENT, tests::gate};
+use crate::provider::{BreakerConfig, CallKind, report::AttemptReport};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum TestPiece {
@@ -81,6 +82,7 @@ fn plan() -> Plan {
         },
         timeouts: Timeouts::default(),
         retry: RetryPolicy { initial_backoff: Duration::ZERO, ..RetryPolicy::default() },
+        gate: gate(MAX_CONCURRENT, BreakerConfig::default()),
     }
 }
 

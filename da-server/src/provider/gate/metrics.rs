@@ -1,0 +1,136 @@
+//! The metrics of gates.
+
+use prometheus::core::Collector;
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::provider::CallKind;
+use crate::provider::breaker::BreakerState;
+
+const LABELS: [&str; 3] = ["kind", "provider", "model"];
+const LABELS_AND_STATE: [&str; 4] = ["kind", "provider", "model", "state"];
+
+/// The families, for whatever providers and models are configured.
+#[derive(Debug, Clone)]
+pub struct GateMetrics {
+    in_flight: IntGaugeVec,
+    waiting: IntGaugeVec,
+    limit: IntGaugeVec,
+    breaker_state: IntGaugeVec,
+    breaker_transitions: IntCounterVec,
+}
+
+impl GateMetrics {
+    /// Registers the families.
+    ///
+    /// # Errors
+    /// If a family of the same name is registered already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let metrics = Self {
+            in_flight: gauge(
+                "provider_calls_in_flight",
+                "Calls whose request is at the provider or whose answer is still coming.",
+                &LABELS,
+            )?,
+            waiting: gauge(
+                "provider_calls_waiting",
+                "Calls that wait for one of those in flight to end.",
+                &LABELS,
+            )?,
+            limit: gauge(
+                "provider_calls_limit",
+                "How many calls may be in flight at once.",
+                &LABELS,
+            )?,
+            breaker_state: gauge(
+                "provider_breaker_state",
+                "1 for the state in which the circuit breaker is.",
+                &LABELS_AND_STATE,
+            )?,
+            breaker_transitions: IntCounterVec::new(
+                Opts::new(
+                    "provider_breaker_transitions_total",
+                    "Changes of the circuit breaker, by the state that it came into.",
+                ),
+                &LABELS_AND_STATE,
+            )?,
+        };
+        let families: [Box<dyn Collector>; 5] = [
+            Box::new(metrics.in_flight.clone()),
+            Box::new(metrics.waiting.clone()),
+            Box::new(metrics.limit.clone()),
+            Box::new(metrics.breaker_state.clone()),
+            Box::new(metrics.breaker_transitions.clone()),
+        ];
+        families.into_iter().try_for_each(|family| registry.register(family))?;
+        Ok(metrics)
+    }
+
+    /// The series of one gate, with a closed breaker.
+    pub(crate) fn of(&self, kind: CallKind, provider: &str, model: &str) -> GateSeries {
+        let labels = [kind.as_str(), provider, model];
+        let with = |state: BreakerState| [labels[0], labels[1], labels[2], state.as_str()];
+        let series = GateSeries {
+            in_flight: self.in_flight.with_label_values(&labels),
+            waiting: self.waiting.with_label_values(&labels),
+            limit: self.limit.with_label_values(&labels),
+            labels: labels.map(str::to_owned),
+            families: self.clone(),
+        };
+        for state in BreakerState::ALL {
+            self.breaker_transitions.with_label_values(&with(state));
+            self.breaker_state.with_label_values(&with(state)).set(0);
+        }
+        self.breaker_state.with_label_values(&with(BreakerState::Closed)).set(1);
+        series
+    }
+}
+
+/// The series of one gate.
+#[derive(Debug)]
+pub(crate) struct GateSeries {
+    pub(super) in_flight: IntGauge,
+    pub(super) waiting: IntGauge,
+    limit: IntGauge,
+    labels: [String; 3],
+    families: GateMetrics,
+}
+
+impl GateSeries {
+    pub(super) fn limit(&self, max_concurrent: usize) {
+        self.limit.set(i64::try_from(max_concurrent).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn in_flight(&self) -> Present {
+        Present::new(&self.in_flight)
+    }
+
+    pub(super) fn waiting(&self) -> Present {
+        Present::new(&self.waiting)
+    }
+
+    pub(super) fn changed(&self, before: BreakerState, after: BreakerState) {
+        let [kind, provider, model] = &self.labels;
+        let with = |state: BreakerState| [kind, provider, model, state.as_str()];
+        self.families.breaker_state.with_label_values(&with(before)).set(0);
+        self.families.breaker_state.with_label_values(&with(after)).set(1);
+        self.families.breaker_transitions.with_label_values(&with(after)).inc();
+    }
+}
+
+/// One that a gauge counts for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Present(IntGauge);
+
+impl Present {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

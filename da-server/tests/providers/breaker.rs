@@ -1,0 +1,165 @@
+//! When a provider is left alone, and how it is taken back.
+
+use std::time::Duration;
+
+use da_server::llm::{LlmConfig, LlmError, LlmProvider};
+use da_server::provider::ErrorKind;
+use da_standin::{Delay, Fault, Plan};
+
+use crate::bench::{Bench, Llm, PROVIDERS};
+
+/// A client without retries, whose breaker opens at the third failure.
+fn llm(bench: &Bench, provider: LlmProvider, cool_down: Duration) -> Llm {
+    bench.llm_with(provider, |config| breaking(config, cool_down))
+}
+
+fn breaking(config: &mut LlmConfig, cool_down: Duration) {
+    config.retry.max_retries = 0;
+    config.breaker.failures = 3;
+    config.breaker.cool_down = cool_down;
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(300);
+
+async fn failure(llm: &Llm) -> LlmError {
+    llm.ask().await.expect_err("it fails").1
+}
+
+async fn failures(llm: &Llm, times: usize, kind: ErrorKind) {
+    for _ in 0..times {
+        assert_eq!(failure(llm).await.kind, kind);
+    }
+}
+
+#[track_caller]
+fn assert_state(llm: &Llm, state: &str) {
+    for known in ["closed", "open", "half_open"] {
+        let is = llm.readings.gauge("provider_breaker_state", &[("state", known)]);
+        assert_eq!(is == 1.0, known == state, "{known} is {is}");
+    }
+}
+
+fn transitions(llm: &Llm) -> [f64; 3] {
+    ["open", "half_open", "closed"].map(|state| {
+        llm.readings.counter("provider_breaker_transitions_total", &[("state", state)])
+    })
+}
+
+#[tokio::test]
+async fn after_failures_in_a_row_calls_fail_at_once_and_send_nothing() {
+    for provider in PROVIDERS {
+        let bench = Bench::failing(Fault::ServerError, 100).await;
+        let llm = llm(&bench, provider, LONG);
+        assert_state(&llm, "closed");
+        failures(&llm, 3, ErrorKind::Server).await;
+        assert_state(&llm, "open");
+        failures(&llm, 4, ErrorKind::CircuitOpen).await;
+        assert_eq!(bench.requests().await, 3);
+        assert_eq!(transitions(&llm), [1.0, 0.0, 0.0]);
+        let refused = [("outcome", "circuit_open")];
+        assert_eq!(llm.readings.samples("llm_attempt_seconds", &refused), 4);
+        assert_eq!(llm.readings.samples("llm_latency_seconds", &[]), 7);
+    }
+}
+
+#[tokio::test]
+async fn after_the_cool_down_an_answer_closes_it() {
+    for provider in PROVIDERS {
+        let bench = Bench::failing(Fault::Overloaded, 3).await;
+        let llm = llm(&bench, provider, SHORT);
+        failures(&llm, 3, ErrorKind::Overloaded).await;
+        assert_eq!(failure(&llm).await.kind, ErrorKind::CircuitOpen);
+        tokio::time::sleep(SHORT).await;
+        llm.ask().await.expect("an answer");
+        assert_state(&llm, "closed");
+        assert_eq!(transitions(&llm), [1.0, 1.0, 1.0]);
+        llm.ask().await.expect("another one");
+    }
+}
+
+#[tokio::test]
+async fn after_the_cool_down_a_failure_opens_it_again() {
+    let bench = Bench::failing(Fault::ServerError, 4).await;
+    let llm = llm(&bench, PROVIDERS[0], SHORT);
+    failures(&llm, 3, ErrorKind::Server).await;
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(failure(&llm).await.kind, ErrorKind::Server);
+    assert_state(&llm, "open");
+    assert_eq!(failure(&llm).await.kind, ErrorKind::CircuitOpen);
+    assert_eq!(transitions(&llm), [2.0, 1.0, 0.0]);
+}
+
+#[tokio::test]
+async fn only_one_tries_while_the_others_are_refused() {
+    let bench = Bench::failing(Fault::ServerError, 3).await;
+    let llm = llm(&bench, PROVIDERS[0], SHORT);
+    failures(&llm, 3, ErrorKind::Server).await;
+    tokio::time::sleep(SHORT).await;
+    let first_byte_ms = Delay::Fixed(500.0);
+    bench.standin.set_plan(Plan { first_byte_ms, ..Plan::default() });
+    let others = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_state(&llm, "half_open");
+        failures(&llm, 2, ErrorKind::CircuitOpen).await;
+    };
+    let (trial, ()) = tokio::join!(llm.ask(), others);
+    trial.expect("an answer");
+    assert_eq!(bench.requests().await, 4);
+}
+
+#[tokio::test]
+async fn a_trial_that_is_given_up_leaves_the_next_one_to_try() {
+    let bench = Bench::failing(Fault::ServerError, 3).await;
+    let llm = llm(&bench, PROVIDERS[0], SHORT);
+    failures(&llm, 3, ErrorKind::Server).await;
+    tokio::time::sleep(SHORT).await;
+    bench.fail(Fault::Hang, 1);
+    let trial = tokio::time::timeout(Duration::from_millis(100), llm.ask()).await;
+    assert!(trial.is_err(), "it hangs");
+    llm.ask().await.expect("an answer");
+    assert_state(&llm, "closed");
+}
+
+#[tokio::test]
+async fn refusals_of_the_provider_are_no_failures_of_it() {
+    let bench =
+        Bench::failing(Fault::RateLimited { retry_after: None, retry_after_ms: None }, 8).await;
+    let limited = llm(&bench, PROVIDERS[0], LONG);
+    failures(&limited, 8, ErrorKind::RateLimited).await;
+    assert_state(&limited, "closed");
+    let unknown = bench.llm_with(PROVIDERS[1], |config| {
+        breaking(config, LONG);
+        config.base_url = Some("https://api.openai.com/elsewhere".to_owned());
+    });
+    failures(&unknown, 8, ErrorKind::InvalidRequest).await;
+    assert_state(&unknown, "closed");
+}
+
+#[tokio::test]
+async fn nobody_listening_and_nobody_answering_are_failures() {
+    let bench = Bench::failing(Fault::Hang, 100).await;
+    let hanging = bench.llm_with(PROVIDERS[0], |config| {
+        breaking(config, LONG);
+        config.timeouts.first_content = Duration::from_millis(100);
+    });
+    failures(&hanging, 3, ErrorKind::Timeout).await;
+    failures(&hanging, 1, ErrorKind::CircuitOpen).await;
+    let gone = llm(&bench, PROVIDERS[0], LONG);
+    bench.standin.stop().await;
+    failures(&gone, 3, ErrorKind::Connect).await;
+    failures(&gone, 1, ErrorKind::CircuitOpen).await;
+}
+
+#[tokio::test]
+async fn a_retry_that_would_be_refused_is_not_waited_for() {
+    let bench = Bench::failing(Fault::ServerError, 100).await;
+    let llm = bench.llm_with(PROVIDERS[0], |config| {
+        config.retry.max_retries = 10;
+        config.breaker.failures = 3;
+        config.breaker.cool_down = LONG;
+    });
+    assert_eq!(failure(&llm).await.kind, ErrorKind::Server, "what went wrong, not that it is open");
+    assert_eq!(bench.requests().await, 3);
+    assert_eq!(llm.readings.counter("llm_retries_total", &[]), 2.0);
+}
