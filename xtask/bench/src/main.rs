@@ -23,6 +23,7 @@ mod stage;
 mod statistics;
 mod usage;
 mod watch;
+mod web;
 
 use std::fs;
 use std::path::PathBuf;

@@ -10,16 +10,23 @@ use crate::exchanges::Exchanges;
 use crate::figure::{Bar, Figure, Unit};
 use crate::stage::Stage;
 use crate::usage::Usage;
+use crate::web::{self, HOST, WebServer};
 
-const HOST: &str = "limit.bench.test";
 const THREADS: usize = 2;
 const CONNECTIONS: usize = 32;
-/// Exchanges a second that are asked for, and in the end as many as there can be.
-const RATES: [f64; 6] = [25e3, 50e3, 100e3, 150e3, 200e3, f64::INFINITY];
-/// The rate whose costs are shown.
-const SHOWN: f64 = 100e3;
+/// Exchanges a second that are to be followed without a loss.
+const GOAL: f64 = 100e3;
 
-/// What happened at one rate.
+/// What makes the exchanges.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// Ours, at that many a second.
+    Paced(f64),
+    /// wrk, as many as nginx can answer.
+    Saturated(&'a WebServer),
+}
+
+/// What happened with one of them.
 struct Step {
     made_per_second: f64,
     lost: f64,
@@ -29,56 +36,71 @@ struct Step {
 
 /// Measures it.
 pub fn measure(stage: &Stage) -> Result<Vec<Figure>> {
-    let lasts = Duration::from_millis(stage.pace(700, 4_000));
+    let lasts = Duration::from_millis(stage.pace(1_000, 4_000));
+    let web = WebServer::start(stage)?;
+    let sources = [Source::Paced(25e3), Source::Paced(50e3), Source::Saturated(&web)];
     let mut figures = Vec::new();
     let mut without_loss: f64 = 0.0;
-    for rate in RATES {
-        let step = at_rate(stage, rate, lasts)?;
-        let asked = if rate.is_finite() { format!("{:.0}k/s", rate / 1e3) } else { "all".into() };
-        let what = |of: &str| format!("limit, {asked} asked: {of}");
-        figures.push(Figure::one(what("made"), Unit::PerSecond, step.made_per_second));
-        figures.push(Figure::one(what("lost"), Unit::Count, step.lost));
-        if rate == SHOWN || rate.is_infinite() {
-            let (process, programs) = (step.collector_percent, step.programs_percent);
-            figures.push(Figure::one(what("CPU of the process"), Unit::CpuPercent, process));
-            figures.push(Figure::one(what("CPU of the programs"), Unit::CpuPercent, programs));
-        }
+    for source in sources {
+        let step = step(stage, source, lasts)?;
+        let asked = match source {
+            Source::Paced(rate) => format!("{:.0}k/s", rate / 1e3),
+            Source::Saturated(_) => "as many as nginx answers".to_owned(),
+        };
+        let what = |of: &str| format!("limit, {asked}: {of}");
+        let (process, programs) = (step.collector_percent, step.programs_percent);
+        figures.extend([
+            Figure::one(what("made"), Unit::PerSecond, step.made_per_second),
+            Figure::one(what("lost"), Unit::Count, step.lost),
+            Figure::one(what("CPU of the process"), Unit::CpuPercent, process),
+            Figure::one(what("CPU of the programs"), Unit::CpuPercent, programs),
+        ]);
         if step.lost == 0.0 {
             without_loss = without_loss.max(step.made_per_second);
         }
     }
     let best = Figure::one("limit: most without a loss", Unit::PerSecond, without_loss);
-    figures.push(best.with_bar(Bar::AtLeast(SHOWN)));
+    figures.push(best.with_bar(Bar::AtLeast(GOAL)));
     Ok(figures)
 }
 
-fn at_rate(stage: &Stage, rate: f64, lasts: Duration) -> Result<Step> {
+fn step(stage: &Stage, source: Source<'_>, lasts: Duration) -> Result<Step> {
     let collector = Collector::start(stage, &Settings::default().watch(HOST))?;
     let begun = Instant::now();
     let before = (Usage::of(collector.id())?, program_seconds(&collector.scrape()?));
-    let work = || paced(rate / THREADS as f64, lasts);
-    let made = thread::scope(|scope| -> Result<usize> {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-        let made = threads
-            .into_iter()
-            .map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
-        made.sum()
-    })?;
+    // wrk leaves a request under way on each connection when its time is over.
+    let (made, under_way) = match source {
+        Source::Paced(rate) => (all_paced(rate, lasts)?, 0.0),
+        Source::Saturated(web) => (web.load(stage, lasts)?.requests(), web::CONNECTIONS as f64),
+    };
     let seconds = begun.elapsed().as_secs_f64();
 
     // What was not counted must have been counted as lost: nothing is lost in silence.
     let family = "digital_actors_socket_exchanges_total";
     let scrape =
-        collector.scrape_until(|scrape| scrape.sum(family, &[]) + losses(scrape) >= made as f64)?;
-    let lost = made as f64 - scrape.sum(family, &[]);
-    ensure!(lost >= 0.0, "{} exchanges were invented", -lost);
+        collector.scrape_until(|scrape| scrape.sum(family, &[]) + losses(scrape) >= made)?;
+    let counted = scrape.sum(family, &[]);
+    ensure!(counted <= made + under_way, "{} exchanges were invented", counted - made);
+    let lost = losses(&scrape).max(made - counted);
     ensure!(lost <= losses(&scrape), "{lost} exchanges of {made} were lost in silence");
     let after = (Usage::of(collector.id())?, program_seconds(&scrape));
     Ok(Step {
-        made_per_second: made as f64 / seconds,
+        made_per_second: made / seconds,
         lost,
         collector_percent: (after.0.cpu_seconds - before.0.cpu_seconds) / seconds * 100.0,
         programs_percent: (after.1 - before.1) / seconds * 100.0,
+    })
+}
+
+/// How many exchanges were made by all threads.
+fn all_paced(rate: f64, lasts: Duration) -> Result<f64> {
+    let work = || paced(rate / THREADS as f64, lasts);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        let made = threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
+        made.sum::<Result<usize>>().map(|made| made as f64)
     })
 }
 

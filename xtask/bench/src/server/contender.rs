@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::load::{CONNECTIONS, HOST, Load, WebServer};
 use crate::collector::{Collector, Settings, losses};
 use crate::figure::Bar;
 use crate::process::Running;
 use crate::stage::Stage;
+use crate::web::{CONNECTIONS, HOST, Load, WebServer};
 
 const BPFTRACE: &str = include_str!("same.bt");
 

@@ -1,7 +1,6 @@
 //! What a loopback HTTP server loses to each way of watching it.
 
 mod contender;
-mod load;
 
 use std::thread;
 use std::time::Duration;
@@ -9,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use self::contender::{Contender, Watching};
-use self::load::{Load, WebServer};
 use crate::figure::{Bar, Figure, Unit};
 use crate::stage::Stage;
 use crate::statistics::{quantile, ratios_to_neighbours};
+use crate::web::{Load, WebServer};
 
 /// What was done.
 pub const DONE: &str = "nginx with one worker answers wrk, one thread with 64 kept connections, as \
