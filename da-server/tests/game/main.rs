@@ -8,6 +8,8 @@ mod limits;
 mod operators;
 mod page;
 mod player;
+#[path = "../collector/promtool.rs"]
+mod promtool;
 mod rules;
 mod scrape;
 mod server;

@@ -15,6 +15,7 @@ mod cost;
 mod crowd;
 mod edges;
 mod existing;
+mod exposition;
 mod guest;
 mod lab;
 mod network;
@@ -27,6 +28,8 @@ mod processes;
 #[allow(dead_code, reason = "tests/collector uses other parts")]
 #[path = "../collector/program.rs"]
 mod program;
+#[path = "../collector/promtool.rs"]
+mod promtool;
 mod reloading;
 mod report;
 mod streams;
