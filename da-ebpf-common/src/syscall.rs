@@ -46,8 +46,14 @@ pub enum Syscall {
     Pselect6 = 18,
 }
 
+/// The first [`Syscall`] that reads; so do all behind it that do not wait.
+const FIRST_READ: u8 = Syscall::Read as u8;
+
 /// The first [`Syscall`] that waits for sockets; so do all behind it.
 const FIRST_WAIT: u8 = Syscall::EpollWait as u8;
+
+/// Not a [`Syscall`]: one that is not timed, but takes up what the wait before it may have been for.
+pub const TAKES_UP: u8 = Syscall::Pselect6 as u8 + 1;
 
 /// System call numbers that are looked at are below; a power of two.
 pub const SYSCALL_NUMBERS: usize = 512;
@@ -112,7 +118,13 @@ impl Syscall {
 /// Whether the [`Syscall`] of a number waits for sockets instead of using one.
 #[inline(always)]
 pub fn is_wait(syscall: u8) -> bool {
-    syscall >= FIRST_WAIT
+    syscall >= FIRST_WAIT && syscall != TAKES_UP
+}
+
+/// Whether the [`Syscall`] of a number reads.
+#[inline(always)]
+pub fn is_read(syscall: u8) -> bool {
+    syscall >= FIRST_READ && syscall < FIRST_WAIT
 }
 
 /// Durations of one system call on the connections of one series, since the start.
@@ -175,11 +187,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_places_in_the_list_and_waits_come_last() {
+    fn numbers_are_places_in_the_list_and_reads_come_before_waits() {
         for (place, syscall) in Syscall::ALL.into_iter().enumerate() {
             assert_eq!(syscall as usize, place + 1);
-            assert_eq!(is_wait(syscall as u8), place >= Syscall::ALL.len() - 7, "{syscall:?}");
+            let (reads, waits) = ((6..11).contains(&place), (11..18).contains(&place));
+            assert_eq!(is_read(syscall as u8), reads, "{syscall:?}");
+            assert_eq!(is_wait(syscall as u8), waits, "{syscall:?}");
         }
+        assert_eq!(usize::from(TAKES_UP), Syscall::ALL.len() + 1, "behind the last");
+        assert!(!is_wait(TAKES_UP) && !is_read(TAKES_UP));
     }
 
     #[test]

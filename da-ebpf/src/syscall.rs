@@ -20,7 +20,8 @@ use da_ebpf_common::{
     meter::Counter,
     program::Program,
     syscall::{
-        Calls, Durations, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, SYSCALL_NUMBERS, Syscall, is_wait,
+        Calls, Durations, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, SYSCALL_NUMBERS, Syscall, is_read,
+        is_wait,
     },
 };
 
@@ -34,7 +35,8 @@ use crate::{
 #[unsafe(no_mangle)]
 static TIMES_SYSCALLS: Global<u32> = Global::new(0);
 
-/// Number of a system call on this architecture → number of the [`Syscall`], 0 for all others.
+/// Number of a system call on this architecture → number of the [`Syscall`], or `TAKES_UP`; 0 for all
+/// others.
 #[unsafe(no_mangle)]
 static SYSCALLS: [Global<u8>; SYSCALL_NUMBERS] = [const { Global::new(0) }; SYSCALL_NUMBERS];
 
@@ -119,17 +121,17 @@ fn enter(ctx: &RawTracePointContext, syscall: u8) {
 }
 
 #[raw_tracepoint(tracepoint = "sys_exit")]
-fn sys_exit(_ctx: RawTracePointContext) -> i32 {
+fn sys_exit(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SysExit) else { return 0 };
     if let Some(thread) = thread::find() {
-        exit(thread);
+        exit(thread, ctx.arg(1));
     }
     run.end();
     0
 }
 
 #[inline(always)]
-fn exit(thread: *mut Thread) {
+fn exit(thread: *mut Thread, result: i64) {
     // SAFETY: see `thread::find`.
     unsafe {
         let began_ns = (*thread).began_ns;
@@ -143,7 +145,9 @@ fn exit(thread: *mut Thread) {
         let took_ns = now_ns().saturating_sub(began_ns);
         let syscall = (*thread).syscall;
         if is_wait(syscall) {
-            ((*thread).waited_in, (*thread).waited_ns) = (syscall, took_ns);
+            // Timed out, or broken off by a signal, it was for nothing that can be known.
+            (*thread).waited_in = if result > 0 { syscall } else { 0 };
+            (*thread).waited_ns = took_ns;
             return;
         }
         // Whatever this call was about: the wait before it was for that, if for anything known.
@@ -154,7 +158,9 @@ fn exit(thread: *mut Thread) {
         }
         let Some(calls) = calls_on(&(*thread).connection) else { return };
         add(calls, syscall, took_ns);
-        if waited_in != 0 && syscall != Syscall::Connect as u8 {
+        // A send says nothing of what was waited for: it can be made at almost any time. Nor does a
+        // read that finds nothing.
+        if waited_in != 0 && is_read(syscall) && result >= 0 {
             add(calls, waited_in, (*thread).waited_ns);
         }
     }

@@ -22,11 +22,12 @@ pub struct Thread {
     pub began_ns: u64,
     /// The connection that the call has used; `born_ns` is 0 as long as there is none.
     pub connection: ConnectionId,
-    /// How long the last wait for sockets took, ns.
+    /// How long the wait in `waited_in` took, ns.
     pub waited_ns: u64,
     /// Number of the [`da_ebpf_common::syscall::Syscall`].
     pub syscall: u8,
-    /// The same of the wait right before; 0 where it was none, but a call that uses one socket.
+    /// The same of the wait right before, if it found something; 0 where it did not, and where the
+    /// call right before was no wait.
     pub waited_in: u8,
 }
 

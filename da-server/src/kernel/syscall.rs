@@ -7,13 +7,26 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{Array, MapData};
-use da_ebpf_common::syscall::{Calls, Durations, MAX_SERIES, SYSCALL_NUMBERS, Syscall};
+use da_ebpf_common::syscall::{Calls, Durations, MAX_SERIES, SYSCALL_NUMBERS, Syscall, TAKES_UP};
 use prometheus::Opts;
 use prometheus::core::{Collector, Desc, Describer};
 use prometheus::proto::MetricFamily;
 
 use super::histogram::{Series, family, label_pairs};
 use super::series::{SeriesLabels, SocketRegistry};
+
+/// What a wait for sockets may have been for, beside the calls that are timed: a caller, a child's end,
+/// bytes that are moved without one of those calls.
+const TAKING_UP: [libc::c_long; 8] = [
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_preadv2,
+    libc::SYS_pwritev2,
+    libc::SYS_sendfile,
+    libc::SYS_splice,
+    libc::SYS_io_uring_enter,
+    libc::SYS_waitid,
+];
 
 /// Numbers of the system calls on the architecture this is built for: value of the global
 /// `SYSCALLS`. Numbers of 32-bit processes are others; none of theirs is a call on a socket here.
@@ -43,9 +56,10 @@ pub fn numbers() -> [u8; SYSCALL_NUMBERS] {
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_select, Syscall::Select),
     ];
-    for (number, syscall) in known {
-        if let Some(entry) = usize::try_from(*number).ok().and_then(|at| numbers.get_mut(at)) {
-            *entry = *syscall as u8;
+    let known = known.iter().map(|(number, syscall)| (*number, *syscall as u8));
+    for (number, syscall) in known.chain(TAKING_UP.map(|number| (number, TAKES_UP))) {
+        if let Some(entry) = usize::try_from(number).ok().and_then(|at| numbers.get_mut(at)) {
+            *entry = syscall;
         }
     }
     numbers
@@ -78,8 +92,8 @@ impl SyscallMetrics {
     ) -> prometheus::Result<Self> {
         let opts = Opts::new(
             "syscall_seconds",
-            "System calls on connections, from enter to exit; a wait counts for the connection that \
-             its thread used next.",
+            "System calls on connections, from enter to exit; a wait that found something counts for \
+             the connection that its thread reads next.",
         );
         let labels = registry.label_names(&["syscall"]).into_iter().map(str::to_owned);
         let desc = opts.variable_labels(labels.collect()).describe()?;
@@ -167,5 +181,7 @@ mod tests {
         }
         assert_eq!(numbers[libc::SYS_read as usize], Syscall::Read as u8);
         assert_eq!(numbers[libc::SYS_close as usize], 0);
+        let taking_up = numbers.iter().filter(|number| **number == TAKES_UP).count();
+        assert_eq!(taking_up, TAKING_UP.len());
     }
 }

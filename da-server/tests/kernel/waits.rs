@@ -94,12 +94,56 @@ fn a_wait_for_something_else_counts_nowhere() {
     assert_eq!(wait_for(&lab, "sendto", EXCHANGES + 1).0, f64::from(EXCHANGES + 1), "sends");
     assert_eq!(waits_of_endpoint(), 0.0, "waits for the player");
 
-    // The same wait, were nothing read between it and the send, would be the endpoint's.
+    // Nor is it the endpoint's where nothing is read between it and the send.
     player.write_all(b"x").expect("writes");
     assert!(wait(&waits, Duration::from_secs(5)), "the player has written");
     client.send();
     client.receive();
     wait_for(&lab, "sendto", EXCHANGES + 2);
-    assert_eq!(waits_of_endpoint(), 1.0, "what is used first after a wait is what it counts for");
+    assert_eq!(waits_of_endpoint(), 0.0, "waits before a send");
+
+    // What arrives while a caller is waited for is not what was waited for.
+    let callers = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+    epoll::add(&callers, &listener, epoll::EventData::new_u64(0), READABLE).expect("added");
+    let _caller = TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
+    client.send();
+    assert!(wait(&callers, Duration::from_secs(5)), "a caller");
+    listener.accept().expect("a caller");
+    client.receive();
+    wait_for(&lab, "sendto", EXCHANGES + 3);
+    assert_eq!(waits_of_endpoint(), 0.0, "waits for a caller");
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+}
+
+#[test]
+fn only_a_wait_that_found_something_counts_and_only_for_a_read_that_does() {
+    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let mut client = Client::connect(serve(request(NAME).len(), DELAY), NAME);
+    let waits_of_endpoint = || calls(&lab, "epoll_pwait").0;
+
+    // A wait that times out, and then a read that waits itself.
+    let waits = epoll_of(&client.socket);
+    client.send();
+    assert!(!wait(&waits, DELAY / 10), "nothing has arrived yet");
+    client.receive();
+    wait_for(&lab, "recvfrom", client.reads);
+    assert_eq!(waits_of_endpoint(), 0.0, "waits that timed out");
+
+    // Something else is there, and then a read that finds nothing.
+    let (mut signal, other) = std::io::pipe().map(|(read, write)| (write, read)).expect("a pipe");
+    signal.write_all(b"x").expect("writes");
+    let signals = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+    epoll::add(&signals, &other, epoll::EventData::new_u64(0), READABLE).expect("added");
+    client.socket.set_nonblocking(true).expect("non-blocking");
+    assert!(wait(&signals, Duration::from_secs(5)), "a signal");
+    client.socket.read(&mut [0]).expect_err("nothing has arrived");
+    client.send();
+    assert!(wait(&waits, Duration::from_secs(5)), "the response");
+    client.receive();
+    // With older hooks a read that finds nothing is not seen.
+    wait_for(&lab, "recvfrom", client.reads);
+    let (count, seconds) = calls(&lab, "epoll_pwait");
+    assert_eq!(count, 1.0, "the wait that found the response, and no other");
+    assert!(seconds > 0.0);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
 }
