@@ -67,6 +67,16 @@ pub const MAX_EARLY: u32 = 1024;
 /// Series that are told apart: endpoints, and in the collector their processes.
 pub const MAX_SERIES: u32 = 512;
 
+/// A process whose system calls are timed.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Process {
+    /// Since when they are, without a break, ns.
+    pub since_ns: u64,
+    /// When it last began to connect anywhere, ns; where that was not seen, `since_ns`.
+    pub connected_ns: u64,
+}
+
 impl Syscall {
     /// All of them.
     pub const ALL: [Self; 18] = [
@@ -124,7 +134,7 @@ pub fn is_wait(syscall: u8) -> bool {
 /// Whether the [`Syscall`] of a number reads.
 #[inline(always)]
 pub fn is_read(syscall: u8) -> bool {
-    syscall >= FIRST_READ && syscall < FIRST_WAIT
+    (FIRST_READ..FIRST_WAIT).contains(&syscall)
 }
 
 /// Durations of one system call on the connections of one series, since the start.
@@ -176,6 +186,11 @@ impl Calls {
         }
     }
 }
+
+#[cfg(feature = "user")]
+// SAFETY: `Process` is `repr(C)`, two u64 without padding (zerocopy's `IntoBytes` proves that), any bit
+// pattern is a value, and `Copy`.
+unsafe impl aya::Pod for Process {}
 
 #[cfg(feature = "user")]
 // SAFETY: `Calls` is `repr(C)`, made of u64 only (zerocopy's `FromBytes` proves that every bit

@@ -28,7 +28,7 @@ fn sock_send(ctx: BtfTracePointContext) -> i32 {
     let result: i32 = ctx.arg(1);
     if let Some(connection) = find(sock) {
         // SAFETY: see `connection::find`.
-        unsafe { syscall::uses(sock, connection) };
+        unsafe { syscall::uses(&ctx, sock, connection) };
         if result > 0 {
             send(&ctx, sock.typed(ctx.arg(0)), connection, result as u64);
         }

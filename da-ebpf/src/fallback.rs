@@ -32,7 +32,7 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
     {
         // SAFETY: see `connection::find`.
         unsafe {
-            syscall::uses(sock, connection);
+            syscall::uses(&ctx, sock, connection);
             if exchange::add_unseen(sock, connection, sent.bytes) > 0 {
                 // From here on nobody knows which request an answer belongs to.
                 (*connection).flags |= flags::UNREADABLE;
@@ -99,7 +99,7 @@ fn tcp_read(ctx: RawTracePointContext) -> i32 {
     let sock = Sock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
         // SAFETY: see `connection::find`.
-        unsafe { syscall::uses(sock, connection) };
+        unsafe { syscall::uses(&ctx, sock, connection) };
         // What the kernel took in without the hook above shows here at the latest: the rest of
         // what had come out of order, and all that comes once this side has closed its half.
         arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());

@@ -30,7 +30,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     let (result, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if let Some(connection) = find(sock) {
         // SAFETY: see `connection::find`.
-        unsafe { syscall::uses(sock, connection) };
+        unsafe { syscall::uses(&ctx, sock, connection) };
         if result > 0 && flags & MSG_PEEK == 0 {
             let sock = sock.typed(ctx.arg(0));
             // Where this read began. Splices and kernel TLS come by without the hook: no sample then.

@@ -20,8 +20,8 @@ use da_ebpf_common::{
     meter::Counter,
     program::Program,
     syscall::{
-        Calls, Durations, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, SYSCALL_NUMBERS, Syscall, is_read,
-        is_wait,
+        Calls, Durations, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, Process, SYSCALL_NUMBERS, Syscall,
+        is_read, is_wait,
     },
 };
 
@@ -44,10 +44,10 @@ static SYSCALLS: [Global<u8>; SYSCALL_NUMBERS] = [const { Global::new(0) }; SYSC
 #[map]
 static SYSCALL_EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Processes whose calls are timed → when they last connected anywhere, ns. Inserted here at a
-/// connect and by da-server, removed by da-server once no connection of theirs is attributed.
+/// Processes whose calls are timed, by their ids. Inserted here at a connect and by da-server, removed
+/// by da-server once no connection of theirs is attributed.
 #[map]
-static PROCESSES: HashMap<u32, u64> = HashMap::with_max_entries(MAX_PROCESSES, 0);
+static PROCESSES: HashMap<u32, Process> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 
 /// Calls on connections of which it is not known yet whose they are. Inserted here at the connect,
 /// removed by da-server when it knows.
@@ -100,7 +100,8 @@ fn known(number: u64) -> u8 {
 /// Only a connect makes a process one whose calls are timed, so connects are timed in any.
 #[inline(always)]
 fn enter(ctx: &RawTracePointContext, syscall: u8) {
-    if syscall != Syscall::Connect as u8 && PROCESSES.get_ptr(ctx.tgid()).is_none() {
+    let process = PROCESSES.get_ptr(ctx.tgid());
+    if syscall != Syscall::Connect as u8 && process.is_none() {
         return;
     }
     let Some(thread) = thread::find_or_create() else {
@@ -110,8 +111,9 @@ fn enter(ctx: &RawTracePointContext, syscall: u8) {
     let epoch = epoch();
     // SAFETY: see `thread::find`.
     unsafe {
-        if (*thread).epoch != epoch {
-            (*thread).waited_in = 0;
+        let is_break = process.is_none_or(|process| (*thread).wait_ended_ns < (*process).since_ns);
+        if (*thread).epoch != epoch || is_break {
+            (*thread).waited_in = 0; // there may have been calls that nobody saw
         }
         (*thread).epoch = epoch;
         (*thread).connection.born_ns = 0;
@@ -142,12 +144,13 @@ fn exit(thread: *mut Thread, result: i64) {
         if (*thread).epoch != epoch() {
             return;
         }
-        let took_ns = now_ns().saturating_sub(began_ns);
+        let now_ns = now_ns();
+        let took_ns = now_ns.saturating_sub(began_ns);
         let syscall = (*thread).syscall;
         if is_wait(syscall) {
             // Timed out, or broken off by a signal, it was for nothing that can be known.
             (*thread).waited_in = if result > 0 { syscall } else { 0 };
-            (*thread).waited_ns = took_ns;
+            ((*thread).waited_ns, (*thread).wait_ended_ns) = (took_ns, now_ns);
             return;
         }
         // Whatever this call was about: the wait before it was for that, if for anything known.
@@ -219,24 +222,32 @@ pub unsafe fn connecting(ctx: &impl EbpfContext, sock: Sock, connection: *const 
     }
     // SAFETY: the caller's promise.
     let id = unsafe { ConnectionId { sock: sock.key(), born_ns: (*connection).born_ns } };
-    if PROCESSES.insert(ctx.tgid(), id.born_ns, 0).is_err() {
-        meter::count(Counter::ProcessesFull);
+    if let Some(process) = PROCESSES.get_ptr_mut(ctx.tgid()) {
+        // SAFETY: the pointer is to a value of the map, whose word is written whole.
+        unsafe { (*process).connected_ns = id.born_ns };
+    } else {
+        let process = Process { since_ns: id.born_ns, connected_ns: id.born_ns };
+        if PROCESSES.insert(ctx.tgid(), process, 0).is_err() {
+            meter::count(Counter::ProcessesFull);
+        }
     }
     let Some(none) = NO_CALLS.get(0) else { return };
     if EARLY_CALLS.insert(id, none, 0).is_err() {
         meter::count(Counter::EarlyCallsFull);
     }
     // SAFETY: the caller's promise.
-    unsafe { uses(sock, connection) };
+    unsafe { uses(ctx, sock, connection) };
 }
 
-/// The current system call has used this connection.
+/// The current system call has used this connection. Nothing is noted of another process than the one
+/// that owns it.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-pub unsafe fn uses(sock: Sock, connection: *const Connection) {
-    if TIMES_SYSCALLS.load() == 0 {
+pub unsafe fn uses(ctx: &impl EbpfContext, sock: Sock, connection: *const Connection) {
+    // SAFETY: the caller's promise.
+    if TIMES_SYSCALLS.load() == 0 || unsafe { (*connection).peers.pid } != ctx.tgid() {
         return;
     }
     let Some(thread) = thread::find() else { return };

@@ -24,6 +24,8 @@ pub struct Thread {
     pub connection: ConnectionId,
     /// How long the wait in `waited_in` took, ns.
     pub waited_ns: u64,
+    /// When it ended, ns.
+    pub wait_ended_ns: u64,
     /// Number of the [`da_ebpf_common::syscall::Syscall`].
     pub syscall: u8,
     /// The same of the wait right before, if it found something; 0 where it did not, and where the

@@ -29,19 +29,24 @@ pub enum Loss {
     /// System calls on a connection were not timed before it was known whose it is: too many such
     /// connections at once.
     EarlyCallsFull,
+    /// System calls on a connection were let go before it was known whose it is: it had kept silent,
+    /// and too many others wait for that.
+    EarlyCallsEvicted,
     /// System calls of a process were not timed: too many processes connect at once.
     ProcessesFull,
     /// A system call was not timed: the kernel had no memory for it.
     ThreadsFull,
     /// System calls on a connection were not timed: too many endpoints are talked to.
     SeriesFull,
+    /// System calls on a connection were not timed: those on too many connections are.
+    TimedConnectionsFull,
     /// A subscriber was too slow to take an observation.
     SubscriberFull,
 }
 
 impl Loss {
     /// All of them, so that each is exported from the start.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::ConnectionsFull,
         Self::RingFull,
         Self::Recursion,
@@ -53,9 +58,11 @@ impl Loss {
         Self::MalformedEvent,
         Self::VerdictRace,
         Self::EarlyCallsFull,
+        Self::EarlyCallsEvicted,
         Self::ProcessesFull,
         Self::ThreadsFull,
         Self::SeriesFull,
+        Self::TimedConnectionsFull,
         Self::SubscriberFull,
     ];
 
@@ -73,9 +80,11 @@ impl Loss {
             Self::MalformedEvent => "malformed_event",
             Self::VerdictRace => "verdict_race",
             Self::EarlyCallsFull => "early_calls_full",
+            Self::EarlyCallsEvicted => "early_calls_evicted",
             Self::ProcessesFull => "processes_full",
             Self::ThreadsFull => "threads_full",
             Self::SeriesFull => "series_full",
+            Self::TimedConnectionsFull => "timed_connections_full",
             Self::SubscriberFull => "subscriber_full",
         }
     }

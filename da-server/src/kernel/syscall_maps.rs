@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{Array, HashMap, MapData};
 use da_ebpf_common::event::ConnectionId;
-use da_ebpf_common::syscall::{Calls, MAX_EARLY, MAX_PROCESSES, MAX_SERIES};
+use da_ebpf_common::syscall::{Calls, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, Process};
 
+use super::clock::monotonic_ns;
 use super::losses::{Loss, LossMetrics};
 use super::self_metrics::MapMetrics;
 use super::syscall::SyscallMetrics;
@@ -15,15 +16,18 @@ use super::tracker::Attributed;
 /// By then a program that was just counting a call when something changed has counted it.
 const SETTLED: Duration = Duration::from_millis(10);
 
-/// A process that has connected somewhere may turn out to have connected to an endpoint for so long.
+/// A connect may turn out to have been one to an endpoint for so long.
 const CANDIDATE: Duration = Duration::from_secs(2);
+
+/// include/uapi/linux/bpf.h: only where there is none yet.
+const BPF_NOEXIST: u64 = 1;
 
 /// The maps, by their names in the object.
 pub struct SyscallMapHandles {
     /// `SYSCALL_EPOCH`: nobody else writes it.
     pub epoch: Array<MapData, u64>,
     /// `PROCESSES`: the programs insert whoever connects; what is of no interest is removed here.
-    pub processes: HashMap<MapData, u32, u64>,
+    pub processes: HashMap<MapData, u32, Process>,
     /// `EARLY_CALLS`: the programs insert a connection that begins; it is removed here.
     pub early_calls: HashMap<MapData, ConnectionId, Calls>,
     /// `SERIES`: nobody else writes it.
@@ -44,6 +48,11 @@ pub struct SyscallMaps {
     due: VecDeque<(Instant, Due)>,
     /// Early calls whose connection was not followed any more at the last sweep.
     stale: HashSet<ConnectionId>,
+}
+
+/// Whether a connect was too long ago to be one to an endpoint that is not known yet.
+fn is_over(connected_ns: u64, now_ns: u64) -> bool {
+    Duration::from_nanos(now_ns.saturating_sub(connected_ns)) >= CANDIDATE
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,14 +96,19 @@ impl SyscallMaps {
     /// It is known now whose a connection is.
     pub fn attribute(&mut self, one: &Attributed) {
         let id = one.connection;
-        let place = self.metrics.place(&one.labels);
-        let Some(place) = place.filter(|place| self.maps.series.insert(id, place, 0).is_ok())
-        else {
+        let Some(place) = self.metrics.place(&one.labels) else {
             self.losses.count(Loss::SeriesFull);
             return self.forget(id);
         };
-        // Where this fails the map is full, which the programs counted at the connect.
-        let _ = self.maps.processes.insert(one.pid, id.born_ns, 0);
+        if self.maps.series.insert(id, place, 0).is_err() {
+            self.losses.count(Loss::TimedConnectionsFull);
+            return self.forget(id);
+        }
+        let since_ns = monotonic_ns();
+        let process = Process { since_ns, connected_ns: since_ns };
+        // It may be there; else, where this fails, the map is full, which the programs counted at the
+        // connect.
+        let _ = self.maps.processes.insert(one.pid, process, BPF_NOEXIST);
         *self.owners.entry(one.pid).or_default() += 1;
         if let Some(pid) = self.attributed.insert(id, one.pid) {
             self.disown(pid); // it was attributed before, behind another name
@@ -151,16 +165,34 @@ impl SyscallMaps {
     pub fn look(&mut self, now_ns: u64) {
         let all: Vec<_> = self.maps.processes.iter().filter_map(Result::ok).collect();
         let mut processes = all.len() as u64;
-        for (pid, connected_ns) in all {
-            let age = Duration::from_nanos(now_ns.saturating_sub(connected_ns));
-            if age >= CANDIDATE && !self.owners.contains_key(&pid) {
+        for (pid, process) in all {
+            if is_over(process.connected_ns, now_ns) && !self.owners.contains_key(&pid) {
                 let _ = self.maps.processes.remove(&pid);
                 processes -= 1;
             }
         }
         self.map_metrics.entries("processes", processes);
-        self.map_metrics.entries("early_calls", self.maps.early_calls.keys().count() as u64);
+        let early_calls = self.make_room(now_ns);
+        self.map_metrics.entries("early_calls", early_calls);
         self.map_metrics.entries("series_calls", self.metrics.places() as u64);
+    }
+
+    /// Lets go of the early calls on connections that keep silent, where they take half of the room:
+    /// nothing would ever tell whose they are. Says how many are left.
+    fn make_room(&mut self, now_ns: u64) -> u64 {
+        let early: Vec<_> = self.maps.early_calls.keys().filter_map(Result::ok).collect();
+        let mut left = early.len() as u64;
+        if left <= u64::from(MAX_EARLY / 2) {
+            return left;
+        }
+        for id in early {
+            if is_over(id.born_ns, now_ns) && !self.attributed.contains_key(&id) {
+                self.forget(id);
+                self.losses.count(Loss::EarlyCallsEvicted);
+                left -= 1;
+            }
+        }
+        left
     }
 
     /// Lets go of connections whose end was lost with a full ring buffer. Early calls go when they

@@ -8,6 +8,8 @@ mod accuracy;
 mod attribution;
 mod bounds;
 mod budget;
+mod call_bounds;
+mod call_edges;
 mod checking;
 mod client;
 mod clients;

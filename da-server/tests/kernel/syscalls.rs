@@ -205,6 +205,38 @@ fn what_others_do_is_not_counted() {
     assert_eq!(calls(&lab, "recvfrom").0, f64::from(reads), "and still counts its own");
 }
 
+/// A process whose own calls are timed talks on its own connection, and on one that it was handed.
+#[test]
+fn what_another_process_does_on_a_connection_is_not_counted() {
+    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let at = serve(request(NAME).len(), Duration::ZERO);
+    let mut client = Client::connect(at, NAME);
+    client.send();
+    // bash itself reads, and not a child of it; in how many calls depends on its version.
+    let (port, length) = (at.port(), RESPONSE.len());
+    let own = format!(
+        "exec 3<>/dev/tcp/127.0.0.1/{port}; \
+         printf 'GET / HTTP/1.1\\r\\nhost: {NAME}\\r\\n\\r\\n' >&3; \
+         IFS= read -r -N {length} answer <&3; "
+    );
+    let handed = format!("IFS= read -r -N {length} answer; ");
+    let bash = |script: String, input: Stdio| {
+        let script = script + "printf %s \"$answer\"";
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script]).env("LC_ALL", "C").stdin(input);
+        let output = bash.output().expect("bash runs");
+        assert_eq!(output.stdout, RESPONSE, "{output:?}");
+    };
+    bash(own.clone(), Stdio::null());
+    let (reads, _) = wait_for(&lab, "read", 1);
+    assert!(reads > 0.0, "reads on its own connection");
+    let inherited: OwnedFd = client.socket.try_clone().expect("duplicated").into();
+    bash(own + &handed, Stdio::from(inherited));
+    wait_for(&lab, "connect", 3);
+    assert_eq!(calls(&lab, "connect").0, 3.0, "connects");
+    assert_eq!(calls(&lab, "read").0, 2.0 * reads, "reads on its own connections");
+}
+
 #[test]
 fn nothing_is_timed_and_nothing_exported_where_that_is_not_wanted() {
     let config = KernelConfig { syscalls: false, ..KernelConfig::default() };

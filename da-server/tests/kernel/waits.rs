@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use da_server::kernel::Unlisted;
@@ -146,4 +147,48 @@ fn only_a_wait_that_found_something_counts_and_only_for_a_read_that_does() {
     assert_eq!(count, 1.0, "the wait that found the response, and no other");
     assert!(seconds > 0.0);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+}
+
+#[test]
+fn a_wait_before_a_time_in_which_nobody_looked_counts_nowhere() {
+    let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
+    let at = serve(request(NAME).len(), Duration::ZERO);
+    let (mut other, mut signal) = std::io::pipe().expect("a pipe");
+    signal.write_all(b"x").expect("writes");
+    let signals = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+    epoll::add(&signals, &other, epoll::EventData::new_u64(0), READABLE).expect("added");
+    let (forgotten, hears_forgotten) = channel();
+    let (hand_over, handed) = channel::<Client>();
+    let thread = std::thread::spawn(move || {
+        let mut first = Client::connect(at, NAME);
+        first.send();
+        first.receive();
+        // The last call of this thread that is timed: without a connection the process soon is of no
+        // interest.
+        assert!(wait(&signals, Duration::from_secs(5)), "a signal");
+        let reads = first.reads;
+        drop(first);
+        hears_forgotten.recv().expect("forgotten");
+        other.read_exact(&mut [0]).expect("a signal");
+        // Another thread connects and sends; the next call that is timed here is the read.
+        let mut client = handed.recv().expect("a connection");
+        client.receive();
+        reads + client.reads
+    });
+    for timed in [true, false] {
+        let entries = || lab.value("digital_actors_ebpf_map_entries{map=\"processes\"}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while (entries() > 0.0) != timed {
+            assert!(Instant::now() < deadline, "{} processes are timed", entries());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    forgotten.send(()).expect("somebody listens");
+    std::thread::sleep(Duration::from_millis(200)); // or else the signal's read is the next call
+    let mut client = Client::connect(at, NAME);
+    client.send();
+    hand_over.send(client).expect("somebody listens");
+    let reads = thread.join().expect("reads");
+    assert_eq!(wait_for(&lab, "recvfrom", reads).0, f64::from(reads), "reads");
+    assert_eq!(calls(&lab, "epoll_pwait").0, 0.0, "waits");
 }

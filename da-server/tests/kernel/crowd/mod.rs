@@ -99,7 +99,7 @@ fn a_crowd_is_followed_to_the_last_connection() {
     );
     assert_eq!((counted, closed), (CROWD as f64, 0.0), "exchanges, connections left open");
     // The times of system calls before it is known whose they are have a narrower bound.
-    let lost = lab.losses_but("early_calls_full");
+    let lost = lab.losses_but("early_calls");
     assert!(lost.is_empty(), "{lost:?}");
 }
 
