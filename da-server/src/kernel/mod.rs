@@ -9,14 +9,13 @@
 //! single exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`,
 //! `syscall` (the probes, named as in da-ebpf) turn them into measurements, `series`, `family` and
 //! `histogram` hold these; `tier` keeps the probe `syscall` and its `syscall_maps` within the
-//! `budget`; `clock` is the programs'; `self_metrics`, `meters`, `losses` speak of the view itself, `preflight` and `host` of
+//! `budget`; `self_metrics`, `meters`, `losses` speak of the view itself, `preflight` and `host` of
 //! what there can be of it.
 
 mod answers;
 mod arrival;
 mod budget;
 pub mod catalogue;
-mod clock;
 pub mod config;
 mod connection;
 mod connections_map;

@@ -19,7 +19,6 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::monotonic_ns;
 use super::connections_map::{ConnectionsMap, Forgotten};
 use super::event::Event;
 use super::existing::ExistingConnections;

@@ -7,11 +7,11 @@ use aya::maps::{Array, HashMap, MapData};
 use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::syscall::{Calls, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, Process};
 
-use super::clock::monotonic_ns;
 use super::losses::{Loss, LossMetrics};
 use super::self_metrics::MapMetrics;
 use super::syscall::SyscallMetrics;
 use super::tracker::Attributed;
+use crate::clock::monotonic_ns;
 
 /// By then a program that was just counting a call when something changed has counted it.
 const SETTLED: Duration = Duration::from_millis(10);
