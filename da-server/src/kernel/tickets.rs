@@ -17,6 +17,8 @@ const ENOUGH: u32 = 3;
 const AGREEING: u32 = 2;
 /// One in so many must have shown tickets of one size in time; fewer are accidents of timing.
 const REGULAR: u32 = 5;
+/// While one in so many has, what is just as long may be tickets that come late.
+const RARE: u32 = 20;
 /// Tickets of one server differ by a few bytes from one connection to the next.
 const SAME_BYTES: u64 = 16;
 /// Those of one connection do not, beyond the encoding of a number.
@@ -68,6 +70,10 @@ impl Tickets {
             return ResponseStart::Doubtful;
         }
 
+        if tickets_bytes == 0 && self.came_in_time(earliest.bytes) {
+            return ResponseStart::Doubtful;
+        }
+
         let mut arrived_bytes = 0;
         let start = arrivals.iter().find(|arrival| {
             arrived_bytes += arrival.bytes;
@@ -89,6 +95,16 @@ impl Tickets {
         } else if self.sizes.len() < MAX_SIZES {
             self.sizes.push((bytes, 1));
         }
+    }
+
+    /// Whether something of that size has come in time for tickets, if too rarely to be believed.
+    fn came_in_time(&self, bytes: u64) -> bool {
+        let same = |(known, times): &(u64, u32)| {
+            *known > 0
+                && known.abs_diff(bytes) <= SAME_BYTES
+                && times.saturating_mul(RARE) >= self.seen
+        };
+        self.sizes.iter().any(same)
     }
 
     /// Size of this server's tickets, 0 if it sends none; none while that is not known.
@@ -206,6 +222,22 @@ mod tests {
         let mut tickets = learned();
         start(&mut tickets, &[(200, 250), (9_000, 300)]);
         assert_eq!(start(&mut tickets, &[(200, 500), (9_000, 300)]), ResponseStart::At(9_000));
+    }
+
+    #[test]
+    fn what_came_in_time_once_is_doubted_when_it_is_late() {
+        let mut tickets = Tickets::default();
+        // A busy server: its tickets come too late but for the first connection.
+        start(&mut tickets, &[(200, 346), (9_000, 900)]);
+        for _ in 0..RARE - 1 {
+            let late = start(&mut tickets, &[(5_000, 346), (9_000, 900)]);
+            assert_eq!(late, ResponseStart::Doubtful);
+        }
+        // By now that one was an accident: an answer that is always of this size has come too soon.
+        let usual = start(&mut tickets, &[(5_000, 346), (9_000, 900)]);
+        assert_eq!(usual, ResponseStart::At(5_000));
+        let other = start(&mut tickets, &[(5_000, 700)]);
+        assert_eq!(other, ResponseStart::At(5_000));
     }
 
     #[test]
