@@ -120,8 +120,14 @@ impl Shared {
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(span.body(body));
-        let response =
-            exchange::send(provider, request, &span, |body| self.wire.fault(body)).await?;
+        let response = exchange::send(
+            provider,
+            request,
+            &span,
+            |headers| self.metrics.rate_limits(headers),
+            |body| self.wire.fault(body),
+        )
+        .await?;
         if exchange::media_type(&response) != "text/event-stream" {
             return Err(LlmError::new(provider, ErrorKind::Protocol));
         }

@@ -1,15 +1,16 @@
 //! The metrics of language-model calls.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
+use reqwest::header::HeaderMap;
 
 use super::{LlmProvider, Usage, tokens::TokenType};
 use crate::metrics::buckets;
 use crate::provider::{
-    ErrorKind,
+    ErrorKind, rate_limit,
     report::{AttemptReport, Observer, Outcome},
 };
 
@@ -22,6 +23,7 @@ pub struct LlmMetrics {
     attempts: HistogramVec,
     retries: IntCounterVec,
     tokens: IntCounterVec,
+    rate_limits: IntGaugeVec,
 }
 
 impl LlmMetrics {
@@ -41,7 +43,16 @@ impl LlmMetrics {
             registry.register(Box::new(family.clone()))?;
             Ok::<_, prometheus::Error>(family)
         };
+        let rate_limits = IntGaugeVec::new(
+            Opts::new(
+                "llm_rate_limit_remaining",
+                "What the provider's last answer said is left of a rate limit.",
+            ),
+            &["provider", "kind"],
+        )?;
+        registry.register(Box::new(rate_limits.clone()))?;
         Ok(Self {
+            rate_limits,
             latency: histogram(
                 "llm_latency_seconds",
                 "Logical language-model calls from request to last token, with their retries; \
@@ -99,6 +110,7 @@ impl LlmMetrics {
             latency: self.latency.with_label_values(&[name, model]),
             first_token: self.first_token.with_label_values(&[name, model]),
             per_output_token: self.per_output_token.with_label_values(&[name, model]),
+            rate_limits: self.rate_limits.clone(),
             attempts: self.attempts.clone(),
             retries: self.retries.clone(),
             tokens: TokenType::ALL
@@ -117,6 +129,7 @@ pub(super) struct ModelMetrics {
     per_output_token: Histogram,
     attempts: HistogramVec,
     retries: IntCounterVec,
+    rate_limits: IntGaugeVec,
     tokens: [IntCounter; TokenType::ALL.len()],
 }
 
@@ -124,6 +137,15 @@ impl ModelMetrics {
     pub(super) fn count_tokens(&self, usage: &Usage) {
         for (kind, counter) in TokenType::ALL.into_iter().zip(&self.tokens) {
             counter.inc_by(kind.of(usage).unwrap_or(0));
+        }
+    }
+
+    /// Notes what is left of rate limits. One that a provider never spoke of stays absent.
+    pub(super) fn rate_limits(&self, headers: &HeaderMap) {
+        for limit in rate_limit::from_headers(headers, SystemTime::now()) {
+            let gauge =
+                self.rate_limits.with_label_values(&[self.provider.as_str(), limit.kind.as_str()]);
+            gauge.set(i64::try_from(limit.remaining).unwrap_or(i64::MAX));
         }
     }
 }

@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use reqwest::{RequestBuilder, Response, StatusCode, header::CONTENT_TYPE};
+use reqwest::{
+    RequestBuilder, Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use tokio::time::timeout;
 
 use super::{ErrorKind, Fault, ProviderError, RetryAdvice, span::Span};
@@ -15,11 +18,13 @@ const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 const TAIL: Duration = Duration::from_millis(500);
 
 /// Sends the request and returns its response if that is HTTP 200. Any other answer is read and
-/// handed to `describe`, which knows how this protocol words its errors.
+/// handed to `describe`, which knows how this protocol words its errors. `hear` is given the headers
+/// of either.
 pub(crate) async fn send(
     provider: &'static str,
     request: RequestBuilder,
     span: &Span,
+    hear: impl FnOnce(&HeaderMap),
     describe: impl FnOnce(&[u8]) -> Fault,
 ) -> Result<Response, ProviderError> {
     let failed = |error| ProviderError::from_transport(provider, &error);
@@ -28,6 +33,7 @@ pub(crate) async fn send(
     span.sent_to(request.url());
     let response = span.scope(client.execute(request)).await.map_err(failed)?;
     span.answered(&response);
+    hear(response.headers());
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(response);

@@ -21,6 +21,7 @@ pub(crate) mod gate;
 mod http;
 mod key;
 mod kind;
+pub(crate) mod rate_limit;
 pub(crate) mod report;
 mod reporter;
 mod request_body;

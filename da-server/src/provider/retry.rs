@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::ProviderError;
+use super::{ErrorKind, ProviderError, rate_limit};
 
 /// How often a logical call is tried again, and how the pauses grow.
 ///
@@ -52,9 +52,16 @@ impl RetryPolicy {
         }
         let pause = match error.advice.after {
             Some(asked) => asked,
-            None => self.backoff(retry, rand::random()),
+            None => self.reset(error).unwrap_or_else(|| self.backoff(retry, rand::random())),
         };
         (pause < remaining).then_some(pause)
+    }
+
+    /// When the limit that was hit is whole again, unless that is longer than we would pause: a part
+    /// of it, which may be enough, is there sooner.
+    fn reset(&self, error: &ProviderError) -> Option<Duration> {
+        let limited = error.kind == ErrorKind::RateLimited;
+        error.advice.reset.filter(|reset| limited && *reset <= self.max_backoff)
     }
 
     /// Exponential back-off; `chance` in 0..1 takes its share of the jitter away.
@@ -72,6 +79,8 @@ pub(crate) struct RetryAdvice {
     pub should_retry: Option<bool>,
     /// `retry-after-ms`, else `retry-after` in seconds or as an HTTP date (RFC 9110 §10.2.3).
     pub after: Option<Duration>,
+    /// Until every limit of which nothing is left is whole again.
+    pub reset: Option<Duration>,
 }
 
 impl RetryAdvice {
@@ -87,7 +96,9 @@ impl RetryAdvice {
             .and_then(|value| seconds(value, 1e-3))
             .or_else(|| text("retry-after").and_then(|value| seconds(value, 1.0)))
             .or_else(|| text("retry-after").and_then(|value| until(value, now)));
-        Self { should_retry, after }
+        let used_up = rate_limit::from_headers(headers, now).filter(|limit| limit.remaining == 0);
+        let reset = used_up.filter_map(|limit| limit.reset).max();
+        Self { should_retry, after, reset }
     }
 }
 
@@ -107,7 +118,6 @@ mod tests {
     use reqwest::header::{HeaderName, HeaderValue};
 
     use super::*;
-    use crate::provider::ErrorKind;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -202,6 +212,40 @@ mod tests {
     fn the_provider_may_forbid_a_retry() {
         let forbidden = error(ErrorKind::Server, advice(&[("x-should-retry", "false")]));
         assert_eq!(RetryPolicy::default().pause(0, &forbidden, MINUTE), None);
+    }
+
+    #[test]
+    fn without_a_retry_after_a_limit_that_is_used_up_is_waited_for() {
+        let policy = RetryPolicy::default();
+        let pause = |kind, pairs: &[(&'static str, &str)]| {
+            policy.pause(0, &error(kind, advice(pairs)), MINUTE).unwrap().as_millis()
+        };
+        let used_up = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "3s")];
+        assert_eq!(pause(ErrorKind::RateLimited, &used_up), 3000);
+        assert_eq!(
+            pause(ErrorKind::RateLimited, &[&used_up[..], &[("retry-after", "2")]].concat()),
+            2000
+        );
+        let own = 375..=500;
+        assert!(own.contains(&pause(ErrorKind::Server, &used_up)), "not what was hit");
+        let some_left = [("x-ratelimit-remaining-tokens", "9"), used_up[1]];
+        assert!(own.contains(&pause(ErrorKind::RateLimited, &some_left)));
+        let far = [used_up[0], ("x-ratelimit-reset-tokens", "6m0s")];
+        assert!(
+            own.contains(&pause(ErrorKind::RateLimited, &far)),
+            "longer than any pause of ours"
+        );
+    }
+
+    #[test]
+    fn of_several_limits_that_are_used_up_the_last_to_be_whole_counts() {
+        let advice = advice(&[
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "120ms"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "1m30.5s"),
+        ]);
+        assert_eq!(advice.reset, Some(Duration::from_millis(90_500)));
     }
 
     #[test]

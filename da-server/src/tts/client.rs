@@ -121,7 +121,7 @@ impl Shared {
             .header(CONTENT_TYPE, "application/json")
             .body(span.body(body));
         let response =
-            exchange::send(provider, request, &span, |body| self.wire.fault(body)).await?;
+            exchange::send(provider, request, &span, |_| {}, |body| self.wire.fault(body)).await?;
         let not_audio = TtsError::new(provider, ErrorKind::NotAudio);
         if !exchange::media_type(&response).starts_with("audio/") {
             return Err(not_audio);

@@ -55,6 +55,18 @@ impl Bench {
         });
     }
 
+    /// The first request is refused by a rate limit with these headers.
+    pub async fn limiting(headers: &[(&str, &str)]) -> Self {
+        let bench = Self::start().await;
+        bench.standin.set_plan(Plan {
+            fault: Some(Fault::RateLimited { retry_after: None, retry_after_ms: None }),
+            fault_count: Some(1),
+            headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            ..Plan::default()
+        });
+        bench
+    }
+
     pub fn llm(&self, provider: LlmProvider) -> Llm {
         self.llm_with(provider, |_| {})
     }

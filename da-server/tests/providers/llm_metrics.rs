@@ -195,3 +195,34 @@ async fn one_token_has_no_time_per_token() {
         assert_eq!(llm.readings.samples("llm_time_per_output_token_seconds", &[]), 0);
     }
 }
+
+#[tokio::test]
+async fn what_is_left_of_rate_limits_is_what_the_last_answer_said() {
+    let [anthropic, openai] = PROVIDERS;
+    for (provider, header, kind) in [
+        (anthropic, "anthropic-ratelimit-requests-remaining", "requests"),
+        (anthropic, "anthropic-ratelimit-input-tokens-remaining", "input_tokens"),
+        (anthropic, "anthropic-ratelimit-output-tokens-remaining", "output_tokens"),
+        (openai, "x-ratelimit-remaining-requests", "requests"),
+        (openai, "x-ratelimit-remaining-tokens", "tokens"),
+    ] {
+        let bench = Bench::limiting(&[(header, "1234567"), ("retry-after-ms", "700")]).await;
+        let llm = bench.llm(provider);
+        let family = "llm_rate_limit_remaining";
+        assert!(!llm.readings.has(family), "nothing was said yet");
+        let labels = [("provider", provider.as_str()), ("kind", kind)];
+        let refused = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            llm.readings.gauge(family, &labels)
+        };
+        let (answer, when_refused) = tokio::join!(llm.ask(), refused);
+        answer.expect("an answer");
+        assert_eq!(when_refused, 1_234_567.0, "a refusal tells as well");
+        bench.standin.set_plan(Plan {
+            headers: [(header.to_owned(), "42".to_owned())].into(),
+            ..Plan::default()
+        });
+        llm.ask().await.expect("an answer");
+        assert_eq!(llm.readings.gauge(family, &labels), 42.0);
+    }
+}

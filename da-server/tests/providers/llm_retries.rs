@@ -1,6 +1,6 @@
 //! When a call is tried again, and how long it waits before.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use da_server::provider::ErrorKind;
 use da_standin::{Event, Fault};
@@ -107,4 +107,40 @@ async fn retries_can_be_switched_off() {
     let (_, error) = llm.ask().await.expect_err("one attempt");
     assert_eq!(error.kind, ErrorKind::Server);
     assert_eq!(bench.requests().await, 1);
+}
+
+#[tokio::test]
+async fn retry_after_as_a_date_is_waited_for() {
+    let at = SystemTime::now() + Duration::from_secs(3);
+    let bench = Bench::limiting(&[("retry-after", &httpdate::fmt_http_date(at))]).await;
+    bench.llm(PROVIDERS[0]).ask().await.expect("an answer");
+    let paused = pause(&bench).await;
+    // A date has whole seconds; a back-off of our own would be a hundredth of this.
+    assert!((1..=4).contains(&paused.as_secs()), "{paused:?}");
+}
+
+#[tokio::test]
+async fn a_limit_that_is_used_up_is_waited_for_if_it_is_soon_whole() {
+    for (reset, waited_ms) in [("1.2s", 1200..3600), ("6m0s", 0..1000)] {
+        let headers = [
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", reset),
+            ("x-ratelimit-remaining-tokens", "9"),
+        ];
+        let bench = Bench::limiting(&headers).await;
+        let llm = bench.llm(PROVIDERS[1]);
+        llm.ask().await.expect("an answer");
+        let paused = pause(&bench).await;
+        assert!(waited_ms.contains(&paused.as_millis()), "{reset}: {paused:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_provider_says_of_retries_is_obeyed() {
+    for provider in PROVIDERS {
+        let bench = Bench::limiting(&[("x-should-retry", "false")]).await;
+        let (_, error) = bench.llm(provider).ask().await.expect_err("it may not try again");
+        assert_eq!(error.kind, ErrorKind::RateLimited);
+        assert_eq!(bench.requests().await, 1);
+    }
 }

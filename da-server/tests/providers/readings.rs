@@ -35,6 +35,12 @@ impl Readings {
         series
     }
 
+    /// Whether a family has any series.
+    pub fn has(&self, family: &str) -> bool {
+        let name = format!("digital_actors_{family}");
+        self.registry.gather().iter().any(|family| family.name() == name)
+    }
+
     /// The value of a counter, summed over the series that match.
     pub fn counter(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
         self.series(family, labels).iter().map(|metric| metric.get_counter().get_value()).sum()

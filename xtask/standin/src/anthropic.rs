@@ -1,9 +1,12 @@
 //! Anthropic Messages: `POST /v1/messages`, as server-sent events or as one JSON object.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::http::Request;
+use crate::plan::Plan;
 use crate::protocol::{Exchange, Failure, REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE, json_body};
 use crate::response::{Chunk, Response};
 use crate::text;
@@ -47,6 +50,7 @@ struct Message {
     pieces: Vec<String>,
     stop_reason: &'static str,
     input_tokens: usize,
+    plan: Arc<Plan>,
 }
 
 impl Message {
@@ -60,11 +64,12 @@ impl Message {
             pieces,
             stop_reason: if fits { "end_turn" } else { "max_tokens" },
             input_tokens: text::tokens_of(prompt_bytes),
+            plan: exchange.plan.clone(),
         }
     }
 
     /// As it is before its end (no stop reason) or after.
-    fn object(&self, content: Value, stop_reason: Option<&str>, output_tokens: usize) -> Value {
+    fn object(&self, content: Value, stop_reason: Option<&str>, output_tokens: u64) -> Value {
         json!({
             "id": self.id,
             "type": "message",
@@ -75,8 +80,8 @@ impl Message {
             "stop_sequence": null,
             "usage": {
                 "input_tokens": self.input_tokens,
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 0,
+                "cache_creation_input_tokens": self.plan.cache_write_tokens,
+                "cache_read_input_tokens": self.plan.cache_read_tokens,
                 "output_tokens": output_tokens,
             },
         })
@@ -84,7 +89,12 @@ impl Message {
 
     fn whole(&self) -> Value {
         let content = json!([{"type": "text", "text": self.pieces.concat()}]);
-        self.object(content, Some(self.stop_reason), self.pieces.len())
+        self.object(content, Some(self.stop_reason), self.output_tokens())
+    }
+
+    /// This protocol does not tell reasoning from what is said.
+    fn output_tokens(&self) -> u64 {
+        self.pieces.len() as u64 + self.plan.reasoning_tokens
     }
 
     fn events(&self) -> Vec<Chunk> {
@@ -95,7 +105,7 @@ impl Message {
         let end = json!({
             "type": "message_delta",
             "delta": {"stop_reason": self.stop_reason, "stop_sequence": null},
-            "usage": {"output_tokens": self.pieces.len()},
+            "usage": {"output_tokens": self.output_tokens()},
         });
         let mut chunks = vec![
             Chunk::other(event(&start)),

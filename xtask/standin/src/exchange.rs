@@ -65,7 +65,7 @@ pub(crate) async fn answer(
         in_flight: shared.in_flight(),
         audio: shared.audio.clone(),
     };
-    let delivery = match (Protocol::of_path(&request.path), refused) {
+    let mut delivery = match (Protocol::of_path(&request.path), refused) {
         (None, _) => whole(not_found()),
         (Some(protocol), Some(message)) => whole(protocol.refusal(&mut exchange, 400, &message)),
         (Some(protocol), None) => {
@@ -73,6 +73,7 @@ pub(crate) async fn answer(
             inject(fault, protocol, &mut exchange, response)
         }
     };
+    delivery.response = delivery.response.replacing_headers(&exchange.plan.headers);
     let begin_ns = request.last_read_ns + duration_ns(processing);
     connection.alarm.until(begin_ns).await?;
     let keep_alive = request.keep_alive && !exchange.plan.close;

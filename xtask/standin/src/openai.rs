@@ -1,9 +1,12 @@
 //! OpenAI chat completions: `POST /v1/chat/completions`, as server-sent events or as one object.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::http::Request;
+use crate::plan::Plan;
 use crate::protocol::{Exchange, Failure, REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE, json_body};
 use crate::response::{Chunk, Response};
 use crate::text;
@@ -50,6 +53,7 @@ struct Completion {
     pieces: Vec<String>,
     finish_reason: &'static str,
     prompt_tokens: usize,
+    plan: Arc<Plan>,
 }
 
 impl Completion {
@@ -70,16 +74,20 @@ impl Completion {
             pieces,
             finish_reason: if fits { "stop" } else { "length" },
             prompt_tokens: text::tokens_of(prompt_bytes),
+            plan: exchange.plan.clone(),
         }
     }
 
     fn usage(&self) -> Value {
+        let Plan { cache_read_tokens: cached, reasoning_tokens: reasoning, .. } = *self.plan;
+        let prompt = self.prompt_tokens as u64 + cached;
+        let completion = self.pieces.len() as u64 + reasoning;
         json!({
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.pieces.len(),
-            "total_tokens": self.prompt_tokens + self.pieces.len(),
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": reasoning, "audio_tokens": 0},
         })
     }
 

@@ -1,5 +1,7 @@
 //! What a stand-in does to a request: delays, the shape of the answer, a fault.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,14 @@ pub struct Plan {
     pub text: Option<String>,
     /// Length in characters that a language model's answer is brought to.
     pub text_characters: Option<usize>,
+    /// Prompt tokens that a language model says it took from its cache, beside those it counts.
+    pub cache_read_tokens: u64,
+    /// Prompt tokens that it says it wrote to its cache, where the protocol has words for that.
+    pub cache_write_tokens: u64,
+    /// Tokens that it says it spent on hidden reasoning, beside those of the answer.
+    pub reasoning_tokens: u64,
+    /// Headers of every response, in place of its own of the same name.
+    pub headers: BTreeMap<String, String>,
     /// End the connection after each response.
     pub close: bool,
     /// What goes wrong.
@@ -52,6 +62,10 @@ impl Default for Plan {
             chunks: None,
             text: None,
             text_characters: None,
+            cache_read_tokens: 0,
+            cache_write_tokens: 0,
+            reasoning_tokens: 0,
+            headers: BTreeMap::new(),
             close: false,
             fault: None,
             fault_probability: 1.0,
@@ -102,11 +116,26 @@ impl Plan {
                 return Err(anyhow!("{name}: must be between 1 and {}", Plan::MAX_LENGTH));
             }
         }
+        for (name, value) in &self.headers {
+            if !is_free_header(name) || value.bytes().any(|byte| byte.is_ascii_control()) {
+                return Err(anyhow!("headers: {name:?} can't be set to {value:?}"));
+            }
+        }
         if self.text.as_deref() == Some("") {
             return Err(anyhow!("text: must not be empty"));
         }
         Ok(())
     }
+}
+
+/// Whether a plan may set this header: not those that say where a response ends and what it is.
+fn is_free_header(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !name.is_empty()
+        && name.bytes().all(plain)
+        && !["connection", "content-length", "content-type", "transfer-encoding"]
+            .iter()
+            .any(|kept| name.eq_ignore_ascii_case(kept))
 }
 
 #[cfg(test)]
@@ -133,6 +162,9 @@ mod tests {
             (r#"{"chunks":0}"#, "chunks"),
             (r#"{"fault":{"kind":"meteor"}}"#, "meteor"),
             (r#"{"text":""}"#, "text"),
+            (r#"{"headers":{"Content-Length":"3"}}"#, "headers"),
+            (r#"{"headers":{"a b":"3"}}"#, "headers"),
+            (r#"{"headers":{"a":"3\r\nb: 4"}}"#, "headers"),
         ] {
             for error in [
                 Plan::from_json(json).unwrap_err(),

@@ -1,5 +1,7 @@
 //! A response before it is written.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use serde_json::Value;
 pub(crate) struct Response {
     pub(crate) status: u16,
     content_type: &'static str,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     pub(crate) body: Body,
 }
 
@@ -56,7 +58,7 @@ impl Response {
     }
 
     pub(crate) fn with_header(mut self, name: &'static str, value: impl ToString) -> Response {
-        self.headers.push((name, value.to_string()));
+        self.headers.push((name.into(), value.to_string()));
         self
     }
 
@@ -64,7 +66,15 @@ impl Response {
         mut self,
         headers: impl IntoIterator<Item = (&'static str, String)>,
     ) -> Response {
-        self.headers.extend(headers);
+        self.headers.extend(headers.into_iter().map(|(name, value)| (name.into(), value)));
+        self
+    }
+
+    /// With these headers in place of those of the same names.
+    pub(crate) fn replacing_headers(mut self, headers: &BTreeMap<String, String>) -> Response {
+        self.headers.retain(|(name, _)| headers.keys().all(|key| !key.eq_ignore_ascii_case(name)));
+        let own = headers.iter().map(|(name, value)| (name.clone().into(), value.clone()));
+        self.headers.extend(own);
         self
     }
 
@@ -136,6 +146,10 @@ mod tests {
             head.contains("\r\nretry-after: 3\r\n") && head.contains("\r\ncontent-length: 7\r\n")
         );
         assert!(head.ends_with("\r\nconnection: close\r\n\r\n"));
+
+        let own = [("Retry-After".to_owned(), "now".to_owned())].into();
+        let head = whole.replacing_headers(&own).head(false);
+        assert!(head.contains("\r\nRetry-After: now\r\n") && !head.contains("retry-after"));
 
         let head = Response::stream("audio/mpeg", Vec::new()).head(true);
         assert!(
