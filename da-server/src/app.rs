@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::game::scene::Scenes;
 use crate::game::{Game, GameMetrics, GameParts};
 use crate::kernel::Reason;
-use crate::llm::{LlmClient, LlmMetrics};
+use crate::llm::{LlmClient, LlmMetrics, Prices};
 use crate::metrics::{ErrorMetrics, Metrics};
 use crate::provider::{GateMetrics, ProviderSetupError, http_client};
 use crate::store::{Store, StoreMetrics};
@@ -42,7 +42,8 @@ impl App {
         let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
         let http = http_client(&config.http_client).context("http_client")?;
         let gates = GateMetrics::register(registry)?;
-        let llm_metrics = LlmMetrics::register(registry)?;
+        let prices = Prices::with(&config.price).context("price")?;
+        let llm_metrics = LlmMetrics::register(registry, prices)?;
         let llm =
             LlmClient::new(&config.llm, http.clone(), &gates, &llm_metrics, None).context("llm")?;
         let tts_metrics = TtsMetrics::register(registry, config.tts.provider)?;

@@ -27,6 +27,7 @@ const SECTIONS: &[&str] = &[
     "llm",
     "tts",
     "http_client",
+    "price",
     "metrics",
     "kernel",
     "endpoint",

@@ -18,7 +18,7 @@ use crate::game::GameConfig;
 use crate::http::WebSocketConfig;
 use crate::kernel::catalogue::with_catalogue;
 use crate::kernel::{EndpointConfig, KernelConfig};
-use crate::llm::LlmConfig;
+use crate::llm::{LlmConfig, PriceConfig, Prices};
 use crate::provider::HttpConfig;
 use crate::store::StoreConfig;
 use crate::tts::TtsConfig;
@@ -27,7 +27,7 @@ use environment::Environment;
 use file::ConfigFile;
 
 /// Sections that the collector alone has no use for.
-const OF_THE_GAME: [&str; 6] = ["game", "websocket", "store", "llm", "tts", "http_client"];
+const OF_THE_GAME: [&str; 7] = ["game", "websocket", "store", "llm", "tts", "http_client", "price"];
 
 /// Everything that can be configured. Keys that are not listed here are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,6 +51,8 @@ pub struct Config {
     pub tts: TtsConfig,
     /// Connections to both.
     pub http_client: HttpConfig,
+    /// What tokens cost, beside the built-in price list.
+    pub price: Vec<PriceConfig>,
     /// The exposition of metrics.
     pub metrics: MetricsConfig,
     /// The kernel view.
@@ -77,6 +79,7 @@ impl Default for Config {
             llm: LlmConfig::default(),
             tts: TtsConfig::default(),
             http_client: HttpConfig::default(),
+            price: Vec::new(),
             metrics: MetricsConfig::default(),
             kernel: KernelConfig::default(),
             endpoint: Vec::new(),
@@ -150,6 +153,7 @@ impl Config {
         }
         let place = |key: &str| place_of(key, &figment, file.as_ref());
         with_catalogue(&config.endpoint).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
+        Prices::with(&config.price).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         config.kernel.validate().map_err(|bad| anyhow!("{}: {bad}", place(bad.key())))?;
         ranges::validate(&config).map_err(|bad| anyhow!("{}: {bad}", place(bad.key)))?;
         Ok(config)
@@ -178,7 +182,8 @@ impl Config {
 /// Where the value of `key` comes from: a variable, or a line of the file.
 fn place_of(key: &str, figment: &Figment, file: Option<&ConfigFile>) -> String {
     // An array has one source for all that is in it.
-    let whole = if key.starts_with("endpoint.") { "endpoint" } else { key };
+    let array = ["endpoint", "price"].into_iter().find(|array| key.starts_with(array));
+    let whole = array.unwrap_or(key);
     match (figment.find_metadata(whole), file) {
         (Some(source), Some(file)) if source.name != environment::NAME => file.place_of(key),
         _ => environment::variable_of(whole),
@@ -290,6 +295,18 @@ mod tests {
         assert!(said.ends_with(":2: game.queue_entries = 0: use 1 to 1000"), "{said}");
         let said = refusal("[kernel]\nring_bytes = 1\n", &[("DA_GAME__QUEUE_ENTRIES", "2")]);
         assert!(said.contains(":2: kernel.ring_bytes = 1: "), "{said}");
+    }
+
+    #[test]
+    fn a_price_that_nobody_pays_is_refused_at_load() {
+        let price = "[[price]]\nprovider = 'openai'\nmodel = 'm'\ninput = 1\noutput = 2\n";
+        assert_eq!(load(price, &[]).expect("loads").price[0].output, 2.0);
+        let said = refusal(&price.replace("input = 1", "input = -1"), &[]);
+        assert!(said.contains(":1: ") && said.contains("dollars per million"), "{said}");
+        let said = refusal(&format!("{price}{price}"), &[]);
+        assert!(said.contains(":6: ") && said.contains("listed twice"), "{said}");
+        let said = refusal(&price.replace("openai", "someone"), &[]);
+        assert!(said.contains(":2: ") && said.contains("anthropic"), "{said}");
     }
 
     #[test]

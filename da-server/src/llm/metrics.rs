@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGaugeVec, Opts, Registry,
 };
 use reqwest::header::HeaderMap;
 
-use super::{LlmProvider, Usage, tokens::TokenType};
+use super::{LlmProvider, PriceConfig, Prices, Usage, tokens::TokenType};
 use crate::metrics::buckets;
 use crate::provider::{
     ErrorKind, rate_limit,
@@ -24,14 +25,16 @@ pub struct LlmMetrics {
     retries: IntCounterVec,
     tokens: IntCounterVec,
     rate_limits: IntGaugeVec,
+    cost: CounterVec,
+    prices: Prices,
 }
 
 impl LlmMetrics {
-    /// Registers the families.
+    /// Registers the families. Cost is counted where `prices` knows the model.
     ///
     /// # Errors
     /// If a family of the same name is registered already.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, prices: Prices) -> prometheus::Result<Self> {
         let histogram = |name: &str, help: &str, edges: &[f64], labels: &[&str]| {
             let options = HistogramOpts::new(name, help).buckets(edges.to_vec());
             let family = HistogramVec::new(options, labels)?;
@@ -51,7 +54,18 @@ impl LlmMetrics {
             &["provider", "kind"],
         )?;
         registry.register(Box::new(rate_limits.clone()))?;
+        let cost = CounterVec::new(
+            Opts::new(
+                "llm_cost_usd_total",
+                "What the tokens cost by the price list, in US dollars; absent for models that \
+                 have no price there.",
+            ),
+            &["provider", "model"],
+        )?;
+        registry.register(Box::new(cost.clone()))?;
         Ok(Self {
+            prices,
+            cost,
             rate_limits,
             latency: histogram(
                 "llm_latency_seconds",
@@ -104,7 +118,16 @@ impl LlmMetrics {
         for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
             self.retries.with_label_values(&[name, reason.as_str()]);
         }
+        let price = self.prices.of(provider, model);
+        if price.is_none() {
+            tracing::warn!(
+                provider = name,
+                model,
+                "no price is known, so llm_cost_usd_total leaves it out: add a [[price]]"
+            );
+        }
         ModelMetrics {
+            cost: price.map(|price| (price.clone(), self.cost.with_label_values(&[name, model]))),
             provider,
             model: model.to_owned(),
             latency: self.latency.with_label_values(&[name, model]),
@@ -130,6 +153,8 @@ pub(super) struct ModelMetrics {
     attempts: HistogramVec,
     retries: IntCounterVec,
     rate_limits: IntGaugeVec,
+    /// What tokens cost and where that is counted, if it is known.
+    cost: Option<(PriceConfig, Counter)>,
     tokens: [IntCounter; TokenType::ALL.len()],
 }
 
@@ -137,6 +162,9 @@ impl ModelMetrics {
     pub(super) fn count_tokens(&self, usage: &Usage) {
         for (kind, counter) in TokenType::ALL.into_iter().zip(&self.tokens) {
             counter.inc_by(kind.of(usage).unwrap_or(0));
+        }
+        if let Some((price, counter)) = &self.cost {
+            counter.inc_by(price.of_usage(usage));
         }
     }
 

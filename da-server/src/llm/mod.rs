@@ -19,6 +19,7 @@ mod config;
 mod event;
 mod metrics;
 mod openai;
+mod price;
 mod prompt;
 mod tokens;
 mod wire;
@@ -27,6 +28,7 @@ pub use client::{LlmClient, LlmStream};
 pub use config::{LlmConfig, LlmProvider};
 pub use event::{Completion, LlmEvent, StopReason, Usage};
 pub use metrics::LlmMetrics;
+pub use price::{BadPrice, PriceConfig, PriceError, Prices};
 pub use prompt::{Message, Prompt, Role};
 pub use tokens::TokenType;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use da_server::llm::{
     Completion, LlmClient, LlmConfig, LlmError, LlmEvent, LlmMetrics, LlmProvider, LlmStream,
-    Message, Prompt, Role,
+    Message, PriceConfig, Prices, Prompt, Role,
 };
 use da_server::provider::{ApiKey, HttpConfig, RetryPolicy, http_client};
 use da_server::tts::{TtsClient, TtsConfig, TtsMetrics, TtsProvider};
@@ -82,7 +82,7 @@ impl Bench {
         };
         adjust(&mut config);
         let readings = Readings::new();
-        let metrics = LlmMetrics::register(&readings.registry).expect("metrics");
+        let metrics = LlmMetrics::register(&readings.registry, prices()).expect("metrics");
         let client = LlmClient::new(&config, self.http.clone(), &readings.gates(), &metrics, None)
             .expect("a client");
         Llm { client, readings }
@@ -143,6 +143,19 @@ pub fn http(address: SocketAddr, ca_pem: Option<&str>) -> reqwest::Client {
         ..HttpConfig::default()
     };
     http_client(&config).expect("a client")
+}
+
+/// The built-in prices, and one for [`MODEL`], whoever has it.
+pub fn prices() -> Prices {
+    let price = |provider| PriceConfig {
+        provider,
+        model: MODEL.to_owned(),
+        input: 3.0,
+        output: 15.0,
+        cache_read: Some(0.25),
+        cache_write: Some(4.0),
+    };
+    Prices::with(&PROVIDERS.map(price)).expect("prices")
 }
 
 fn quick_retries() -> RetryPolicy {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use da_server::llm::LlmProvider;
 use da_standin::{Delay, Event, Fault, Plan};
 use prometheus::TextEncoder;
 
@@ -225,4 +226,53 @@ async fn what_is_left_of_rate_limits_is_what_the_last_answer_said() {
         llm.ask().await.expect("an answer");
         assert_eq!(llm.readings.gauge(family, &labels), 42.0);
     }
+}
+
+#[tokio::test]
+async fn cost_is_the_price_of_the_tokens_and_cached_ones_count_once() {
+    for provider in PROVIDERS {
+        let bench = Bench::start().await;
+        bench.standin.set_plan(Plan {
+            cache_read_tokens: 5_000,
+            cache_write_tokens: 700,
+            reasoning_tokens: 300,
+            ..Plan::default()
+        });
+        let llm = bench.llm(provider);
+        assert_eq!(llm.readings.counter("llm_cost_usd_total", &[("model", MODEL)]), 0.0);
+        llm.ask().await.expect("an answer");
+        let tokens = |kind| llm.readings.counter("llm_tokens_total", &[("type", kind)]);
+        assert_eq!(tokens("cache_read"), 5_000.0);
+        let [written, reasoned] = match provider {
+            LlmProvider::Anthropic => [700.0, 0.0],
+            LlmProvider::OpenAi => [0.0, 300.0],
+        };
+        assert_eq!([tokens("cache_write"), tokens("reasoning")], [written, reasoned]);
+        let fresh = tokens("input") - 5_000.0 - written;
+        assert!(fresh > 0.0 && fresh < 1_000.0, "{fresh}: not cached ones as well");
+        assert!(tokens("output") > 300.0);
+        let dollars =
+            (fresh * 3.0 + 5_000.0 * 0.25 + written * 4.0 + tokens("output") * 15.0) / 1e6;
+        let counted = llm.readings.counter("llm_cost_usd_total", &[("model", MODEL)]);
+        assert!((counted - dollars).abs() < 1e-12, "{counted} counted, {dollars} due");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_has_its_cost_and_a_model_without_price_has_none() {
+    let bench = Bench::start().await;
+    bench.standin.set_plan(Plan {
+        fault: Some(Fault::ResetAfterFirstToken { after_chunks: 1 }),
+        between_chunks_ms: Delay::Fixed(50.0),
+        ..Plan::default()
+    });
+    let llm = bench.llm(LlmProvider::Anthropic);
+    llm.ask().await.expect_err("it breaks off");
+    assert!(llm.readings.counter("llm_cost_usd_total", &[]) > 0.0);
+    let unknown = bench.llm_with(LlmProvider::Anthropic, |config| {
+        config.model = Some("a-model-of-our-own".to_owned());
+    });
+    unknown.ask().await.expect_err("it breaks off");
+    assert!(unknown.readings.counter("llm_tokens_total", &[("type", "input")]) > 0.0);
+    assert!(!unknown.readings.has("llm_cost_usd_total"));
 }

@@ -7,7 +7,7 @@ use da_server::provider::{ApiKey, ErrorKind, HttpConfig, http_client};
 use da_standin::{DEFAULT_NAMES, Delay, Event, Fault, Plan, TlsMode};
 use futures_util::StreamExt;
 
-use crate::bench::{Bench, PROVIDERS, count, http, prompt};
+use crate::bench::{Bench, PROVIDERS, count, http, prices, prompt};
 use crate::readings::Readings;
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_handshake_that_takes_too_long_is_a_connection_error() {
     let mut config = LlmConfig { api_key: ApiKey::new("k"), ..LlmConfig::default() };
     config.retry.max_retries = 0;
     let readings = Readings::new();
-    let metrics = LlmMetrics::register(&readings.registry).expect("metrics");
+    let metrics = LlmMetrics::register(&readings.registry, prices()).expect("metrics");
     let http = http.expect("a client");
     let client = LlmClient::new(&config, http, &readings.gates(), &metrics, None);
     let started = Instant::now();

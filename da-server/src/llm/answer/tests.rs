@@ -3,8 +3,8 @@
 use prometheus::Registry;
 
 use super::*;
-use crate::llm::LlmMetrics;
 use crate::llm::{Completion, LlmProvider};
+use crate::llm::{LlmMetrics, Prices};
 
 /// What a caller would have seen of an answer.
 #[derive(Debug, Default)]
@@ -54,7 +54,8 @@ async fn hear(provider: LlmProvider, chunks: impl IntoIterator<Item = &[u8]>) ->
     let body = chunks.into_iter().map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
     let body = stream::iter(body.collect::<Vec<_>>());
     let registry = Registry::new();
-    let metrics = LlmMetrics::register(&registry).unwrap().of(provider, "m");
+    let metrics =
+        LlmMetrics::register(&registry, Prices::with(&[]).unwrap()).unwrap().of(provider, "m");
     let tally = Tally::new(provider.wire(false).decoder(), metrics);
     let mut pieces = Box::pin(answer(provider.as_str(), body, tally));
     let mut heard = Heard::default();
@@ -135,7 +136,9 @@ async fn a_transport_error_is_passed_on_as_it_is() {
     let (provider, recorded) = PROTOCOLS[1];
     let timeout = LlmError::new("openai", ErrorKind::Timeout);
     let body = stream::iter([Ok(Bytes::from(&recorded.as_bytes()[..200])), Err(timeout)]);
-    let metrics = LlmMetrics::register(&Registry::new()).unwrap().of(provider, "m");
+    let metrics = LlmMetrics::register(&Registry::new(), Prices::with(&[]).unwrap())
+        .unwrap()
+        .of(provider, "m");
     let tally = Tally::new(provider.wire(false).decoder(), metrics);
     let pieces: Vec<_> = answer("openai", body, tally).collect().await;
     let last = pieces.last().unwrap().as_ref();
