@@ -152,15 +152,13 @@ pub struct Connection {
     /// What arrived in answer to even and odd requests. Two slots, because the answer to a request
     /// can arrive before its send hook has run and closed the exchange before it.
     pub arrivals: [Arrivals; 2],
-    /// Times the receive buffer went from empty to not empty.
-    pub unread_count: u64,
-    /// The last two of these, by their number. Two, because the next bytes can arrive between a
-    /// read and its hook.
+    /// What came into an empty receive buffer and has not been taken by a read that has returned.
+    /// Two, because the next bytes can arrive before a read's hook.
     pub unread: [Unread; 2],
     /// Reads during even and odd requests.
     pub pickups: [Pickups; 2],
-    /// Payload bytes read, modulo 2³², as of the last read; only where a hook of older kernels sees
-    /// the reads, and written by it alone.
+    /// Payload bytes read, modulo 2³², as of the last read that has returned; written by the
+    /// receive hook alone.
     pub read_bytes: u32,
     /// Keeps the layout free of padding.
     pub reserved: u32,
@@ -169,7 +167,7 @@ pub struct Connection {
 const _: () = assert!(size_of::<Peers>() == 64);
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 17 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
+        == 8 * 16 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.

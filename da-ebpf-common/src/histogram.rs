@@ -64,6 +64,16 @@ const _: () = assert!(size_of::<Histogram>() == 136);
 impl Histogram {
     /// Without samples.
     pub const EMPTY: Self = Self { sum_ns: 0, buckets: [0; BUCKETS] };
+
+    /// The samples that have come since it was as `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut later = *self;
+        later.sum_ns = self.sum_ns.wrapping_sub(earlier.sum_ns);
+        for (bucket, counted) in later.buckets.iter_mut().zip(earlier.buckets) {
+            *bucket = bucket.wrapping_sub(counted);
+        }
+        later
+    }
 }
 
 /// Samples of one exchange, beyond those that its other events carry; the header's kind tells of what.
@@ -95,6 +105,17 @@ pub fn bucket(sample_ns: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_later_is_the_difference() {
+        let mut all = Histogram::EMPTY;
+        (all.sum_ns, all.buckets[3], all.buckets[31]) = (70, 2, u32::MAX);
+        let earlier = all;
+        (all.sum_ns, all.buckets[3], all.buckets[31]) = (100, 3, 0);
+        let later = all.since(&earlier);
+        assert_eq!((later.sum_ns, later.buckets[3], later.buckets[31]), (30, 1, 1));
+        assert_eq!(later.buckets.iter().sum::<u32>(), 2);
+    }
 
     #[test]
     fn a_sample_falls_into_the_first_bucket_whose_edge_it_does_not_exceed() {

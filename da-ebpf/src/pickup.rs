@@ -33,10 +33,12 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
         unsafe { syscall::uses(&ctx, sock, connection) };
         if result > 0 && flags & MSG_PEEK == 0 {
             let sock = sock.typed(ctx.arg(0));
-            // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
             // SAFETY: see `connection::find`.
-            let from_bytes = unsafe { read_bytes(sock, connection) }.wrapping_sub(result as u32);
-            receive(connection, from_bytes);
+            let to_bytes = unsafe { read_bytes(sock, connection) };
+            // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
+            receive(connection, to_bytes.wrapping_sub(result as u32));
+            // SAFETY: as above.
+            unsafe { (*connection).read_bytes = to_bytes };
         }
     }
     run.end();
@@ -61,10 +63,12 @@ pub unsafe fn arrived(
         if read_bytes(sock, connection) != before_bytes {
             return;
         }
-        let count = (*connection).unread_count;
-        (*connection).unread[(count & 1) as usize] =
+        // What a read under way began with stays until it has returned: one that waits for more
+        // (MSG_WAITALL) empties the buffer over and over.
+        let first = &raw const (*connection).unread[0];
+        let begun = (*first).since_ns != 0 && (*first).at_bytes == (*connection).read_bytes;
+        (*connection).unread[usize::from(begun)] =
             Unread { since_ns: now_ns, at_bytes: before_bytes, request: request as u32 };
-        (*connection).unread_count = count + 1;
     }
 }
 

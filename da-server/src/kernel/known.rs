@@ -76,12 +76,16 @@ impl Pending {
 }
 
 /// See [`Known::settled`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settled {
     /// Its number on the connection.
     pub number: u64,
     /// Bytes of the response by then.
     pub response_bytes: u64,
+    /// Waits to be read that were over by then.
+    pub pickups: u64,
+    /// These without the first, if there were more.
+    pub later_pickups: Option<Box<Histogram>>,
 }
 
 /// What the kernel counts since the connect.

@@ -4,6 +4,7 @@ use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::histogram::Histogram;
 
 use super::family::EndpointHistogram;
+use super::known::Settled;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// The family of this room.
@@ -40,6 +41,27 @@ impl PickupMetrics {
         }
         if let Some(others) = others {
             self.pickup_seconds.merge(id, labels, others);
+        }
+    }
+
+    /// The same of an exchange that was counted before, while something waited to be read: what has
+    /// come since.
+    pub fn picked_up_since(
+        &mut self,
+        id: SeriesId,
+        labels: &SeriesLabels,
+        exchange: &Exchange,
+        others: Option<Box<Histogram>>,
+        settled: &Settled,
+    ) {
+        let others = match (others, &settled.later_pickups) {
+            (Some(others), Some(counted)) => Some(others.since(counted)),
+            (others, _) => others.map(|others| *others),
+        };
+        if settled.pickups == 0 {
+            self.picked_up(id, labels, exchange, others.as_ref());
+        } else if let Some(others) = others {
+            self.pickup_seconds.merge(id, labels, &others);
         }
     }
 }

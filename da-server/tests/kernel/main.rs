@@ -38,5 +38,6 @@ mod streams;
 mod syscalls;
 mod tcp_info;
 mod tickets;
+mod unread;
 mod upgrades;
 mod waits;

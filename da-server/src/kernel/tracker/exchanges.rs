@@ -19,7 +19,7 @@ impl Tracker {
         let id = exchange.header.connection;
         let Some(known) = self.find(&exchange.header) else { return };
         let pending = mem::take(&mut known.pending);
-        let settled = known.settled.filter(|settled| settled.number == exchange.number);
+        let settled = known.settled.take_if(|settled| settled.number == exchange.number);
         let (series, sends_early) = (known.series, known.sends_early);
         let server = (known.endpoint, known.resumes);
         let (told, remote) = (known.interleaving, addresses(&known.peers).1);
@@ -36,6 +36,8 @@ impl Tracker {
             if exchange.response.bytes > settled.response_bytes {
                 self.losses.count(Loss::LateResponse);
             }
+            let labels = self.series.labels(series);
+            self.pickups.picked_up_since(series, labels, exchange, pending.pickups, &settled);
             return;
         }
         let tickets = self.tickets.entry(server).or_default();
@@ -88,7 +90,7 @@ impl Tracker {
         let Some(owed) = settle(id, record, silent_since_ns) else { return };
         let exchange = owed.exchange;
         let Some(known) = self.known.get_mut(&id) else { return };
-        if known.settled.is_some_and(|before| before.number == exchange.number) {
+        if known.settled.as_ref().is_some_and(|before| before.number == exchange.number) {
             return;
         }
         known.pending.first_arrivals = owed.first_arrivals.map(Box::new);
@@ -96,8 +98,12 @@ impl Tracker {
         known.pending.pickups = owed.pickups.map(Box::new);
         self.exchange(&exchange);
         if let Some(known) = self.known.get_mut(&id) {
-            let response_bytes = exchange.response.bytes;
-            known.settled = Some(Settled { number: exchange.number, response_bytes });
+            known.settled = Some(Settled {
+                number: exchange.number,
+                response_bytes: exchange.response.bytes,
+                pickups: exchange.pickups,
+                later_pickups: owed.pickups.map(Box::new),
+            });
         }
     }
 }
