@@ -33,11 +33,15 @@ pub enum Counter {
     ProcessesFull = 5,
     /// System calls not timed: there was no memory for what is remembered of their thread.
     ThreadsFull = 6,
+    /// Times that bytes had been sent on a connection in no hook's sight.
+    UnseenSend = 7,
+    /// Records that were still there when another connection began on their socket.
+    UnseenClose = 8,
 }
 
 impl Counter {
     /// Entries of the `COUNTERS` array.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 9;
 }
 
 #[cfg(feature = "user")]

@@ -28,6 +28,8 @@ pub enum Program {
     SysEnter = 10,
     /// On `sys_exit`: their end.
     SysExit = 11,
+    /// On the iterator `bpf_map_elem`, now and then: records whose connection is over.
+    Leftover = 12,
 }
 
 /// What makes a program run.
@@ -40,6 +42,8 @@ pub enum Hook {
     BtfTracepoint(&'static str),
     /// An iterator, while its file is read.
     Iterator(&'static str),
+    /// The iterator over a map's entries, while its file is read; the map's name.
+    MapIterator(&'static str),
 }
 
 impl Program {
@@ -48,7 +52,7 @@ impl Program {
     ///
     /// [`Self::SysExit`] comes after [`Self::SyscallSend`], which tells it what the call was about: the
     /// kernel runs them in this order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ResetSent,
         Self::ResetReceived,
         Self::SockRecv,
@@ -61,6 +65,7 @@ impl Program {
         Self::SysExit,
         Self::SysEnter,
         Self::Existing,
+        Self::Leftover,
     ];
 
     /// The function's name in the object, and the value of the `program` label.
@@ -78,6 +83,7 @@ impl Program {
             Self::TcpRead => "tcp_read",
             Self::SysEnter => "sys_enter",
             Self::SysExit => "sys_exit",
+            Self::Leftover => "leftover",
         }
     }
 
@@ -96,18 +102,20 @@ impl Program {
             Self::SysEnter => "sys_enter",
             Self::SysExit => "sys_exit",
             Self::Existing => return Hook::Iterator("task_file"),
+            Self::Leftover => return Hook::MapIterator("CONNECTIONS"),
         })
     }
 
     /// The Linux release that has its hook and all that it calls: `bpf_task_pt_regs` came with 5.15,
-    /// storage for tasks in such programs with 5.12, `bpf_sock_from_file` with 5.11,
-    /// `bpf_probe_read_kernel` with 5.5.
+    /// storage for tasks in such programs with 5.12, `bpf_sock_from_file` with 5.11, iterators over
+    /// hashes with 5.9, `bpf_probe_read_kernel` with 5.5.
     pub fn since(self) -> &'static str {
         match self {
             Self::SockSend | Self::SockArrival | Self::SockRecv => "6.3",
             Self::SyscallSend => "5.15",
             Self::SockState | Self::TcpRead | Self::SysEnter | Self::SysExit => "5.12",
             Self::Existing => "5.11",
+            Self::Leftover => "5.9",
             Self::TcpSegment => "5.5",
             Self::ResetReceived | Self::ResetSent => "4.15",
         }
@@ -122,7 +130,7 @@ impl Program {
             | Self::SockArrival
             | Self::TcpSegment => true,
             Self::SockRecv | Self::TcpRead | Self::ResetReceived => false,
-            Self::ResetSent | Self::Existing => false,
+            Self::ResetSent | Self::Existing | Self::Leftover => false,
             Self::SysEnter | Self::SysExit => false,
         }
     }

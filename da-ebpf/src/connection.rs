@@ -112,9 +112,7 @@ fn begin(ctx: &BtfTracePointContext, sock: Sock) {
         debug!(ctx, "no room to track a connection of pid {}", ctx.tgid());
         return;
     }
-    if !leftover {
-        meter::count(Counter::Tracked);
-    }
+    meter::count(if leftover { Counter::UnseenClose } else { Counter::Tracked });
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
@@ -162,8 +160,10 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
         arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
-        // Not only what the hooks can't see: a send can be answered by a reset before its hook runs.
-        exchange::add_unseen(sock, connection, 0);
+        // A send can be answered by a reset before its hook runs; else, no hook has seen it.
+        if exchange::add_unseen(sock, connection, 0) > 0 && sock.error() == 0 {
+            exchange::close_unseen(connection);
+        }
         exchange::finish(sock, connection, how, errno);
         report(sock, connection, reset, errno);
         debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);

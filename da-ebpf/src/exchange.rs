@@ -8,6 +8,7 @@ use da_ebpf_common::{
     connection::{Connection, Phase, Progress, flags},
     event::Kind,
     exchange::{End, Exchange},
+    meter::Counter,
     program::Program,
 };
 
@@ -69,7 +70,7 @@ pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, byt
 }
 
 /// Adds what the socket was handed beyond what the hooks have counted and the `bytes` that they are
-/// about to. Says how much that was.
+/// about to: sends by ways without a hook, or whose run the kernel has skipped. Says how much that was.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
@@ -82,6 +83,33 @@ pub unsafe fn add_unseen(sock: Sock, connection: *mut Connection, bytes: u64) ->
         (*connection).sent_bytes += unseen_bytes;
         unseen_bytes
     }
+}
+
+/// From here on nobody knows which request an answer belongs to.
+///
+/// # Safety
+/// `connection` is from `connection::find`, and the caller runs in the send hook.
+#[inline(always)]
+pub unsafe fn mark_mixed(connection: *mut Connection) {
+    // SAFETY: the caller's promise.
+    unsafe { (*connection).flags |= flags::UNREADABLE };
+    meter::count(Counter::UnseenSend);
+}
+
+/// The connection closes, and more was sent on it than the hooks have seen: its answer may have been
+/// taken for one to a request that is still to come.
+///
+/// # Safety
+/// `connection` is from `connection::find`, and the caller runs in the state hook, at CLOSE.
+#[inline(always)]
+pub unsafe fn close_unseen(connection: *mut Connection) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if arrival::response(connection, (*connection).request).first_ns == 0 {
+            (*connection).flags |= flags::UNREADABLE;
+        }
+    }
+    meter::count(Counter::UnseenSend);
 }
 
 /// Bytes were sent that belong to a request: to the current one as long as nothing has arrived in
@@ -99,6 +127,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
         }
         let number = (*connection).request;
         let answered = arrival::response(connection, number).first_ns != 0;
+        let outrun = arrival::response(connection, number + 1).first_ns != 0;
         if number == 0 || answered {
             if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(connection, bytes)
             {
@@ -108,10 +137,14 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             (*connection).request_first_ns = now_ns;
             (*connection).request_bytes = 0;
             (*connection).request = number + 1;
-        } else if arrival::response(connection, number + 1).first_ns != 0 {
+        } else if outrun {
             // The answer to this very send came before its hook and was taken for the next
             // request's; but nothing had answered the current one, so it is this one's.
             (*connection).request = number + 1;
+        }
+        // Or it answers one before, which no hook has seen.
+        if outrun && add_unseen(sock, connection, bytes) > 0 {
+            mark_mixed(connection);
         }
         (*connection).request_bytes += bytes;
         (*connection).request_last_ns = now_ns;

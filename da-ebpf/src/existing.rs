@@ -7,7 +7,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{file, seq_file},
-    helpers::generated::{bpf_seq_write, bpf_sock_from_file},
+    helpers::generated::bpf_sock_from_file,
     macros::map,
     maps::Array,
 };
@@ -20,16 +20,11 @@ use da_ebpf_common::{
 
 use crate::{
     connection, event,
+    iterator::{self, Meta},
     meter::{self, now_ns},
     sock::Sock,
     task::Task,
 };
-
-/// `struct bpf_iter_meta`, include/linux/bpf.h, as far as it is needed.
-#[repr(C)]
-struct Meta {
-    seq: *mut seq_file,
-}
 
 /// `struct bpf_iter__task_file`, kernel/bpf/task_iter.c.
 #[repr(C)]
@@ -49,7 +44,7 @@ static DRAFT: Array<Connection> = Array::with_max_entries(1, 0);
 extern "C" fn existing(ctx: *const TaskFile) -> i32 {
     let Some(run) = meter::begin(Program::Existing) else { return 0 };
     // SAFETY: the kernel hands over a context of this layout, and the verifier knows its fields.
-    let (seq, task, file) = unsafe { ((*(*ctx).meta).seq, (*ctx).task, (*ctx).file) };
+    let (seq, task, file) = unsafe { ((*(*ctx).meta).file(), (*ctx).task, (*ctx).file) };
     // Both are null once, behind the last file.
     if !task.is_null() && !file.is_null() {
         // SAFETY: `file` is the context's, and not null.
@@ -102,12 +97,9 @@ fn found(seq: *mut seq_file, task: Task, sock: Sock) {
         connection::release(sock);
         return;
     }
-    // SAFETY: `seq` is the context's; the helper copies that many bytes out of `report`.
-    let failed = unsafe {
-        bpf_seq_write(seq, (&raw const report).cast::<c_void>(), size_of::<Existing>() as u32)
-    };
-    if failed != 0 {
-        // No room in what da-server reads at a time: the kernel comes back to this file.
+    // SAFETY: `seq` is the context's, and zerocopy proves that an event has no padding.
+    if !unsafe { iterator::write(seq, &report) } {
+        // The kernel comes back to this file.
         connection::release(sock);
     }
 }

@@ -9,7 +9,7 @@
 use aya_ebpf::{
     helpers::bpf_probe_read_user, macros::raw_tracepoint, programs::RawTracePointContext,
 };
-use da_ebpf_common::{connection::flags, program::Program};
+use da_ebpf_common::program::Program;
 
 use crate::{
     arrival, connection::find, exchange, layout, meter, pickup, registers::Registers,
@@ -34,8 +34,7 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
         unsafe {
             syscall::uses(&ctx, sock, connection);
             if exchange::add_unseen(sock, connection, sent.bytes) > 0 {
-                // From here on nobody knows which request an answer belongs to.
-                (*connection).flags |= flags::UNREADABLE;
+                exchange::mark_mixed(connection);
             }
         }
         exchange::send(&ctx, sock, connection, sent.bytes);

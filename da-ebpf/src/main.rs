@@ -2,9 +2,9 @@
 //! until `da-server` says that it is of no interest.
 //!
 //! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server; `fallback` has the
-//! hooks of older kernels. `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the
-//! kernel and the sending process, `thread` is what is remembered of it during a system call; `event`
-//! and `meter` are the way out.
+//! hooks of older kernels, and `leftover` looks for what they have left behind. `sock`, `segment`, `task`,
+//! `registers`, `layout` and `send_buffer` read the kernel and the sending process, `thread` is what is
+//! remembered of it during a system call; `event`, `iterator` and `meter` are the way out.
 
 #![no_std]
 #![no_main]
@@ -18,7 +18,9 @@ mod exchange;
 mod existing;
 mod fallback;
 mod histogram;
+mod iterator;
 mod layout;
+mod leftover;
 mod meter;
 mod pickup;
 mod registers;

@@ -171,6 +171,11 @@ impl Sock {
         self.load(&layout::TCP_SND_UNA)
     }
 
+    /// Local and remote port; the local one is 0 until the connect has begun.
+    pub fn ports(self) -> (u16, u16) {
+        (self.load(&layout::SKC_NUM), u16::from_be(self.load(&layout::SKC_DPORT)))
+    }
+
     /// Fills the addresses and ports in; the local ones are unset until the connect has begun.
     ///
     /// # Safety
@@ -180,8 +185,7 @@ impl Sock {
         // SAFETY: the caller's promise.
         unsafe {
             (*peers).family = family;
-            (*peers).local_port = self.load(&layout::SKC_NUM);
-            (*peers).remote_port = u16::from_be(self.load(&layout::SKC_DPORT));
+            ((*peers).local_port, (*peers).remote_port) = self.ports();
             let (local, remote) =
                 (&raw mut (*peers).local_address, &raw mut (*peers).remote_address);
             if family == AF_INET6 {

@@ -59,7 +59,10 @@ impl Display for Table<'_> {
             (Verdict::Degraded, None) => {
                 write!(out, "\nThere is a kernel view, but not all of it.")
             }
-            (_, None) => write!(out, "\nEvery metric of the kernel view is exact."),
+            (_, None) => write!(
+                out,
+                "\nEvery metric of the kernel view is exact, by the definitions in docs/KERNEL-VIEW.md."
+            ),
         }
     }
 }

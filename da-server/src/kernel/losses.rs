@@ -1,5 +1,8 @@
 //! `ebpf_lost_total{reason}`: what the kernel view did not see, or could not use.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use da_ebpf_common::meter::Counter;
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
@@ -18,6 +21,10 @@ pub enum Loss {
     AmbiguousAddress,
     /// An event of a connection whose first bytes were lost.
     UnknownConnection,
+    /// Bytes were sent in no hook's sight.
+    UnseenSend,
+    /// A connection's end was not reported: its record was found, or stood where another's begins.
+    UnseenClose,
     /// More of a response arrived after a silence so long that it had been counted as over.
     LateResponse,
     /// The look at connections older than the programs was cut short.
@@ -46,13 +53,15 @@ pub enum Loss {
 
 impl Loss {
     /// All of them, so that each is exported from the start.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ConnectionsFull,
         Self::RingFull,
         Self::Recursion,
         Self::UnparsableHello,
         Self::AmbiguousAddress,
         Self::UnknownConnection,
+        Self::UnseenSend,
+        Self::UnseenClose,
         Self::LateResponse,
         Self::OlderUnread,
         Self::MalformedEvent,
@@ -75,6 +84,8 @@ impl Loss {
             Self::UnparsableHello => "unparsable_hello",
             Self::AmbiguousAddress => "ambiguous_address",
             Self::UnknownConnection => "unknown_connection",
+            Self::UnseenSend => "unseen_send",
+            Self::UnseenClose => "unseen_close",
             Self::LateResponse => "late_response",
             Self::OlderUnread => "older_unread",
             Self::MalformedEvent => "malformed_event",
@@ -89,11 +100,13 @@ impl Loss {
         }
     }
 
-    /// The counter in which the programs keep it, if they do.
+    /// The counter in which the programs keep it, or a part of it, if they do.
     pub fn counter(self) -> Option<Counter> {
         match self {
             Self::ConnectionsFull => Some(Counter::ConnectionsFull),
             Self::RingFull => Some(Counter::RingFull),
+            Self::UnseenSend => Some(Counter::UnseenSend),
+            Self::UnseenClose => Some(Counter::UnseenClose),
             Self::EarlyCallsFull => Some(Counter::EarlyCallsFull),
             Self::ProcessesFull => Some(Counter::ProcessesFull),
             Self::ThreadsFull => Some(Counter::ThreadsFull),
@@ -106,6 +119,8 @@ impl Loss {
 #[derive(Debug, Clone)]
 pub struct LossMetrics {
     lost_total: IntCounterVec,
+    /// The part of each that is counted elsewhere.
+    elsewhere: Arc<[AtomicU64; Loss::ALL.len()]>,
 }
 
 impl LossMetrics {
@@ -122,7 +137,7 @@ impl LossMetrics {
         for loss in Loss::ALL {
             lost_total.with_label_values(&[loss.as_str()]);
         }
-        Ok(Self { lost_total })
+        Ok(Self { lost_total, elsewhere: Arc::default() })
     }
 
     /// One was lost.
@@ -130,10 +145,10 @@ impl LossMetrics {
         self.of(loss).inc();
     }
 
-    /// Brings a loss that is counted elsewhere up to that count.
+    /// Brings what is counted elsewhere of a loss up to that count; what is counted here adds to it.
     pub fn raise_to(&self, loss: Loss, total: u64) {
-        let counter = self.of(loss);
-        counter.inc_by(total.saturating_sub(counter.get()));
+        let before = self.elsewhere[loss as usize].fetch_max(total, Ordering::Relaxed);
+        self.of(loss).inc_by(total.saturating_sub(before));
     }
 
     /// The family itself.
@@ -143,5 +158,20 @@ impl LossMetrics {
 
     fn of(&self, loss: Loss) -> IntCounter {
         self.lost_total.with_label_values(&[loss.as_str()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_here_and_elsewhere_adds_up() {
+        let losses = LossMetrics::new().expect("the family");
+        for total in [2, 2, 3] {
+            losses.raise_to(Loss::UnseenClose, total);
+            losses.count(Loss::UnseenClose);
+        }
+        assert_eq!(losses.of(Loss::UnseenClose).get(), 3 + 3);
     }
 }

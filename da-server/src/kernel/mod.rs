@@ -7,7 +7,7 @@
 //! `tracker`, `known`, `settle` take their events; `catalogue`, `endpoints`, `hosts`, `names`,
 //! `lookups`, `answers` say whose they are, `tickets` what is no response, `interleaving` what is no
 //! single exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`,
-//! `syscall` (the probes, named as in da-ebpf) turn them into measurements, `series`, `family` and
+//! `leftover`, `syscall` (the probes, named as in da-ebpf) turn them into measurements, `series`, `family` and
 //! `histogram` hold these; `tier` keeps the probe `syscall` and its `syscall_maps` within the
 //! `budget`; `self_metrics`, `meters`, `losses` speak of the view itself, `preflight` and `host` of
 //! what there can be of it.
@@ -30,6 +30,7 @@ mod hosts;
 mod interleaving;
 mod known;
 mod layout;
+mod leftover;
 mod load;
 mod lookups;
 mod losses;
@@ -160,6 +161,7 @@ impl Kernel {
             .programs
             .take_existing()
             .map(|file| ExistingConnections::new(file, self.config.max_connections));
+        let leftovers = loaded.programs.take_leftovers();
         let losses = LossMetrics::new()?;
         let meters = Meters::new(loaded.meters);
         let maps = MapMetrics::new()?;
@@ -194,6 +196,7 @@ impl Kernel {
                 registry,
             )?,
             existing,
+            leftovers,
             lookups: Lookups::register(registry, self.config.resolve)?,
             tier: tier.transpose()?,
             reader_cpu: ReaderCpu::register(registry)?,

@@ -154,6 +154,7 @@ fn finding(program: Program, states: &[(Program, ProgramState)]) -> ProgramFindi
                 format!("raw tracepoint {name}")
             }
             Hook::Iterator(name) => format!("iterator {name}"),
+            Hook::MapIterator(map) => format!("iterator bpf_map_elem over {map}"),
         },
         since: program.since(),
         required: program.is_required(),

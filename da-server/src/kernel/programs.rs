@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use aya::maps::Map;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, BtfError, Ebpf};
@@ -11,6 +12,7 @@ use da_ebpf_common::program::{Hook, Program};
 
 use super::config::Hooks;
 use super::layout::Layout;
+use super::leftover::Leftovers;
 use super::load::{incomplete, refused};
 use super::status::{ProgramState, Reason, Unavailable};
 
@@ -20,6 +22,7 @@ pub struct Programs {
     attached: Vec<OwnedFd>,
     states: Vec<(Program, ProgramState)>,
     existing: Option<File>,
+    leftovers: Option<Leftovers>,
     syscalls: Option<Links>,
 }
 
@@ -38,7 +41,8 @@ impl Programs {
         with_syscalls: bool,
     ) -> Result<Self, Unavailable> {
         let (attached, states) = (Vec::new(), Vec::new());
-        let mut programs = Self { attached, states, existing: None, syscalls: None };
+        let mut programs =
+            Self { attached, states, existing: None, leftovers: None, syscalls: None };
         let mut syscalls = Links(Vec::new());
         let mut failed = None;
         let btf = Btf::from_sys_fs().map_err(|error| refused("read its own types", &error))?;
@@ -75,6 +79,8 @@ impl Programs {
                 (None, Hook::Iterator(name)) => {
                     open(ebpf, program, name, &btf).map(|file| programs.existing = Some(file))
                 }
+                (None, Hook::MapIterator(map)) => attach_to_map(ebpf, program, map, &btf)
+                    .map(|leftovers| programs.leftovers = Some(leftovers)),
             };
             let state = match attached {
                 Ok(()) => ProgramState::Attached,
@@ -132,6 +138,11 @@ impl Programs {
     /// time.
     pub fn take_existing(&mut self) -> Option<File> {
         self.existing.take()
+    }
+
+    /// The iterator of [`Program::Leftover`]; none where the kernel gave none, or the second time.
+    pub fn take_leftovers(&mut self) -> Option<Leftovers> {
+        self.leftovers.take()
     }
 
     /// Runs that the kernel left out because the program was running on that CPU already:
@@ -246,8 +257,13 @@ fn attach_typed(
     fd.as_fd().try_clone_to_owned().map_err(|error| refused("duplicate a program", &error))
 }
 
-/// The file of an iterator. Opening it takes a privilege, reading it does not.
-fn open(ebpf: &mut Ebpf, program: Program, iterator: &str, btf: &Btf) -> Result<File, Unavailable> {
+/// A program of the object, loaded as an iterator of that kind.
+fn load_iterator<'a>(
+    ebpf: &'a mut Ebpf,
+    program: Program,
+    iterator: &str,
+    btf: &Btf,
+) -> Result<&'a mut Iter, Unavailable> {
     let step = format!("load program {}", program.as_str());
     let loaded: &mut Iter = find(ebpf, program)?;
     loaded.load(iterator, btf).map_err(|error| match error {
@@ -256,6 +272,27 @@ fn open(ebpf: &mut Ebpf, program: Program, iterator: &str, btf: &Btf) -> Result<
         }
         error => refused(&step, &error),
     })?;
+    Ok(loaded)
+}
+
+/// The iterator over the entries of a map.
+fn attach_to_map(
+    ebpf: &mut Ebpf,
+    program: Program,
+    map: &str,
+    btf: &Btf,
+) -> Result<Leftovers, Unavailable> {
+    let step = format!("attach program {}", program.as_str());
+    let Some(Map::HashMap(data)) = ebpf.map(map) else { return Err(incomplete("map", map)) };
+    let data = data.fd().as_fd().try_clone_to_owned().map_err(|error| refused(&step, &error))?;
+    let loaded = load_iterator(ebpf, program, "bpf_map_elem", btf)?;
+    let fd = loaded.fd().map_err(|error| refused(&step, &error))?;
+    Leftovers::attach(fd.as_fd(), data.as_fd()).map_err(|error| refused(&step, &error))
+}
+
+/// The file of an iterator. Opening it takes a privilege, reading it does not.
+fn open(ebpf: &mut Ebpf, program: Program, iterator: &str, btf: &Btf) -> Result<File, Unavailable> {
+    let loaded = load_iterator(ebpf, program, iterator, btf)?;
     let step = format!("attach program {}", program.as_str());
     let link = loaded.attach().map_err(|error| refused(&step, &error))?;
     let link = loaded.take_link(link).map_err(|error| refused(&step, &error))?;

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections_map::{ConnectionsMap, Forgotten};
 use super::event::Event;
 use super::existing::ExistingConnections;
+use super::leftover::Leftovers;
 use super::lookups::Lookups;
 use super::losses::{Loss, LossMetrics};
 use super::meters::ReaderCpu;
@@ -64,6 +65,8 @@ pub struct Reader {
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Connections older than the programs; none where the kernel can't tell.
     pub existing: Option<ExistingConnections>,
+    /// Records that nobody has removed; none where the kernel can't tell.
+    pub leftovers: Option<Leftovers>,
     /// What endpoints' hosts are looked up to.
     pub lookups: Lookups,
     /// What makes measurements of events.
@@ -109,6 +112,7 @@ impl Reader {
             self;
         let mut intake = Intake {
             connections: self.connections,
+            leftovers: self.leftovers,
             tracker: self.tracker,
             tier: self.tier,
             event_metrics: self.event_metrics,
@@ -183,6 +187,7 @@ impl Reader {
 /// Where events go.
 struct Intake {
     connections: ConnectionsMap,
+    leftovers: Option<Leftovers>,
     tracker: Tracker,
     tier: Option<Tier>,
     event_metrics: EventMetrics,
@@ -253,6 +258,7 @@ impl Intake {
 
     fn sweep(&mut self, silence: Duration) {
         let since_ns = monotonic_ns().saturating_sub(silence.as_nanos() as u64);
+        self.remove_leftovers(since_ns);
         let tracked = RefCell::new(HashSet::new());
         self.tracker.sweep(since_ns, |id| {
             let record = self.connections.record(id)?;
@@ -264,6 +270,32 @@ impl Intake {
             // Those that the tracker does not know yet are still to be looked up.
             let tracked = tracked.into_inner();
             tier.sweep(|id| tracked.contains(&id) || self.connections.record(id).is_some());
+        }
+    }
+
+    /// What the programs follow of connections that are over is removed, and said to be lost.
+    fn remove_leftovers(&mut self, silent_since_ns: u64) {
+        let Some(leftovers) = &self.leftovers else { return };
+        let found = match leftovers.find() {
+            Ok(found) => found,
+            Err(error) => {
+                let what = "connections whose end was missed are not looked for any more";
+                tracing::error!(%error, "{what}");
+                self.leftovers = None;
+                return;
+            }
+        };
+        for id in found {
+            // Gone where it was removed in this moment, by whomever.
+            let Some(record) = self.connections.record(id) else { continue };
+            match self.connections.forget(id) {
+                Forgotten::Yes => {
+                    self.losses.count(Loss::UnseenClose);
+                    self.tracker.closed_unseen(id, &record, silent_since_ns);
+                }
+                Forgotten::Race => self.losses.count(Loss::VerdictRace),
+                Forgotten::Gone | Forgotten::Refused => {}
+            }
         }
     }
 

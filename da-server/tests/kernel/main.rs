@@ -34,6 +34,7 @@ mod program;
 mod promtool;
 mod reloading;
 mod report;
+mod skipped;
 mod streams;
 mod syscalls;
 mod tcp_info;

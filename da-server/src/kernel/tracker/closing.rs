@@ -1,6 +1,7 @@
 //! Connections as they end.
 
-use da_ebpf_common::connection::{Closed, flags};
+use da_ebpf_common::connection::{Closed, Connection, flags};
+use da_ebpf_common::event::ConnectionId;
 
 use super::Tracker;
 use crate::kernel::connection::{ConnectionOutcome, addresses};
@@ -46,6 +47,25 @@ impl Tracker {
         let received_bytes = closed.received_bytes;
         self.report(id, What::Closed { at_ns, sent_bytes, received_bytes });
         self.remove(id);
+    }
+
+    /// It is over, in whatever way, and nothing has reported it: what it owes is in its record. Whether
+    /// its last exchange was complete can't be told, unless that has been silent since then.
+    pub fn closed_unseen(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
+        self.settle(id, record, silent_since_ns);
+        let flags = record.flags | flags::UNREADABLE;
+        self.settle(id, &Connection { flags, ..*record }, u64::MAX);
+        self.advance(
+            id,
+            Totals {
+                sent_bytes: record.sent_bytes,
+                received_bytes: record.received_bytes,
+                retransmits: 0,
+            },
+        );
+        self.remove(id);
+        self.tunnels.remove(&id);
+        self.undetermined.remove(&id);
     }
 
     /// A connection whose first bytes were never reported: there were none, or the report was lost.

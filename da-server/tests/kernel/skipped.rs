@@ -1,0 +1,208 @@
+//! Runs that the kernel skips, because the program is running on that CPU already: a send or a close
+//! that no program has seen. Here the programs don't find a connection's record for that moment.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use aya::maps::{HashMap, Map, MapData, loaded_maps};
+use da_ebpf_common::connection::Connection;
+use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, Unlisted, What};
+
+use crate::lab::{self, Lab, endpoint};
+use crate::plain;
+
+const NAME: &str = "skipped.kernel.test";
+const LABELS: &str = "endpoint=\"skipped\",kind=\"llm\"";
+/// Tells the view's map from those of other views on this host.
+const MAX_CONNECTIONS: u32 = 4_099;
+
+/// What the programs follow.
+struct Records(HashMap<MapData, u64, Connection>);
+
+impl Records {
+    fn of_this_view() -> Self {
+        let maps = loaded_maps().filter_map(Result::ok);
+        let mut ours = maps.filter(|map| map.max_entries() == MAX_CONNECTIONS);
+        let ours = ours.find(|map| map.name_as_str() == Some("CONNECTIONS")).expect("the map");
+        let map = MapData::from_id(ours.id()).expect("the map");
+        Self(HashMap::try_from(Map::HashMap(map)).expect("a hash"))
+    }
+
+    /// Socket and record of a connection.
+    fn find(&self, local: SocketAddr) -> (u64, Connection) {
+        let all = self.0.iter().filter_map(Result::ok);
+        let mut of = all.filter(|(_, record)| record.peers.local_port == local.port());
+        of.next().expect("it is followed")
+    }
+
+    /// While there is no record, what the connection does goes by unseen.
+    fn without(&mut self, local: &[SocketAddr], what: impl FnOnce()) {
+        let records: Vec<_> = local.iter().map(|local| self.find(*local)).collect();
+        for (sock, _) in &records {
+            self.0.remove(sock).expect("removed");
+        }
+        what();
+        for (sock, record) in &records {
+            self.0.insert(sock, record, 0).expect("inserted");
+        }
+    }
+}
+
+fn view() -> Option<(Lab, Records)> {
+    let config = KernelConfig { max_connections: MAX_CONNECTIONS, ..lab::config() };
+    let lab = Lab::with(&config, &[endpoint("skipped", NAME)], Unlisted::Drop)?;
+    Some((lab, Records::of_this_view()))
+}
+
+fn value(lab: &Lab, series: &str) -> f64 {
+    lab.value(&format!("digital_actors_{series}"))
+}
+
+fn lost(lab: &Lab, reason: &str) -> f64 {
+    value(lab, &format!("ebpf_lost_total{{reason=\"{reason}\"}}"))
+}
+
+fn outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
+    let outcome = |one: &Observation| match &one.what {
+        What::Exchange { measured, .. } => Some(measured.outcome),
+        _ => None,
+    };
+    seen.iter().filter_map(outcome).collect()
+}
+
+/// A connection to a server that answers a request when it is told to.
+fn connect() -> (TcpStream, impl Fn()) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let socket = TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
+    let (peer, _) = listener.accept().expect("a client");
+    let (answer, answers) = channel();
+    std::thread::spawn(move || {
+        let mut peer = peer;
+        while answers.recv().is_ok() {
+            let mut request = [0; 512];
+            let read = peer.read(&mut request).expect("reads");
+            assert!(request[..read].ends_with(b"\r\n\r\n"), "one request");
+            peer.write_all(plain::RESPONSE).expect("writes");
+        }
+    });
+    (socket, move || answer.send(()).expect("the server waits"))
+}
+
+/// Exchanges, of which those that are `unseen` were sent in no hook's sight.
+fn exchanges(lab: &mut Lab, records: &mut Records, unseen: &[bool]) {
+    let (mut socket, answer) = connect();
+    let local = socket.local_addr().expect("an address");
+    for unseen in unseen {
+        let mut send = || socket.write_all(&plain::request(NAME)).expect("writes");
+        if *unseen {
+            records.without(&[local], send);
+        } else {
+            send();
+        }
+        answer();
+        plain::receive(&mut socket);
+    }
+    drop((socket, answer));
+    lab.wait_closed(1);
+    let each = [plain::request(NAME).len(), plain::RESPONSE.len()].map(|bytes| bytes as f64);
+    for (family, bytes) in ["sent_bytes_total", "received_bytes_total"].into_iter().zip(each) {
+        let counted = value(lab, &format!("socket_{family}{{{LABELS}}}"));
+        assert_eq!(counted, bytes * unseen.len() as f64, "{family}");
+    }
+    assert_eq!(lost(lab, "unseen_send"), 1.0);
+    let others = lab.losses_but("unseen_send");
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn a_send_in_the_middle_makes_what_follows_ambiguous() {
+    let Some((mut lab, mut records)) = view() else { return };
+    exchanges(&mut lab, &mut records, &[false, false, true, false, false]);
+    let timed = value(&lab, &format!("socket_first_byte_seconds_count{{{LABELS}}}"));
+    let outcomes = outcomes(&lab.close());
+    println!("{outcomes:?}, {timed} of them timed");
+    // The first two were told apart; the third is in no sight, and whose the rest is, nobody knows.
+    let (ok, ambiguous) = (ExchangeOutcome::Ok, ExchangeOutcome::Ambiguous);
+    assert_eq!(outcomes, [ok, ok, ambiguous, ambiguous]);
+    assert_eq!(timed, 2.0);
+}
+
+#[test]
+fn a_send_at_the_end_is_told() {
+    let Some((mut lab, mut records)) = view() else { return };
+    exchanges(&mut lab, &mut records, &[false, false, true]);
+    assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ok; 2]);
+}
+
+#[test]
+fn the_rest_of_a_request_at_the_end_makes_it_ambiguous() {
+    let Some((mut lab, mut records)) = view() else { return };
+    let (mut socket, answer) = connect();
+    let local = socket.local_addr().expect("an address");
+    let request = plain::request(NAME);
+    let (first, rest) = request.split_at(request.len() - 2);
+    socket.write_all(first).expect("writes");
+    records.without(&[local], || socket.write_all(rest).expect("writes"));
+    answer();
+    plain::receive(&mut socket);
+    drop((socket, answer));
+    lab.wait_closed(1);
+    assert_eq!(lost(&lab, "unseen_send"), 1.0);
+    // Not one that nobody has answered.
+    assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ambiguous]);
+}
+
+#[test]
+fn what_a_close_leaves_is_found_and_removed() {
+    const EACH: usize = 8;
+    let Some((mut lab, mut records)) = view() else { return };
+    let open = format!("socket_open_connections{{{LABELS}}}");
+    let at = plain::serve("127.0.0.1:0");
+    let connect = || TcpStream::connect(at).expect("connects");
+    let mut talking: Vec<_> = (0..=EACH).map(|_| connect()).collect();
+    for socket in &mut talking {
+        plain::exchange(socket, NAME);
+    }
+    // They never send anything: it is not known whose they are.
+    let silent: Vec<_> = (0..EACH).map(|_| connect()).collect();
+    let living = talking.pop().expect("one more");
+    let local = |socket: &TcpStream| socket.local_addr().expect("an address");
+    let is_followed = |records: &Records, local: SocketAddr| {
+        let mut all = records.0.iter().filter_map(Result::ok);
+        all.any(|(_, record)| record.peers.local_port == local.port())
+    };
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !done() {
+            assert!(Instant::now() < deadline, "{what}: {:?}", lab.losses());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    until("all that have talked are known", &|| value(&lab, &open) == (EACH + 1) as f64);
+    let closing: Vec<_> = talking.iter().chain(&silent).map(local).collect();
+    records.without(&closing, || {
+        drop((talking, silent));
+        // The server answers with its own end.
+        std::thread::sleep(Duration::from_millis(100));
+    });
+    // Found by the look at all records, or by another connection of this host on the same socket.
+    until("all are found", &|| lost(&lab, "unseen_close") == closing.len() as f64);
+    until("none counts as open", &|| value(&lab, &open) == 1.0);
+    assert!(!closing.iter().any(|local| is_followed(&records, *local)), "the records are gone");
+    assert!(is_followed(&records, local(&living)), "it is open");
+    drop(living);
+    lab.wait_closed(1);
+    assert_eq!(value(&lab, &open), 0.0);
+    let others = lab.losses_but("unseen_close");
+    assert!(others.is_empty(), "{others:?}");
+    let bytes = value(&lab, &format!("socket_sent_bytes_total{{{LABELS}}}"));
+    let outcomes = outcomes(&lab.close());
+    println!("{} unseen closes: {outcomes:?}", closing.len());
+    // How the others ended is not known; of what is found late, not even that.
+    assert_eq!(outcomes.last(), Some(&ExchangeOutcome::Ok));
+    let unseen = &outcomes[..outcomes.len() - 1];
+    assert!(!unseen.is_empty() && unseen.iter().all(|one| *one == ExchangeOutcome::Ambiguous));
+    assert_eq!(bytes, (outcomes.len() * plain::request(NAME).len()) as f64);
+}
