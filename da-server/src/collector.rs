@@ -3,11 +3,12 @@
 use std::thread::JoinHandle;
 
 use anyhow::bail;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::kernel::Reason;
-use crate::metrics::Metrics;
+use crate::metrics::{EventLoopMetrics, Metrics};
 use crate::{Listeners, http};
 
 /// One collector's parts.
@@ -36,6 +37,10 @@ impl Collector {
     ) -> anyhow::Result<()> {
         // Ends the view, and with it the thread that waits for it, however this ends.
         let _ending = shutdown.clone().drop_guard();
+        let lag = EventLoopMetrics::register(self.metrics.registry())?;
+        // Ends with this future.
+        let mut watching = JoinSet::new();
+        watching.spawn(lag.watch());
         let serving = http::serve_collector(&self, listeners, shutdown.clone());
         let Some(view) = view else { return serving.await };
         tokio::pin!(serving);

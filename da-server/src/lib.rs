@@ -31,6 +31,8 @@ pub use collector::Collector;
 pub use listeners::Listeners;
 
 use anyhow::Context;
+use metrics::EventLoopMetrics;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// The version of this build.
@@ -46,11 +48,15 @@ pub const COMMIT: &str = match option_env!("DA_COMMIT") {
 /// grace time is over.
 ///
 /// # Errors
-/// A listener can't be used.
+/// A listener can't be used, or a family is registered twice: a defect of the program.
 pub async fn run(
     app: App,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let lag = EventLoopMetrics::register(app.metrics.registry())?;
+    // Ends with this future.
+    let mut watching = JoinSet::new();
+    watching.spawn(lag.watch());
     http::serve(app, listeners, shutdown).await.context("serving")
 }

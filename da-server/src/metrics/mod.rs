@@ -5,10 +5,12 @@
 
 pub mod buckets;
 mod errors;
+mod event_loop;
 mod labels;
 mod process;
 
 pub use errors::ErrorMetrics;
+pub use event_loop::EventLoopMetrics;
 pub use labels::{CloseReason, ErrorType, RequestStatus};
 
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
