@@ -1,8 +1,6 @@
 //! `db_query_time_seconds`.
 
-use std::time::Duration;
-
-use prometheus::{HistogramOpts, HistogramVec, Registry};
+use prometheus::{HistogramOpts, HistogramTimer, HistogramVec, Registry};
 
 use crate::metrics::buckets;
 
@@ -79,7 +77,9 @@ impl StoreMetrics {
         Ok(Self { query_time })
     }
 
-    pub(super) fn observe(&self, operation: Operation, took: Duration) {
-        self.query_time.with_label_values(&[operation.as_str()]).observe(took.as_secs_f64());
+    /// Times an operation until this is dropped, so that one which nobody waits for any more counts
+    /// too.
+    pub(super) fn timer(&self, operation: Operation) -> HistogramTimer {
+        self.query_time.with_label_values(&[operation.as_str()]).start_timer()
     }
 }

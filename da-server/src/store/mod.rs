@@ -13,7 +13,7 @@ pub use config::StoreConfig;
 pub use metrics::{Operation, StoreMetrics};
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 use tokio::sync::OnceCell;
@@ -160,17 +160,17 @@ impl Store {
         query: impl AsyncFnOnce(&SqlitePool) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         let pool = self.pool().await?;
-        let begun = Instant::now();
+        let timer = self.metrics.timer(operation);
         let result = query(pool).await;
-        self.metrics.observe(operation, begun.elapsed());
+        drop(timer);
         result.map_err(|source| self.failed(StoreError::Query { operation, source }))
     }
 
     async fn pool(&self) -> Result<&SqlitePool, StoreError> {
         let open = || async {
-            let begun = Instant::now();
+            let timer = self.metrics.timer(Operation::Open);
             let opened = open::open(&self.config.path).await;
-            self.metrics.observe(Operation::Open, begun.elapsed());
+            drop(timer);
             opened.map_err(|source| {
                 let path = self.config.path.clone();
                 self.failed(StoreError::Open { path, source })

@@ -129,6 +129,22 @@ async fn every_operation_is_timed() {
 }
 
 #[tokio::test]
+async fn a_query_that_nobody_waits_for_any_more_is_timed_too() {
+    let opened = opened_at("a.sqlite");
+    opened.store.ping().await.expect("answered");
+    let pool = opened.store.pool.get().expect("open");
+    let mut held = Vec::new();
+    for _ in 0..pool.options().get_max_connections() {
+        held.push(pool.acquire().await.expect("connection"));
+    }
+    let mut given_up = Box::pin(opened.store.ping());
+    assert!(futures_util::poll!(given_up.as_mut()).is_pending(), "there is no connection left");
+    drop(given_up);
+    let series = "digital_actors_db_query_time_seconds_count{operation=\"ping\"}";
+    assert_eq!(opened.counted(series), 2.0);
+}
+
+#[tokio::test]
 async fn a_file_that_cant_be_opened_is_counted_said_and_tried_again() {
     let opened = opened_at("missing/a.sqlite");
     let error = opened.store.ping().await.expect_err("no folder");
