@@ -147,7 +147,7 @@ impl Performance<'_> {
     ) -> Result<Result<(), PlayerGone>, TtsError> {
         let turn = self.number;
         let mut audio = tts.speak(speech).await?;
-        let start = ServerMessage::AudioStart { turn, mime: audio.mime.clone() };
+        let start = ServerMessage::AudioStart { turn, mime: audio.format.mime() };
         if self.outbox.send(start).await.is_err() {
             return Ok(Err(PlayerGone));
         }

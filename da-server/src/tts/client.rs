@@ -13,7 +13,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap},
 };
 
-use super::{AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics, wire::Wire};
+use super::{AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics, meter::Meter, wire::Wire};
 use crate::provider::{
     CallKind, CallReports, ErrorKind, GateMetrics, ProviderSetupError, Reporter, base_url,
     call::{Pieces, Plan},
@@ -101,7 +101,7 @@ impl TtsClient {
         let body = Bytes::from(shared.wire.body(&shared.model, &speech).to_string());
         let attempt = |span| shared.attempt(span, url.clone(), body.clone(), &speech.text);
         let pieces = shared.plan.run(shared.metrics.clone(), attempt).await?;
-        Ok(AudioStream { mime: shared.format.mime(), pieces })
+        Ok(AudioStream { format: shared.format, pieces })
     }
 }
 
@@ -114,6 +114,7 @@ impl Shared {
         text: &str,
     ) -> Result<Pieces<Bytes>, TtsError> {
         let provider = self.plan.reporter.provider;
+        let meter = Meter::start(self.format, self.metrics.clone());
         let request = self
             .http
             .post(url)
@@ -131,7 +132,7 @@ impl Shared {
         let audio = exchange::body(provider, response, span, idle, MAX_AUDIO_BYTES)
             .filter(|chunk| future::ready(!matches!(chunk, Ok(bytes) if bytes.is_empty())))
             .boxed();
-        Ok(or_if_empty(audio, not_audio))
+        Ok(meter.watch(or_if_empty(audio, not_audio)))
     }
 }
 
@@ -152,8 +153,8 @@ fn or_if_empty(audio: Pieces<Bytes>, error: TtsError) -> Pieces<Bytes> {
 
 /// Audio as it comes: non-empty chunks, then `None`, or an error in its place.
 pub struct AudioStream {
-    /// The media type for whoever plays it.
-    pub mime: String,
+    /// What the bytes mean.
+    pub format: AudioFormat,
     pieces: Pieces<Bytes>,
 }
 

@@ -1,7 +1,7 @@
 //! Audio formats by the names that speech providers give them: `codec_rate` or
 //! `codec_rate_kbps`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use crate::provider::ProviderSetupError;
 
@@ -40,6 +40,19 @@ impl AudioFormat {
             Codec::Ulaw => format!("audio/basic;rate={rate};channels=1"),
             Codec::Opus => "audio/ogg;codecs=opus".to_owned(),
         }
+    }
+
+    /// How long so many bytes play. Exact for bare samples; MP3 by the constant bit rate that its
+    /// name asks for, so to a frame (26 ms). `None` where bytes don't tell: Opus varies its rate.
+    #[must_use]
+    pub fn duration(&self, bytes: usize) -> Option<Duration> {
+        let bytes_per_second = match self.codec {
+            Codec::Pcm => 2.0 * f64::from(self.sample_rate_hz),
+            Codec::Ulaw => f64::from(self.sample_rate_hz),
+            Codec::Mp3 => self.bit_rate_kbps.map(|kbps| f64::from(kbps) * 125.0)?,
+            Codec::Opus => return None,
+        };
+        Duration::try_from_secs_f64(bytes as f64 / bytes_per_second).ok()
     }
 }
 
@@ -99,6 +112,21 @@ mod tests {
     fn unknown_names_are_refused() {
         for name in ["", "mp3", "wav_44100", "pcm_fast", "pcm_0", "mp3_44100_128_2", "mp3_44100_"] {
             assert!(name.parse::<AudioFormat>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn bytes_tell_how_long_they_play_where_the_rate_is_constant() {
+        for (name, bytes, ms) in [
+            ("pcm_16000", 32_000, Some(1000)),
+            ("ulaw_8000", 4_000, Some(500)),
+            ("mp3_44100_128", 16_000, Some(1000)),
+            ("mp3_44100", 16_000, None),
+            ("mp3_44100_0", 16_000, None),
+            ("opus_48000_64", 8_000, None),
+        ] {
+            let duration = name.parse::<AudioFormat>().unwrap().duration(bytes);
+            assert_eq!(duration, ms.map(Duration::from_millis), "{name}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
 use super::TtsProvider;
@@ -22,6 +22,9 @@ pub struct TtsMetrics {
     attempts: HistogramVec,
     retries: IntCounterVec,
     characters: IntCounter,
+    first_audio: Histogram,
+    real_time_factor: Histogram,
+    audio: Counter,
 }
 
 impl TtsMetrics {
@@ -64,6 +67,29 @@ impl TtsMetrics {
             "tts_characters_total",
             "Characters of text that a speech provider accepted to speak.",
         )?;
+        let first_audio = Histogram::with_opts(
+            HistogramOpts::new(
+                "tts_time_to_first_audio_seconds",
+                "From the start of an attempt to its first audible sample being heard by somebody \
+                 who plays the audio as it comes; successful attempts only.",
+            )
+            .buckets(buckets::FIRST_CONTENT_SECONDS.to_vec()),
+        )?;
+        let real_time_factor = Histogram::with_opts(
+            HistogramOpts::new(
+                "tts_real_time_factor",
+                "Waited for the provider / seconds of audio that came; successful attempts only. \
+                 Above 1 nobody can listen without a pause.",
+            )
+            .buckets(buckets::REAL_TIME_FACTORS.to_vec()),
+        )?;
+        let audio = Counter::new(
+            "tts_audio_seconds_total",
+            "Audio that came from the speech provider, in seconds of playing it.",
+        )?;
+        registry.register(Box::new(first_audio.clone()))?;
+        registry.register(Box::new(real_time_factor.clone()))?;
+        registry.register(Box::new(audio.clone()))?;
         registry.register(Box::new(latency.clone()))?;
         registry.register(Box::new(first_byte.clone()))?;
         registry.register(Box::new(attempts.clone()))?;
@@ -75,11 +101,33 @@ impl TtsMetrics {
         for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
             retries.with_label_values(&[provider.as_str(), reason.as_str()]);
         }
-        Ok(Self { provider, latency, first_byte, attempts, retries, characters })
+        Ok(Self {
+            provider,
+            latency,
+            first_byte,
+            attempts,
+            retries,
+            characters,
+            first_audio,
+            real_time_factor,
+            audio,
+        })
     }
 
     pub(super) fn count_characters(&self, text: &str) {
         self.characters.inc_by(text.chars().count() as u64);
+    }
+
+    pub(super) fn count_audio(&self, lasts: Duration) {
+        self.audio.inc_by(lasts.as_secs_f64());
+    }
+
+    pub(super) fn first_audio(&self, took: Duration) {
+        self.first_audio.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn real_time_factor(&self, factor: f64) {
+        self.real_time_factor.observe(factor);
     }
 }
 

@@ -12,7 +12,10 @@ mod client;
 mod config;
 mod elevenlabs;
 mod format;
+mod meter;
 mod metrics;
+mod playback;
+mod silence;
 mod speech;
 mod wire;
 
@@ -20,6 +23,7 @@ pub use client::{AudioStream, TtsClient};
 pub use config::{TtsConfig, TtsProvider};
 pub use format::{AudioFormat, Codec};
 pub use metrics::TtsMetrics;
+pub use playback::Playback;
 pub use speech::Speech;
 
 /// How a call to a speech provider fails.

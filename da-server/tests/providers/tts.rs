@@ -23,7 +23,7 @@ pub async fn hear(tts: &Tts) -> Result<(Vec<u8>, String), TtsError> {
     while let Some(chunk) = stream.next().await {
         audio.extend_from_slice(&chunk?);
     }
-    Ok((audio, stream.mime.clone()))
+    Ok((audio, stream.format.mime()))
 }
 
 /// Bytes of audio that the stand-in wrote.

@@ -47,6 +47,19 @@ pub(crate) struct Speech {
     pub(crate) seconds: f64,
 }
 
+impl Speech {
+    /// The same speech after so much silence. MP3 is left as it is: silence would have to be
+    /// encoded.
+    pub(crate) fn after_silence(self, format: Format, silence_ms: u32) -> Speech {
+        let Format::Pcm(index) = format else { return self };
+        let samples = PCM_RATES[index] as usize * silence_ms as usize / 1000;
+        let mut bytes = vec![0; samples * 2];
+        bytes.extend_from_slice(&self.bytes);
+        let silence_seconds = samples as f64 / f64::from(PCM_RATES[index]);
+        Speech { bytes: bytes.into(), seconds: silence_seconds + self.seconds }
+    }
+}
+
 /// Makes speech of any length by repeating a short babble; keeps the babble of the rates in use.
 #[derive(Default)]
 pub(crate) struct Audio {
@@ -96,6 +109,17 @@ mod tests {
             assert_eq!(Format::from_name(name), None);
         }
         assert!(Format::from_name(Format::DEFAULT).is_some());
+    }
+
+    #[test]
+    fn silence_comes_before_speech() {
+        let format = Format::from_name("pcm_16000").unwrap();
+        let audio = Audio::default();
+        let (plain, late) = (audio.speech(format, 15), audio.speech(format, 15));
+        let late = late.after_silence(format, 250);
+        assert_eq!(late.seconds, 1.25);
+        assert_eq!(late.bytes[..8000], [0; 8000]);
+        assert_eq!(late.bytes[8000..], plain.bytes);
     }
 
     #[test]

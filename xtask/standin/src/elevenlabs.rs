@@ -46,7 +46,10 @@ pub(crate) fn answer(exchange: &mut Exchange, request: &Request) -> Response {
         let message = "the stand-in makes pcm_* and mp3_* only";
         return error(exchange, 400, "validation_error", "invalid_output_format", message);
     };
-    let speech = exchange.audio.speech(format, characters);
+    let speech = exchange
+        .audio
+        .speech(format, characters)
+        .after_silence(format, exchange.plan.leading_silence_ms);
     let mut response =
         Response::stream(format.content_type(), chunks(&speech, exchange.plan.chunks));
     if !request.path.ends_with("/stream") {

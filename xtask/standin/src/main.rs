@@ -58,6 +58,7 @@ const PLAN_HELP: &str = r#"Plans, also accepted per request in the header x-stan
   chunks, text_characters, text, close (true ends the connection after each response)
   cache_read_tokens, cache_write_tokens, reasoning_tokens (what a language model says it used)
   headers ({"name":"value"}, in place of a response's own)
+  leading_silence_ms (of speech, PCM only)
   fault, fault_probability (0 to 1), fault_count (only the first so many requests)
         {"kind":"rate_limited","retry_after":2,"retry_after_ms":1500}   numbers optional
         {"kind":"overloaded"} {"kind":"server_error"} {"kind":"hang"}

@@ -41,6 +41,8 @@ pub struct Plan {
     pub reasoning_tokens: u64,
     /// Headers of every response, in place of its own of the same name.
     pub headers: BTreeMap<String, String>,
+    /// Silence before the speech of a text to speech, in milliseconds; PCM only.
+    pub leading_silence_ms: u32,
     /// End the connection after each response.
     pub close: bool,
     /// What goes wrong.
@@ -66,6 +68,7 @@ impl Default for Plan {
             cache_write_tokens: 0,
             reasoning_tokens: 0,
             headers: BTreeMap::new(),
+            leading_silence_ms: 0,
             close: false,
             fault: None,
             fault_probability: 1.0,
@@ -77,6 +80,9 @@ impl Default for Plan {
 impl Plan {
     /// The largest answer that can be asked for, in characters or chunks.
     pub const MAX_LENGTH: usize = 100_000;
+
+    /// The longest silence that can be asked for: a minute.
+    pub const MAX_SILENCE_MS: u32 = 60_000;
 
     /// Reads a plan from JSON and checks it.
     pub fn from_json(json: &str) -> Result<Plan> {
@@ -120,6 +126,9 @@ impl Plan {
             if !is_free_header(name) || value.bytes().any(|byte| byte.is_ascii_control()) {
                 return Err(anyhow!("headers: {name:?} can't be set to {value:?}"));
             }
+        }
+        if self.leading_silence_ms > Plan::MAX_SILENCE_MS {
+            return Err(anyhow!("leading_silence_ms: must be at most {}", Plan::MAX_SILENCE_MS));
         }
         if self.text.as_deref() == Some("") {
             return Err(anyhow!("text: must not be empty"));
@@ -165,6 +174,7 @@ mod tests {
             (r#"{"headers":{"Content-Length":"3"}}"#, "headers"),
             (r#"{"headers":{"a b":"3"}}"#, "headers"),
             (r#"{"headers":{"a":"3\r\nb: 4"}}"#, "headers"),
+            (r#"{"leading_silence_ms":60001}"#, "leading_silence_ms"),
         ] {
             for error in [
                 Plan::from_json(json).unwrap_err(),
