@@ -1,8 +1,10 @@
 //! What the character is to say, and the player's request behind it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::metrics::SceneMetrics;
+use super::stage::{Stage, StageClock};
 use crate::metrics::RequestStatus;
 use crate::store::AskedBy;
 
@@ -11,6 +13,8 @@ pub(super) struct Job {
     pub(super) task: Task,
     /// The request that it answers; `None` for what nobody asked for.
     pub(super) request: Option<Request>,
+    /// When it began to wait for its place.
+    pub(super) queued: Instant,
 }
 
 /// Where the words come from.
@@ -24,15 +28,34 @@ pub(super) enum Task {
 /// A player's request. It is counted exactly once: as what it ended in, or as cancelled if it is
 /// dropped before it ended, wherever that may be.
 pub(super) struct Request {
-    pub(super) received: Instant,
-    metrics: SceneMetrics,
+    metrics: Arc<SceneMetrics>,
+    /// `None` once its answer was handed over.
+    clock: Option<StageClock>,
     /// What it is counted as when it is dropped; `None`: not at all.
     status: Option<RequestStatus>,
 }
 
 impl Request {
-    pub(super) fn new(received: Instant, metrics: &SceneMetrics) -> Self {
-        Self { received, metrics: metrics.clone(), status: Some(RequestStatus::Cancelled) }
+    /// A request that the session takes up now, `received` before.
+    pub(super) fn new(received: Instant, metrics: &Arc<SceneMetrics>) -> Self {
+        let mut clock = StageClock::start(received);
+        clock.enter(Stage::Queue, Instant::now());
+        let status = Some(RequestStatus::Cancelled);
+        Self { metrics: metrics.clone(), clock: Some(clock), status }
+    }
+
+    /// From now on it waits for this.
+    pub(super) fn enter(&mut self, stage: Stage) {
+        if let Some(clock) = &mut self.clock {
+            clock.enter(stage, Instant::now());
+        }
+    }
+
+    /// Its answer, or the word that there is none, was handed to the player's socket at `at`.
+    pub(super) fn responded(&mut self, at: Instant) {
+        if let Some(clock) = self.clock.take() {
+            self.metrics.responded(&clock.end(at));
+        }
     }
 
     /// It ended.
@@ -44,17 +67,15 @@ impl Request {
     pub(super) fn forget(mut self) {
         self.status = None;
     }
-
-    /// Its answer, or the word that there is none, was handed to the player's socket at `at`.
-    pub(super) fn responded(&self, at: Instant) {
-        self.metrics.responded(at.saturating_duration_since(self.received));
-    }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(status) = self.status {
-            self.metrics.finished(status);
+        let Some(status) = self.status else { return };
+        self.metrics.finished(status);
+        // Nothing cancels an answer that is already there, so the clock still runs.
+        if let (RequestStatus::Cancelled, Some(clock)) = (status, &self.clock) {
+            self.metrics.interrupted(clock.stage());
         }
     }
 }

@@ -1,12 +1,17 @@
-//! `requests_total` and `response_time_seconds`.
+//! What players asked for, what became of it, and how long it took.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
+use super::queue::Priority;
 use super::scene::{Scene, Scenes};
+use super::stage::{Stage, Stages};
 use crate::metrics::{RequestStatus, buckets};
 
 /// The game's families. Only loaded scenes have series.
@@ -14,13 +19,26 @@ use crate::metrics::{RequestStatus, buckets};
 pub struct GameMetrics {
     requests: IntCounterVec,
     response_time: HistogramVec,
+    outcomes: IntCounterVec,
+    turns: Arc<TurnMetrics>,
+    queue_wait: [Histogram; Priority::ALL.len()],
+    underrun_margin: Histogram,
 }
 
 /// One scene's series.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct SceneMetrics {
     requests: [IntCounter; RequestStatus::ALL.len()],
     response_time: Histogram,
+    outcomes: BTreeMap<String, IntCounter>,
+    turns: Arc<TurnMetrics>,
+}
+
+/// The series of every stage.
+#[derive(Debug)]
+struct TurnMetrics {
+    stage_seconds: [Histogram; Stage::ALL.len()],
+    interrupted: [IntCounter; Stage::ALL.len()],
 }
 
 impl GameMetrics {
@@ -29,17 +47,48 @@ impl GameMetrics {
     /// # Errors
     /// A family is already registered.
     pub fn register(registry: &Registry, scenes: &Scenes) -> prometheus::Result<Self> {
-        let help = "Player requests finished: lines, and presses that the character notices.";
-        let opts = Opts::new("requests_total", help);
-        let requests = IntCounterVec::new(opts, &["scene", "character", "status"])?;
-        registry.register(Box::new(requests.clone()))?;
-        let help = "Player's message received to last byte of text and audio handed to the \
-                    player's socket; requests that ended in success or error.";
-        let opts = HistogramOpts::new("response_time_seconds", help)
-            .buckets(buckets::RESPONSE_SECONDS.to_vec());
-        let response_time = HistogramVec::new(opts, &["scene", "character"])?;
-        registry.register(Box::new(response_time.clone()))?;
-        let metrics = Self { requests, response_time };
+        let queue_wait = histogram(
+            registry,
+            "queue_wait_seconds",
+            "What the character is to say put into the queue to its turn begun, by its priority; \
+             not of what was dropped.",
+            buckets::QUEUE_WAIT_SECONDS,
+            &["priority"],
+        )?;
+        let metrics = Self {
+            requests: counter(
+                registry,
+                "requests_total",
+                "Player requests finished: lines, and presses that the character notices.",
+                &["scene", "character", "status"],
+            )?,
+            response_time: histogram(
+                registry,
+                "response_time_seconds",
+                "Player's message received to last byte of text and audio handed to the player's \
+                 socket; requests that ended in success or error.",
+                buckets::RESPONSE_SECONDS,
+                &["scene", "character"],
+            )?,
+            outcomes: counter(
+                registry,
+                "game_outcomes_total",
+                "Scenes that were decided, by the criterion of the scene's file that decided them.",
+                &["scene", "outcome"],
+            )?,
+            turns: Arc::new(TurnMetrics::register(registry)?),
+            queue_wait: Priority::ALL
+                .map(|priority| queue_wait.with_label_values(&[priority.as_str()])),
+            underrun_margin: histogram(
+                registry,
+                "tts_underrun_margin_seconds",
+                "How far the audio handed to the player's socket was ahead of playing it, where \
+                 that was least in an utterance; below 0 the player heard a pause so long.",
+                buckets::MARGIN_SECONDS,
+                &[],
+            )?
+            .with_label_values::<&str>(&[]),
+        };
         for scene in scenes.iter() {
             metrics.scene(scene);
         }
@@ -47,12 +96,28 @@ impl GameMetrics {
     }
 
     /// The series of a loaded scene.
-    pub(super) fn scene(&self, scene: &Scene) -> SceneMetrics {
+    pub(super) fn scene(&self, scene: &Scene) -> Arc<SceneMetrics> {
         let (id, character) = (scene.id.as_str(), scene.character_id());
-        let requests = RequestStatus::ALL
-            .map(|status| self.requests.with_label_values(&[id, character, status.as_str()]));
-        let response_time = self.response_time.with_label_values(&[id, character]);
-        SceneMetrics { requests, response_time }
+        let criteria = scene.successes.iter().chain(&scene.failures);
+        let outcome = |outcome: &str| self.outcomes.with_label_values(&[id, outcome]);
+        Arc::new(SceneMetrics {
+            requests: RequestStatus::ALL
+                .map(|status| self.requests.with_label_values(&[id, character, status.as_str()])),
+            response_time: self.response_time.with_label_values(&[id, character]),
+            outcomes: criteria.map(|met| (met.id.clone(), outcome(&met.id))).collect(),
+            turns: self.turns.clone(),
+        })
+    }
+
+    /// The character begins to say something that has waited so long.
+    pub(super) fn waited(&self, priority: Priority, waited: Duration) {
+        self.queue_wait[priority as usize].observe(waited.as_secs_f64());
+    }
+
+    /// A whole utterance was handed over; this is how close it came to a pause, or how long that
+    /// was.
+    pub(super) fn spoken(&self, worst_margin_seconds: f64) {
+        self.underrun_margin.observe(worst_margin_seconds);
     }
 }
 
@@ -63,7 +128,73 @@ impl SceneMetrics {
     }
 
     /// The last byte of an answer was handed over.
-    pub(super) fn responded(&self, took: Duration) {
-        self.response_time.observe(took.as_secs_f64());
+    pub(super) fn responded(&self, stages: &Stages) {
+        self.response_time.observe(stages.total().as_secs_f64());
+        for (stage, spent) in stages.spent() {
+            self.turns.stage_seconds[stage as usize].observe(spent.as_secs_f64());
+        }
     }
+
+    /// A request was cancelled in this stage.
+    pub(super) fn interrupted(&self, stage: Stage) {
+        self.turns.interrupted[stage as usize].inc();
+    }
+
+    /// The scene was decided by the criterion of this id.
+    pub(super) fn decided(&self, outcome: &str) {
+        if let Some(counter) = self.outcomes.get(outcome) {
+            counter.inc();
+        }
+    }
+}
+
+impl TurnMetrics {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let seconds = histogram(
+            registry,
+            "turn_stage_seconds",
+            "Stages of the turns in response_time_seconds, which they sum to; a stage that a turn \
+             was never in has no sample of it.",
+            buckets::TURN_STAGE_SECONDS,
+            &["stage"],
+        )?;
+        let interrupted = counter(
+            registry,
+            "turns_interrupted_total",
+            "Player requests cancelled, by the stage they were in.",
+            &["stage"],
+        )?;
+        Ok(Self {
+            stage_seconds: Stage::ALL.map(|stage| seconds.with_label_values(&[stage.as_str()])),
+            interrupted: Stage::ALL.map(|stage| interrupted.with_label_values(&[stage.as_str()])),
+        })
+    }
+}
+
+fn counter(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histogram(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    edges: &[f64],
+    labels: &[&str],
+) -> prometheus::Result<HistogramVec> {
+    let opts = HistogramOpts::new(name, help).buckets(edges.to_vec());
+    registered(registry, HistogramVec::new(opts, labels)?)
+}
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
 }

@@ -18,6 +18,7 @@ pub mod scene;
 mod seats;
 mod sentences;
 mod session;
+mod stage;
 mod token;
 mod turn;
 pub mod world;

@@ -11,8 +11,8 @@ use super::protocol::ServerMessage;
 pub enum Outbound {
     /// A text message.
     Message(ServerMessage),
-    /// A piece of audio.
-    Audio(Bytes),
+    /// A piece of audio; and tell when it was handed to the socket.
+    Audio(Bytes, oneshot::Sender<Instant>),
     /// Nothing; but tell when everything before it was handed to the socket.
     Fence(oneshot::Sender<Instant>),
 }
@@ -47,12 +47,15 @@ impl Outbox {
         self.0.try_send(Outbound::Message(message)).is_ok()
     }
 
-    /// Sends a piece of audio.
+    /// Sends a piece of audio, and hands back where it will be said when that was handed to the
+    /// player's socket.
     ///
     /// # Errors
     /// The connection has closed.
-    pub async fn audio(&self, piece: Bytes) -> Result<(), PlayerGone> {
-        self.0.send(Outbound::Audio(piece)).await.map_err(|_| PlayerGone)
+    pub async fn audio(&self, piece: Bytes) -> Result<oneshot::Receiver<Instant>, PlayerGone> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.send(Outbound::Audio(piece, sender)).await.map_err(|_| PlayerGone)?;
+        Ok(receiver)
     }
 
     /// When everything sent so far had been handed to the player's socket.

@@ -20,6 +20,19 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// Every value, for pre-creating series.
+    pub const ALL: [Self; 4] = [Self::Background, Self::Normal, Self::Urgent, Self::Critical];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::Normal => "normal",
+            Self::Urgent => "urgent",
+            Self::Critical => "critical",
+        }
+    }
+
     /// The least pause after the line before.
     pub fn gap(self) -> Duration {
         match self {

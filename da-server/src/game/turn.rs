@@ -1,21 +1,24 @@
 //! One turn: what is asked goes to the model, its words to the player and to the voice, the
 //! voice's audio to the player, and the whole into the store.
 
+mod voice;
+
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::Game;
 use super::failure::{Cause, Failure};
-use super::job::{Job, Request, Task};
+use super::job::{Request, Task};
 use super::outbox::{Outbox, PlayerGone};
 use super::prompt::{Sampling, prompt};
 use super::protocol::ServerMessage;
 use super::sentences::{self, Sentence};
+use super::stage::Stage;
 use super::world::World;
 use crate::llm::{LlmError, LlmEvent};
 use crate::metrics::RequestStatus;
 use crate::store::{AskedBy, SessionId, Turn, TurnStatus};
-use crate::tts::{Speech, TtsClient, TtsError};
+use voice::Utterance;
 
 /// What a turn needs to know.
 pub(super) struct Performance<'a> {
@@ -27,6 +30,8 @@ pub(super) struct Performance<'a> {
     pub(super) world: World,
     /// The turn's number for the player.
     pub(super) number: u64,
+    /// Whose answer it is; `None` for what nobody asked for.
+    pub(super) request: Option<Request>,
 }
 
 /// Why a turn has no end of its own.
@@ -44,16 +49,15 @@ impl From<PlayerGone> for Stop {
 
 impl Performance<'_> {
     /// Performs `job`. Cancelling drops what runs, and with it the calls to the providers.
-    pub(super) async fn perform(self, job: Job, cancel: CancellationToken) -> RequestStatus {
-        let Job { task, request } = job;
+    pub(super) async fn perform(mut self, task: Task, cancel: CancellationToken) -> RequestStatus {
         let mut said = String::new();
-        let speaking = self.speak(&task, request.as_ref(), &mut said);
+        let speaking = self.speak(&task, &mut said);
         let (status, kept_as) = match cancel.run_until_cancelled(speaking).await {
             Some(Ok(())) => (RequestStatus::Success, TurnStatus::Success),
             Some(Err(Stop::Failed)) => (RequestStatus::Error, TurnStatus::Error),
             Some(Err(Stop::PlayerGone)) | None => (RequestStatus::Cancelled, TurnStatus::Cancelled),
         };
-        if let Some(request) = request {
+        if let Some(request) = self.request.take() {
             request.end(status);
         }
         let end = ServerMessage::TurnEnd { turn: self.number, status: status.as_str() };
@@ -64,51 +68,70 @@ impl Performance<'_> {
     }
 
     /// Words, then voice; and the moment when the last of it was handed over.
-    async fn speak(
-        &self,
-        task: &Task,
-        request: Option<&Request>,
-        said: &mut String,
-    ) -> Result<(), Stop> {
-        self.outbox.send(ServerMessage::TurnStart { turn: self.number }).await?;
+    async fn speak(&mut self, task: &Task, said: &mut String) -> Result<(), Stop> {
+        self.send(ServerMessage::TurnStart { turn: self.number }).await?;
         let told = match task {
             Task::Answer { asked, .. } => self.answer(asked, said).await,
             Task::Recite { text, .. } => self.tell(text, said).await.map_err(Stop::from),
         };
-        match told {
+        let utterance = match told {
             Ok(()) => self.voice(said).await?,
             Err(Stop::PlayerGone) => return Err(Stop::PlayerGone),
-            Err(Stop::Failed) => {}
-        }
+            Err(Stop::Failed) => None,
+        };
+        self.enter(Stage::Delivery);
         let delivered = self.outbox.delivered().await?;
-        if let Some(request) = request {
+        if let Some(request) = &mut self.request {
             request.responded(delivered);
+        }
+        if let Some(margin) = utterance.and_then(Utterance::worst_margin_seconds) {
+            self.game.metrics.spoken(margin);
         }
         told
     }
 
-    async fn tell(&self, text: &str, said: &mut String) -> Result<(), PlayerGone> {
-        said.push_str(text);
-        let piece = ServerMessage::Text { turn: self.number, text: text.to_owned() };
-        self.outbox.send(piece).await
+    /// From now on the turn waits for this.
+    pub(super) fn enter(&mut self, stage: Stage) {
+        if let Some(request) = &mut self.request {
+            request.enter(stage);
+        }
     }
 
-    async fn answer(&self, asked: &str, said: &mut String) -> Result<(), Stop> {
-        let config = &self.game.config;
+    /// Waits for room on the way to the player, and stays in that stage.
+    async fn send(&mut self, message: ServerMessage) -> Result<(), PlayerGone> {
+        self.enter(Stage::Delivery);
+        self.outbox.send(message).await
+    }
+
+    async fn tell(&mut self, text: &str, said: &mut String) -> Result<(), PlayerGone> {
+        said.push_str(text);
+        let piece = ServerMessage::Text { turn: self.number, text: text.to_owned() };
+        self.send(piece).await
+    }
+
+    async fn answer(&mut self, asked: &str, said: &mut String) -> Result<(), Stop> {
+        let game = self.game;
+        let config = &game.config;
+        self.enter(Stage::History);
         let history = match self.session {
             // What went wrong is counted and in the log; the character goes on without memory.
-            Some(id) => self.game.store.history(id, config.history_turns).await.unwrap_or_default(),
+            Some(id) => game.store.history(id, config.history_turns).await.unwrap_or_default(),
             None => Vec::new(),
         };
+        self.enter(Stage::Prompt);
         let sampling = Sampling { temperature: config.temperature, max_tokens: config.max_tokens };
         let prompt = prompt(&self.world, &history, asked, &sampling);
-        let mut stream = match self.game.llm.stream(prompt).await {
+        self.enter(Stage::LlmFirstToken);
+        let mut stream = match game.llm.stream(prompt).await {
             Ok(stream) => stream,
             Err(error) => return self.llm_failed(&error).await,
         };
         while let Some(event) = stream.next().await {
             match event {
-                Ok(LlmEvent::Text(text)) => self.tell(&text, said).await?,
+                Ok(LlmEvent::Text(text)) => {
+                    self.tell(&text, said).await?;
+                    self.enter(Stage::LlmRest);
+                }
                 Ok(LlmEvent::Done(_)) => {}
                 Err(error) => return self.llm_failed(&error).await,
             }
@@ -120,63 +143,17 @@ impl Performance<'_> {
         Ok(())
     }
 
-    /// Speaks what was said. A failure costs the player the voice, not the words: it is counted
-    /// and said, and the turn goes on.
-    async fn voice(&self, said: &str) -> Result<(), PlayerGone> {
-        let Some(tts) = &self.game.tts else { return Ok(()) };
-        let speech = Speech {
-            text: said.trim().to_owned(),
-            voice_id: self.game.voice(&self.world.scene().character).to_owned(),
-        };
-        match self.stream_audio(tts, speech).await {
-            Ok(delivered) => delivered,
-            Err(error) => {
-                tracing::warn!(%error, scene = self.world.scene().id, "no voice");
-                match self.failed(Failure::Tts(error.kind.into())).await {
-                    Err(Stop::PlayerGone) => Err(PlayerGone),
-                    _ => Ok(()),
-                }
-            }
-        }
-    }
-
-    async fn stream_audio(
-        &self,
-        tts: &TtsClient,
-        speech: Speech,
-    ) -> Result<Result<(), PlayerGone>, TtsError> {
-        let turn = self.number;
-        let mut audio = tts.speak(speech).await?;
-        let start = ServerMessage::AudioStart { turn, mime: audio.format.mime() };
-        if self.outbox.send(start).await.is_err() {
-            return Ok(Err(PlayerGone));
-        }
-        let mut broken = None;
-        while let Some(piece) = audio.next().await {
-            match piece {
-                Ok(piece) => {
-                    if self.outbox.audio(piece).await.is_err() {
-                        return Ok(Err(PlayerGone));
-                    }
-                }
-                Err(error) => broken = Some(error),
-            }
-        }
-        let ended = self.outbox.send(ServerMessage::AudioEnd { turn }).await;
-        broken.map_or(Ok(ended), Err)
-    }
-
-    async fn llm_failed(&self, error: &LlmError) -> Result<(), Stop> {
+    async fn llm_failed(&mut self, error: &LlmError) -> Result<(), Stop> {
         tracing::warn!(%error, scene = self.world.scene().id, "no answer");
         self.failed(Failure::Llm(error.kind.into())).await
     }
 
     /// Counts a failure and tells the player.
-    async fn failed(&self, failure: Failure) -> Result<(), Stop> {
+    async fn failed(&mut self, failure: Failure) -> Result<(), Stop> {
         self.game.errors.count(failure.error_type());
         let name = &self.world.scene().character.name;
         let Sentence { code, message } = sentences::failure(failure, name);
-        self.outbox.send(ServerMessage::Error { code, message }).await?;
+        self.send(ServerMessage::Error { code, message }).await?;
         Err(Stop::Failed)
     }
 

@@ -114,7 +114,7 @@ impl Shared {
         text: &str,
     ) -> Result<Pieces<Bytes>, TtsError> {
         let provider = self.plan.reporter.provider;
-        let meter = Meter::start(self.format, self.metrics.clone());
+        let meter = Meter::start(self.format, self.metrics.clone(), span.marks().asked_ns);
         let request = self
             .http
             .post(url)

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::{AudioFormat, Playback, TtsMetrics, silence};
+use crate::clock::monotonic_ns;
 use crate::provider::call::Pieces;
 
 /// Audio kept to look for its first audible sample: 5 s of the widest format.
@@ -16,6 +17,8 @@ const LEADING_BYTES: usize = 512 * 1024;
 pub(super) struct Meter {
     format: AudioFormat,
     metrics: TtsMetrics,
+    /// From the attempt's beginning to this one's: the wait for its turn among the calls in flight.
+    queued: Duration,
     started: Instant,
     /// Waited for the provider, the player's share left out.
     waited: Duration,
@@ -25,10 +28,11 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// An attempt that begins now.
-    pub(super) fn start(format: AudioFormat, metrics: TtsMetrics) -> Self {
+    /// An attempt that was asked for at `asked_ns` of `CLOCK_MONOTONIC`, and sends its request now.
+    pub(super) fn start(format: AudioFormat, metrics: TtsMetrics, asked_ns: u64) -> Self {
+        let queued = Duration::from_nanos(monotonic_ns().saturating_sub(asked_ns));
         let (started, waited) = (Instant::now(), Duration::ZERO);
-        Self { format, metrics, started, waited, bytes: 0, leading: Vec::new() }
+        Self { format, metrics, queued, started, waited, bytes: 0, leading: Vec::new() }
     }
 
     /// The same audio, measured.
@@ -68,7 +72,7 @@ impl Meter {
 
     fn whole(&self) {
         if let Some(heard) = self.first_heard() {
-            self.metrics.first_audio(heard.saturating_duration_since(self.started));
+            self.metrics.first_audio(self.queued + heard.saturating_duration_since(self.started));
         }
         if let Some(lasts) = self.format.duration(self.bytes).filter(|lasts| !lasts.is_zero()) {
             self.metrics.real_time_factor(self.waited.as_secs_f64() / lasts.as_secs_f64());

@@ -7,9 +7,11 @@ mod failures;
 mod limits;
 mod operators;
 mod page;
+mod play;
 mod player;
 #[path = "../collector/promtool.rs"]
 mod promtool;
 mod rules;
 mod scrape;
 mod server;
+mod stages;

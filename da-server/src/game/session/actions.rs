@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{PlayerInput, Session};
-use crate::game::job::{Job, Request, Task};
+use crate::game::job::{Request, Task};
 use crate::game::line;
 use crate::game::protocol::{PlayerMessage, ServerMessage};
 use crate::game::queue::Priority;
@@ -47,8 +47,7 @@ impl Session<'_> {
         self.openings.clear();
         self.interrupt();
         let task = Task::Answer { asked_by: AskedBy::Player, asked: line };
-        let job = Job { task, request: Some(request) };
-        if !self.enqueue(Priority::Critical, job) {
+        if !self.enqueue(Priority::Critical, task, Some(request)) {
             let full = sentences::queue_full(&self.started.world.scene().character.name);
             return self.error(full).await;
         }
@@ -63,10 +62,6 @@ impl Session<'_> {
             Ok(pressed) => pressed,
             Err(refusal) => return self.reject(request, sentences::refusal(refusal)).await,
         };
-        if pressed.hasty {
-            let Sentence { code, message } = sentences::haste();
-            self.send(ServerMessage::Notice { code, message }).await?;
-        }
         match pressed.noticed {
             // Nothing is asked of anybody, so there is no request to count.
             None => request.forget(),
@@ -77,6 +72,10 @@ impl Session<'_> {
             }
         }
         self.settle();
+        if pressed.hasty {
+            let Sentence { code, message } = sentences::haste();
+            self.send(ServerMessage::Notice { code, message }).await?;
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod speech;
 mod start;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::OptionFuture;
@@ -74,7 +75,7 @@ impl Game {
 struct Session<'a> {
     game: &'a Game,
     outbox: &'a Outbox,
-    metrics: SceneMetrics,
+    metrics: Arc<SceneMetrics>,
     started: Started,
     queue: Queue<Job>,
     /// What the character says unasked, and when, until the player speaks.

@@ -10,6 +10,7 @@ use super::Session;
 use crate::game::job::{Job, Request, Task};
 use crate::game::prompt::direction;
 use crate::game::queue::{Entry, Next, Priority};
+use crate::game::stage::Stage;
 use crate::game::turn::Performance;
 use crate::metrics::RequestStatus;
 use crate::store::AskedBy;
@@ -30,7 +31,7 @@ impl Session<'_> {
         while self.openings.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, opening)) = self.openings.pop_front() {
                 let task = Task::Recite { direction: direction(BEGINNING), text: opening.text };
-                self.enqueue(Priority::Normal, Job { task, request: None });
+                self.enqueue(Priority::Normal, task, None);
             }
         }
         let opening_due = self.openings.front().map(|(due, _)| *due);
@@ -38,24 +39,28 @@ impl Session<'_> {
             return opening_due;
         }
         match self.queue.next(now, self.line_ended) {
-            Next::Say(entry) => self.begin_turn(entry.item),
+            Next::Say(entry) => self.begin_turn(entry, now),
             Next::Wait(until) => return Some(opening_due.map_or(until, |due| due.min(until))),
             Next::Idle => {}
         }
         opening_due
     }
 
-    fn begin_turn(&mut self, job: Job) {
+    fn begin_turn(&mut self, Entry { priority, item: job }: Entry<Job>, now: Instant) {
+        self.game.metrics.waited(priority, now.saturating_duration_since(job.queued));
         self.turns += 1;
-        let performance = Performance {
+        let mut performance = Performance {
             game: self.game,
             outbox: self.outbox,
             session: self.started.id,
             world: self.started.world.clone(),
             number: self.turns,
+            request: job.request,
         };
+        // It is out of the queue, whatever becomes of it before it first runs.
+        performance.enter(Stage::Delivery);
         let cancel = CancellationToken::new();
-        let ends = performance.perform(job, cancel.clone()).boxed();
+        let ends = performance.perform(job.task, cancel.clone()).boxed();
         self.turn = Some(RunningTurn { ends, cancel });
     }
 
@@ -72,7 +77,13 @@ impl Session<'_> {
     }
 
     /// Whether there was room. What is superseded is dropped, and counted by that.
-    pub(super) fn enqueue(&mut self, priority: Priority, job: Job) -> bool {
+    pub(super) fn enqueue(
+        &mut self,
+        priority: Priority,
+        task: Task,
+        request: Option<Request>,
+    ) -> bool {
+        let job = Job { task, request, queued: Instant::now() };
         let pushed = self.queue.push(Entry { priority, item: job });
         match pushed.rejected {
             None => true,
@@ -93,7 +104,7 @@ impl Session<'_> {
         request: Option<Request>,
     ) -> bool {
         let task = Task::Answer { asked_by: AskedBy::Scene, asked: direction(what) };
-        self.enqueue(priority, Job { task, request })
+        self.enqueue(priority, task, request)
     }
 
     /// What follows from how the scene stands now: cues, and the end.
@@ -103,6 +114,7 @@ impl Session<'_> {
         }
         if let Some(outcome) = self.started.world.end_if_decided() {
             let message = outcome.message.clone();
+            self.metrics.decided(&outcome.id);
             self.react(Priority::Urgent, &message, None);
         }
     }

@@ -130,10 +130,14 @@ async fn write(
     let mut beat = interval(heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        let mut handed_over = None;
         let message = tokio::select! {
             outbound = outbound.recv() => match outbound {
                 None => return Ok(sink),
-                Some(Outbound::Audio(audio)) => Message::Binary(audio),
+                Some(Outbound::Audio(audio, told)) => {
+                    handed_over = Some(told);
+                    Message::Binary(audio)
+                }
                 Some(Outbound::Message(message)) => match serde_json::to_string(&message) {
                     Ok(json) => Message::Text(json.into()),
                     Err(error) => {
@@ -151,7 +155,12 @@ async fn write(
         };
         // Sending includes flushing: what is done here has been handed to the socket.
         match timeout(write_timeout, sink.send(message)).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => {
+                if let Some(told) = handed_over {
+                    // Nobody need want to know.
+                    let _ = told.send(Instant::now());
+                }
+            }
             Ok(Err(_)) => return Err(CloseReason::ConnectionLost),
             Err(_) => return Err(CloseReason::SlowPlayer),
         }

@@ -1,0 +1,172 @@
+//! Where a turn's time goes.
+//!
+//! A turn is one sequence of steps, and at each moment it is in exactly one stage: that of the step
+//! that it waits for. Where two things run at once (audio is written to the player while the voice
+//! makes more of it), the stage is that of the one which holds the turn up. Every change of stage
+//! is one reading of the clock that ends a stage and begins the next, so the stages of a turn are
+//! contiguous and sum to its response time to the nanosecond.
+
+use std::time::{Duration, Instant};
+
+/// What a turn waits for: `turn_stage_seconds{stage}`, `turns_interrupted_total{stage}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The session: from the player's message read to the session taking it up.
+    Inbox,
+    /// Its place: the line before, which may still be winding up, and the pause after it.
+    Queue,
+    /// The store: what was said before.
+    History,
+    /// The prompt being made.
+    Prompt,
+    /// The model's first text, with all attempts and the pauses between them.
+    LlmFirstToken,
+    /// More text of the model, to the end of its answer.
+    LlmRest,
+    /// The voice's first byte of audio, with all attempts and the pauses between them.
+    TtsFirstByte,
+    /// More audio, to its end.
+    TtsRest,
+    /// The player's connection: room on the way to it, and at the end that all is handed over.
+    Delivery,
+}
+
+impl Stage {
+    /// Every value, in the order of a turn.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Inbox,
+        Self::Queue,
+        Self::History,
+        Self::Prompt,
+        Self::LlmFirstToken,
+        Self::LlmRest,
+        Self::TtsFirstByte,
+        Self::TtsRest,
+        Self::Delivery,
+    ];
+
+    /// The label value.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbox => "inbox",
+            Self::Queue => "queue",
+            Self::History => "history",
+            Self::Prompt => "prompt",
+            Self::LlmFirstToken => "llm_first_token",
+            Self::LlmRest => "llm_rest",
+            Self::TtsFirstByte => "tts_first_byte",
+            Self::TtsRest => "tts_rest",
+            Self::Delivery => "delivery",
+        }
+    }
+}
+
+/// Cuts a turn into its stages.
+#[derive(Debug)]
+pub(super) struct StageClock {
+    stage: Stage,
+    entered: Instant,
+    /// `None`: the turn was never in that stage.
+    spent: [Option<Duration>; Stage::ALL.len()],
+}
+
+impl StageClock {
+    /// A turn whose message was read at `received`.
+    pub(super) fn start(received: Instant) -> Self {
+        Self { stage: Stage::Inbox, entered: received, spent: Default::default() }
+    }
+
+    /// The stage that it is in.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Ends the stage it is in and begins `stage`, both at `at`.
+    pub(super) fn enter(&mut self, stage: Stage, at: Instant) {
+        self.close(at);
+        self.stage = stage;
+    }
+
+    /// The turn is over at `at`: what it spent in each stage, in the order of [`Stage::ALL`].
+    pub(super) fn end(mut self, at: Instant) -> Stages {
+        self.close(at);
+        Stages(self.spent)
+    }
+
+    fn close(&mut self, at: Instant) {
+        // A reading that another thread took may be older than the last one.
+        let at = at.max(self.entered);
+        *self.spent[self.stage as usize].get_or_insert_default() += at - self.entered;
+        self.entered = at;
+    }
+}
+
+/// The stages of a turn that is over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stages([Option<Duration>; Stage::ALL.len()]);
+
+impl Stages {
+    /// Those that the turn was in, and for how long.
+    pub(super) fn spent(&self) -> impl Iterator<Item = (Stage, Duration)> {
+        Stage::ALL.into_iter().zip(self.0).filter_map(|(stage, spent)| Some((stage, spent?)))
+    }
+
+    /// From the message read to the last byte handed over.
+    pub(super) fn total(&self) -> Duration {
+        self.0.into_iter().flatten().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_stage_is_listed_once_in_its_place() {
+        let names: HashSet<_> = Stage::ALL.map(Stage::as_str).into_iter().collect();
+        assert_eq!(names.len(), Stage::ALL.len());
+        assert!(Stage::ALL.into_iter().enumerate().all(|(place, stage)| stage as usize == place));
+    }
+
+    #[test]
+    fn stages_are_contiguous_and_sum_to_the_whole() {
+        let received = Instant::now();
+        let at = |ns| received + Duration::from_nanos(ns);
+        let mut clock = StageClock::start(received);
+        for (stage, ns) in [
+            (Stage::Queue, 3),
+            (Stage::LlmFirstToken, 1_000_000_007),
+            (Stage::Delivery, 1_000_000_011),
+            (Stage::LlmRest, 1_000_000_111),
+            (Stage::Delivery, 1_500_000_000),
+        ] {
+            clock.enter(stage, at(ns));
+        }
+        assert_eq!(clock.stage(), Stage::Delivery);
+        let stages = clock.end(at(1_500_000_001));
+        let spent: Vec<_> =
+            stages.spent().map(|(stage, spent)| (stage, spent.as_nanos())).collect();
+        assert_eq!(
+            spent,
+            [
+                (Stage::Inbox, 3),
+                (Stage::Queue, 1_000_000_004),
+                (Stage::LlmFirstToken, 4),
+                (Stage::LlmRest, 499_999_889),
+                (Stage::Delivery, 101),
+            ]
+        );
+        assert_eq!(stages.total(), Duration::from_nanos(1_500_000_001));
+    }
+
+    #[test]
+    fn an_older_reading_takes_nothing_back() {
+        let received = Instant::now();
+        let later = received + Duration::from_millis(5);
+        let mut clock = StageClock::start(received);
+        clock.enter(Stage::Queue, later);
+        assert_eq!(clock.end(received).total(), Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,89 @@
+//! The voice of a turn: what was said goes out, audio comes and is handed on.
+
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use tokio::sync::oneshot;
+
+use super::{Performance, Stop};
+use crate::game::failure::Failure;
+use crate::game::outbox::PlayerGone;
+use crate::game::protocol::ServerMessage;
+use crate::game::stage::Stage;
+use crate::tts::{Playback, Speech, TtsClient, TtsError};
+
+/// The pieces of a whole utterance: how long each plays, and the word that it was handed to the
+/// player's socket.
+pub(super) struct Utterance(Vec<(Duration, oneshot::Receiver<Instant>)>);
+
+impl Utterance {
+    /// How far the audio was ahead of a player who began to play with the first piece, where that
+    /// was least. `None` if not every piece was handed over yet, or there is only one.
+    pub(super) fn worst_margin_seconds(self) -> Option<f64> {
+        let mut playback = Playback::default();
+        for (lasts, mut handed_over) in self.0 {
+            playback.piece(handed_over.try_recv().ok()?, lasts);
+        }
+        playback.worst_margin_seconds()
+    }
+}
+
+impl Performance<'_> {
+    /// Speaks what was said. A failure costs the player the voice, not the words: it is counted
+    /// and said, and the turn goes on. `None`: nothing was spoken to its end, or nobody can tell
+    /// how long it plays.
+    pub(super) async fn voice(&mut self, said: &str) -> Result<Option<Utterance>, PlayerGone> {
+        let game = self.game;
+        let Some(tts) = &game.tts else { return Ok(None) };
+        let speech = Speech {
+            text: said.trim().to_owned(),
+            voice_id: game.voice(&self.world.scene().character).to_owned(),
+        };
+        match self.stream_audio(tts, speech).await {
+            Ok(delivered) => delivered,
+            Err(error) => {
+                tracing::warn!(%error, scene = self.world.scene().id, "no voice");
+                match self.failed(Failure::Tts(error.kind.into())).await {
+                    Err(Stop::PlayerGone) => Err(PlayerGone),
+                    _ => Ok(None),
+                }
+            }
+        }
+    }
+
+    async fn stream_audio(
+        &mut self,
+        tts: &TtsClient,
+        speech: Speech,
+    ) -> Result<Result<Option<Utterance>, PlayerGone>, TtsError> {
+        let turn = self.number;
+        self.enter(Stage::TtsFirstByte);
+        let mut audio = tts.speak(speech).await?;
+        let format = audio.format;
+        if self.send(ServerMessage::AudioStart { turn, mime: format.mime() }).await.is_err() {
+            return Ok(Err(PlayerGone));
+        }
+        let mut broken = None;
+        let mut pieces = Some(Vec::new());
+        self.enter(Stage::TtsRest);
+        while let Some(piece) = audio.next().await {
+            match piece {
+                Ok(piece) => {
+                    let lasts = format.duration(piece.len());
+                    self.enter(Stage::Delivery);
+                    let Ok(handed_over) = self.outbox.audio(piece).await else {
+                        return Ok(Err(PlayerGone));
+                    };
+                    match (&mut pieces, lasts) {
+                        (Some(pieces), Some(lasts)) => pieces.push((lasts, handed_over)),
+                        _ => pieces = None,
+                    }
+                    self.enter(Stage::TtsRest);
+                }
+                Err(error) => broken = Some(error),
+            }
+        }
+        let ended = self.send(ServerMessage::AudioEnd { turn }).await;
+        broken.map_or(Ok(ended.map(|()| pieces.map(Utterance))), Err)
+    }
+}
