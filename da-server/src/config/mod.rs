@@ -154,8 +154,9 @@ impl Config {
         let place = |key: &str| place_of(key, &figment, file.as_ref());
         with_catalogue(&config.endpoint).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         Prices::with(&config.price).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
+        config.llm.check_fallbacks().map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         config.kernel.validate().map_err(|bad| anyhow!("{}: {bad}", place(bad.key())))?;
-        ranges::validate(&config).map_err(|bad| anyhow!("{}: {bad}", place(bad.key)))?;
+        ranges::validate(&config).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key)))?;
         Ok(config)
     }
 
@@ -182,7 +183,8 @@ impl Config {
 /// Where the value of `key` comes from: a variable, or a line of the file.
 fn place_of(key: &str, figment: &Figment, file: Option<&ConfigFile>) -> String {
     // An array has one source for all that is in it.
-    let array = ["endpoint", "price"].into_iter().find(|array| key.starts_with(array));
+    let array =
+        ["endpoint", "price", "llm.fallback"].into_iter().find(|array| key.starts_with(array));
     let whole = array.unwrap_or(key);
     match (figment.find_metadata(whole), file) {
         (Some(source), Some(file)) if source.name != environment::NAME => file.place_of(key),
@@ -295,6 +297,22 @@ mod tests {
         assert!(said.ends_with(":2: game.queue_entries = 0: use 1 to 1000"), "{said}");
         let said = refusal("[kernel]\nring_bytes = 1\n", &[("DA_GAME__QUEUE_ENTRIES", "2")]);
         assert!(said.contains(":2: kernel.ring_bytes = 1: "), "{said}");
+    }
+
+    #[test]
+    fn a_fallback_that_makes_no_sense_is_refused_at_load() {
+        let fallback = "[[llm.fallback]]\nprovider = 'openai'\n";
+        assert_eq!(load(fallback, &[]).expect("loads").llm.fallback.len(), 1);
+        let said = refusal(&fallback.repeat(2), &[]);
+        assert!(said.contains(":3: ") && said.contains("asked before"), "{said}");
+        let said = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
+        assert!(
+            said.ends_with(":3: llm.fallback.0.max_concurrent = 0: use 1 to 1000000"),
+            "{said}"
+        );
+        let variable = [("DA_LLM__FALLBACK", "[{provider=\"openai\", max_concurrent=0}]")];
+        let said = refusal("", &variable);
+        assert!(said.starts_with("DA_LLM__FALLBACK: "), "{said}");
     }
 
     #[test]

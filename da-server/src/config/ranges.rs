@@ -17,7 +17,7 @@ const MAX_CONCURRENT: usize = 1_000_000;
 #[error("{key} = {value}: use {allowed}")]
 pub(super) struct OutOfRange {
     /// Where it stands.
-    pub(super) key: &'static str,
+    pub(super) key: String,
     value: String,
     allowed: String,
 }
@@ -38,6 +38,10 @@ pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
     within("game.max_tokens", game.max_tokens, 1..=100_000)?;
 
     within("llm.max_concurrent", llm.max_concurrent, 1..=MAX_CONCURRENT)?;
+    for (index, fallback) in llm.fallback.iter().enumerate() {
+        let key = format!("llm.fallback.{index}.max_concurrent");
+        within(&key, fallback.max_concurrent, 1..=MAX_CONCURRENT)?;
+    }
     within("tts.max_concurrent", tts.max_concurrent, 1..=MAX_CONCURRENT)?;
 
     within("websocket.max_sessions", websocket.max_sessions, 1..=1_000_000)?;
@@ -49,7 +53,7 @@ pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
 }
 
 fn within<T: PartialOrd + Display>(
-    key: &'static str,
+    key: &str,
     value: T,
     range: RangeInclusive<T>,
 ) -> Result<(), OutOfRange> {
@@ -57,7 +61,7 @@ fn within<T: PartialOrd + Display>(
         return Ok(());
     }
     let allowed = format!("{} to {}", range.start(), range.end());
-    Err(OutOfRange { key, value: value.to_string(), allowed })
+    Err(OutOfRange { key: key.to_owned(), value: value.to_string(), allowed })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Sends prompts and streams answers, whatever the wire protocol.
+//! Asks one provider after the other until one begins to answer.
 
 use std::{
     pin::Pin,
@@ -6,44 +6,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use reqwest::{
-    Url,
-    header::{CONTENT_TYPE, HeaderMap},
-};
 
-use super::{
-    LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt,
-    answer::{Tally, answer},
-    metrics::ModelMetrics,
-    wire::Wire,
-};
-use crate::provider::{
-    CallKind, CallReports, ErrorKind, GateMetrics, ProviderSetupError, Reporter, base_url,
-    call::{Pieces, Plan},
-    exchange,
-    gate::Gate,
-    span::Span,
-};
+use super::{LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt, backend::Backend};
+use crate::provider::{CallReports, GateMetrics, ProviderSetupError, call::Pieces};
 
-/// An answer this large is no answer of a character.
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-
-/// A client of one language model. Clones share everything.
+/// A client of a language model and of those that stand in for it. Clones share everything.
 #[derive(Clone)]
 pub struct LlmClient {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    http: reqwest::Client,
-    wire: Box<dyn Wire>,
-    url: Url,
-    headers: HeaderMap,
-    model: String,
-    plan: Plan,
-    metrics: ModelMetrics,
+    /// In the order in which they are asked; never empty.
+    backends: Arc<[Arc<Backend>]>,
+    metrics: LlmMetrics,
 }
 
 impl LlmClient {
@@ -51,7 +24,8 @@ impl LlmClient {
     /// Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ProviderSetupError`] for a missing key, an unreadable key file, or an unusable base URL.
+    /// [`ProviderSetupError`] for a missing key, an unreadable key file, an unusable base URL, or a
+    /// list of fallbacks that can't be used.
     pub fn new(
         config: &LlmConfig,
         http: reqwest::Client,
@@ -59,82 +33,42 @@ impl LlmClient {
         metrics: &LlmMetrics,
         reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
-        let provider = config.provider.as_str();
-        let wire = config.provider.wire(config.is_hosted());
-        let headers = wire.headers(config.key()?.as_ref())?;
-        let url = base_url(provider, &format!("{}{}", config.base_url(), wire.path()))?;
-        let shared = Arc::new(Shared {
-            http,
-            wire,
-            url,
-            headers,
-            model: config.model().to_owned(),
-            plan: Plan {
-                reporter: Reporter {
-                    kind: CallKind::Llm,
-                    provider,
-                    model: config.model().into(),
-                    reports,
-                },
-                timeouts: config.timeouts.clone(),
-                retry: config.retry.clone(),
-                gate: Gate::new(
-                    provider,
-                    config.max_concurrent,
-                    config.breaker.clone(),
-                    &config.timeouts,
-                    gates.of(CallKind::Llm, provider, config.model()),
-                ),
-            },
-            metrics: metrics.of(config.provider, config.model()),
-        });
-        Ok(Self { shared })
+        config.check_fallbacks().map_err(|bad| ProviderSetupError::Fallback(bad.to_string()))?;
+        let backend = |config: &LlmConfig, key| {
+            Backend::new(config, key, http.clone(), gates, metrics, reports.clone())
+        };
+        let first = backend(config, config.key()?);
+        let fallbacks =
+            config.fallback.iter().map(|fallback| backend(fallback, fallback.key_of_fallback()?));
+        let backends: Arc<[_]> =
+            std::iter::once(first).chain(fallbacks).collect::<Result<_, _>>()?;
+        for pair in backends.windows(2) {
+            metrics.know_fallback(&pair[0], &pair[1]);
+        }
+        Ok(Self { backends, metrics: metrics.clone() })
     }
 
-    /// Asks for an answer. Returns when its first text is there, after retries if need be; from
-    /// then on nothing is retried.
+    /// Asks for an answer. Returns when its first text is there, after retries and other providers
+    /// if need be; from then on nothing is tried again.
     ///
     /// Dropping the future or the stream cancels the call.
     ///
     /// # Errors
     /// [`LlmError`] of the last attempt.
     pub async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError> {
-        let shared = &self.shared;
-        let body = Bytes::from(shared.wire.body(&shared.model, &prompt).to_string());
-        let attempt = |span| shared.clone().attempt(span, body.clone());
-        let pieces = shared.plan.run(shared.metrics.clone(), attempt).await?;
-        Ok(LlmStream { pieces })
-    }
-}
-
-impl Shared {
-    async fn attempt(
-        self: Arc<Self>,
-        span: Span,
-        body: Bytes,
-    ) -> Result<Pieces<LlmEvent>, LlmError> {
-        let provider = self.plan.reporter.provider;
-        let request = self
-            .http
-            .post(self.url.clone())
-            .headers(self.headers.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(span.body(body));
-        let response = exchange::send(
-            provider,
-            request,
-            &span,
-            |headers| self.metrics.rate_limits(headers),
-            |body| self.wire.fault(body),
-        )
-        .await?;
-        if exchange::media_type(&response) != "text/event-stream" {
-            return Err(LlmError::new(provider, ErrorKind::Protocol));
+        let mut result = self.backends[0].call(&prompt).await;
+        for pair in self.backends.windows(2) {
+            let (from, to) = (&pair[0], &pair[1]);
+            match &result {
+                Err(error) if error.kind.may_be_mended_elsewhere() => {
+                    tracing::warn!(%error, next = to.provider(), to.model, "asking the next provider");
+                    self.metrics.fell_back(from, to, error.kind);
+                    result = to.call(&prompt).await;
+                }
+                _ => break,
+            }
         }
-        let body =
-            exchange::body(provider, response, span, self.plan.timeouts.idle, MAX_ANSWER_BYTES);
-        let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
-        Ok(answer(provider, body, tally).boxed())
+        Ok(LlmStream { pieces: result? })
     }
 }
 

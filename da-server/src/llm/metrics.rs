@@ -8,7 +8,7 @@ use prometheus::{
 };
 use reqwest::header::HeaderMap;
 
-use super::{LlmProvider, PriceConfig, Prices, Usage, tokens::TokenType};
+use super::{LlmProvider, PriceConfig, Prices, Usage, backend::Backend, tokens::TokenType};
 use crate::metrics::buckets;
 use crate::provider::{
     ErrorKind, rate_limit,
@@ -25,6 +25,7 @@ pub struct LlmMetrics {
     retries: IntCounterVec,
     tokens: IntCounterVec,
     rate_limits: IntGaugeVec,
+    fallbacks: IntCounterVec,
     cost: CounterVec,
     prices: Prices,
 }
@@ -99,6 +100,12 @@ impl LlmMetrics {
                 "Attempts that followed a failed one, by why that one failed.",
                 &["provider", "reason"],
             )?,
+            fallbacks: counter(
+                "llm_fallbacks_total",
+                "Calls that failed before their first token and went on with the next provider, \
+                 by why they failed.",
+                &["provider", "model", "to_provider", "to_model", "reason"],
+            )?,
             tokens: counter(
                 "llm_tokens_total",
                 "Tokens as reported by the provider. cache_read and cache_write are parts of \
@@ -106,6 +113,24 @@ impl LlmMetrics {
                 &["provider", "model", "type"],
             )?,
         })
+    }
+
+    /// Puts the series of a fallback at 0.
+    pub(super) fn know_fallback(&self, from: &Backend, to: &Backend) {
+        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.may_be_mended_elsewhere()) {
+            self.fallback(from, to, reason);
+        }
+    }
+
+    /// A call goes on with the next provider.
+    pub(super) fn fell_back(&self, from: &Backend, to: &Backend, reason: ErrorKind) {
+        self.fallback(from, to, reason).inc();
+    }
+
+    fn fallback(&self, from: &Backend, to: &Backend, reason: ErrorKind) -> IntCounter {
+        let (from, from_model) = (from.provider(), from.model.as_str());
+        let (to, to_model) = (to.provider(), to.model.as_str());
+        self.fallbacks.with_label_values(&[from, from_model, to, to_model, reason.as_str()])
     }
 
     /// The series of one provider and model, every known one of them at 0. `model` is the

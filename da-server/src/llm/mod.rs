@@ -4,7 +4,7 @@
 //! 1. Write `llm/<name>.rs`: implement [`wire::Wire`] (path, headers, body, error bodies) and
 //!    [`wire::Decoder`] (one server-sent event → text, end, or fault), with recorded bytes as its
 //!    unit tests. No I/O, no timing, no retry: those are done for every provider in
-//!    [`provider`](crate::provider) and `llm/client.rs`.
+//!    [`provider`](crate::provider) and `llm/backend.rs`.
 //! 2. Add a variant to [`LlmProvider`] in `llm/config.rs`; the compiler then asks for its label
 //!    value (OTel GenAI's `gen_ai.provider.name`), base URL, model, key variable and `Wire`.
 //! 3. Teach `xtask/standin` the protocol and add it to `PROVIDERS` in `tests/providers/bench.rs`:
@@ -14,6 +14,7 @@
 
 mod answer;
 mod anthropic;
+mod backend;
 mod client;
 mod config;
 mod event;
@@ -25,7 +26,7 @@ mod tokens;
 mod wire;
 
 pub use client::{LlmClient, LlmStream};
-pub use config::{LlmConfig, LlmProvider};
+pub use config::{BadFallback, LlmConfig, LlmProvider};
 pub use event::{Completion, LlmEvent, StopReason, Usage};
 pub use metrics::LlmMetrics;
 pub use price::{BadPrice, PriceConfig, PriceError, Prices};

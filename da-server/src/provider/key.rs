@@ -27,7 +27,11 @@ impl ApiKey {
         if let Some(key) = std::env::var(variable).ok().as_deref().and_then(Self::new) {
             return Ok(Some(key));
         }
-        let Some(path) = file else { return Ok(None) };
+        file.map_or(Ok(None), Self::read)
+    }
+
+    /// The key in a file; `Ok(None)` if that is blank.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, ProviderSetupError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ProviderSetupError::File { path: path.to_owned(), source })?;
         Ok(Self::new(&text))

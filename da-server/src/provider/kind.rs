@@ -97,6 +97,13 @@ impl ErrorKind {
         )
     }
 
+    /// Whether another provider may answer the very same request: not if it was at fault itself, or
+    /// nobody waits for the answer any more.
+    #[must_use]
+    pub const fn may_be_mended_elsewhere(self) -> bool {
+        !matches!(self, Self::InvalidRequest | Self::NotAudio | Self::Cancelled)
+    }
+
     /// The kind of an HTTP answer that is not 200. The transient ones are what the official
     /// SDKs retry: 408, 409, 429 and every 5xx.
     pub(crate) fn from_status(status: StatusCode) -> Self {

@@ -65,6 +65,9 @@ pub enum ProviderSetupError {
         /// The format as configured.
         format: String,
     },
+    /// A list of fallbacks that can't be used.
+    #[error("{0}")]
+    Fallback(String),
     /// The TLS or HTTP library refused its settings.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),

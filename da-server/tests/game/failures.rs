@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use da_server::llm::{LlmConfig, LlmProvider};
+use da_server::provider::ApiKey;
 use da_standin::{Delay, Fault, Plan};
 
 use crate::server::Server;
@@ -124,4 +126,40 @@ async fn a_slow_provider_holds_up_nobody_else() {
     let mut other = server.player_in("quiet").await;
     other.say("Hello").await;
     assert_eq!(other.hear_turn().await.status, "success");
+}
+
+#[tokio::test]
+async fn a_model_that_is_left_alone_is_said_to_be_unavailable() {
+    let server = Server::with(|config| {
+        config.llm.breaker.failures = 1;
+        config.llm.breaker.cool_down = Duration::from_secs(3600);
+    })
+    .await;
+    server.llm_plan(Plan { fault_count: Some(1), ..failing(Fault::ServerError) });
+    let mut player = server.player_in("quiet").await;
+    for _ in 0..2 {
+        player.say("Hello").await;
+        let turn = player.hear_turn().await;
+        assert_eq!((turn.status.as_str(), turn.error_codes()), ("error", vec!["llm_unavailable"]));
+    }
+    let scrape = server.scrape().await;
+    assert_eq!(scrape.errors("llm_unavailable"), 2.0);
+}
+
+#[tokio::test]
+async fn another_model_answers_in_place_of_one_that_fails() {
+    let server = Server::with(|config| {
+        let provider = LlmProvider::OpenAi;
+        let api_key = ApiKey::new("fallback-key-that-nobody-may-see");
+        config.llm.fallback = vec![LlmConfig { provider, api_key, ..LlmConfig::default() }];
+    })
+    .await;
+    server.llm_plan(failing(Fault::Overloaded));
+    let mut player = server.player_in("quiet").await;
+    player.say("Hello").await;
+    let turn = player.hear_turn().await;
+    assert_eq!((turn.status.as_str(), turn.error_codes().len()), ("success", 0));
+    let scrape = server.scrape().await;
+    assert_eq!(scrape.sum("llm_fallbacks_total"), 1.0);
+    assert_eq!(scrape.sum("errors_total"), 0.0, "the player has noticed nothing");
 }

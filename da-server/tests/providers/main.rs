@@ -2,6 +2,7 @@
 
 mod bench;
 mod breaker;
+mod fallbacks;
 mod foreign;
 mod limits;
 mod llm_answers;
