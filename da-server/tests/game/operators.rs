@@ -61,6 +61,28 @@ async fn a_server_that_nobody_has_played_on_exports_every_seed_family() {
 }
 
 #[tokio::test]
+async fn every_family_is_in_the_documentation() {
+    let documentation = include_str!("../../../docs/METRICS.md");
+    let server = Server::start().await;
+    let text = server.request("/metrics").send().await.expect("answer").text().await;
+    let text = text.expect("text");
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut of_the_game = 0;
+    for (family, kind) in families.filter_map(|family| family.rsplit_once(' ')) {
+        match family.strip_prefix("digital_actors_") {
+            Some("build_info") => assert!(documentation.contains("`build_info{")),
+            Some(family) => {
+                let row = format!("| `{family}` | {kind} ");
+                assert!(documentation.contains(&row), "METRICS.md has no row {row}");
+                of_the_game += 1;
+            }
+            None => assert!(documentation.contains(&format!("`{family}`")), "{family}"),
+        }
+    }
+    assert!(of_the_game > 25, "{of_the_game} families");
+}
+
+#[tokio::test]
 async fn promtool_finds_nothing_to_complain_about() {
     let server = Server::start().await;
     let mut player = server.player_in("quiet").await;

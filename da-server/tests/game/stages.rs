@@ -201,6 +201,7 @@ async fn each_cause_is_in_its_own_stage_and_in_no_other() {
             assert!(off.abs() < NOISE, "{}: {stage} is {off:.3} s off", cause.name);
         }
     }
+    assert_agree(&server.scrape().await, (1 + 3 * table.len()) as f64);
 }
 
 async fn say(server: &Server, player: &mut Player, cause: &Cause) {
