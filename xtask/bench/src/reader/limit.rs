@@ -69,9 +69,15 @@ fn step(stage: &Stage, source: Source<'_>, lasts: Duration) -> Result<Step> {
     let begun = Instant::now();
     let before = (Usage::of(collector.id())?, program_seconds(&collector.scrape()?));
     // wrk leaves a request under way on each connection when its time is over.
-    let (made, under_way) = match source {
-        Source::Paced(rate) => (all_paced(rate, lasts)?, 0.0),
-        Source::Saturated(web) => (web.load(stage, lasts)?.requests(), web::CONNECTIONS as f64),
+    let (made, made_per_second, under_way) = match source {
+        Source::Paced(rate) => {
+            let made = all_paced(rate, lasts)?;
+            (made, made / begun.elapsed().as_secs_f64(), 0.0)
+        }
+        Source::Saturated(web) => {
+            let load = web.load(stage, lasts)?;
+            (load.requests(), load.rate(), web::CONNECTIONS as f64)
+        }
     };
     let seconds = begun.elapsed().as_secs_f64();
 
@@ -85,7 +91,7 @@ fn step(stage: &Stage, source: Source<'_>, lasts: Duration) -> Result<Step> {
     ensure!(lost <= losses(&scrape), "{lost} exchanges of {made} were lost in silence");
     let after = (Usage::of(collector.id())?, program_seconds(&scrape));
     Ok(Step {
-        made_per_second: made / seconds,
+        made_per_second,
         lost,
         collector_percent: (after.0.cpu_seconds - before.0.cpu_seconds) / seconds * 100.0,
         programs_percent: (after.1 - before.1) / seconds * 100.0,
