@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 
+use crate::calls::{Calls, KernelView};
 use crate::config::Config;
 use crate::game::scene::Scenes;
 use crate::game::{Game, GameMetrics, GameParts};
@@ -22,6 +23,8 @@ pub struct App {
     pub errors: ErrorMetrics,
     /// Scenes, providers and the store.
     pub game: Game,
+    /// Every call to a provider, with its time accounted for.
+    pub calls: Calls,
     /// Why there is no kernel view, if so.
     pub kernel_missing: Option<Reason>,
 }
@@ -35,19 +38,22 @@ impl App {
     pub fn new(
         config: Config,
         metrics: Metrics,
-        kernel_missing: Option<Reason>,
+        kernel: Result<KernelView, Reason>,
     ) -> anyhow::Result<Self> {
         let registry = metrics.registry();
         let errors = ErrorMetrics::register(registry)?;
         let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
+        let kernel_missing = kernel.as_ref().err().copied();
+        let calls = Calls::start(&config.calls, registry, kernel.ok()).context("calls")?;
+        let reports = Some(calls.reports.clone());
         let http = http_client(&config.http_client).context("http_client")?;
         let gates = GateMetrics::register(registry)?;
         let prices = Prices::with(&config.price).context("price")?;
         let llm_metrics = LlmMetrics::register(registry, prices)?;
-        let llm =
-            LlmClient::new(&config.llm, http.clone(), &gates, &llm_metrics, None).context("llm")?;
+        let llm = LlmClient::new(&config.llm, http.clone(), &gates, &llm_metrics, reports.clone())
+            .context("llm")?;
         let tts_metrics = TtsMetrics::register(registry, config.tts.provider)?;
-        let tts = match TtsClient::new(&config.tts, http, &gates, tts_metrics, None) {
+        let tts = match TtsClient::new(&config.tts, http, &gates, tts_metrics, reports) {
             Ok(tts) => Some(tts),
             Err(error @ ProviderSetupError::MissingKey { .. }) => {
                 tracing::warn!("characters will not speak: {error}");
@@ -66,6 +72,6 @@ impl App {
             errors: errors.clone(),
             config: config.game.clone(),
         });
-        Ok(Self { config, metrics, errors, game, kernel_missing })
+        Ok(Self { config, metrics, errors, game, calls, kernel_missing })
     }
 }

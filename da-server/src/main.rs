@@ -2,19 +2,24 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use clap::Parser;
+use da_server::calls::KernelView;
 use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command};
 use da_server::config::{Config, Reader};
 use da_server::kernel::catalogue::{doubts, with_catalogue};
-use da_server::kernel::{Kernel, Preflight, Reason, Watch};
+use da_server::kernel::{Kernel, Observation, Preflight, Reason, Watch};
 use da_server::metrics::Metrics;
 use da_server::reload::Reload;
 use da_server::{App, Collector, Listeners, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+
+/// What the kernel saw that may wait to be joined with calls.
+const MAX_OBSERVATIONS: usize = 8_192;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -81,8 +86,14 @@ impl Start {
         Ok(Self { file: cli.config.clone(), config, metrics, listeners, kernel })
     }
 
-    /// Starts the kernel view's thread, and hears of SIGHUP from now on.
-    fn watch(self, reader: Reader, shutdown: CancellationToken) -> anyhow::Result<Watching> {
+    /// Starts the kernel view's thread, which tells `subscriber` what it sees, and hears of SIGHUP
+    /// from now on.
+    fn watch(
+        self,
+        reader: Reader,
+        subscriber: Option<SyncSender<Observation>>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Watching> {
         let Self { file, config, metrics, listeners, kernel } = self;
         let kernel_missing = kernel.unavailable().map(|why| why.reason);
         let (max_processes, resolved) = match reader {
@@ -93,7 +104,7 @@ impl Start {
         let watch = Watch { endpoints, unlisted: config.kernel.unlisted, max_processes, resolved };
         let endpoints = kernel.endpoints_in_force();
         Reload { file, config: config.clone(), reader, endpoints }.on_signal(metrics.registry())?;
-        let view = kernel.start(watch, metrics.registry(), None, shutdown)?;
+        let view = kernel.start(watch, metrics.registry(), subscriber, shutdown)?;
         Ok(Watching { config, metrics, listeners, kernel_missing, view })
     }
 }
@@ -114,9 +125,11 @@ fn serve(start: Start) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let view = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
+        let (sender, observations) = sync_channel(MAX_OBSERVATIONS);
+        let seen = KernelView { observations, settlements: start.kernel.settlements() };
         let Watching { config, metrics, listeners, kernel_missing, view } =
-            start.watch(Reader::Game, shutdown.clone())?;
-        let app = App::new(config, metrics, kernel_missing)?;
+            start.watch(Reader::Game, Some(sender), shutdown.clone())?;
+        let app = App::new(config, metrics, kernel_missing.map_or(Ok(seen), Err))?;
         da_server::run(app, listeners, shutdown).await?;
         anyhow::Ok(view)
     })?;
@@ -139,7 +152,7 @@ fn collect(start: Start) -> anyhow::Result<()> {
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
         let Watching { config, metrics, listeners, kernel_missing, view } =
-            start.watch(Reader::Collector, shutdown.clone())?;
+            start.watch(Reader::Collector, None, shutdown.clone())?;
         Collector { config, metrics, kernel_missing }.run(listeners, view, shutdown).await
     })
 }

@@ -28,6 +28,7 @@ const SECTIONS: &[&str] = &[
     "tts",
     "http_client",
     "price",
+    "calls",
     "metrics",
     "kernel",
     "endpoint",

@@ -14,6 +14,7 @@ use figment::providers::{Format, Toml};
 use figment::value::Dict;
 use serde::Deserialize;
 
+use crate::calls::CallsConfig;
 use crate::game::GameConfig;
 use crate::http::WebSocketConfig;
 use crate::kernel::catalogue::with_catalogue;
@@ -27,7 +28,8 @@ use environment::Environment;
 use file::ConfigFile;
 
 /// Sections that the collector alone has no use for.
-const OF_THE_GAME: [&str; 7] = ["game", "websocket", "store", "llm", "tts", "http_client", "price"];
+const OF_THE_GAME: [&str; 8] =
+    ["game", "websocket", "store", "llm", "tts", "http_client", "calls", "price"];
 
 /// Everything that can be configured. Keys that are not listed here are refused.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,6 +55,8 @@ pub struct Config {
     pub http_client: HttpConfig,
     /// What tokens cost, beside the built-in price list.
     pub price: Vec<PriceConfig>,
+    /// What is remembered of calls to both.
+    pub calls: CallsConfig,
     /// The exposition of metrics.
     pub metrics: MetricsConfig,
     /// The kernel view.
@@ -80,6 +84,7 @@ impl Default for Config {
             tts: TtsConfig::default(),
             http_client: HttpConfig::default(),
             price: Vec::new(),
+            calls: CallsConfig::default(),
             metrics: MetricsConfig::default(),
             kernel: KernelConfig::default(),
             endpoint: Vec::new(),

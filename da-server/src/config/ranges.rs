@@ -27,7 +27,7 @@ pub(super) struct OutOfRange {
 /// # Errors
 /// Names the key and what is allowed there.
 pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
-    let Config { game, websocket, llm, tts, .. } = config;
+    let Config { game, websocket, llm, tts, calls, .. } = config;
     within("grace_seconds", config.grace_seconds, 0..=HOUR_SECONDS)?;
 
     within("game.max_line_characters", game.max_line_characters, 1..=100_000)?;
@@ -43,6 +43,8 @@ pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
         within(&key, fallback.max_concurrent, 1..=MAX_CONCURRENT)?;
     }
     within("tts.max_concurrent", tts.max_concurrent, 1..=MAX_CONCURRENT)?;
+    within("calls.latest", calls.latest, 0..=100_000)?;
+    within("calls.slowest", calls.slowest, 0..=10_000)?;
 
     within("websocket.max_sessions", websocket.max_sessions, 1..=1_000_000)?;
     within("websocket.max_message_bytes", websocket.max_message_bytes, 256..=1024 * 1024)?;
@@ -88,6 +90,8 @@ mod tests {
             ("llm", "max_concurrent", "0"),
             ("tts", "max_concurrent", "0"),
             ("tts", "max_concurrent", "9000000000000000000"),
+            ("calls", "latest", "100001"),
+            ("calls", "slowest", "10001"),
             ("websocket", "max_sessions", "0"),
             ("websocket", "max_sessions", "9000000000000000000"),
             ("websocket", "max_message_bytes", "0"),

@@ -4,7 +4,7 @@
 //! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
 //!
 //! `load`, `layout`, `programs`, `privileges`, `status` get the programs in; `reader`, `event`,
-//! `tracker`, `known`, `settle` take their events; `catalogue`, `endpoints`, `hosts`, `names`,
+//! `tracker`, `known`, `settle`, `settlement` take their events; `catalogue`, `endpoints`, `hosts`, `names`,
 //! `lookups`, `answers` say whose they are, `tickets` what is no response, `interleaving` what is no
 //! single exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`,
 //! `leftover`, `syscall` (the probes, named as in da-ebpf) turn them into measurements, `series`, `family` and
@@ -48,6 +48,7 @@ mod reset;
 mod self_metrics;
 mod series;
 mod settle;
+mod settlement;
 mod status;
 mod syscall;
 mod syscall_maps;
@@ -58,7 +59,7 @@ mod tracker;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -76,8 +77,10 @@ pub use self::observation::{Observation, Pickup, What};
 pub use self::preflight::{Extent, Preflight, Verdict};
 pub use self::replacement::{EndpointsInForce, NoReader};
 pub use self::replay::Replay;
+pub use self::settlement::Settlements;
 pub use self::status::{Reason, Unavailable};
 pub use self::tls::HandshakeKind;
+pub use da_ebpf_common::event::ConnectionId;
 
 use self::connections_map::ConnectionsMap;
 use self::endpoints::Endpoints;
@@ -90,6 +93,7 @@ use self::reader::Reader;
 use self::replacement::Replacement;
 use self::self_metrics::{EventMetrics, MapMetrics, SelfMetrics, StatusMetrics};
 use self::series::{AllSeries, SocketRegistry};
+use self::settlement::Settlement;
 use self::status::ProgramState;
 use self::syscall::SyscallMetrics;
 use self::syscall_maps::SyscallMaps;
@@ -102,6 +106,7 @@ pub struct Kernel {
     config: KernelConfig,
     in_force: EndpointsInForce,
     replacements: mpsc::Receiver<Replacement>,
+    settlements: (Settlements, Receiver<Settlement>),
 }
 
 impl Kernel {
@@ -109,7 +114,8 @@ impl Kernel {
     pub fn load(config: &KernelConfig) -> Self {
         let loaded = load::load(config).map(Box::new);
         let (in_force, replacements) = EndpointsInForce::channel();
-        Self { loaded, config: config.clone(), in_force, replacements }
+        let settlements = Settlements::channel();
+        Self { loaded, config: config.clone(), in_force, replacements, settlements }
     }
 
     /// Gives up every privilege of the process for good. Call it while the process has one thread.
@@ -136,6 +142,11 @@ impl Kernel {
     /// How to put another list of endpoints in force once reading has begun.
     pub fn endpoints_in_force(&self) -> EndpointsInForce {
         self.in_force.clone()
+    }
+
+    /// How to ask for what an idle connection owes once reading has begun.
+    pub fn settlements(&self) -> Settlements {
+        self.settlements.0.clone()
     }
 
     /// Registers all families and begins to read, until `shutdown`. Each measurement is also
@@ -186,6 +197,7 @@ impl Kernel {
             events: loaded.events,
             connections,
             replacements: self.replacements,
+            settlements: self.settlements.1,
             logger: loaded.logger,
             ring_bytes: self.config.ring_bytes,
             silence: Duration::from_secs(self.config.silence_seconds.into()),

@@ -63,8 +63,15 @@ pub enum What {
         request_bytes: u64,
         /// Bytes of the response, TLS records included.
         response_bytes: u64,
-        /// The response's first arrivals, up to eight.
+        /// The response's first arrivals, up to eight; where it is doubtful which of them are its own,
+        /// all that there were.
         arrivals_ns: Vec<u64>,
+        /// The last arrival of all, if anything arrived.
+        last_arrival_ns: Option<u64>,
+        /// The kernel's smoothed round-trip time; none where it had none yet.
+        rtt_ns: Option<u64>,
+        /// Segments sent again since the exchange before, or the connect.
+        retransmits: u64,
         /// The first time that something had waited to be read; none where nothing was read, or the
         /// reads could not be seen.
         first_pickup: Option<Pickup>,
@@ -75,6 +82,8 @@ pub enum What {
     Closed {
         /// CLOSE.
         at_ns: u64,
+        /// ESTABLISHED; none if it never was.
+        established_ns: Option<u64>,
         /// Payload bytes sent.
         sent_bytes: u64,
         /// Payload bytes received.

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ use super::meters::ReaderCpu;
 use super::observation::Observation;
 use super::replacement::Replacement;
 use super::self_metrics::{EventMetrics, StatusMetrics};
+use super::settlement::Settlement;
 use super::status::{ProgramState, Reason};
 use super::tier::Tier;
 use super::tracker::{Tracker, Verdict};
@@ -61,6 +62,8 @@ pub struct Reader {
     pub connections: ConnectionsMap,
     /// Where other endpoints come from.
     pub replacements: mpsc::Receiver<Replacement>,
+    /// Who knows that an exchange is over.
+    pub settlements: Receiver<Settlement>,
     /// Where the programs' diagnostics come from.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Connections older than the programs; none where the kernel can't tell.
@@ -158,6 +161,10 @@ impl Reader {
                 () = std::future::ready(()), if more || looking_for_older => false,
             };
             more = intake.take_batch(events.get_mut());
+            if !more {
+                // Only now: what the ring buffer held came before what the records say.
+                intake.settle(&self.settlements);
+            }
             if looking_for_older {
                 existing = intake.take_existing(existing);
                 if existing.is_none() {
@@ -254,6 +261,16 @@ impl Intake {
             return None;
         }
         Some(rest)
+    }
+
+    /// What connections owe of which someone knows that the exchange is over.
+    fn settle(&mut self, settlements: &Receiver<Settlement>) {
+        for Settlement { connection, over_ns } in settlements.try_iter() {
+            if let Some(record) = self.connections.record(connection) {
+                self.tracker.settle(connection, &record, over_ns);
+                publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
+            }
+        }
     }
 
     fn sweep(&mut self, silence: Duration) {

@@ -41,6 +41,12 @@ pub const MARGIN_SECONDS: &[f64] =
 pub const EVENT_LOOP_SECONDS: &[f64] =
     &[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
+/// A phase of a call: 1-2.5-5 steps, as the kernel view's, from where a phase begins to matter.
+pub const CALL_PHASE_SECONDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 25.0, 50.0, 100.0,
+];
+
 /// One database query.
 pub const DB_SECONDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
@@ -61,6 +67,7 @@ mod tests {
             REAL_TIME_FACTORS,
             MARGIN_SECONDS,
             EVENT_LOOP_SECONDS,
+            CALL_PHASE_SECONDS,
             DB_SECONDS,
         ] {
             assert!(edges.is_sorted_by(|a, b| a < b), "{edges:?}");

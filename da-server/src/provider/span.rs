@@ -36,6 +36,8 @@ pub struct Marks {
     pub error: Option<String>,
     /// Port that it is sent to; behind a proxy not that of the socket.
     pub port: Option<u16>,
+    /// Whether over TLS.
+    pub tls: bool,
     /// Addresses that the name stands for, or the address in the URL. Empty before they are known.
     pub addresses: Vec<IpAddr>,
     /// The name was being resolved: from, and to unless that failed.
@@ -80,6 +82,7 @@ impl Marks {
             outcome: Outcome::Failed(ErrorKind::Cancelled),
             error: None,
             port: None,
+            tls: false,
             addresses: Vec::new(),
             dns_ns: None,
             connecting_ns: None,
@@ -136,6 +139,7 @@ impl Span {
     pub fn sent_to(&self, url: &Url) {
         self.mark(|marks, _| {
             marks.port = url.port_or_known_default();
+            marks.tls = url.scheme() == "https";
             let host = url.host_str().unwrap_or_default();
             marks.addresses.extend(host.trim_matches(['[', ']']).parse::<IpAddr>());
         });

@@ -51,7 +51,7 @@ impl Server {
         let metrics = config.metrics.listen.map(|at| TcpListener::bind(at).expect("port"));
         let address = game.local_addr().expect("address");
         let shutdown = CancellationToken::new();
-        let app = App::new(config, Metrics::new().expect("metrics"), Some(Reason::Disabled));
+        let app = App::new(config, Metrics::new().expect("metrics"), Err(Reason::Disabled));
         let app = app.expect("app");
         let listeners = Listeners { main: game, metrics };
         let running = tokio::spawn(da_server::run(app, listeners, shutdown.clone()));

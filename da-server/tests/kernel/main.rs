@@ -10,6 +10,7 @@ mod bounds;
 mod budget;
 mod call_bounds;
 mod call_edges;
+mod calls;
 mod checking;
 mod client;
 mod clients;

@@ -45,7 +45,8 @@ impl Tracker {
         }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
         let received_bytes = closed.received_bytes;
-        self.report(id, What::Closed { at_ns, sent_bytes, received_bytes });
+        let established_ns = (closed.established_ns != 0).then_some(closed.established_ns);
+        self.report(id, What::Closed { at_ns, established_ns, sent_bytes, received_bytes });
         self.remove(id);
     }
 

@@ -8,7 +8,7 @@ use da_ebpf_common::exchange::Exchange;
 
 use super::Tracker;
 use crate::kernel::connection::addresses;
-use crate::kernel::exchange::measure;
+use crate::kernel::exchange::{ExchangeOutcome, measure};
 use crate::kernel::known::{Begun, Settled, Totals};
 use crate::kernel::losses::Loss;
 use crate::kernel::observation::{Pickup, What};
@@ -22,6 +22,7 @@ impl Tracker {
         let settled = known.settled.take_if(|settled| settled.number == exchange.number);
         let (series, sends_early) = (known.series, known.sends_early);
         let server = (known.endpoint, known.resumes);
+        let retransmits = u64::from(exchange.retransmits).saturating_sub(known.totals.retransmits);
         let (told, remote) = (known.interleaving, addresses(&known.peers).1);
         let joined_midway = known.joined_midway && exchange.number == 1;
         self.advance(
@@ -57,7 +58,9 @@ impl Tracker {
             return;
         };
         let start_ns = measured.response_first_ns;
-        let arrivals = start_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
+        let doubtful = measured.outcome == ExchangeOutcome::Doubtful;
+        let from_ns = start_ns.or(doubtful.then_some(0));
+        let arrivals = from_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
         if start_ns.is_some() {
             self.arrivals.responded(series, labels, &arrivals, pending.gaps.as_deref());
         }
@@ -76,6 +79,11 @@ impl Tracker {
                 request_last_ns: exchange.request_last_ns,
                 request_bytes: request.bytes,
                 response_bytes: exchange.response.bytes,
+                last_arrival_ns: (exchange.response.last_ns != 0)
+                    .then_some(exchange.response.last_ns),
+                rtt_ns: (exchange.srtt_eighths_us != 0)
+                    .then(|| u64::from(exchange.srtt_eighths_us) * 1_000 / 8),
+                retransmits,
                 arrivals_ns: arrivals.iter().map(|arrival| arrival.at_ns).collect(),
                 first_pickup: (exchange.pickups > 0).then_some(Pickup {
                     read_ns: exchange.first_read_ns,
@@ -86,7 +94,8 @@ impl Tracker {
         );
     }
 
-    pub(super) fn settle(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
+    /// Counts the exchange that a connection owes, unless something has happened on it since then.
+    pub fn settle(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
         let Some(owed) = settle(id, record, silent_since_ns) else { return };
         let exchange = owed.exchange;
         let Some(known) = self.known.get_mut(&id) else { return };

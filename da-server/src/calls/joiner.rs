@@ -1,0 +1,311 @@
+//! Brings finished calls together with what the kernel saw of their sockets.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::candidates::{Candidate, Seeker, candidates, deduce};
+use super::cutting::{self, Seen};
+use super::sockets::Sockets;
+use super::{Attempt, Call, CallKind, Join, Read, Socket, Wait};
+use crate::kernel::{ConnectionId, ExchangeOutcome, Observation};
+use crate::provider::{CallReport, Marks};
+
+/// Attempts whose addresses are not known are looked for only after this long: until then what the
+/// kernel saw may turn out to be of attempts whose addresses are.
+const OTHERS_FIRST_NS: u64 = 250_000_000;
+/// How often a connection is asked again for what it owes.
+const ASK_AGAIN_NS: u64 = 150_000_000;
+/// Attempts whose kernel data never came in time that are remembered, to count what comes late.
+const MAX_MISSED: usize = 1_024;
+
+/// What comes of a round.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Calls that are complete.
+    pub calls: Vec<Call>,
+    /// Attempts that were given up as missing before, and whose kernel data has come now.
+    pub late: Vec<CallKind>,
+    /// Connections whose exchange was over by then, and is wanted.
+    pub owed: Vec<(ConnectionId, u64)>,
+}
+
+/// All calls that wait for the kernel's half.
+#[derive(Debug)]
+pub struct Joiner {
+    sockets: Sockets,
+    waiting: VecDeque<Waiting>,
+    missed: VecDeque<Missed>,
+    grace_ns: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    report: CallReport,
+    attempts: Vec<Progress>,
+}
+
+/// How far the joining of one attempt is.
+#[derive(Debug, Default)]
+struct Progress {
+    found: Option<Found>,
+    asked_ns: u64,
+    /// More than one thing fitted the last time.
+    ambiguous: bool,
+}
+
+/// The end of it.
+#[derive(Debug)]
+struct Found {
+    join: Join,
+    seen: Option<Box<Seen>>,
+}
+
+/// One attempt of [`Joiner::missed`].
+#[derive(Debug)]
+struct Missed {
+    kind: CallKind,
+    sockets: (SocketAddr, SocketAddr),
+    taken_ns: u64,
+    answered_ns: u64,
+}
+
+impl Joiner {
+    /// Nothing to join yet. The kernel's half is waited for so long after a call's end.
+    pub fn new(grace_ns: u64) -> Self {
+        Self {
+            sockets: Sockets::default(),
+            waiting: VecDeque::new(),
+            missed: VecDeque::new(),
+            grace_ns,
+        }
+    }
+
+    /// What the kernel saw.
+    pub fn observed(&mut self, observation: Observation) {
+        self.sockets.observed(observation);
+    }
+
+    /// A call has ended.
+    pub fn reported(&mut self, report: CallReport) {
+        let attempts = report.attempts.iter().map(|_| Progress::default()).collect();
+        self.waiting.push_back(Waiting { report, attempts });
+    }
+
+    /// Joins what can be joined by now. Without a kernel view there is nothing to wait for.
+    pub fn round(&mut self, now_ns: u64, kernel_view: bool) -> Round {
+        let mut round = Round::default();
+        self.by_addresses(now_ns, &mut round);
+        self.by_elimination(now_ns);
+        self.give_up(now_ns, kernel_view);
+        self.count_late(&mut round);
+        let found = |call: &Waiting| call.attempts.iter().all(|attempt| attempt.found.is_some());
+        let (done, waiting): (VecDeque<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(found);
+        self.waiting = waiting;
+        round.calls = done.into_iter().map(Waiting::finish).collect();
+        round
+    }
+
+    /// Attempts whose sockets are known, and those that need none.
+    fn by_addresses(&mut self, now_ns: u64, round: &mut Round) {
+        for call in &mut self.waiting {
+            for (marks, progress) in call.report.attempts.iter().zip(&mut call.attempts) {
+                if progress.found.is_some() {
+                    continue;
+                }
+                if let Some(join) = without_socket(marks) {
+                    progress.found = Some(Found { join, seen: None });
+                    continue;
+                }
+                let (Some(addresses), Some(answered_ns)) = (marks.sockets, marks.answered_ns)
+                else {
+                    continue;
+                };
+                let taken_ns = marks.body_taken_ns.unwrap_or(marks.asked_ns);
+                if let Some((connection, exchange)) =
+                    self.sockets.claim(addresses, taken_ns, answered_ns)
+                {
+                    let seen = Seen { connection, exchange: Some(exchange) };
+                    if seen.is_fresh(marks) {
+                        self.sockets.claim_birth(seen.connection.birth());
+                    }
+                    progress.found = Some(Found::judge(seen, marks));
+                } else if marks.body_ended
+                    && now_ns >= progress.asked_ns + ASK_AGAIN_NS
+                    && let Some(connection) = self.sockets.between(addresses, answered_ns)
+                {
+                    progress.asked_ns = now_ns;
+                    round.owed.push((connection.id, marks.ended_ns));
+                }
+            }
+        }
+    }
+
+    /// Attempts that ended before their sockets were known.
+    fn by_elimination(&mut self, now_ns: u64) {
+        let mut seekers = Vec::new();
+        for (call, waiting) in self.waiting.iter().enumerate() {
+            for (attempt, progress) in waiting.attempts.iter().enumerate() {
+                let marks = &waiting.report.attempts[attempt];
+                let due = waiting.report.ended_ns + OTHERS_FIRST_NS <= now_ns;
+                if due && progress.found.is_none() && marks.sockets.is_none() {
+                    let candidates = candidates(&self.sockets, marks);
+                    seekers.push(Seeker { who: (call, attempt), candidates });
+                }
+            }
+        }
+        for ((call, attempt), candidate) in deduce(&mut seekers) {
+            let seen = match candidate {
+                Candidate::Exchange(birth, number) => self
+                    .sockets
+                    .claim_exchange(birth, number)
+                    .map(|(connection, exchange)| Seen { connection, exchange: Some(exchange) }),
+                Candidate::Connection(birth) => self
+                    .sockets
+                    .claim_birth(birth)
+                    .map(|connection| Seen { connection, exchange: None }),
+            };
+            let waiting = &mut self.waiting[call];
+            waiting.attempts[attempt].found =
+                seen.map(|seen| Found::judge(seen, &waiting.report.attempts[attempt]));
+        }
+        for Seeker { who: (call, attempt), candidates } in seekers {
+            self.waiting[call].attempts[attempt].ambiguous = !candidates.is_empty();
+        }
+    }
+
+    /// Attempts whose time is over.
+    fn give_up(&mut self, now_ns: u64, kernel_view: bool) {
+        for call in &mut self.waiting {
+            if kernel_view && now_ns < call.report.ended_ns + self.grace_ns {
+                continue;
+            }
+            for (marks, progress) in call.report.attempts.iter().zip(&mut call.attempts) {
+                if progress.found.is_some() {
+                    continue;
+                }
+                let join = match (kernel_view, progress.ambiguous) {
+                    (false, _) => Join::Unavailable,
+                    (true, true) => Join::Ambiguous,
+                    (true, false) => Join::Missing,
+                };
+                progress.found = Some(Found { join, seen: None });
+                if let (true, Some(sockets), Some(answered_ns)) =
+                    (kernel_view, marks.sockets, marks.answered_ns)
+                {
+                    if self.missed.len() >= MAX_MISSED {
+                        self.missed.pop_front();
+                    }
+                    let taken_ns = marks.body_taken_ns.unwrap_or(marks.asked_ns);
+                    let kind = call.report.kind;
+                    self.missed.push_back(Missed { kind, sockets, taken_ns, answered_ns });
+                }
+            }
+        }
+    }
+
+    fn count_late(&mut self, round: &mut Round) {
+        let sockets = &mut self.sockets;
+        self.missed.retain(|missed| {
+            let came = sockets.claim(missed.sockets, missed.taken_ns, missed.answered_ns).is_some();
+            if came {
+                round.late.push(missed.kind);
+            }
+            !came
+        });
+    }
+}
+
+/// What can be said of an attempt without asking the kernel, if so.
+fn without_socket(marks: &Marks) -> Option<Join> {
+    if marks.http == Some("HTTP/2.0") {
+        return Some(Join::Shared);
+    }
+    let unresolved = matches!(marks.dns_ns, Some((_, None)));
+    let never_connected = marks.connecting_ns.is_none() || unresolved;
+    (never_connected && marks.body_taken_ns.is_none()).then_some(Join::NoSocket)
+}
+
+impl Found {
+    fn judge(seen: Seen, marks: &Marks) -> Self {
+        let join = match seen.exchange.as_ref().map(|exchange| exchange.measured.outcome) {
+            Some(ExchangeOutcome::Ambiguous) => Join::Doubtful,
+            Some(ExchangeOutcome::Doubtful)
+                if marks.answered_ns.is_some() && seen.response_first_ns(marks).is_none() =>
+            {
+                Join::Doubtful
+            }
+            _ => Join::Joined,
+        };
+        Self { join, seen: Some(Box::new(seen)) }
+    }
+}
+
+impl Waiting {
+    fn finish(self) -> Call {
+        let Self { report, attempts } = self;
+        let joined = report.attempts.into_iter().zip(attempts);
+        Call {
+            id: report.id,
+            kind: report.kind,
+            provider: report.provider.to_owned(),
+            model: report.model.to_string(),
+            began_unix_ms: report.began_unix_ms,
+            duration_ns: report.ended_ns.saturating_sub(report.began_ns),
+            outcome: report.outcome,
+            attempts: joined
+                .map(|(marks, progress)| attempt(report.began_ns, marks, progress))
+                .collect(),
+        }
+    }
+}
+
+fn attempt(call_began_ns: u64, marks: Marks, progress: Progress) -> Attempt {
+    let Found { join, seen } =
+        progress.found.unwrap_or(Found { join: Join::Unavailable, seen: None });
+    let (phases, reuse) = match &seen {
+        Some(seen) if join == Join::Joined => cutting::joined(&marks, seen),
+        _ => cutting::alone(&marks),
+    };
+    let since = |at_ns: u64| at_ns.saturating_sub(marks.asked_ns);
+    let read = |&(at_ns, bytes): &(u64, u64)| Read { at_ns: since(at_ns), bytes };
+    Attempt {
+        after_ns: marks.asked_ns.saturating_sub(call_began_ns),
+        phases,
+        outcome: marks.outcome,
+        join,
+        reuse,
+        status: marks.status,
+        http: marks.http.map(str::to_owned),
+        first_content_ns: marks.first_content_ns.map(since),
+        reads: marks.reads.iter().map(read).collect(),
+        reads_total: marks.reads_total,
+        body_bytes: marks.body_bytes,
+        socket: seen.map(|seen| socket(*seen, marks.asked_ns)),
+        request_id: marks.request_id,
+        error: marks.error,
+    }
+}
+
+fn socket(seen: Seen, asked_ns: u64) -> Socket {
+    let Seen { connection, exchange } = seen;
+    let since = |at_ns: u64| at_ns.checked_sub(asked_ns);
+    let of_exchange = exchange.as_ref();
+    Socket {
+        local: connection.local,
+        remote: connection.remote,
+        tls: connection.tls,
+        exchange: of_exchange.map(|exchange| exchange.number),
+        request_bytes: of_exchange.map_or(0, |exchange| exchange.request_bytes),
+        response_bytes: of_exchange.map_or(0, |exchange| exchange.response_bytes),
+        arrivals_ns: of_exchange
+            .map(|exchange| exchange.arrivals_ns.iter().copied().filter_map(since).collect())
+            .unwrap_or_default(),
+        last_arrival_ns: of_exchange.and_then(|exchange| since(exchange.last_arrival_ns?)),
+        first_wait: of_exchange.and_then(|exchange| exchange.first_pickup).and_then(|pickup| {
+            Some(Wait { read_ns: since(pickup.read_ns)?, waited_ns: pickup.waited_ns })
+        }),
+        rtt_ns: of_exchange.and_then(|exchange| exchange.rtt_ns),
+        retransmits: of_exchange.map_or(0, |exchange| exchange.retransmits),
+    }
+}

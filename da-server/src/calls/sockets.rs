@@ -1,0 +1,281 @@
+//! What the kernel saw of connections, until an attempt claims it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use crate::kernel::{ConnectionId, HandshakeKind, Measured, Observation, Pickup, What};
+
+/// Exchanges of one connection that are kept.
+const MAX_EXCHANGES: usize = 16;
+/// Connections that are kept after their close, for attempts that have not been reported yet.
+const MAX_CLOSED: usize = 4_096;
+/// Connections that are kept in all: the end of one may have been lost.
+const MAX_CONNECTIONS: usize = 65_536;
+
+/// A connection by its birth: ns, and the socket for those of one moment.
+pub type Birth = (u64, u64);
+
+/// One connection. Times are ns of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The kernel view's name for it.
+    pub id: ConnectionId,
+    /// Local address; port 0 where the connect failed.
+    pub local: SocketAddr,
+    /// Remote address.
+    pub remote: SocketAddr,
+    /// Process that connected.
+    pub pid: u32,
+    /// ESTABLISHED.
+    pub established_ns: Option<u64>,
+    /// ClientHello sent, and handshake done.
+    pub handshake_ns: Option<(u64, u64)>,
+    /// How that went.
+    pub tls: Option<HandshakeKind>,
+    /// CLOSE.
+    pub closed_ns: Option<u64>,
+    /// The attempt that began it is known.
+    pub begun_by_known: bool,
+    /// The last exchanges, oldest first.
+    exchanges: VecDeque<Exchange>,
+}
+
+/// One exchange.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// Number on its connection, from 1.
+    pub number: u64,
+    /// When the first send of the request returned.
+    pub request_first_ns: u64,
+    /// When the last one did.
+    pub request_last_ns: u64,
+    /// Bytes of the request.
+    pub request_bytes: u64,
+    /// Bytes of the response.
+    pub response_bytes: u64,
+    /// As in [`What::Exchange`].
+    pub arrivals_ns: Vec<u64>,
+    /// The last arrival.
+    pub last_arrival_ns: Option<u64>,
+    /// The first wait to be read.
+    pub first_pickup: Option<Pickup>,
+    /// Smoothed round-trip time.
+    pub rtt_ns: Option<u64>,
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Outcome and times.
+    pub measured: Measured,
+    claimed: bool,
+}
+
+/// All connections of interest that the kernel view speaks of, in bounded memory.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    connections: BTreeMap<Birth, Connection>,
+    by_addresses: HashMap<(SocketAddr, SocketAddr), Vec<Birth>>,
+    /// Unclaimed exchanges by when their requests were first sent.
+    unclaimed: BTreeSet<(u64, Birth)>,
+    closed: VecDeque<Birth>,
+    /// This process as the kernel names it, which within a PID namespace is not how it names itself:
+    /// learned from what is found by its addresses.
+    own_pid: Option<u32>,
+}
+
+impl Sockets {
+    /// Takes in what the kernel saw.
+    pub fn observed(&mut self, seen: Observation) {
+        let birth = (seen.connection.born_ns, seen.connection.sock);
+        let connection = self.connections.entry(birth).or_insert_with(|| {
+            if seen.local.port() != 0 {
+                self.by_addresses.entry((seen.local, seen.remote)).or_default().push(birth);
+            }
+            Connection {
+                id: seen.connection,
+                local: seen.local,
+                remote: seen.remote,
+                pid: seen.pid,
+                established_ns: None,
+                handshake_ns: None,
+                tls: None,
+                closed_ns: None,
+                begun_by_known: false,
+                exchanges: VecDeque::new(),
+            }
+        });
+        match seen.what {
+            What::Connected { to_ns, .. } => connection.established_ns = Some(to_ns),
+            What::HandshakeDone { from_ns, to_ns, kind } => {
+                connection.handshake_ns = Some((from_ns, to_ns));
+                connection.tls = Some(kind);
+            }
+            What::EndedUp(_) => {}
+            What::Exchange {
+                number,
+                request_first_ns,
+                request_last_ns,
+                request_bytes,
+                response_bytes,
+                arrivals_ns,
+                last_arrival_ns,
+                first_pickup,
+                rtt_ns,
+                retransmits,
+                measured,
+            } => {
+                if connection.exchanges.len() >= MAX_EXCHANGES
+                    && let Some(oldest) = connection.exchanges.pop_front()
+                {
+                    self.unclaimed.remove(&(oldest.request_first_ns, birth));
+                }
+                self.unclaimed.insert((request_first_ns, birth));
+                connection.exchanges.push_back(Exchange {
+                    number,
+                    request_first_ns,
+                    request_last_ns,
+                    request_bytes,
+                    response_bytes,
+                    arrivals_ns,
+                    last_arrival_ns,
+                    first_pickup,
+                    rtt_ns,
+                    retransmits,
+                    measured,
+                    claimed: false,
+                });
+            }
+            What::Closed { at_ns, established_ns, .. } => {
+                connection.closed_ns = Some(at_ns);
+                connection.established_ns = connection.established_ns.or(established_ns);
+                self.closed.push_back(birth);
+            }
+        }
+        self.evict();
+    }
+
+    /// The connection between two addresses at some time.
+    pub fn between(&self, addresses: (SocketAddr, SocketAddr), at_ns: u64) -> Option<&Connection> {
+        let births = self.by_addresses.get(&addresses)?;
+        let connections = births.iter().rev().filter_map(|birth| self.connections.get(birth));
+        connections.into_iter().find(|connection| {
+            connection.id.born_ns <= at_ns && connection.closed_ns.is_none_or(|end| end >= at_ns)
+        })
+    }
+
+    /// Claims the exchange between two addresses whose request was taken by the connection at
+    /// `taken_ns` and whose answer was read at `answered_ns`. One connection carries one exchange at
+    /// a time, so there is no other.
+    pub fn claim(
+        &mut self,
+        addresses: (SocketAddr, SocketAddr),
+        taken_ns: u64,
+        answered_ns: u64,
+    ) -> Option<(Connection, Exchange)> {
+        let births = self.by_addresses.get(&addresses)?;
+        let (birth, number) = births.iter().rev().find_map(|birth| {
+            let exchanges = self.connections.get(birth)?.exchanges.iter().rev();
+            let fits = |one: &&Exchange| {
+                !one.claimed
+                    && one.request_last_ns >= taken_ns
+                    && one.request_first_ns <= answered_ns
+            };
+            exchanges.into_iter().find(fits).map(|one| (*birth, one.number))
+        })?;
+        self.own_pid = self.connections.get(&birth).map(|connection| connection.pid);
+        self.claim_exchange(birth, number)
+    }
+
+    /// Claims one exchange.
+    pub fn claim_exchange(&mut self, birth: Birth, number: u64) -> Option<(Connection, Exchange)> {
+        let connection = self.connections.get_mut(&birth)?;
+        let exchange = connection.exchanges.iter_mut().find(|one| one.number == number)?;
+        exchange.claimed = true;
+        let exchange = exchange.clone();
+        self.unclaimed.remove(&(exchange.request_first_ns, birth));
+        Some((connection.without_exchanges(), exchange))
+    }
+
+    /// Says that the attempt which began a connection is known.
+    pub fn claim_birth(&mut self, birth: Birth) -> Option<Connection> {
+        let connection = self.connections.get_mut(&birth)?;
+        connection.begun_by_known = true;
+        Some(connection.without_exchanges())
+    }
+
+    /// Unclaimed exchanges of this process whose request was first sent within that time.
+    pub fn unclaimed(
+        &self,
+        from_ns: u64,
+        to_ns: u64,
+    ) -> impl Iterator<Item = (&Connection, &Exchange)> {
+        let range = self.unclaimed.range((from_ns, (0, 0))..=(to_ns, (u64::MAX, u64::MAX)));
+        range.filter_map(|(first_ns, birth)| {
+            let connection = self.connections.get(birth).filter(|one| self.is_own(one))?;
+            let exchange =
+                connection.exchanges.iter().find(|one| one.request_first_ns == *first_ns)?;
+            Some((connection, exchange))
+        })
+    }
+
+    /// Connections of this process, begun within that time by nobody knows which attempt.
+    pub fn born(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = &Connection> {
+        let range = self.connections.range((from_ns, 0)..=(to_ns, u64::MAX));
+        range
+            .map(|(_, connection)| connection)
+            .filter(|connection| !connection.begun_by_known && self.is_own(connection))
+    }
+
+    fn is_own(&self, connection: &Connection) -> bool {
+        self.own_pid.is_none_or(|pid| pid == connection.pid)
+    }
+
+    fn evict(&mut self) {
+        if self.closed.len() > MAX_CLOSED
+            && let Some(birth) = self.closed.pop_front()
+        {
+            self.remove(birth);
+        }
+        if self.connections.len() > MAX_CONNECTIONS
+            && let Some((birth, _)) = self.connections.first_key_value()
+        {
+            self.remove(*birth);
+        }
+    }
+
+    fn remove(&mut self, birth: Birth) {
+        let Some(connection) = self.connections.remove(&birth) else { return };
+        for exchange in &connection.exchanges {
+            self.unclaimed.remove(&(exchange.request_first_ns, birth));
+        }
+        let addresses = (connection.local, connection.remote);
+        if let Some(births) = self.by_addresses.get_mut(&addresses) {
+            births.retain(|other| *other != birth);
+            if births.is_empty() {
+                self.by_addresses.remove(&addresses);
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Its key.
+    pub fn birth(&self) -> Birth {
+        (self.id.born_ns, self.id.sock)
+    }
+
+    fn without_exchanges(&self) -> Self {
+        let Self { id, local, remote, pid, established_ns, handshake_ns, tls, closed_ns, .. } =
+            *self;
+        Self {
+            id,
+            local,
+            remote,
+            pid,
+            established_ns,
+            handshake_ns,
+            tls,
+            closed_ns,
+            begun_by_known: self.begun_by_known,
+            exchanges: VecDeque::new(),
+        }
+    }
+}

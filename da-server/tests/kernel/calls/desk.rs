@@ -1,0 +1,167 @@
+//! A kernel view and the calls that are joined with it.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use da_server::calls::{Call, Calls, CallsConfig, KernelView};
+use da_server::kernel::{EndpointConfig, Kernel, KernelConfig, Unlisted, Watch};
+use da_server::llm::{
+    LlmClient, LlmConfig, LlmMetrics, LlmProvider, Message, Prices, Prompt, Role,
+};
+use da_server::metrics::Metrics;
+use da_server::provider::{ApiKey, GateMetrics, HttpConfig, http_client};
+use da_server::tts::{Speech, TtsClient, TtsConfig, TtsMetrics, TtsProvider};
+use da_standin::Standin;
+use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::lab::{Alone, alone, config, endpoint_at, hooks, skip};
+
+/// How long an attempt may take to its first content.
+pub const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Everything that stands between a call and what is known of it.
+pub struct Desk {
+    _metrics: Metrics,
+    pub calls: Calls,
+    gates: GateMetrics,
+    llm: LlmMetrics,
+    tts: TtsMetrics,
+    shutdown: CancellationToken,
+    reader: Option<JoinHandle<()>>,
+    _alone: Alone,
+}
+
+impl Desk {
+    /// Loads the programs and watches `endpoints`; `None` where this machine can't.
+    pub fn open(kernel: &KernelConfig, endpoints: &[EndpointConfig]) -> Option<Self> {
+        let alone = alone();
+        let kernel = Kernel::load(&KernelConfig { hooks: hooks(), ..kernel.clone() });
+        if let Some(why) = kernel.unavailable() {
+            skip(&why.to_string());
+            return None;
+        }
+        let metrics = Metrics::new().expect("metrics");
+        let registry = metrics.registry();
+        let (sender, observations) = sync_channel(1 << 14);
+        let view = KernelView { observations, settlements: kernel.settlements() };
+        let settings = CallsConfig { latest: 100_000, ..CallsConfig::default() };
+        let calls = Calls::start(&settings, registry, Some(view)).expect("calls");
+        let shutdown = CancellationToken::new();
+        let watch = Watch {
+            endpoints: endpoints.to_vec(),
+            unlisted: Unlisted::Drop,
+            max_processes: 0,
+            resolved: Vec::new(),
+        };
+        let reader = kernel.start(watch, registry, Some(sender), shutdown.clone());
+        let gates = GateMetrics::register(registry).expect("metrics");
+        let llm = LlmMetrics::register(registry, Prices::with(&[]).expect("prices"));
+        let llm = llm.expect("metrics");
+        let reader = reader.expect("the reader starts");
+        let tts = TtsMetrics::register(registry, TtsProvider::ElevenLabs).expect("metrics");
+        Some(Self { _metrics: metrics, calls, gates, llm, tts, shutdown, reader, _alone: alone })
+    }
+
+    /// The same with the programs' usual settings and one stand-in's names.
+    pub fn beside(standin: &Standin, names: &[&str]) -> Option<Self> {
+        let at = |name: &&str| endpoint_at(name, name, standin.addr());
+        let endpoints: Vec<_> = names.iter().map(at).collect();
+        Self::open(&config(), &endpoints)
+    }
+
+    /// A client of the model at `base_url`, without retries and breaker, through `http`.
+    pub fn client(&self, http: &reqwest::Client, base_url: &str) -> LlmClient {
+        let mut config = LlmConfig {
+            provider: LlmProvider::Anthropic,
+            model: Some("test-model".to_owned()),
+            base_url: Some(base_url.to_owned()),
+            api_key: ApiKey::new("test-key"),
+            ..LlmConfig::default()
+        };
+        config.retry.max_retries = 0;
+        config.breaker.failures = 0;
+        config.timeouts.first_content = PATIENCE;
+        let reports = Some(self.calls.reports.clone());
+        let client = LlmClient::new(&config, http.clone(), &self.gates, &self.llm, reports);
+        client.expect("a client")
+    }
+
+    /// The same of a voice.
+    pub fn voice(&self, http: &reqwest::Client, base_url: &str) -> TtsClient {
+        let mut config = TtsConfig {
+            base_url: Some(base_url.to_owned()),
+            api_key: ApiKey::new("test-key"),
+            ..TtsConfig::default()
+        };
+        config.retry.max_retries = 0;
+        config.breaker.failures = 0;
+        let reports = Some(self.calls.reports.clone());
+        let (http, tts) = (http.clone(), self.tts.clone());
+        TtsClient::new(&config, http, &self.gates, tts, reports).expect("a client")
+    }
+
+    /// Waits until so many calls are known, and returns them, oldest first.
+    pub fn known(&self, count: usize) -> Vec<Arc<Call>> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut calls = self.calls.recent.latest();
+            if calls.len() >= count || Instant::now() > deadline {
+                calls.sort_by_key(|call| call.id);
+                return calls;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        let ended = self.reader.take().is_none_or(|reader| reader.join().is_ok());
+        assert!(ended || std::thread::panicking(), "the reader panicked");
+    }
+}
+
+/// An HTTP client as the server has one, which trusts the stand-in and finds `names` there.
+pub fn http(standin: &Standin, names: &[&str]) -> reqwest::Client {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(standin.ca_pem().as_bytes()).expect("written");
+    let at = |name: &&str| ((*name).to_owned(), standin.addr());
+    http_client(&HttpConfig {
+        ca_file: Some(file.path().to_owned()),
+        resolve: names.iter().map(at).collect(),
+        ..HttpConfig::default()
+    })
+    .expect("a client")
+}
+
+/// The URL of a stand-in under a name.
+pub fn url(name: &str, at: SocketAddr) -> String {
+    format!("https://{name}:{}", at.port())
+}
+
+/// Asks and hears the answer to its end, however it ends.
+pub async fn ask(client: &LlmClient) {
+    let prompt = Prompt {
+        system: String::new(),
+        messages: vec![Message { role: Role::Player, text: "Well?".to_owned() }],
+        temperature: 0.0,
+        max_tokens: 100,
+    };
+    if let Ok(mut answer) = client.stream(prompt).await {
+        while answer.next().await.is_some() {}
+    }
+}
+
+/// Has a line spoken and hears it to its end.
+pub async fn speak(voice: &TtsClient) {
+    let speech = Speech { voice_id: "v".to_owned(), text: "Well, well.".to_owned() };
+    if let Ok(mut audio) = voice.speak(speech).await {
+        while audio.next().await.is_some() {}
+    }
+}

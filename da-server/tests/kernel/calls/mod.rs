@@ -1,0 +1,4 @@
+//! Calls through the real clients over real TLS to stand-ins, joined with what the real programs saw.
+
+mod causes;
+mod desk;
