@@ -14,4 +14,5 @@ mod promtool;
 mod rules;
 mod scrape;
 mod server;
+mod slow_store;
 mod stages;

@@ -11,7 +11,7 @@ use crate::player::Player;
 use crate::scrape::Scrape;
 use crate::server::Server;
 
-const STAGES: [&str; 9] = [
+pub const STAGES: [&str; 9] = [
     "inbox",
     "queue",
     "history",
@@ -27,7 +27,7 @@ const STAGES: [&str; 9] = [
 const PAUSE: Duration = Duration::from_millis(320);
 
 /// Seconds of all turns, by stage.
-fn seconds(scrape: &Scrape) -> BTreeMap<&'static str, f64> {
+pub fn seconds(scrape: &Scrape) -> BTreeMap<&'static str, f64> {
     let of = |stage| scrape.get(&format!("turn_stage_seconds_sum{{stage=\"{stage}\"}}"));
     STAGES.map(|stage| (stage, of(stage))).into()
 }
