@@ -1,6 +1,6 @@
 //! The calls that are remembered: the latest, and the slowest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,16 @@ impl Recent {
         kept.latest.iter().chain(slowest).find(|call| call.id == id).cloned()
     }
 
+    /// The providers of all that is remembered, in alphabetical order.
+    #[must_use]
+    pub fn providers(&self) -> Vec<String> {
+        let kept = self.kept();
+        let slowest = kept.slowest.iter().map(|(_, call)| call);
+        let all: BTreeSet<&String> =
+            kept.latest.iter().chain(slowest).map(|call| &call.provider).collect();
+        all.into_iter().cloned().collect()
+    }
+
     /// Every call from now on. A reader that is too slow is told how many it missed.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Call>> {
@@ -130,6 +140,7 @@ mod tests {
         assert_eq!(ids(&recent.slowest()), [3, 1, 4]);
         assert_eq!(recent.find(3).map(|call| call.duration_ns), Some(90));
         assert!(recent.find(2).is_none());
+        assert_eq!(recent.providers(), ["anthropic"]);
     }
 
     #[test]

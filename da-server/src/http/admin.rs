@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{ApiError, BearerToken, Scrapes};
+use super::{ApiError, BearerToken, Scrapes, bearer};
 use crate::config::MetricsConfig;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
@@ -20,23 +20,9 @@ use crate::{App, Listeners};
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `/metrics`, for whoever may see it.
-///
-/// # Errors
-/// The token can't be read.
-pub(super) fn metrics(
-    metrics: Metrics,
-    config: &MetricsConfig,
-    listeners: &Listeners,
-) -> anyhow::Result<Router> {
-    let token = BearerToken::configured(config)?;
-    if token.is_none() {
-        warn_if_public(listeners)?;
-    }
+pub(super) fn metrics(metrics: Metrics, token: Option<BearerToken>) -> Router {
     let scrapes = Scrapes::of(metrics);
-    let answer = move |headers: HeaderMap| async move {
-        if token.is_some_and(|token| !token.admits(&headers)) {
-            return Err(ApiError::unauthorized());
-        }
+    let answer = move || async move {
         match scrapes.expose().await {
             Ok(text) => Ok(([(header::CONTENT_TYPE, EXPOSITION)], text)),
             Err(error) => {
@@ -45,17 +31,32 @@ pub(super) fn metrics(
             }
         }
     };
-    Ok(Router::new().route("/metrics", get(answer)))
+    bearer::protect(Router::new().route("/metrics", get(answer)), token)
 }
 
-/// Metrics tell a stranger how busy the host is and which providers it uses.
+/// The token for what operators see, as configured. Where there is none and strangers may come, that
+/// is said: metrics and calls tell how busy the host is and which providers it uses.
+///
+/// # Errors
+/// The token can't be read.
+pub(super) fn token(
+    config: &MetricsConfig,
+    listeners: &Listeners,
+) -> anyhow::Result<Option<BearerToken>> {
+    let token = BearerToken::configured(config)?;
+    if token.is_none() {
+        warn_if_public(listeners)?;
+    }
+    Ok(token)
+}
+
 fn warn_if_public(listeners: &Listeners) -> anyhow::Result<()> {
     let listener = listeners.metrics.as_ref().unwrap_or(&listeners.main);
     let address = listener.local_addr().context("listener")?;
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,
-            "/metrics can be read by anyone who reaches this address: set \
+            "/metrics (and a game's /calls) can be read by anyone who reaches this address: set \
              metrics.bearer_token_file, or metrics.listen to a private address"
         );
     }

@@ -1,12 +1,33 @@
-//! The token that may be asked for before metrics are shown.
+//! The token that may be asked for before metrics and calls are shown.
 
 use std::fmt;
 
 use anyhow::{Context, ensure};
+use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
+use super::ApiError;
 use crate::config::MetricsConfig;
+
+/// `routes`, for whoever has the token; for everyone where there is none.
+pub(super) fn protect(routes: Router, token: Option<BearerToken>) -> Router {
+    match token {
+        None => routes,
+        Some(token) => routes.route_layer(from_fn_with_state(token, admit)),
+    }
+}
+
+async fn admit(State(token): State<BearerToken>, request: Request, next: Next) -> Response {
+    if token.admits(request.headers()) {
+        next.run(request).await
+    } else {
+        ApiError::unauthorized().into_response()
+    }
+}
 
 /// What `Authorization: Bearer` must carry. Never shown, not even by `Debug`.
 #[derive(Clone)]
@@ -28,7 +49,7 @@ impl BearerToken {
     }
 
     /// Compares in constant time, so that the time of a refusal says nothing about the token.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+    fn admits(&self, headers: &HeaderMap) -> bool {
         let value = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
         let Some((scheme, sent)) = value.and_then(|value| value.split_at_checked(7)) else {
             return false;

@@ -19,10 +19,11 @@ pub async fn serve_collector(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Collector { config, metrics, kernel_missing } = collector;
+    let token = admin::token(&config.metrics, &listeners)?;
     let routes = Routes {
         main: Router::new(),
         health: admin::collector_health(*kernel_missing),
-        metrics: admin::metrics(metrics.clone(), &config.metrics, &listeners)?,
+        for_operators: admin::metrics(metrics.clone(), token),
         write_timeout: WRITE_TIMEOUT,
     };
     routes.serve(listeners, Duration::from_secs(config.grace_seconds), shutdown).await

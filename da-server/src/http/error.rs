@@ -45,6 +45,22 @@ impl ApiError {
         Self::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", message)
     }
 
+    pub(super) fn invalid_query() -> Self {
+        let message = "Of calls you can ask for kind (llm, tts), provider, outcome (success, failed, \
+                       or an error kind), order (latest, slowest) and limit (1 to 500).";
+        Self::new(StatusCode::BAD_REQUEST, "invalid_query", message)
+    }
+
+    pub(super) fn call_not_found() -> Self {
+        let message = "There is no call of this number, or it is no longer remembered.";
+        Self::new(StatusCode::NOT_FOUND, "call_not_found", message)
+    }
+
+    pub(super) fn too_many_followers() -> Self {
+        let message = "Too many follow the calls already; try again later, or ask for /api/calls.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_followers", message)
+    }
+
     pub(super) fn internal() -> Self {
         let message = "The server could not answer; its log says why.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)

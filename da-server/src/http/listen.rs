@@ -34,7 +34,7 @@ pub(super) struct Routes {
     /// On every listener.
     pub(super) health: Router,
     /// On the listener for metrics; on the main one where there is none.
-    pub(super) metrics: Router,
+    pub(super) for_operators: Router,
     /// Of the main listener; the one for metrics has [`WRITE_TIMEOUT`].
     pub(super) write_timeout: Duration,
 }
@@ -50,7 +50,7 @@ impl Routes {
         grace: Duration,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let Self { main, health, metrics, write_timeout } = self;
+        let Self { main, health, for_operators, write_timeout } = self;
         let handle = Handle::new();
         let closing = handle.clone();
         tokio::spawn(async move {
@@ -59,11 +59,12 @@ impl Routes {
         });
         let main = main.merge(health.clone());
         match listeners.metrics {
-            None => accept(listeners.main, main.merge(metrics), write_timeout, handle).await,
+            None => accept(listeners.main, main.merge(for_operators), write_timeout, handle).await,
             Some(listener) => {
                 let main = accept(listeners.main, main, write_timeout, handle.clone());
-                let metrics = accept(listener, metrics.merge(health), WRITE_TIMEOUT, handle);
-                tokio::try_join!(main, metrics).map(|_| ())
+                let operators =
+                    accept(listener, for_operators.merge(health), WRITE_TIMEOUT, handle);
+                tokio::try_join!(main, operators).map(|_| ())
             }
         }
     }

@@ -4,6 +4,7 @@
 mod admin;
 mod api;
 mod bearer;
+mod calls;
 mod collector;
 mod config;
 mod error;
@@ -43,17 +44,19 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let grace = Duration::from_secs(app.config.grace_seconds);
-    let metrics = admin::metrics(app.metrics.clone(), &app.config.metrics, &listeners)?;
+    let token = admin::token(&app.config.metrics, &listeners)?;
+    let metrics = admin::metrics(app.metrics.clone(), token.clone());
+    let calls = calls::router(app.calls.recent.clone(), token, shutdown.clone());
     let app = Arc::new(app);
     let websocket = &app.config.websocket;
     let door = Door::new(app.clone(), app.metrics.registry(), shutdown.clone())?;
     let routes = Routes {
         main: Router::new()
-            .merge(page::router())
+            .merge(page::game())
             .merge(api::router(app.clone()))
             .merge(websocket::router(door.clone())),
         health: admin::game_health(app.clone()),
-        metrics,
+        for_operators: metrics.merge(calls),
         // A player's connection has a limit of its own, and that one knows whose it is.
         write_timeout: WRITE_TIMEOUT + Duration::from_secs(websocket.write_timeout_seconds),
     };

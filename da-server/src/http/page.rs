@@ -1,4 +1,4 @@
-//! The page: a few files that are part of the program.
+//! The pages: a few files that are part of the program.
 
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -14,17 +14,48 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-const FILES: [(&str, &str, &str); 5] = [
-    ("/", "text/html; charset=utf-8", include_str!("../../web/index.html")),
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+
+/// Path, media type and text.
+type File = (&'static str, &'static str, &'static str);
+
+const GAME: [File; 5] = [
+    ("/", HTML, include_str!("../../web/index.html")),
     ("/app.js", JAVASCRIPT, include_str!("../../web/app.js")),
     ("/connection.js", JAVASCRIPT, include_str!("../../web/connection.js")),
     ("/voice.js", JAVASCRIPT, include_str!("../../web/voice.js")),
-    ("/style.css", "text/css; charset=utf-8", include_str!("../../web/style.css")),
+    ("/style.css", CSS, include_str!("../../web/style.css")),
+];
+
+const CALLS: [File; 13] = [
+    ("/calls", HTML, include_str!("../../web/calls/list.html")),
+    ("/calls/{id}", HTML, include_str!("../../web/calls/call.html")),
+    ("/calls/api.js", JAVASCRIPT, include_str!("../../web/calls/api.js")),
+    ("/calls/call.js", JAVASCRIPT, include_str!("../../web/calls/call.js")),
+    ("/calls/dom.js", JAVASCRIPT, include_str!("../../web/calls/dom.js")),
+    ("/calls/entry.js", JAVASCRIPT, include_str!("../../web/calls/entry.js")),
+    ("/calls/facts.js", JAVASCRIPT, include_str!("../../web/calls/facts.js")),
+    ("/calls/format.js", JAVASCRIPT, include_str!("../../web/calls/format.js")),
+    ("/calls/list.js", JAVASCRIPT, include_str!("../../web/calls/list.js")),
+    ("/calls/phases.js", JAVASCRIPT, include_str!("../../web/calls/phases.js")),
+    ("/calls/table.js", JAVASCRIPT, include_str!("../../web/calls/table.js")),
+    ("/calls/waterfall.js", JAVASCRIPT, include_str!("../../web/calls/waterfall.js")),
+    ("/calls/style.css", CSS, include_str!("../../web/calls/style.css")),
 ];
 
 /// `/` and what it needs.
-pub(super) fn router() -> Router {
-    FILES.into_iter().fold(Router::new(), |router, (path, content_type, text)| {
+pub(super) fn game() -> Router {
+    router(&GAME)
+}
+
+/// `/calls`, one call's page, and what they need. There is nothing of any call in them.
+pub(super) fn calls() -> Router {
+    router(&CALLS)
+}
+
+fn router(files: &[File]) -> Router {
+    files.iter().fold(Router::new(), |router, &(path, content_type, text)| {
         let tag = entity_tag(text);
         let answer =
             move |headers: HeaderMap| async move { file(&headers, tag, content_type, text) };

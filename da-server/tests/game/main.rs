@@ -2,6 +2,8 @@
 
 mod binary;
 mod browser;
+mod calls;
+mod calls_page;
 mod conversation;
 mod failures;
 mod limits;
@@ -12,6 +14,7 @@ mod player;
 #[path = "../collector/promtool.rs"]
 mod promtool;
 mod rules;
+mod sample_calls;
 mod scrape;
 mod server;
 mod slow_store;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
+use da_server::calls::Recent;
 use da_server::config::Config;
 use da_server::kernel::Reason;
 use da_server::metrics::{ErrorMetrics, Metrics};
@@ -30,6 +32,8 @@ pub struct Server {
     pub standin: Standin,
     pub folder: TempDir,
     pub shutdown: CancellationToken,
+    /// The calls it remembers; tests may add some.
+    pub calls: Arc<Recent>,
     running: JoinHandle<anyhow::Result<()>>,
     http: reqwest::Client,
 }
@@ -53,10 +57,11 @@ impl Server {
         let shutdown = CancellationToken::new();
         let app = App::new(config, Metrics::new().expect("metrics"), Err(Reason::Disabled));
         let app = app.expect("app");
+        let calls = app.calls.recent.clone();
         let listeners = Listeners { main: game, metrics };
         let running = tokio::spawn(da_server::run(app, listeners, shutdown.clone()));
         let http = da_server::provider::http_client(&HttpConfig::default()).expect("client");
-        Self { address, standin, folder, shutdown, running, http }
+        Self { address, standin, folder, shutdown, calls, running, http }
     }
 
     pub fn llm_plan(&self, plan: Plan) {

@@ -1,0 +1,78 @@
+//! Which calls are asked for: `?kind=llm&provider=anthropic&outcome=failed&order=slowest&limit=20`.
+
+use serde::de::value::StringDeserializer;
+use serde::{Deserialize, Deserializer};
+
+use crate::calls::{Call, CallKind};
+use crate::http::ApiError;
+use crate::provider::Outcome;
+
+const USUAL_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 500;
+
+/// A query; every part may be left out. Live updates take the same, and have no use for the last two.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CallQuery {
+    kind: Option<CallKind>,
+    provider: Option<String>,
+    outcome: Option<Ending>,
+    order: Option<Order>,
+    limit: Option<usize>,
+}
+
+/// Which of the remembered calls, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// The last one first.
+    Latest,
+    /// The slowest first.
+    Slowest,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// `failed`: in any way but success.
+    Failed,
+    /// Exactly so.
+    As(Outcome),
+}
+
+impl<'de> Deserialize<'de> for Ending {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)? {
+            label if label == "failed" => Ok(Self::Failed),
+            label => Outcome::deserialize(StringDeserializer::new(label)).map(Self::As),
+        }
+    }
+}
+
+impl CallQuery {
+    /// The latest ones, where nothing is said.
+    pub(super) fn order(&self) -> Order {
+        self.order.unwrap_or(Order::Latest)
+    }
+
+    /// How many at most.
+    ///
+    /// # Errors
+    /// None, or more than are ever shown.
+    pub(super) fn limit(&self) -> Result<usize, ApiError> {
+        let limit = self.limit.unwrap_or(USUAL_LIMIT);
+        (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(ApiError::invalid_query)
+    }
+
+    /// Whether this call is one of them.
+    pub(super) fn admits(&self, call: &Call) -> bool {
+        let ended = match self.outcome {
+            None => true,
+            Some(Ending::Failed) => call.outcome != Outcome::Success,
+            Some(Ending::As(outcome)) => call.outcome == outcome,
+        };
+        ended
+            && self.kind.is_none_or(|kind| call.kind == kind)
+            && self.provider.as_ref().is_none_or(|provider| call.provider == *provider)
+    }
+}

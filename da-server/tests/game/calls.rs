@@ -1,0 +1,213 @@
+//! `/api/calls`: what is remembered of calls to providers, for programs.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use da_server::calls::{Call, CallKind};
+use eventsource_stream::Eventsource;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use serde_json::Value;
+
+use crate::sample_calls::{remarkable, usual};
+use crate::server::{PATIENCE, Server};
+
+async fn with_calls() -> Server {
+    let server = Server::start().await;
+    remarkable().into_iter().for_each(|call| server.calls.add(call));
+    server
+}
+
+async fn get(server: &Server, path: &str) -> (u16, Value) {
+    let response = server.request(path).send().await.expect("answer");
+    (response.status().as_u16(), response.json().await.expect("JSON"))
+}
+
+async fn ids(server: &Server, query: &str) -> Vec<u64> {
+    let (status, body) = get(server, &format!("/api/calls{query}")).await;
+    assert_eq!(status, 200, "{query}: {body}");
+    let calls = body["calls"].as_array().expect("calls");
+    calls.iter().map(|call| call["id"].as_u64().expect("id")).collect()
+}
+
+#[tokio::test]
+async fn the_latest_and_the_slowest_are_given_and_filters_narrow_them() {
+    let server = with_calls().await;
+    assert_eq!(ids(&server, "").await, [6, 5, 4, 3, 2, 1]);
+    assert_eq!(ids(&server, "?order=slowest").await, [1, 2, 3, 4, 6, 5]);
+    assert_eq!(ids(&server, "?order=slowest&limit=2").await, [1, 2]);
+    assert_eq!(ids(&server, "?kind=tts").await, [5, 3]);
+    assert_eq!(ids(&server, "?provider=anthropic&limit=1").await, [6]);
+    assert_eq!(ids(&server, "?outcome=failed").await, [6, 5]);
+    assert_eq!(ids(&server, "?outcome=cancelled").await, [6]);
+    assert_eq!(ids(&server, "?outcome=success&kind=tts").await, [3]);
+    assert_eq!(ids(&server, "?provider=nobody").await, [0; 0]);
+    let (_, body) = get(&server, "/api/calls?provider=nobody").await;
+    assert_eq!(body["providers"], serde_json::json!(["anthropic", "elevenlabs"]));
+}
+
+#[tokio::test]
+async fn a_call_is_given_whole_until_it_is_forgotten() {
+    let server = with_calls().await;
+    let (status, body) = get(&server, "/api/calls/2").await;
+    assert_eq!(status, 200);
+    let call: Call = serde_json::from_value(body).expect("a call");
+    assert_eq!(call, *remarkable()[1]);
+    for unknown in ["/api/calls/7", "/api/calls/-1", "/api/calls/first"] {
+        let (status, body) = get(&server, unknown).await;
+        assert_eq!((status, &body["error"]["code"]), (404, &"call_not_found".into()), "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn queries_that_mean_nothing_are_refused() {
+    let server = Server::start().await;
+    for query in
+        ["?limit=0", "?limit=501", "?limit=x", "?kind=db", "?outcome=fine", "?order=x", "?page=2"]
+    {
+        let (status, body) = get(&server, &format!("/api/calls{query}")).await;
+        assert_eq!((status, &body["error"]["code"]), (400, &"invalid_query".into()), "{query}");
+        let response = server.request(&format!("/api/calls/live{query}")).send().await;
+        let limits_nothing = query.starts_with("?limit=") && query != "?limit=x";
+        let expected = if limits_nothing { 200 } else { 400 };
+        assert_eq!(response.expect("answer").status(), expected, "{query}");
+    }
+    assert_eq!(ids(&server, "?limit=500").await, [0; 0]);
+}
+
+#[tokio::test]
+async fn calls_ask_for_the_token_that_metrics_ask_for() {
+    let file = tempfile::NamedTempFile::new().expect("file");
+    std::fs::write(file.path(), "open-sesame\n").expect("written");
+    let path = file.path().to_owned();
+    let server = Server::with(|config| config.metrics.bearer_token_file = Some(path)).await;
+    server.calls.add(usual(1, CallKind::Llm, 100.0));
+    for path in ["/api/calls", "/api/calls/1", "/api/calls/live", "/api/calls/no-call"] {
+        let refused = server.request(path).send().await.expect("answer");
+        assert_eq!(refused.status(), 401, "{path}");
+        assert_eq!(refused.headers()["www-authenticate"], "Bearer", "{path}");
+        let text = refused.text().await.expect("text");
+        assert!(!text.contains("anthropic"), "{text}");
+        let wrong = server.request(path).bearer_auth("open-sesam").send().await.expect("answer");
+        assert_eq!(wrong.status(), 401, "{path}");
+        let right = server.request(path).bearer_auth("open-sesame").send().await.expect("answer");
+        assert_ne!(right.status(), 401, "{path}");
+    }
+    let page = server.request("/calls").send().await.expect("answer");
+    assert_eq!(page.status(), 200, "a browser can't send a token before there is a page");
+}
+
+#[tokio::test]
+async fn calls_are_where_metrics_are() {
+    // The port is free at this moment; nobody else here takes ports by number.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let at = free.local_addr().expect("address");
+    drop(free);
+    let server = Server::with(|config| config.metrics.listen = Some(at)).await;
+    let http = da_server::provider::http_client(&Default::default()).expect("client");
+    for path in ["/api/calls", "/calls", "/calls/1", "/calls/list.js"] {
+        let there = http.get(format!("http://{at}{path}")).send().await.expect("answer");
+        assert_eq!(there.status(), 200, "{path}");
+        assert_eq!(server.request(path).send().await.expect("answer").status(), 404, "{path}");
+    }
+}
+
+/// Events of `/api/calls/live`: their names and data.
+async fn follow(server: &Server, query: &str) -> BoxStream<'static, (String, Value)> {
+    let response = server.request(&format!("/api/calls/live{query}")).send().await.expect("answer");
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let events = response.bytes_stream().eventsource();
+    Box::pin(events.map(|event| {
+        let event = event.expect("event");
+        (event.event, serde_json::from_str(&event.data).expect("JSON"))
+    }))
+}
+
+#[tokio::test]
+async fn who_follows_hears_of_the_calls_that_were_asked_for_until_the_server_ends() {
+    let server = Server::start().await;
+    let mut all = follow(&server, "").await;
+    let mut failed = follow(&server, "?outcome=failed&kind=tts").await;
+    remarkable().into_iter().for_each(|call| server.calls.add(call));
+    for expected in remarkable() {
+        let (event, data) = all.next().await.expect("event");
+        assert_eq!(event, "call");
+        assert_eq!(serde_json::from_value::<Call>(data).expect("a call"), *expected);
+    }
+    let (_, data) = failed.next().await.expect("event");
+    assert_eq!(data["id"], 5);
+    let stopping = tokio::time::timeout(Duration::from_secs(5), server.stop());
+    stopping.await.expect("nobody waits for who follows").expect("in order");
+    assert!(all.next().await.is_none() && failed.next().await.is_none());
+}
+
+#[tokio::test]
+async fn seats_are_bounded_and_given_back() {
+    let server = Server::start().await;
+    let live = async || server.request("/api/calls/live").send().await.expect("answer");
+    let mut seated = Vec::new();
+    let refused = loop {
+        let response = live().await;
+        if response.status() != 200 {
+            break response;
+        }
+        seated.push(response);
+        assert!(seated.len() <= 100, "there is no bound");
+    };
+    assert_eq!(refused.status(), 503);
+    let body: Value = refused.json().await.expect("JSON");
+    assert_eq!(body["error"]["code"], "too_many_followers");
+    assert_eq!(ids(&server, "").await, [0; 0], "others are not kept out");
+    seated.pop();
+    let again = async {
+        while live().await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("a seat became free");
+}
+
+/// A follower that reads nothing while so many calls end that no buffer between holds them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_too_slow_is_told_how_many_it_missed_and_delays_nobody() {
+    const CALLS: u64 = 12_000;
+    let server = Server::start().await;
+    let mut slow = TcpStream::connect(server.address).expect("connected");
+    slow.set_read_timeout(Some(PATIENCE)).expect("set");
+    std::io::Write::write_all(
+        &mut slow,
+        b"GET /api/calls/live HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
+    .expect("asked");
+    let mut head = [0; 12];
+    slow.read_exact(&mut head).expect("answer");
+    assert_eq!(&head, b"HTTP/1.1 200");
+
+    let mut quick = follow(&server, "").await;
+    let call = usual(1, CallKind::Llm, 100.0);
+    for _ in 0..CALLS / 100 {
+        (0..100).for_each(|_| server.calls.add(Arc::clone(&call)));
+        for _ in 0..100 {
+            assert_eq!(quick.next().await.expect("event").0, "call");
+        }
+    }
+    let (heard, missed) = account(slow, CALLS);
+    assert!(missed > 0, "{heard} heard");
+    assert_eq!(heard + missed, CALLS);
+}
+
+/// How many calls came by this connection, and how many it was told that it missed.
+fn account(connection: TcpStream, until: u64) -> (u64, u64) {
+    let mut lines = BufReader::new(connection).lines();
+    let (mut heard, mut missed) = (0, 0);
+    while heard + missed < until {
+        let line = lines.next().expect("the server gave up").expect("more");
+        heard += u64::from(line == "event: call");
+        if let Some(rest) = line.strip_prefix("data: {\"calls\":") {
+            missed += rest.trim_end_matches('}').parse::<u64>().expect("a number");
+        }
+    }
+    (heard, missed)
+}

@@ -1,0 +1,181 @@
+// The slowest and the latest calls, kept up to date.
+
+import { Unauthorized, calls, follow } from "./api.js";
+import { $, element, keepInOrder } from "./dom.js";
+import { enter, say } from "./entry.js";
+import { clock, counted, duration } from "./format.js";
+import { isCoarse, legend } from "./phases.js";
+import { drawTable } from "./table.js";
+import { axis, waterfall } from "./waterfall.js";
+
+const FILTERS = ["kind", "provider", "outcome"];
+const LISTS = {
+  slowest: { limit: 15, before: (a, b) => b.duration_ns - a.duration_ns || b.id - a.id },
+  latest: { limit: 30, before: (a, b) => b.id - a.id },
+};
+// A page that is drawn more often is not read faster.
+const REDRAW_MS = 250;
+// The slowest calls grow old on the server.
+const REFRESH_MS = 60_000;
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 10_000;
+
+const shown = { slowest: [], latest: [] };
+let redrawing = 0;
+let following = null;
+
+// ---- what is shown ----
+
+function draw() {
+  redrawing = 0;
+  const { show, scale } = Object.fromEntries(new FormData($("filters")));
+  for (const [name, list] of Object.entries(shown)) {
+    const box = $(name);
+    if (list.length === 0) box.replaceChildren(element("p", { className: "none" }, nothing()));
+    else if (show === "table") drawTable(box, list);
+    else drawWaterfalls(box, list, scale === "own");
+  }
+}
+
+function drawWaterfalls(box, list, ownScale) {
+  if (!box.querySelector("ol")) box.replaceChildren(element("div", { className: "scale" }), element("ol"));
+  const longest = Math.max(...list.map((call) => call.duration_ns));
+  box.querySelector(".scale").replaceChildren(...(ownScale ? [] : [axis(longest)]));
+  keepInOrder(box.querySelector("ol"), list, row);
+  for (const [index, item] of [...box.querySelectorAll("ol > li")].entries()) {
+    item.style.setProperty("--share", ownScale ? 1 : list[index].duration_ns / longest);
+  }
+}
+
+function row(call) {
+  return element("li", {},
+    element("a", { href: `calls/${call.id}`, className: "call" },
+      element("span", { className: "what" }, element("b", {}, call.provider), ` ${call.model}`),
+      element("span", { className: "when" }, `${call.kind} #${call.id} · ${clock(call.began_unix_ms)}`),
+      waterfall(call),
+      element("span", { className: "long" }, duration(call.duration_ns)),
+      element("span", { className: `outcome ${call.outcome}` }, call.outcome.replaceAll("_", " ")),
+      element("span", { className: "notes" }, notes(call))));
+}
+
+function notes(call) {
+  const all = [];
+  if (call.attempts.length !== 1) all.push(counted(call.attempts.length, "attempt"));
+  const sentAgain = call.attempts.reduce((sum, { socket }) => sum + (socket?.retransmits ?? 0), 0);
+  if (sentAgain > 0) all.push(counted(sentAgain, "retransmit"));
+  if (call.attempts.some(isCoarse)) all.push("application alone");
+  return all.join(" · ");
+}
+
+function nothing() {
+  return FILTERS.some((name) => $("filters").elements[name].value)
+    ? "No remembered call is like that."
+    : "No call yet. They appear here as soon as they end.";
+}
+
+function redrawSoon() {
+  if ($("pause").ariaPressed !== "true") redrawing ||= setTimeout(draw, REDRAW_MS);
+}
+
+// ---- what the server says ----
+
+function query(more = {}) {
+  const chosen = FILTERS.map((name) => [name, $("filters").elements[name].value]);
+  return new URLSearchParams([...chosen.filter(([, value]) => value), ...Object.entries(more)]);
+}
+
+async function load() {
+  const names = Object.keys(LISTS);
+  const answers = await Promise.all(names.map((order) => calls(query({ order, limit: LISTS[order].limit }))));
+  names.forEach((name, index) => { shown[name] = answers[index].calls; });
+  offerProviders(answers[0].providers);
+  redrawSoon();
+}
+
+function offerProviders(providers) {
+  const select = $("filters").elements.provider;
+  const offered = new Set([...select.options].map((option) => option.value));
+  for (const name of providers) if (!offered.has(name)) select.append(element("option", {}, name));
+}
+
+function take(call) {
+  offerProviders([call.provider]);
+  for (const [name, { limit, before }] of Object.entries(LISTS)) {
+    const others = shown[name].filter(({ id }) => id !== call.id);
+    shown[name] = [...others, call].sort(before).slice(0, limit);
+  }
+  redrawSoon();
+}
+
+// Follows until the filters change, over as many connections as it takes.
+async function live() {
+  following?.abort();
+  following = new AbortController();
+  const { signal } = following;
+  const refresh = setInterval(() => load().catch(() => {}), REFRESH_MS);
+  for (let failures = 0; !signal.aborted; failures += 1) {
+    try {
+      // What ends while the lists are being loaded comes by both ways, and is shown once.
+      await follow(query(), {
+        opened() {
+          failures = 0;
+          state("on", "live");
+          load().catch((error) => say(error.message));
+        },
+        call: take,
+        missed({ calls }) {
+          state("on", `live, ${counted(calls, "call")} skipped`);
+          load().catch((error) => say(error.message));
+        },
+      }, signal);
+    } catch (error) {
+      if (error instanceof Unauthorized) location.reload();
+    }
+    if (signal.aborted) break;
+    state("trying", "connection lost, trying again");
+    const wait = Math.min(FIRST_WAIT_MS * 2 ** failures, LONGEST_WAIT_MS);
+    // Half of it by chance, so that many pages don't come back in the same moment.
+    await new Promise((done) => setTimeout(done, wait * (0.5 + Math.random() / 2)));
+  }
+  clearInterval(refresh);
+}
+
+function state(name, words) {
+  $("state").dataset.state = name;
+  $("state").textContent = words;
+}
+
+// ---- what the reader does ----
+
+async function show() {
+  await load();
+  draw();
+  live();
+}
+
+function choose() {
+  history.replaceState(null, "", `?${new URLSearchParams([...new FormData($("filters"))].filter(([, value]) => value))}`);
+  shown.slowest = shown.latest = [];
+  show().catch((error) => say(error.message));
+}
+
+function restoreFilters() {
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    const select = $("filters").elements[name];
+    if (!(select instanceof HTMLSelectElement)) continue;
+    // A link may name an outcome or a provider that the list does not offer yet.
+    if (![...select.options].some((option) => option.value === value)) select.append(element("option", {}, value));
+    select.value = value;
+  }
+}
+
+$("legend").append(legend());
+$("filters").addEventListener("change", choose);
+$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("pause").addEventListener("click", () => {
+  const paused = $("pause").ariaPressed !== "true";
+  $("pause").ariaPressed = String(paused);
+  if (!paused) draw();
+});
+restoreFilters();
+enter(show);
