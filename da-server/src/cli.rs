@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::terminal::CallsArgs;
+
 /// Game server for LLM-driven characters, with a kernel view of its LLM and TTS sockets.
 #[derive(Debug, Parser)]
 #[command(name = "da-server", version)]
@@ -17,7 +19,7 @@ pub struct Cli {
 }
 
 /// What the program can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve the game, the page and the metrics.
     Serve,
@@ -30,6 +32,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show calls of a running server, one line each, with where their time went.
+    Calls(CallsArgs),
 }
 
 #[cfg(test)]
@@ -37,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_configuration_file_may_stand_on_either_side_of_the_command() {
+    fn commands_and_options_are_where_one_expects_them() {
         for args in
             [["da-server", "--config", "a", "serve"], ["da-server", "serve", "--config", "a"]]
         {
@@ -45,6 +49,9 @@ mod tests {
             assert_eq!(cli.config, Some(PathBuf::from("a")));
             assert_eq!(cli.command, Some(Command::Serve));
         }
+        let follow = Cli::try_parse_from(["da-server", "calls", "--follow", "http://h:1"]);
+        let Some(Command::Calls(args)) = follow.expect("parses").command else { panic!("calls") };
+        assert!(args.follow && args.url == "http://h:1");
         assert_eq!(Cli::try_parse_from(["da-server"]).expect("parses").command, None);
     }
 }

@@ -20,6 +20,7 @@ pub mod reload;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod terminal;
 pub mod tts;
 
 mod app;

@@ -14,6 +14,7 @@ use da_server::kernel::catalogue::{doubts, with_catalogue};
 use da_server::kernel::{Kernel, Observation, Preflight, Reason, Watch};
 use da_server::metrics::Metrics;
 use da_server::reload::Reload;
+use da_server::terminal::{self, CallsArgs};
 use da_server::{App, Collector, Listeners, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -23,16 +24,17 @@ const MAX_OBSERVATIONS: usize = 8_192;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Some(Command::Check { json }) = cli.command {
-        return check(&cli, json).unwrap_or_else(|error| {
-            eprintln!("da-server: {error:#}");
-            ExitCode::from(check::NOT_CHECKED)
-        });
-    }
-    let ended = Start::prepare(&cli).and_then(|start| match cli.command {
-        Some(Command::Collect) => collect(start),
-        _ => serve(start),
-    });
+    let ended = match &cli.command {
+        Some(Command::Check { json }) => {
+            return check(&cli, *json).unwrap_or_else(|error| {
+                eprintln!("da-server: {error:#}");
+                ExitCode::from(check::NOT_CHECKED)
+            });
+        }
+        Some(Command::Calls(args)) => calls(args),
+        Some(Command::Collect) => Start::prepare(&cli).and_then(collect),
+        Some(Command::Serve) | None => Start::prepare(&cli).and_then(serve),
+    };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -53,6 +55,17 @@ fn check(cli: &Cli, json: bool) -> anyhow::Result<ExitCode> {
         println!("{}", Table(&found));
     }
     Ok(ExitCode::from(exit_code(found.verdict)))
+}
+
+/// Asks another process; Ctrl-C is how following ends.
+fn calls(args: &CallsArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            shown = terminal::show(args) => shown,
+            stopped = tokio::signal::ctrl_c() => Ok(stopped?),
+        }
+    })
 }
 
 /// What there is before the process has a second thread.

@@ -32,3 +32,6 @@ pub use join::Join;
 pub use phase::{Cut, Phase, Phases};
 pub use recent::{Bounds, Recent};
 pub use socket::{Socket, Wait};
+
+#[cfg(test)]
+pub(crate) use call::tests::call as sample_call;

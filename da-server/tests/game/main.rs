@@ -4,6 +4,7 @@ mod binary;
 mod browser;
 mod calls;
 mod calls_page;
+mod calls_terminal;
 mod conversation;
 mod failures;
 mod limits;

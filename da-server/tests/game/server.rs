@@ -50,8 +50,7 @@ impl Server {
         let standin = Standin::start(Options::default()).await.expect("stand-in");
         let mut config = usual(&standin, &folder);
         change(&mut config);
-        let any: SocketAddr = "127.0.0.1:0".parse().expect("address");
-        let game = TcpListener::bind(any).expect("port");
+        let game = TcpListener::bind(config.listen).expect("port");
         let metrics = config.metrics.listen.map(|at| TcpListener::bind(at).expect("port"));
         let address = game.local_addr().expect("address");
         let shutdown = CancellationToken::new();
@@ -141,6 +140,7 @@ fn usual(standin: &Standin, folder: &TempDir) -> Config {
     std::fs::write(&ca_file, standin.ca_pem()).expect("written");
     let address = standin.addr();
     let mut config = Config::default();
+    config.listen.set_port(0);
     config.store.path = folder.path().join("game.sqlite");
     config.http_client.ca_file = Some(ca_file);
     config.http_client.resolve = DEFAULT_NAMES.map(|name| (name.to_owned(), address)).into();

@@ -1,0 +1,206 @@
+//! Asking a server for its calls.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use eventsource_stream::Eventsource;
+use futures_util::{Stream, StreamExt, stream};
+use reqwest::{Response, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::CallsArgs;
+use crate::calls::Call;
+use crate::provider::{HttpConfig, http_client};
+
+/// As many as a server gives at once.
+pub(super) const MAX_LIMIT: usize = 500;
+/// The server gives a sign of life three times as often.
+const LONGEST_SILENCE: Duration = Duration::from_secs(45);
+const LONGEST_ANSWER: Duration = Duration::from_secs(20);
+
+/// Why the server's calls are not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// Nobody answered, or the answer broke off.
+    #[error("{url} can't be reached: {reason}")]
+    Unreachable { url: String, reason: String },
+    /// The server does not want to.
+    #[error("{url} answered {status}: {message}")]
+    Refused { url: String, status: u16, message: String },
+    /// It is no server of ours, or one of another version.
+    #[error("{url} does not speak of calls as this program does: {reason}")]
+    Foreign { url: String, reason: String },
+}
+
+impl ClientError {
+    /// Whether asking again may help.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            // A proxy whose server is away, or a server with too many followers.
+            Self::Refused { status, .. } => *status >= 500,
+            Self::Foreign { .. } => false,
+        }
+    }
+}
+
+/// What a follower hears.
+pub(super) enum Update {
+    Call(Box<Call>),
+    /// So many calls came faster than they were read.
+    Missed(u64),
+}
+
+#[derive(Deserialize)]
+struct CallList {
+    calls: Vec<Call>,
+}
+
+#[derive(Deserialize)]
+struct Missed {
+    calls: u64,
+}
+
+/// A server, and which of its calls are wanted.
+pub(super) struct Client {
+    http: reqwest::Client,
+    calls: Url,
+    token: Option<String>,
+    order: &'static str,
+    filters: Vec<(&'static str, String)>,
+}
+
+impl Client {
+    /// # Errors
+    /// The URL or a file can't be used.
+    pub(super) fn new(args: &CallsArgs) -> anyhow::Result<Self> {
+        let url = Url::parse(&format!("{}/api/calls", args.url.trim_end_matches('/')))
+            .with_context(|| format!("{:?} is not a URL", args.url))?;
+        ensure!(
+            ["http", "https"].contains(&url.scheme()),
+            "{:?} is not a URL of HTTP: write http://… or https://…",
+            args.url
+        );
+        let token = match &args.token_file {
+            Some(path) => {
+                let shown = path.display();
+                let text = std::fs::read_to_string(path);
+                Some(text.with_context(|| format!("can't read --token-file {shown}"))?)
+            }
+            None => std::env::var("METRICS_TOKEN").ok(),
+        };
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let config = HttpConfig { ca_file: args.ca_file.clone(), ..HttpConfig::default() };
+        let filters = [
+            ("kind", args.kind.map(|kind| kind.as_str().to_owned())),
+            ("provider", args.provider.clone()),
+            ("outcome", args.outcome.clone()),
+        ];
+        Ok(Self {
+            http: http_client(&config)?,
+            calls: url,
+            token,
+            order: if args.slowest { "slowest" } else { "latest" },
+            filters: filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        })
+    }
+
+    /// So many at most, in the order that was asked for.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub(super) async fn list(&self, limit: u16) -> Result<Vec<Call>, ClientError> {
+        let mut url = self.calls.clone();
+        let limit = limit.to_string();
+        url.query_pairs_mut().extend_pairs([("order", self.order), ("limit", limit.as_str())]);
+        let response = self.get(url).await?;
+        let body = timeout(LONGEST_ANSWER, response.bytes()).await;
+        let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
+        self.read::<CallList>(&body).map(|list| list.calls)
+    }
+
+    /// Every call from now on.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says, now or later.
+    pub(super) async fn follow(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Update, ClientError>>, ClientError> {
+        let mut url = self.calls.clone();
+        url.set_path(&format!("{}/live", url.path()));
+        let events = self.get(url).await?.bytes_stream().eventsource();
+        Ok(stream::unfold(Box::pin(events), move |mut events| async move {
+            loop {
+                let update = match timeout(LONGEST_SILENCE, events.next()).await {
+                    Err(_) => Err(self.silent()),
+                    Ok(None) => return None,
+                    Ok(Some(Err(error))) => Err(self.unreachable(&error)),
+                    Ok(Some(Ok(event))) => match event.event.as_str() {
+                        "call" => self.read(event.data.as_bytes()).map(Update::Call),
+                        "missed" => self
+                            .read::<Missed>(event.data.as_bytes())
+                            .map(|missed| Update::Missed(missed.calls)),
+                        // A sign of life, or something newer than this program.
+                        _ => continue,
+                    },
+                };
+                return Some((update, events));
+            }
+        }))
+    }
+
+    async fn get(&self, mut url: Url) -> Result<Response, ClientError> {
+        if !self.filters.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.filters);
+        }
+        let mut request = self.http.get(url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let answer = timeout(LONGEST_ANSWER, request.send()).await.map_err(|_| self.silent())?;
+        let response = answer.map_err(|error| self.unreachable(&error))?;
+        match response.status().as_u16() {
+            200 => Ok(response),
+            status => Err(self.refused(status, response).await),
+        }
+    }
+
+    async fn refused(&self, status: u16, response: Response) -> ClientError {
+        let body: Option<Value> = match timeout(LONGEST_ANSWER, response.bytes()).await {
+            Ok(Ok(body)) => serde_json::from_slice(&body).ok(),
+            _ => None,
+        };
+        let message = body.as_ref().and_then(|body| body["error"]["message"].as_str());
+        let message = match (status, message) {
+            (401, _) => "it asks for the metrics token: give --token-file, or set METRICS_TOKEN",
+            (_, Some(message)) => message,
+            (_, None) => "no reason was given; is this a da-server that plays the game?",
+        };
+        ClientError::Refused { url: self.url(), status, message: message.to_owned() }
+    }
+
+    fn read<T: DeserializeOwned>(&self, json: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(json)
+            .map_err(|error| ClientError::Foreign { url: self.url(), reason: error.to_string() })
+    }
+
+    fn silent(&self) -> ClientError {
+        ClientError::Unreachable { url: self.url(), reason: "it has fallen silent".to_owned() }
+    }
+
+    /// The innermost reason: the outer ones say no more than that a request failed.
+    fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
+        let mut reason = error;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        ClientError::Unreachable { url: self.url(), reason: reason.to_string() }
+    }
+
+    fn url(&self) -> String {
+        self.calls.to_string()
+    }
+}

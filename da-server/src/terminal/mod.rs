@@ -1,0 +1,187 @@
+//! `da-server calls`: the calls of a running server, one line each.
+
+mod bar;
+mod client;
+mod line;
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use futures_util::StreamExt;
+
+use crate::calls::{Call, CallKind};
+use client::{Client, ClientError, Update};
+use line::{LEGEND, Line};
+
+/// Calls that are remembered as shown, so that none is shown twice: as many as a server gives.
+const MAX_SHOWN: usize = client::MAX_LIMIT;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Which calls, from where, and how they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CallsArgs {
+    /// The server, or its listener for metrics where that is another.
+    #[arg(default_value = "http://127.0.0.1:8888")]
+    pub url: String,
+    /// Go on with every call as it ends, also after the server was restarted.
+    #[arg(long)]
+    pub follow: bool,
+    /// The slowest of the last while instead of the latest.
+    #[arg(long, conflicts_with = "follow")]
+    pub slowest: bool,
+    /// How many to begin with, 1 to 500.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub limit: u16,
+    /// Only calls to language models (llm) or to voices (tts).
+    #[arg(long, value_parser = kind)]
+    pub kind: Option<CallKind>,
+    /// Only calls to this provider.
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// Only calls that ended so: success, failed, or an error kind.
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// Each call as JSON, one a line.
+    #[arg(long)]
+    pub json: bool,
+    /// File with the metrics token, if the server asks for one. Default: METRICS_TOKEN in the
+    /// environment.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// PEM file of authorities to trust beside the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+fn kind(text: &str) -> Result<CallKind, String> {
+    let found = CallKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    found.ok_or_else(|| "use llm or tts".to_owned())
+}
+
+/// Shows calls on standard output until there are no more, or nobody reads them.
+///
+/// # Errors
+/// The server can't be reached, refuses, or is none of ours.
+pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
+    let out = io::stdout();
+    let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let client = Client::new(args)?;
+    let mut screen = Screen { out, json: args.json, colors, shown: VecDeque::new() };
+    let ended = screen.run(&client, args).await;
+    match ended {
+        Err(ShowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(ShowError::Output(error)) => Err(error).context("standard output"),
+        Err(ShowError::Client(error)) => Err(error.into()),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Why nothing more is shown.
+enum ShowError {
+    Output(io::Error),
+    Client(ClientError),
+}
+
+impl From<io::Error> for ShowError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+impl From<ClientError> for ShowError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// Where calls are shown, and which have been.
+struct Screen<W> {
+    out: W,
+    json: bool,
+    colors: bool,
+    /// Number and beginning: a server that is started again numbers from 1.
+    shown: VecDeque<(u64, u64)>,
+}
+
+impl<W: Write> Screen<W> {
+    async fn run(&mut self, client: &Client, args: &CallsArgs) -> Result<(), ShowError> {
+        if !args.follow {
+            let mut calls = client.list(args.limit).await?;
+            if !args.slowest {
+                calls.reverse();
+            }
+            return self.show_all(&calls);
+        }
+        let (mut limit, mut wait) = (args.limit, FIRST_WAIT);
+        let mut connected = false;
+        loop {
+            match self.follow(client, limit, &mut connected).await {
+                // Nothing was ever there, or it will be as wrong the next time.
+                Err(ShowError::Client(error)) if !connected || !error.may_pass() => {
+                    return Err(error.into());
+                }
+                Err(ShowError::Client(error)) => eprintln!("da-server: {error}; trying again"),
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    eprintln!("da-server: the server ended the connection; trying again");
+                    wait = FIRST_WAIT;
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait = LONGEST_WAIT.min(wait * 2);
+            // Whatever ended meanwhile.
+            limit = client::MAX_LIMIT as u16;
+        }
+    }
+
+    /// Over one connection, until that ends.
+    async fn follow(
+        &mut self,
+        client: &Client,
+        limit: u16,
+        connected: &mut bool,
+    ) -> Result<(), ShowError> {
+        let mut updates = Box::pin(client.follow().await?);
+        // What ends while these are being asked for comes by both ways, and is shown once.
+        let mut calls = client.list(limit).await?;
+        *connected = true;
+        calls.reverse();
+        self.show_all(&calls)?;
+        while let Some(update) = updates.next().await {
+            match update? {
+                Update::Call(call) => self.show(&call)?,
+                Update::Missed(calls) => eprintln!("da-server: {calls} calls were skipped"),
+            }
+        }
+        Ok(())
+    }
+
+    fn show_all(&mut self, calls: &[Call]) -> Result<(), ShowError> {
+        calls.iter().try_for_each(|call| self.show(call))
+    }
+
+    fn show(&mut self, call: &Call) -> Result<(), ShowError> {
+        let key = (call.id, call.began_unix_ms);
+        if self.shown.contains(&key) {
+            return Ok(());
+        }
+        if self.json {
+            serde_json::to_writer(&mut self.out, call).map_err(io::Error::from)?;
+            writeln!(self.out)?;
+        } else {
+            if self.shown.is_empty() {
+                writeln!(self.out, "{LEGEND}")?;
+            }
+            writeln!(self.out, "{}", Line { call, colors: self.colors })?;
+        }
+        self.out.flush()?;
+        self.shown.truncate(MAX_SHOWN - 1);
+        self.shown.push_front(key);
+        Ok(())
+    }
+}
