@@ -18,6 +18,7 @@ mod backend;
 mod client;
 mod config;
 mod event;
+mod fallback;
 mod metrics;
 mod openai;
 mod price;
@@ -26,8 +27,9 @@ mod tokens;
 mod wire;
 
 pub use client::{LlmClient, LlmStream};
-pub use config::{BadFallback, LlmConfig, LlmProvider};
+pub use config::{LlmConfig, LlmProvider};
 pub use event::{Completion, LlmEvent, StopReason, Usage};
+pub use fallback::BadFallback;
 pub use metrics::LlmMetrics;
 pub use price::{BadPrice, PriceConfig, PriceError, Prices};
 pub use prompt::{Message, Prompt, Role};

@@ -140,7 +140,9 @@ impl fmt::Display for ErrorKind {
             Self::Saturated => {
                 "too many calls in flight; raise max_concurrent of its section, or lower the load"
             }
-            Self::CircuitOpen => "it failed again and again and is left alone for a while",
+            Self::CircuitOpen => {
+                "left alone for a while after failures in a row; the log before this says which"
+            }
             Self::Cancelled => "the caller gave up waiting",
         })
     }
