@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use da_server::calls::{Call, CallKind};
+use da_standin::{Fault, Plan};
 use eventsource_stream::Eventsource;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -111,6 +112,42 @@ async fn calls_are_where_metrics_are() {
         let there = http.get(format!("http://{at}{path}")).send().await.expect("answer");
         assert_eq!(there.status(), 200, "{path}");
         assert_eq!(server.request(path).send().await.expect("answer").status(), 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_and_what_opens_doors_is_in_no_output() {
+    let file = tempfile::NamedTempFile::new().expect("file");
+    std::fs::write(file.path(), "token-in-confidence").expect("written");
+    let path = file.path().to_owned();
+    let server = Server::with(|config| config.metrics.bearer_token_file = Some(path)).await;
+    let ask = async |path: &str| {
+        let request = server.request(path).bearer_auth("token-in-confidence");
+        request.send().await.expect("answer")
+    };
+    let mut live = ask("/api/calls/live").await.bytes_stream();
+    server.llm_plan(Plan { text: Some("Answered-in-confidence.".into()), ..Plan::default() });
+    let mut player = server.player_in("quiet").await;
+    player.say("Asked-in-confidence").await;
+    assert_eq!(player.hear_turn().await.text(), "Answered-in-confidence.");
+    server.llm_plan(Plan { fault: Some(Fault::Overloaded), ..Plan::default() });
+    player.say("Asked-in-confidence again").await;
+    player.hear_turn().await;
+
+    // A model that answered and a voice, and a model that did not.
+    let mut outputs = String::new();
+    while outputs.matches("event: call").count() < 3 {
+        let piece = tokio::time::timeout(PATIENCE, live.next()).await.expect("more in time");
+        outputs += &String::from_utf8_lossy(&piece.expect("more").expect("a piece"));
+    }
+    for path in ["/api/calls?order=slowest", "/api/calls", "/api/calls/1", "/calls", "/calls/1"] {
+        let response = ask(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        outputs += &response.text().await.expect("text");
+    }
+    assert!(outputs.contains("\"body_bytes\"") && outputs.contains("overloaded"));
+    for secret in ["in-confidence", "nobody-may-see", "voice-of-the-file", &player.token, "Lis"] {
+        assert!(!outputs.contains(secret), "{secret}");
     }
 }
 

@@ -1,6 +1,9 @@
 //! `/calls` in a real browser: the slowest call is on top, and its page says where the time went.
 
-use da_server::calls::CallKind;
+use std::time::Duration;
+
+use da_server::calls::{CallKind, Phase};
+use da_standin::{Delay, Plan};
 use serde_json::json;
 
 use crate::browser::Browser;
@@ -55,4 +58,211 @@ async fn calls_are_drawn_on_a_desk() {
 #[tokio::test]
 async fn calls_are_drawn_on_a_phone() {
     calls_are_drawn(PHONE).await;
+}
+
+/// Text of the elements that this selector finds, in order.
+fn texts(selector: &str) -> String {
+    format!("[...document.querySelectorAll({selector:?})].map((each) => each.textContent)")
+}
+
+fn ids(list: &str) -> String {
+    format!("[...document.querySelectorAll('#{list} li')].map((each) => Number(each.dataset.call))")
+}
+
+#[tokio::test]
+async fn a_call_that_waited_for_its_provider_is_on_top_and_says_so() {
+    const INJECTED_MS: f64 = 900.0;
+    let Some(browser) = Browser::open(DESK.0, DESK.1).await else { return };
+    let server = Server::start().await;
+    let mut player = server.player_in("quiet").await;
+    for first_byte_ms in [20.0, INJECTED_MS, 20.0] {
+        server.llm_plan(Plan { first_byte_ms: Delay::Fixed(first_byte_ms), ..Plan::default() });
+        player.say("Hello").await;
+        player.hear_turn().await;
+    }
+    goto(&browser, &server, "/calls").await;
+    browser.until(&format!("{}.length === 6", ids("latest"))).await;
+    browser.see("#slowest li:first-child .call").await.click().await.expect("clicked");
+    browser.see("tr[data-phase=wait]").await;
+    let waited = browser
+        .evaluate("document.querySelector('tr[data-phase=wait] td:nth-child(3)').textContent");
+    let waited = waited.await.as_str().expect("text").to_owned();
+    let waited_ms: f64 = waited
+        .strip_suffix(" ms")
+        .or(waited.strip_suffix(" s"))
+        .expect("unit")
+        .parse()
+        .expect("number");
+    let waited_ms = if waited.ends_with(" ms") { waited_ms } else { waited_ms * 1e3 };
+    assert!((INJECTED_MS..INJECTED_MS + 100.0).contains(&waited_ms), "{waited}");
+    let sentence = browser.see(".summary").await.text().await.expect("text");
+    assert!(sentence.contains("of it was wait: until the response's first byte"), "{sentence}");
+    let said = browser.see(".coarseness").await.text().await.expect("text");
+    assert!(said.contains("no kernel view") && said.contains("wait includes send"), "{said}");
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('.bars .segment:not(.coarse)').length").await,
+        json!(0)
+    );
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
+    let Some(browser) = Browser::open(DESK.0, DESK.1).await else { return };
+    let server = with_calls().await;
+    goto(&browser, &server, "/calls").await;
+    browser.see("#latest .call").await;
+    let order = Phase::ALL.map(|phase| phase.as_str().replace('_', " "));
+    let legend =
+        browser.evaluate(&format!("{}.slice(0, {})", texts(".legend li"), order.len())).await;
+    assert_eq!(legend, json!(order));
+    let words = "document.querySelector('#slowest li[data-call=\"1\"] .waterfall').ariaLabel";
+    let words = browser.evaluate(words).await;
+    assert!(
+        words
+            .as_str()
+            .expect("text")
+            .starts_with("queue 6.00 ms, dns 42.0 ms, connect 121 ms, tls 148 ms"),
+        "{words}"
+    );
+    for (id, note) in [(1, "3 retransmits"), (2, "2 attempts"), (4, "application alone"), (7, "")] {
+        let notes = texts(&format!("#slowest li[data-call='{id}'] .notes"));
+        assert_eq!(browser.evaluate(&notes).await, json!([note]), "{id}");
+    }
+    let drawn = |id: u64, what: &str| {
+        format!("document.querySelectorAll('#slowest li[data-call=\"{id}\"] {what}').length")
+    };
+    for (id, what, count) in [
+        (1, ".tick.arrival", 8),
+        (1, ".tick.read", 13),
+        (2, ".back-off", 1),
+        (2, ".cross", 1),
+        (4, ".segment.coarse", 4),
+        (1, ".segment.coarse", 0),
+    ] {
+        assert_eq!(browser.evaluate(&drawn(id, what)).await, json!(count), "{id} {what}");
+    }
+    // By the keyboard alone: to the first call, and into it.
+    let keys = "document.querySelector('#filters').elements.show.focus()";
+    browser.evaluate(keys).await;
+    let active = browser.client.active_element().await.expect("focus");
+    active.send_keys("\u{E004}").await.expect("tab");
+    assert_eq!(
+        browser.evaluate("document.activeElement.closest('li')?.dataset.call").await,
+        json!("1")
+    );
+    browser
+        .client
+        .active_element()
+        .await
+        .expect("focus")
+        .send_keys("\u{E007}")
+        .await
+        .expect("enter");
+    browser.see("table.phases").await;
+    for (fact, value) in [
+        ("TLS", "TLS 1.3"),
+        ("retransmits", "3"),
+        ("round trip", "11.4 ms"),
+        ("request id", "req_018EeWyXxfu5pfWkrYcMdjWG"),
+    ] {
+        let found = format!(
+            "[...document.querySelectorAll('dt')].find((dt) => dt.textContent === '{fact}')?.nextSibling.textContent"
+        );
+        assert_eq!(browser.evaluate(&found).await, json!(value), "{fact}");
+    }
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn lists_stay_up_to_date_until_they_are_told_to_pause() {
+    let Some(browser) = Browser::open(DESK.0, DESK.1).await else { return };
+    let server = Server::start().await;
+    goto(&browser, &server, "/calls?kind=llm").await;
+    browser.until("document.querySelector('#state').textContent === 'live'").await;
+    for (id, kind) in [(1, CallKind::Llm), (2, CallKind::Tts), (3, CallKind::Llm)] {
+        server.calls.add(usual(id, kind, 400.0 - 100.0 * id as f64));
+    }
+    browser.until(&format!("String({}) === '3,1'", ids("latest"))).await;
+    assert_eq!(browser.evaluate(&ids("slowest")).await, json!([1, 3]));
+
+    // What the reader is at stays where it is when others come.
+    browser.evaluate("document.querySelector('#latest [data-call=\"3\"] a').focus()").await;
+    server.calls.add(usual(4, CallKind::Llm, 700.0));
+    browser.until(&format!("String({}) === '4,1,3'", ids("slowest"))).await;
+    assert_eq!(
+        browser.evaluate("document.activeElement.closest('li')?.dataset.call").await,
+        json!("3")
+    );
+
+    browser.see("#pause").await.click().await.expect("clicked");
+    server.calls.add(usual(5, CallKind::Llm, 800.0));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(browser.evaluate(&ids("latest")).await, json!([4, 3, 1]), "paused");
+    browser.see("#pause").await.click().await.expect("clicked");
+    browser.until(&format!("String({}) === '5,4,3,1'", ids("latest"))).await;
+
+    // The server goes away and comes back, and knows nothing of before.
+    let address = server.address;
+    server.stop().await.expect("stopped");
+    browser.until("document.querySelector('#state').dataset.state === 'trying'").await;
+    let server = Server::with(|config| config.listen = address).await;
+    server.calls.add(usual(1, CallKind::Llm, 100.0));
+    browser.until("document.querySelector('#state').dataset.state === 'on'").await;
+    browser.until(&format!("String({}) === '1'", ids("latest"))).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_page_asks_for_the_token_and_keeps_it_out_of_addresses() {
+    let Some(browser) = Browser::open(DESK.0, DESK.1).await else { return };
+    let file = tempfile::NamedTempFile::new().expect("file");
+    std::fs::write(file.path(), "open-sesame\n").expect("written");
+    let path = file.path().to_owned();
+    let server = Server::with(|config| config.metrics.bearer_token_file = Some(path)).await;
+    server.calls.add(usual(1, CallKind::Llm, 100.0));
+    goto(&browser, &server, "/calls").await;
+    for (token, problem) in
+        [("open-says-me", "'This is not the token.'"), ("open-sesame", "undefined")]
+    {
+        browser.see("#token").await.send_keys(token).await.expect("typed");
+        browser.see("#entry button").await.click().await.expect("sent");
+        browser
+            .until(&format!(
+                "document.querySelector('#problem:not([hidden])')?.textContent === {problem}"
+            ))
+            .await;
+    }
+    browser.see("#latest .call").await;
+    browser.until("document.querySelector('#state').textContent === 'live'").await;
+    browser.see("#latest .call").await.click().await.expect("clicked");
+    browser.see("table.phases").await;
+    let kept = browser.evaluate("document.cookie + JSON.stringify(localStorage) + location.href + document.documentElement.outerHTML");
+    assert!(!kept.await.as_str().expect("text").contains("open-sesame"));
+    browser.see("#forget").await.click().await.expect("clicked");
+    browser.see("#token").await;
+    assert_eq!(browser.evaluate("document.querySelectorAll('table').length").await, json!(0));
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn words_of_a_call_are_words_and_never_markup() {
+    let Some(browser) = Browser::open(DESK.0, DESK.1).await else { return };
+    let server = Server::start().await;
+    let markup = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>";
+    let mut call = (*remarkable()[4]).clone();
+    call.model = markup.to_owned();
+    call.attempts[0].error = Some(markup.to_owned());
+    call.attempts[0].request_id = Some(markup.to_owned());
+    server.calls.add(call.into());
+    for path in ["/calls", "/calls?show=table", "/calls/5"] {
+        goto(&browser, &server, path).await;
+        browser.until("!document.querySelector('#content').hidden && document.body.textContent.includes('onerror')").await;
+        let made = "document.querySelectorAll('img').length";
+        assert_eq!(browser.evaluate(made).await, json!(0), "{path}");
+    }
+    goto(&browser, &server, "/calls/77").await;
+    let said = browser.see("#problem").await.text().await.expect("text");
+    assert!(said.contains("no longer remembered"), "{said}");
+    browser.close().await;
 }
