@@ -1,0 +1,188 @@
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use super::*;
+
+fn load(toml: &str, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+    let mut file = tempfile::NamedTempFile::new().expect("temporary file");
+    file.write_all(toml.as_bytes()).expect("written");
+    let owned = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Config::load(Some(file.path()), owned)
+}
+
+fn refusal(toml: &str, variables: &[(&str, &str)]) -> String {
+    format!("{:#}", load(toml, variables).expect_err("refused"))
+}
+
+#[test]
+fn nothing_said_means_the_defaults() {
+    let config = Config::load(None, []).expect("loads");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8888");
+    assert!(config.metrics.listen.is_none());
+}
+
+#[test]
+fn the_environment_lies_over_the_file() {
+    let toml = "listen = '127.0.0.1:1'\n[log]\nlevel = 'warn'\nformat = 'json'\n";
+    let variables = [("DA_LOG__LEVEL", "debug"), ("PORT", "2"), ("DA_GRACE_SECONDS", "3")];
+    let config = load(toml, &variables).expect("loads");
+    assert_eq!(config.log.level, "debug");
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.listen.to_string(), "127.0.0.1:2");
+    assert_eq!(config.grace_seconds, 3);
+}
+
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let empty = [("PORT", ""), ("LOG_LEVEL", " "), ("DA_LISTEN", "")];
+    let config = load("[log]\nlevel = 'warn'", &empty).expect("loads");
+    assert_eq!(config.log.level, "warn");
+    assert_eq!(config.listen.port(), 8888);
+}
+
+#[test]
+fn the_names_of_old_deployments_still_work() {
+    let variables = [
+        ("ELEVENLABS_MODEL", "eleven_turbo_v2"),
+        ("ELEVENLABS_VOICE_ENGINEER", "12345"),
+        ("ELEVENLABS_VOICE_WIZARD", ""),
+        ("LOG_LEVEL", "INFO"),
+    ];
+    let config = load("[game.voices]\nwizard = 'w'", &variables).expect("loads");
+    assert_eq!(config.tts.model(), "eleven_turbo_v2");
+    assert_eq!(config.game.voices["engineer"], "12345", "a number is a name here");
+    assert_eq!(config.game.voices["wizard"], "w");
+    assert_eq!(config.log.level, "INFO");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_where_it_stands_and_what_is_allowed() {
+    let said = refusal("[metrics]\nlisten_to = '127.0.0.1:1'", &[]);
+    assert!(said.contains("listen_to") && said.contains("bearer_token_file"), "{said}");
+    assert!(said.contains(":2: "), "{said}");
+}
+
+#[test]
+fn a_mistyped_variable_is_named_as_it_is_written() {
+    let said = refusal("", &[("DA_METRICS__LISTEN", "nowhere")]);
+    assert!(said.contains("DA_METRICS__LISTEN"), "{said}");
+    let said = refusal("", &[("LOG_FORMAT", "xml")]);
+    assert!(said.contains("LOG_FORMAT") && said.contains("`json`"), "{said}");
+    assert!(refusal("", &[("PORT", "http")]).contains("PORT=\"http\""));
+    assert!(refusal("", &[("DA_LOG__LEVLE", "x")]).contains("levle"));
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_reported() {
+    let slips = [("DA_LLM_MODEL", "x"), ("DA_OTHER", "y"), ("DA_LLM__MODEL", "z")];
+    let config = load("", &slips).expect("loads");
+    assert_eq!(config.unknown_variables, ["DA_LLM_MODEL", "DA_OTHER"]);
+    assert_eq!(config.llm.model(), "z");
+}
+
+#[test]
+fn a_variable_of_the_build_or_the_tests_is_no_slip() {
+    let theirs = ["DA_EBPF_OBJECT", "DA_COMMIT", "DA_TEST_OUTPUT", "DA_REQUIRE_KERNEL"];
+    let config = load("", &theirs.map(|name| (name, "1"))).expect("loads");
+    assert!(config.unknown_variables.is_empty(), "{:?}", config.unknown_variables);
+}
+
+#[test]
+fn a_missing_file_is_an_error_not_the_defaults() {
+    let said = Config::load(Some(Path::new("/nonexistent/da.toml")), []).expect_err("refused");
+    assert!(format!("{said:#}").contains("/nonexistent/da.toml"), "{said:#}");
+}
+
+#[test]
+fn a_number_out_of_range_is_refused_with_where_it_stands() {
+    let said = refusal("", &[("DA_GAME__QUEUE_ENTRIES", "0")]);
+    let expected = "DA_GAME__QUEUE_ENTRIES: game.queue_entries = 0: use 1 to 1000";
+    assert_eq!(said, expected);
+    let said = refusal("[game]\nqueue_entries = 0\n", &[]);
+    assert!(said.ends_with(":2: game.queue_entries = 0: use 1 to 1000"), "{said}");
+    let said = refusal("[kernel]\nring_bytes = 1\n", &[("DA_GAME__QUEUE_ENTRIES", "2")]);
+    assert!(said.contains(":2: kernel.ring_bytes = 1: "), "{said}");
+}
+
+#[test]
+fn a_fallback_that_makes_no_sense_is_refused_at_load() {
+    let fallback = "[[llm.fallback]]\nprovider = 'openai'\n";
+    assert_eq!(load(fallback, &[]).expect("loads").llm.fallback.len(), 1);
+    let said = refusal(&fallback.repeat(2), &[]);
+    assert!(said.contains(":3: ") && said.contains("asked before"), "{said}");
+    let said = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
+    assert!(said.ends_with(":3: llm.fallback.0.max_concurrent = 0: use 1 to 1000000"), "{said}");
+    let variable = [("DA_LLM__FALLBACK", "[{provider=\"openai\", max_concurrent=0}]")];
+    let said = refusal("", &variable);
+    assert!(said.starts_with("DA_LLM__FALLBACK: "), "{said}");
+}
+
+#[test]
+fn a_price_that_nobody_pays_is_refused_at_load() {
+    let price = "[[price]]\nprovider = 'openai'\nmodel = 'm'\ninput = 1\noutput = 2\n";
+    assert_eq!(load(price, &[]).expect("loads").price[0].output, 2.0);
+    let said = refusal(&price.replace("input = 1", "input = -1"), &[]);
+    assert!(said.contains(":1: ") && said.contains("dollars per million"), "{said}");
+    let said = refusal(&format!("{price}{price}"), &[]);
+    assert!(said.contains(":6: ") && said.contains("listed twice"), "{said}");
+    let said = refusal(&price.replace("openai", "someone"), &[]);
+    assert!(said.contains(":2: ") && said.contains("anthropic"), "{said}");
+}
+
+#[test]
+fn an_endpoint_that_could_never_match_is_refused_at_load() {
+    let good = "[[endpoint]]\nname = 'x'\nkind = 'llm'\nhosts = ['a.example']\n";
+    let said = refusal(&format!("{good}[[endpoint]]\nname = 'y'\nkind = 'llm'"), &[]);
+    assert!(said.contains(":5: ") && said.contains("neither hosts nor addresses"), "{said}");
+    let said = refusal(&format!("{good}{good}"), &[]);
+    assert!(said.contains(":6: ") && said.contains("listed twice"), "{said}");
+    let said = refusal(&good.replace("a.example", "a b"), &[]);
+    assert!(said.contains(":4: ") && said.contains("a b"), "{said}");
+    let said = refusal(&format!("{good}{}", good.replace("'x'", "'y'")), &[]);
+    assert!(said.contains(":8: ") && said.contains("listed by endpoint \"x\""), "{said}");
+    let said = refusal(&format!("{good}addresses = ['10.0.0.1:0']"), &[]);
+    assert!(said.contains(":5: ") && said.contains("port 0"), "{said}");
+}
+
+/// The keys below `header`, as a refusal lists them; `None` if it is no table of settings.
+fn known_keys(header: &str) -> Option<Vec<String>> {
+    let error = toml::from_str::<Config>(&format!("{header}\nno_such_key = 1")).err()?;
+    let known = error.message().strip_prefix("unknown field `no_such_key`")?;
+    Some(known.split('`').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
+/// Every setting below `table`, by its whole key.
+fn settings(table: &str) -> BTreeSet<String> {
+    let header = if table.is_empty() { String::new() } else { format!("[{table}]") };
+    let Some(keys) = known_keys(&header) else { return BTreeSet::from([table.to_owned()]) };
+    let whole = |key: String| if table.is_empty() { key } else { format!("{table}.{key}") };
+    keys.into_iter().flat_map(|key| settings(&whole(key))).collect()
+}
+
+#[test]
+fn the_documentation_has_every_setting_and_no_other() {
+    const ARRAYS: [&str; 2] = ["endpoint", "price"];
+    let documentation = include_str!("../../../docs/CONFIGURATION.md");
+    let documented: BTreeSet<String> = documentation
+        .split("| key | default | meaning |\n")
+        .skip(1)
+        .flat_map(|table| table.lines().take_while(|line| line.starts_with('|')))
+        .filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    let mut settings = settings("");
+    settings.retain(|key| !ARRAYS.contains(&key.as_str()));
+    // One table is about both providers.
+    let of_a_provider =
+        |key: &str| key.strip_prefix("llm.").or(key.strip_prefix("tts.")).map(str::to_owned);
+    let settings: BTreeSet<String> =
+        settings.into_iter().map(|key| of_a_provider(&key).unwrap_or(key)).collect();
+    assert_eq!(documented, settings);
+    for array in ARRAYS {
+        for key in known_keys(&format!("[[{array}]]")).expect("a table") {
+            let is_shown = documentation.lines().any(|line| {
+                line.strip_prefix(&key).is_some_and(|rest| rest.trim_start().starts_with('='))
+            });
+            assert!(is_shown, "[[{array}]] has {key}");
+        }
+    }
+}
