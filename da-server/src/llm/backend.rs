@@ -32,7 +32,7 @@ pub(super) struct Backend {
     wire: Box<dyn Wire>,
     url: Url,
     headers: HeaderMap,
-    pub(super) model: String,
+    model: String,
     plan: Plan,
     metrics: ModelMetrics,
 }
@@ -77,8 +77,12 @@ impl Backend {
         }))
     }
 
-    /// Label value of the provider.
-    pub(super) fn provider(&self) -> &'static str {
+    /// Label values: the provider and the configured model.
+    pub(super) fn labels(&self) -> [&str; 2] {
+        [self.provider(), &self.model]
+    }
+
+    fn provider(&self) -> &'static str {
         self.plan.reporter.provider
     }
 

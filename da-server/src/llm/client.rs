@@ -43,7 +43,7 @@ impl LlmClient {
         let backends: Arc<[_]> =
             std::iter::once(first).chain(fallbacks).collect::<Result<_, _>>()?;
         for pair in backends.windows(2) {
-            metrics.know_fallback(&pair[0], &pair[1]);
+            metrics.know_fallback(pair[0].labels(), pair[1].labels());
         }
         Ok(Self { backends, metrics: metrics.clone() })
     }
@@ -61,8 +61,9 @@ impl LlmClient {
             let (from, to) = (&pair[0], &pair[1]);
             match &result {
                 Err(error) if error.kind.may_be_mended_elsewhere() => {
-                    tracing::warn!(%error, next = to.provider(), to.model, "asking the next provider");
-                    self.metrics.fell_back(from, to, error.kind);
+                    let [next, model] = to.labels();
+                    tracing::warn!(%error, next, model, "asking the next provider");
+                    self.metrics.fell_back(from.labels(), to.labels(), error.kind);
                     result = to.call(&prompt).await;
                 }
                 _ => break,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{anthropic::Anthropic, openai::OpenAi, wire::Wire};
-use crate::provider::gate::MAX_CONCURRENT;
+use crate::provider::gate::DEFAULT_MAX_CONCURRENT;
 use crate::provider::{ApiKey, BreakerConfig, ProviderSetupError, RetryPolicy, Timeouts};
 
 /// The wire protocols, named after who defined them.
@@ -105,7 +105,7 @@ impl Default for LlmConfig {
             api_key_file: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
-            max_concurrent: MAX_CONCURRENT,
+            max_concurrent: DEFAULT_MAX_CONCURRENT,
             breaker: BreakerConfig::default(),
             fallback: Vec::new(),
         }

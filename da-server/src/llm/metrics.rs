@@ -8,7 +8,7 @@ use prometheus::{
 };
 use reqwest::header::HeaderMap;
 
-use super::{LlmProvider, PriceConfig, Prices, Usage, backend::Backend, tokens::TokenType};
+use super::{LlmProvider, PriceConfig, Prices, Usage, tokens::TokenType};
 use crate::metrics::buckets;
 use crate::provider::{
     ErrorKind, rate_limit,
@@ -115,21 +115,24 @@ impl LlmMetrics {
         })
     }
 
-    /// Puts the series of a fallback at 0.
-    pub(super) fn know_fallback(&self, from: &Backend, to: &Backend) {
+    /// Puts the series of a fallback at 0. Either side is a provider's label value and its model.
+    pub(super) fn know_fallback(&self, from: [&str; 2], to: [&str; 2]) {
         for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.may_be_mended_elsewhere()) {
             self.fallback(from, to, reason);
         }
     }
 
     /// A call goes on with the next provider.
-    pub(super) fn fell_back(&self, from: &Backend, to: &Backend, reason: ErrorKind) {
+    pub(super) fn fell_back(&self, from: [&str; 2], to: [&str; 2], reason: ErrorKind) {
         self.fallback(from, to, reason).inc();
     }
 
-    fn fallback(&self, from: &Backend, to: &Backend, reason: ErrorKind) -> IntCounter {
-        let (from, from_model) = (from.provider(), from.model.as_str());
-        let (to, to_model) = (to.provider(), to.model.as_str());
+    fn fallback(
+        &self,
+        [from, from_model]: [&str; 2],
+        [to, to_model]: [&str; 2],
+        reason: ErrorKind,
+    ) -> IntCounter {
         self.fallbacks.with_label_values(&[from, from_model, to, to_model, reason.as_str()])
     }
 

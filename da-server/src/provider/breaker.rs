@@ -99,11 +99,11 @@ pub(crate) enum Admission {
 #[derive(Debug)]
 pub(crate) struct Breaker {
     config: BreakerConfig,
-    phase: Phase,
+    circuit: Circuit,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum Circuit {
     /// So many failures in a row.
     Closed {
         failures: u32,
@@ -119,23 +119,23 @@ enum Phase {
 
 impl Breaker {
     pub(crate) fn new(config: BreakerConfig) -> Self {
-        Self { config, phase: Phase::Closed { failures: 0 } }
+        Self { config, circuit: Circuit::Closed { failures: 0 } }
     }
 
     pub(crate) fn state(&self) -> BreakerState {
-        match self.phase {
-            Phase::Closed { .. } => BreakerState::Closed,
-            Phase::Open { .. } => BreakerState::Open,
-            Phase::HalfOpen { .. } => BreakerState::HalfOpen,
+        match self.circuit {
+            Circuit::Closed { .. } => BreakerState::Closed,
+            Circuit::Open { .. } => BreakerState::Open,
+            Circuit::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
     /// Whether an attempt at `when` would be refused, as far as can be known now.
     pub(crate) fn refuses(&self, when: Instant) -> bool {
-        match self.phase {
-            Phase::Closed { .. } => false,
-            Phase::Open { since } => when < since + self.config.cool_down,
-            Phase::HalfOpen { .. } => true,
+        match self.circuit {
+            Circuit::Closed { .. } => false,
+            Circuit::Open { since } => when < since + self.config.cool_down,
+            Circuit::HalfOpen { .. } => true,
         }
     }
 
@@ -146,30 +146,30 @@ impl Breaker {
         if self.refuses(now) {
             return None;
         }
-        let Phase::Open { since } = self.phase else { return Some(Admission::Regular) };
-        self.phase = Phase::HalfOpen { since };
+        let Circuit::Open { since } = self.circuit else { return Some(Admission::Regular) };
+        self.circuit = Circuit::HalfOpen { since };
         Some(Admission::Trial)
     }
 
     /// An attempt has ended. Those that began before the breaker opened have no say any more.
     pub(crate) fn conclude(&mut self, admission: Admission, verdict: Verdict, now: Instant) {
-        match (admission, &mut self.phase) {
-            (Admission::Regular, Phase::Closed { failures }) => match verdict {
+        match (admission, &mut self.circuit) {
+            (Admission::Regular, Circuit::Closed { failures }) => match verdict {
                 Verdict::Healthy => *failures = 0,
                 Verdict::Failing => {
                     *failures += 1;
                     if *failures == self.config.failures {
-                        self.phase = Phase::Open { since: now };
+                        self.circuit = Circuit::Open { since: now };
                     }
                 }
                 Verdict::Nothing => {}
             },
-            (Admission::Trial, Phase::HalfOpen { since }) => {
-                self.phase = match verdict {
-                    Verdict::Healthy => Phase::Closed { failures: 0 },
-                    Verdict::Failing => Phase::Open { since: now },
+            (Admission::Trial, Circuit::HalfOpen { since }) => {
+                self.circuit = match verdict {
+                    Verdict::Healthy => Circuit::Closed { failures: 0 },
+                    Verdict::Failing => Circuit::Open { since: now },
                     // The next one may try at once.
-                    Verdict::Nothing => Phase::Open { since: *since },
+                    Verdict::Nothing => Circuit::Open { since: *since },
                 };
             }
             _ => {}

@@ -16,7 +16,7 @@ pub(crate) use metrics::GateSeries;
 use metrics::Present;
 
 /// Calls in flight at once, unless configured otherwise.
-pub(crate) const MAX_CONCURRENT: usize = 64;
+pub(crate) const DEFAULT_MAX_CONCURRENT: usize = 64;
 
 /// The gate of one provider and model. Clones share everything.
 #[derive(Debug, Clone)]

@@ -11,7 +11,8 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
     /// From the start of an attempt, or the end of its wait for others in flight, to its first
-    /// content: a text token, or an audio byte. Headers, pings and role markers do not count. Key `first_content_seconds`.
+    /// content: a text token, or an audio byte. Headers, pings and role markers do not count.
+    /// Key `first_content_seconds`.
     #[serde(rename = "first_content_seconds", with = "super::seconds")]
     pub first_content: Duration,
     /// Between two reads of one response body; a ping counts as life. Key `idle_seconds`.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::*;
-use crate::provider::gate::{MAX_CONCURRENT, tests::gate};
+use crate::provider::gate::{DEFAULT_MAX_CONCURRENT, tests::gate};
 use crate::provider::{BreakerConfig, CallKind, report::AttemptReport};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,7 +82,7 @@ fn plan() -> Plan {
         },
         timeouts: Timeouts::default(),
         retry: RetryPolicy { initial_backoff: Duration::ZERO, ..RetryPolicy::default() },
-        gate: gate(MAX_CONCURRENT, BreakerConfig::default()),
+        gate: gate(DEFAULT_MAX_CONCURRENT, BreakerConfig::default()),
     }
 }
 
