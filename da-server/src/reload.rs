@@ -66,6 +66,26 @@ impl Reload {
     }
 }
 
+/// What became of a SIGHUP: label value of `config_reloads_total{result}`.
+#[derive(Debug, Clone, Copy)]
+enum ReloadResult {
+    Success,
+    Failure,
+}
+
+impl ReloadResult {
+    /// Every value, for pre-creating series.
+    const ALL: [Self; 2] = [Self::Success, Self::Failure];
+
+    /// The label value.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
 /// Whether what is in force is what is written. Named as Prometheus names its own.
 struct ReloadMetrics {
     successful: IntGauge,
@@ -91,21 +111,25 @@ impl ReloadMetrics {
         registry.register(Box::new(metrics.successful.clone()))?;
         registry.register(Box::new(metrics.success_timestamp_seconds.clone()))?;
         registry.register(Box::new(metrics.reloads_total.clone()))?;
-        for result in ["success", "failure"] {
-            metrics.reloads_total.with_label_values(&[result]);
+        for result in ReloadResult::ALL {
+            metrics.reloads_total.with_label_values(&[result.as_str()]);
         }
         metrics.taken_over();
         Ok(metrics)
     }
 
     fn succeeded(&self) {
-        self.reloads_total.with_label_values(&["success"]).inc();
+        self.count(ReloadResult::Success);
         self.taken_over();
     }
 
     fn failed(&self) {
-        self.reloads_total.with_label_values(&["failure"]).inc();
+        self.count(ReloadResult::Failure);
         self.successful.set(0);
+    }
+
+    fn count(&self, result: ReloadResult) {
+        self.reloads_total.with_label_values(&[result.as_str()]).inc();
     }
 
     fn taken_over(&self) {

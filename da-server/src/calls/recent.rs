@@ -8,6 +8,9 @@ use tokio::sync::broadcast;
 
 use super::Call;
 
+/// Calls that are listed at once, at most: the largest `limit` of `/api/calls`.
+pub const MAX_LISTED: u16 = 500;
+
 /// Calls that a reader of live updates may be behind before it misses some.
 const MAX_BEHIND: usize = 256;
 

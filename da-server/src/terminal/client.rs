@@ -15,8 +15,6 @@ use super::CallsArgs;
 use crate::calls::Call;
 use crate::provider::{HttpConfig, http_client};
 
-/// As many as a server gives at once.
-pub(super) const MAX_LIMIT: usize = 500;
 /// The server gives a sign of life three times as often.
 const LONGEST_SILENCE: Duration = Duration::from_secs(45);
 const LONGEST_ANSWER: Duration = Duration::from_secs(20);

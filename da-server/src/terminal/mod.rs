@@ -13,12 +13,12 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::StreamExt;
 
-use crate::calls::{Call, CallKind};
+use crate::calls::{Call, CallKind, MAX_LISTED};
 use client::{Client, ClientError, Update};
 use line::{LEGEND, Line};
 
 /// Calls that are remembered as shown, so that none is shown twice: as many as a server gives.
-const MAX_SHOWN: usize = client::MAX_LIMIT;
+const MAX_SHOWN: usize = MAX_LISTED as usize;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -35,7 +35,7 @@ pub struct CallsArgs {
     #[arg(long, conflicts_with = "follow")]
     pub slowest: bool,
     /// How many to begin with, 1 to 500.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTED)))]
     pub limit: u16,
     /// Only calls to language models (llm) or to voices (tts).
     #[arg(long, value_parser = kind)]
@@ -135,7 +135,7 @@ impl<W: Write> Screen<W> {
             tokio::time::sleep(wait).await;
             wait = LONGEST_WAIT.min(wait * 2);
             // Whatever ended meanwhile.
-            limit = client::MAX_LIMIT as u16;
+            limit = MAX_LISTED;
         }
     }
 

@@ -3,12 +3,11 @@
 use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer};
 
-use crate::calls::{Call, CallKind};
+use crate::calls::{Call, CallKind, MAX_LISTED};
 use crate::http::ApiError;
 use crate::provider::Outcome;
 
-const USUAL_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 500;
+const USUAL_LIMIT: u16 = 50;
 
 /// A query; every part may be left out. Live updates take the same, and have no use for the last two.
 #[derive(Debug, Default, Deserialize)]
@@ -18,7 +17,7 @@ pub(super) struct CallQuery {
     provider: Option<String>,
     outcome: Option<Ending>,
     order: Option<Order>,
-    limit: Option<usize>,
+    limit: Option<u16>,
 }
 
 /// Which of the remembered calls, and in which order.
@@ -61,7 +60,8 @@ impl CallQuery {
     /// None, or more than are ever shown.
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
         let limit = self.limit.unwrap_or(USUAL_LIMIT);
-        (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(ApiError::invalid_query)
+        let is_listed = (1..=MAX_LISTED).contains(&limit);
+        is_listed.then_some(limit.into()).ok_or_else(ApiError::invalid_query)
     }
 
     /// Whether this call is one of them.
