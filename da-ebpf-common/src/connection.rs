@@ -70,6 +70,8 @@ pub mod flags {
     pub const TLS_UNDER_WAY: u32 = 1 << 11;
     /// The first TLS record of the first request had a size that an HTTP/2 connection preface has.
     pub const HTTP2_PREFACE: u32 = 1 << 12;
+    /// Bytes were sent in no hook's sight.
+    pub const UNSEEN_SEND: u32 = 1 << 13;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs

@@ -33,15 +33,13 @@ pub enum Counter {
     ProcessesFull = 5,
     /// System calls not timed: there was no memory for what is remembered of their thread.
     ThreadsFull = 6,
-    /// Times that bytes had been sent on a connection in no hook's sight.
-    UnseenSend = 7,
-    /// Records that were still there when another connection began on their socket.
-    UnseenClose = 8,
+    /// Records that were still there when their socket had become another connection's.
+    UnseenClose = 7,
 }
 
 impl Counter {
     /// Entries of the `COUNTERS` array.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 8;
 }
 
 #[cfg(feature = "user")]

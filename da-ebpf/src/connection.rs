@@ -58,6 +58,20 @@ pub fn find(sock: Sock) -> Option<*mut Connection> {
     CONNECTIONS.get_ptr_mut(sock.key())
 }
 
+/// Whether a record is of the connection that a socket has now, which is not closed.
+///
+/// # Safety
+/// `record` is one of the map's.
+#[inline(always)]
+pub unsafe fn is_of(record: *const Connection, sock: Sock) -> bool {
+    let (local_port, remote_port) = sock.ports();
+    // SAFETY: the caller's promise.
+    let (known_local_port, known_remote_port) =
+        unsafe { ((*record).peers.local_port, (*record).peers.remote_port) };
+    // The local one is not known before the connect has succeeded.
+    remote_port == known_remote_port && (known_local_port == 0 || local_port == known_local_port)
+}
+
 /// Takes in the record of a connection that is not followed yet; whether it did.
 #[inline(always)]
 pub fn adopt(sock: Sock, record: &Connection) -> bool {
@@ -90,6 +104,7 @@ fn sock_state(ctx: BtfTracePointContext) -> i32 {
     match new {
         TCP_SYN_SENT => begin(&ctx, sock),
         TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
+        TCP_ESTABLISHED => accept(sock),
         TCP_CLOSE => end(&ctx, sock, old),
         _ => {}
     }
@@ -141,6 +156,18 @@ fn establish(sock: Sock) {
         }
         (*connection).first_sequence = sock.copied_sequence();
         sock.read_peers(&raw mut (*connection).peers);
+    }
+}
+
+/// A connection that another side has begun: it is not followed, but its socket may have been that of
+/// one whose CLOSE was skipped. Where both sides have begun it, the record is its own.
+#[inline(always)]
+fn accept(sock: Sock) {
+    let Some(connection) = find(sock) else { return };
+    // SAFETY: see `find`.
+    if !unsafe { is_of(connection, sock) } {
+        release(sock);
+        meter::count(Counter::UnseenClose);
     }
 }
 

@@ -8,7 +8,6 @@ use da_ebpf_common::{
     connection::{Connection, Phase, Progress, flags},
     event::Kind,
     exchange::{End, Exchange},
-    meter::Counter,
     program::Program,
 };
 
@@ -92,8 +91,7 @@ pub unsafe fn add_unseen(sock: Sock, connection: *mut Connection, bytes: u64) ->
 #[inline(always)]
 pub unsafe fn mark_mixed(connection: *mut Connection) {
     // SAFETY: the caller's promise.
-    unsafe { (*connection).flags |= flags::UNREADABLE };
-    meter::count(Counter::UnseenSend);
+    unsafe { (*connection).flags |= flags::UNREADABLE | flags::UNSEEN_SEND };
 }
 
 /// The connection closes, and more was sent on it than the hooks have seen: its answer may have been
@@ -105,11 +103,11 @@ pub unsafe fn mark_mixed(connection: *mut Connection) {
 pub unsafe fn close_unseen(connection: *mut Connection) {
     // SAFETY: the caller's promise.
     unsafe {
+        (*connection).flags |= flags::UNSEEN_SEND;
         if arrival::response(connection, (*connection).request).first_ns == 0 {
             (*connection).flags |= flags::UNREADABLE;
         }
     }
-    meter::count(Counter::UnseenSend);
 }
 
 /// Bytes were sent that belong to a request: to the current one as long as nothing has arrived in

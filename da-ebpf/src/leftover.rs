@@ -5,13 +5,10 @@
 
 use core::ffi::c_void;
 
-use da_ebpf_common::{
-    connection::{Connection, Peers},
-    event::ConnectionId,
-    program::Program,
-};
+use da_ebpf_common::{connection::Connection, event::ConnectionId, program::Program};
 
 use crate::{
+    connection,
     iterator::{self, Meta},
     meter::{self, now_ns},
     sock::Sock,
@@ -43,7 +40,7 @@ extern "C" fn leftover(ctx: *const MapElement) -> i32 {
         if born_ns != 0
             && now_ns().saturating_sub(born_ns) > LEAST_AGE_NS
             // SAFETY: as above.
-            && !unsafe { is_of(&raw const (*value).peers, Sock::from_argument(sock)) }
+            && !unsafe { is_followed(value, Sock::from_argument(sock)) }
         {
             // SAFETY: the context's file; two words.
             unsafe { iterator::write((*meta).file(), &ConnectionId { sock, born_ns }) };
@@ -53,19 +50,13 @@ extern "C" fn leftover(ctx: *const MapElement) -> i32 {
     0
 }
 
-/// Whether a record is still of that socket. Its memory may be free by now, or another
+/// Whether the record is still of that socket, whose memory may be free by now, or another
 /// connection's: the kernel keeps it for sockets, whose state is CLOSE when they are let go of.
 ///
 /// # Safety
-/// `peers` is in a record of the map.
+/// `record` is one of the map's.
 #[inline(always)]
-unsafe fn is_of(peers: *const Peers, sock: Sock) -> bool {
-    let (local_port, remote_port) = sock.ports();
+unsafe fn is_followed(record: *const Connection, sock: Sock) -> bool {
     // SAFETY: the caller's promise.
-    let (known_local_port, known_remote_port) =
-        unsafe { ((*peers).local_port, (*peers).remote_port) };
-    // The local one is not known before the connect has succeeded.
-    !sock.is_closed()
-        && remote_port == known_remote_port
-        && (known_local_port == 0 || local_port == known_local_port)
+    !sock.is_closed() && unsafe { connection::is_of(record, sock) }
 }

@@ -21,7 +21,7 @@ pub enum Loss {
     AmbiguousAddress,
     /// An event of a connection whose first bytes were lost.
     UnknownConnection,
-    /// Bytes were sent in no hook's sight.
+    /// Bytes were sent on a connection in no hook's sight.
     UnseenSend,
     /// A connection's end was not reported: its record was found, or stood where another's begins.
     UnseenClose,
@@ -105,7 +105,6 @@ impl Loss {
         match self {
             Self::ConnectionsFull => Some(Counter::ConnectionsFull),
             Self::RingFull => Some(Counter::RingFull),
-            Self::UnseenSend => Some(Counter::UnseenSend),
             Self::UnseenClose => Some(Counter::UnseenClose),
             Self::EarlyCallsFull => Some(Counter::EarlyCallsFull),
             Self::ProcessesFull => Some(Counter::ProcessesFull),

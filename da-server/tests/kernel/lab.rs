@@ -214,12 +214,16 @@ impl Lab {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// Series of `ebpf_lost_total` that are not 0. Not runs that nested: they may have been about
-    /// any socket of the host, and where they were not, counts and times above do not come out.
+    /// Series of `ebpf_lost_total` that are not 0. Not runs that nested, nor what they left behind:
+    /// they may have been about any socket of the host, and where they were not, counts and times
+    /// above do not come out.
     pub fn losses(&self) -> Vec<String> {
         let text = self.metrics();
         let lines = text.lines().filter(|line| line.starts_with("digital_actors_ebpf_lost_total{"));
-        let lines = lines.filter(|line| !line.ends_with(" 0") && !line.contains("\"recursion\""));
+        let of_anyone = |line: &str| {
+            ["\"recursion\"", "\"unseen_close\""].iter().any(|reason| line.contains(reason))
+        };
+        let lines = lines.filter(|line| !line.ends_with(" 0") && !of_anyone(line));
         lines.map(str::to_owned).collect()
     }
 

@@ -25,6 +25,9 @@ impl Tracker {
         if !followed && !self.known_by_address(closed) {
             return;
         }
+        if closed.flags & flags::UNSEEN_SEND != 0 {
+            self.losses.count(Loss::UnseenSend);
+        }
         // Where the report of its first bytes was lost, it was ready for requests nevertheless.
         let outcome = ConnectionOutcome::of(closed);
         self.ended_up(id, outcome.unwrap_or(ConnectionOutcome::Ok));
