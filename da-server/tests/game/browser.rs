@@ -11,7 +11,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::PATIENCE;
+/// Longer than a page here takes to show anything.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A window, and the processes behind it. They end with it.
 pub struct Browser {

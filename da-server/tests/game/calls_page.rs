@@ -96,7 +96,7 @@ async fn a_call_that_waited_for_its_provider_is_on_top_and_says_so() {
     let waited_ms = if waited.ends_with(" ms") { waited_ms } else { waited_ms * 1e3 };
     assert!((INJECTED_MS..INJECTED_MS + 100.0).contains(&waited_ms), "{waited}");
     let sentence = browser.see(".summary").await.text().await.expect("text");
-    assert!(sentence.contains("of it was wait: until the response's first byte"), "{sentence}");
+    assert!(sentence.contains("of it was wait, until the response's first byte"), "{sentence}");
     let said = browser.see(".coarseness").await.text().await.expect("text");
     assert!(said.contains("no kernel view") && said.contains("wait includes send"), "{said}");
     assert_eq!(

@@ -7,6 +7,9 @@
 mod accuracy;
 mod attribution;
 mod bounds;
+#[allow(dead_code, reason = "tests/game uses other parts")]
+#[path = "../game/browser.rs"]
+mod browser;
 mod budget;
 mod call_bounds;
 mod call_edges;

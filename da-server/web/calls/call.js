@@ -33,14 +33,14 @@ function inOneSentence(call) {
   const parts = [...phasesOf(call), [pauses, backOff(call)]];
   const [{ name, means }, ns] = parts.reduce((most, part) => (part[1] > most[1] ? part : most));
   return ns > 0
-    ? `${share(ns, call.duration_ns)} of it was ${name}: ${means}.`
+    ? `${share(ns, call.duration_ns)} of it was ${name}, ${means}.`
     : "It ended before its first attempt.";
 }
 
 function attemptSection(call, attempt, index) {
   const wholeNs = PHASES.reduce((sum, { id }) => sum + attempt.phases[id], 0);
   const title = call.attempts.length === 1 ? "The attempt" : `Attempt ${index + 1} of ${call.attempts.length}`;
-  const after = attempt.after_ns > 0 ? `, begun after ${duration(attempt.after_ns)}` : "";
+  const after = attempt.after_ns > 1e6 ? `, begun after ${duration(attempt.after_ns)}` : "";
   const parts = [
     element("h2", {}, title, " ", element("small", {}, `${duration(wholeNs)}${after}`), " ",
       element("span", { className: `outcome ${attempt.outcome}` }, attempt.outcome.replaceAll("_", " "))),

@@ -10,8 +10,9 @@ import { axis, waterfall } from "./waterfall.js";
 
 const FILTERS = ["kind", "provider", "outcome"];
 const LISTS = {
-  slowest: { limit: 15, before: (a, b) => b.duration_ns - a.duration_ns || b.id - a.id },
-  latest: { limit: 30, before: (a, b) => b.id - a.id },
+  slowest: { limit: 15, add: (call, others) => [...others, call].sort((a, b) => b.duration_ns - a.duration_ns) },
+  // The last one to end first, as the server has them.
+  latest: { limit: 30, add: (call, others) => [call, ...others] },
 };
 // A page that is drawn more often is not read faster.
 const REDRAW_MS = 250;
@@ -21,6 +22,8 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 
 const shown = { slowest: [], latest: [] };
+// What ended since each load began: its answer may be older.
+const loading = new Set();
 let redrawing = 0;
 let following = null;
 
@@ -85,11 +88,21 @@ function query(more = {}) {
 }
 
 async function load() {
+  const asked = String(query());
   const names = Object.keys(LISTS);
-  const answers = await Promise.all(names.map((order) => calls(query({ order, limit: LISTS[order].limit }))));
-  names.forEach((name, index) => { shown[name] = answers[index].calls; });
-  offerProviders(answers[0].providers);
-  redrawSoon();
+  const meanwhile = [];
+  loading.add(meanwhile);
+  try {
+    const answers = await Promise.all(names.map((order) => calls(query({ order, limit: LISTS[order].limit }))));
+    // The reader may want others by now.
+    if (asked !== String(query())) return;
+    names.forEach((name, index) => { shown[name] = answers[index].calls; });
+    meanwhile.forEach(insert);
+    offerProviders(answers[0].providers);
+    redrawSoon();
+  } finally {
+    loading.delete(meanwhile);
+  }
 }
 
 function offerProviders(providers) {
@@ -99,12 +112,17 @@ function offerProviders(providers) {
 }
 
 function take(call) {
+  for (const meanwhile of loading) meanwhile.push(call);
+  insert(call);
   offerProviders([call.provider]);
-  for (const [name, { limit, before }] of Object.entries(LISTS)) {
-    const others = shown[name].filter(({ id }) => id !== call.id);
-    shown[name] = [...others, call].sort(before).slice(0, limit);
-  }
   redrawSoon();
+}
+
+function insert(call) {
+  for (const [name, { limit, add }] of Object.entries(LISTS)) {
+    const others = shown[name].filter(({ id }) => id !== call.id);
+    shown[name] = add(call, others).slice(0, limit);
+  }
 }
 
 // Follows until the filters change, over as many connections as it takes.
@@ -115,7 +133,6 @@ async function live() {
   const refresh = setInterval(() => load().catch(() => {}), REFRESH_MS);
   for (let failures = 0; !signal.aborted; failures += 1) {
     try {
-      // What ends while the lists are being loaded comes by both ways, and is shown once.
       await follow(query(), {
         opened() {
           failures = 0;
