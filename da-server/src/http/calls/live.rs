@@ -15,8 +15,8 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::Calls;
 use super::query::CallQuery;
-use super::{Calls, MAX_FOLLOWERS};
 use crate::calls::Call;
 use crate::http::ApiError;
 
@@ -29,10 +29,7 @@ pub(super) async fn follow(
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(query) = query.map_err(|_| ApiError::invalid_query())?;
     let seat = calls.seats.clone().try_acquire_owned();
-    let seat = seat.map_err(|_| {
-        tracing::warn!("{MAX_FOLLOWERS} follow /api/calls/live already; one more was refused");
-        ApiError::too_many_followers()
-    })?;
+    let seat = seat.map_err(|_| ApiError::too_many_followers())?;
     let end = calls.shutdown.clone().cancelled_owned();
     let events = events(&calls, query, seat).take_until(end).map(Ok::<_, Infallible>);
     let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE));

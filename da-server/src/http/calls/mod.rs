@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{ApiError, BearerToken, bearer, page};
@@ -26,6 +26,8 @@ const MAX_FOLLOWERS: usize = 32;
 #[derive(Clone)]
 struct Calls {
     recent: Arc<Recent>,
+    /// Held while a list is written.
+    writing: Arc<Mutex<()>>,
     seats: Arc<Semaphore>,
     /// Ends live updates, which would never end by themselves.
     shutdown: CancellationToken,
@@ -46,29 +48,46 @@ pub(super) fn router(
     token: Option<BearerToken>,
     shutdown: CancellationToken,
 ) -> Router {
-    let seats = Arc::new(Semaphore::new(MAX_FOLLOWERS));
+    let (writing, seats) = (Arc::default(), Arc::new(Semaphore::new(MAX_FOLLOWERS)));
     let api = Router::new()
         .route("/api/calls", get(list))
         .route("/api/calls/live", get(live::follow))
         .route("/api/calls/{id}", get(one))
-        .with_state(Calls { recent, seats, shutdown });
+        .with_state(Calls { recent, writing, seats, shutdown });
     bearer::protect(api, token).merge(page::calls())
 }
 
+/// Going through many calls takes CPU time, which the game must not wait for: it is done outside the
+/// runtime's own threads, and for one who asks at a time.
 async fn list(
     State(calls): State<Calls>,
     query: Result<Query<CallQuery>, QueryRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(query) = query.map_err(|_| ApiError::invalid_query())?;
     let limit = query.limit()?;
-    let mut found = match query.order() {
-        Order::Latest => calls.recent.latest(),
-        Order::Slowest => calls.recent.slowest(),
+    let turn = calls.writing.lock_owned().await;
+    let written = tokio::task::spawn_blocking(move || {
+        let json = serde_json::to_vec(&chosen(&calls.recent, &query, limit));
+        drop(turn);
+        json
+    });
+    match written.await.map_err(anyhow::Error::from).and_then(|json| Ok(json?)) {
+        Ok(json) => Ok(fresh(([(header::CONTENT_TYPE, "application/json")], json))),
+        Err(error) => {
+            tracing::error!("calls can't be written: {error:#}");
+            Err(ApiError::internal())
+        }
+    }
+}
+
+fn chosen(recent: &Recent, query: &CallQuery, limit: usize) -> CallList {
+    let mut calls = match query.order() {
+        Order::Latest => recent.latest(),
+        Order::Slowest => recent.slowest(),
     };
-    found.retain(|call| query.admits(call));
-    found.truncate(limit);
-    let providers = calls.recent.providers();
-    Ok(fresh(Json(CallList { calls: found, providers })))
+    calls.retain(|call| query.admits(call));
+    calls.truncate(limit);
+    CallList { calls, providers: recent.providers() }
 }
 
 async fn one(
