@@ -24,8 +24,8 @@ pub struct Peers {
     pub reserved: u16,
     /// Process that called connect (thread group id in the initial PID namespace).
     pub pid: u32,
-    /// Keeps the layout free of padding.
-    pub reserved_2: u32,
+    /// Its thread that did, in the initial PID namespace too.
+    pub thread: u32,
     /// That process's name, zero-padded: the one of its first thread, whichever one connected.
     pub command: [u8; 16],
 }
@@ -162,8 +162,8 @@ pub struct Connection {
     /// Payload bytes read, modulo 2³², as of the last read that has returned; written by the
     /// receive hook alone.
     pub read_bytes: u32,
-    /// Keeps the layout free of padding.
-    pub reserved: u32,
+    /// Thread that sent the first bytes of the request.
+    pub request_thread: u32,
 }
 
 const _: () = assert!(size_of::<Peers>() == 64);

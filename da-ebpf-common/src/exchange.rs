@@ -54,8 +54,8 @@ pub struct Exchange {
     pub srtt_eighths_us: u32,
     /// `tcp_sock.total_retrans`: segments sent again since the connect.
     pub retransmits: u32,
-    /// Keeps the layout free of padding.
-    pub reserved: u32,
+    /// Thread that sent the first bytes of the request, in the initial PID namespace.
+    pub request_thread: u32,
 }
 
 const _: () = assert!(size_of::<Exchange>() == 24 + 32 + 32 + 24 + 16 + 24);

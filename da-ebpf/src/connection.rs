@@ -133,6 +133,7 @@ fn begin(ctx: &BtfTracePointContext, sock: Sock) {
     unsafe {
         (*connection).born_ns = now_ns();
         (*connection).peers.pid = ctx.tgid();
+        (*connection).peers.thread = ctx.pid();
         (*connection).peers.command = Task::current().process_name();
         sock.read_peers(&raw mut (*connection).peers);
         syscall::connecting(ctx, sock, connection);

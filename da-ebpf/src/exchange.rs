@@ -3,7 +3,10 @@
 //! BTF tracepoint `sock_send_length(struct sock *sk, int ret, int flags)`, since 6.3: in the sender,
 //! after the send.
 
-use aya_ebpf::{EbpfContext, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    EbpfContext, helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
 use da_ebpf_common::{
     connection::{Connection, Phase, Progress, flags},
     event::Kind,
@@ -133,6 +136,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             }
             finish(sock, connection, End::NextRequest, 0);
             (*connection).request_first_ns = now_ns;
+            (*connection).request_thread = bpf_get_current_pid_tgid() as u32;
             (*connection).request_bytes = 0;
             (*connection).request = number + 1;
         } else if outrun {
@@ -237,7 +241,7 @@ unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32
             errno,
             srtt_eighths_us: sock.srtt_eighths_us(),
             retransmits: sock.retransmits(),
-            reserved: 0,
+            request_thread: (*connection).request_thread,
         });
     }
     0

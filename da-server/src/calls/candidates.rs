@@ -1,5 +1,5 @@
 //! Which of the things the kernel saw an attempt may be, whose own addresses are not known: it ended
-//! before it had an answer. Decided by time, and only where nothing else is possible.
+//! before it had an answer. Decided by thread and time, and only where nothing else is possible.
 
 use super::sockets::{Birth, Connection, Sockets};
 use crate::provider::Marks;
@@ -7,9 +7,11 @@ use crate::provider::Marks;
 /// A connection that takes a request's body hands it to the kernel at once; the thread may lose the
 /// CPU in between.
 const TAKEN_TO_SENT_NS: u64 = 50_000_000;
+/// The same where the thread is known, so that its first request is the one.
+const TAKEN_TO_SENT_BY_THREAD_NS: u64 = 1_000_000_000;
 /// So far apart may be the end of an attempt and the close of its connection, either way: whichever
 /// side noticed the other's.
-const END_TO_CLOSE_NS: u64 = 500_000_000;
+const END_TO_CLOSE_NS: u64 = 1_000_000_000;
 
 /// Something that the kernel saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,22 +41,31 @@ pub fn candidates(sockets: &Sockets, marks: &Marks) -> Vec<Candidate> {
                 .is_some_and(|closed_ns| closed_ns.abs_diff(marks.ended_ns) <= END_TO_CLOSE_NS)
     };
     if let Some(taken_ns) = marks.body_taken_ns {
+        // A thread that hands a request to its connection sends it before it does anything else.
+        let (within_ns, most) = if sockets.knows_threads() {
+            (TAKEN_TO_SENT_BY_THREAD_NS, 1)
+        } else {
+            (TAKEN_TO_SENT_NS, usize::MAX)
+        };
         return sockets
-            .unclaimed(taken_ns, taken_ns + TAKEN_TO_SENT_NS)
+            .unclaimed(taken_ns, taken_ns + within_ns)
+            .filter(|(_, one)| sockets.may_be_thread(one.request_thread, marks.body_taken_by))
+            .take(most)
             .filter(|(connection, _)| leads_there(connection))
             .map(|(connection, exchange)| Candidate::Exchange(connection.birth(), exchange.number))
             .collect();
     }
     // Nothing is connected to before its address is known.
     let resolved_ns = marks.dns_ns.and_then(|(_, to_ns)| to_ns).unwrap_or(marks.asked_ns);
-    let polls = marks.connect_polls_ns.iter();
-    polls
-        .map(|&(from_ns, to_ns)| (from_ns.max(resolved_ns), to_ns))
-        .filter(|(from_ns, to_ns)| from_ns <= to_ns)
-        .flat_map(|(from_ns, to_ns)| sockets.born(from_ns, to_ns))
-        .filter(|connection| leads_there(connection))
-        .map(|connection| Candidate::Connection(connection.birth()))
-        .collect()
+    let mut all = Vec::new();
+    for poll in marks.connect_polls.iter().filter(|poll| poll.to_ns >= resolved_ns) {
+        let born = sockets
+            .born(poll.from_ns.max(resolved_ns), poll.to_ns)
+            .filter(|connection| sockets.may_be_thread(connection.thread, poll.thread))
+            .filter(|connection| leads_there(connection));
+        all.extend(born.map(|connection| Candidate::Connection(connection.birth())));
+    }
+    all
 }
 
 /// Finds what each attempt must be: one that fits a single thing is that, which then is nobody

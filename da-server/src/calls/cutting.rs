@@ -3,7 +3,10 @@
 use super::sockets::{Connection, Exchange};
 use super::{Cut, Phase, Phases, Reuse};
 use crate::kernel::ExchangeOutcome;
-use crate::provider::Marks;
+use crate::provider::{ConnectPoll, Marks};
+
+/// An attempt is over when its connection has been dropped: so much before, its alert may go out.
+const CLOSING_NS: u64 = 1_000_000;
 
 /// What the kernel saw of an attempt.
 #[derive(Debug, Clone)]
@@ -49,18 +52,29 @@ pub fn joined(marks: &Marks, seen: &Seen) -> (Phases, Reuse) {
             if !fresh {
                 cut.until(Phase::Queue, marks.body_taken_ns);
             }
-            cut.until(Phase::Send, exchange.request_last_ns);
+            cut.until(Phase::Send, request_end_ns(marks, exchange));
             answer(cut, marks, seen)
         }
     };
     (phases, reuse)
 }
 
+/// When the last of the request was sent. What an attempt without an answer sends at its end is no
+/// part of it, but the alert with which TLS closes.
+fn request_end_ns(marks: &Marks, exchange: &Exchange) -> u64 {
+    let closing = exchange.request_last_ns + CLOSING_NS >= marks.ended_ns;
+    if marks.answered_ns.is_none() && closing {
+        exchange.request_first_ns
+    } else {
+        exchange.request_last_ns
+    }
+}
+
 /// From the beginning to a connection that is ready; whether it came to that.
 fn connect(cut: &mut Cut, marks: &Marks, seen: &Seen) -> bool {
     let Connection { id, established_ns, handshake_ns, closed_ns, .. } = &seen.connection;
-    let own = |&(from_ns, to_ns): &(u64, u64)| (from_ns..=to_ns).contains(&id.born_ns);
-    if marks.connect_polls_ns.iter().any(own) {
+    let own = |poll: &ConnectPoll| (poll.from_ns..=poll.to_ns).contains(&id.born_ns);
+    if marks.connect_polls.iter().any(own) {
         let (dns_from_ns, dns_to_ns) = marks.dns_ns.unzip();
         cut.until(Phase::Queue, dns_from_ns.or(marks.connecting_ns));
         cut.until(Phase::Dns, dns_to_ns.flatten());
@@ -123,12 +137,13 @@ fn content(mut cut: Cut, marks: &Marks) -> Phases {
     cut.rest(Phase::Unexplained)
 }
 
-/// `phase` was the last: until the connection closed, if it did before the attempt ended.
+/// `phase` was the last: until the connection closed, if it did before the attempt ended. Then what is
+/// left is how long the application took to notice.
 fn stopped(mut cut: Cut, phase: Phase, seen: &Seen) -> Phases {
     match seen.connection.closed_ns {
         Some(closed_ns) => {
             cut.until(phase, closed_ns);
-            cut.rest(Phase::Unexplained)
+            cut.rest(Phase::Pickup)
         }
         None => cut.rest(phase),
     }
@@ -168,4 +183,156 @@ pub fn alone(marks: &Marks) -> (Phases, Reuse) {
     }
     cut.until(Phase::Wait, marks.answered_ns);
     (content(cut, marks), reuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::calls::sockets::Sockets;
+    use crate::kernel::{ConnectionId, EndpointKind, Measured, Observation, What};
+    use crate::provider::{ErrorKind, Outcome};
+
+    const LOCAL: ([u8; 4], u16) = ([127, 0, 0, 1], 1_000);
+    const REMOTE: ([u8; 4], u16) = ([127, 0, 0, 1], 443);
+
+    fn observation(born_ns: u64, what: What) -> Observation {
+        Observation {
+            connection: ConnectionId { sock: 1, born_ns },
+            endpoint: "a".to_owned(),
+            kind: EndpointKind::Llm,
+            pid: 1,
+            thread: 1,
+            process: String::new(),
+            local: SocketAddr::from(LOCAL),
+            remote: SocketAddr::from(REMOTE),
+            what,
+        }
+    }
+
+    fn exchange(number: u64, outcome: ExchangeOutcome, arrivals_ns: &[u64]) -> What {
+        let measured = Measured {
+            response_first_ns: match outcome {
+                ExchangeOutcome::Ok => arrivals_ns.first().copied(),
+                _ => None,
+            },
+            ..Measured::without_sample(outcome)
+        };
+        What::Exchange {
+            number,
+            request_first_ns: 550,
+            request_thread: 1,
+            request_last_ns: 560,
+            request_bytes: 1,
+            response_bytes: 1,
+            arrivals_ns: arrivals_ns.to_vec(),
+            last_arrival_ns: arrivals_ns.last().copied(),
+            first_pickup: None,
+            rtt_ns: None,
+            retransmits: 0,
+            measured,
+        }
+    }
+
+    /// Of a connection connected from 300 to 400 and shaken from 420 to 500, and its exchange.
+    fn seen(born_ns: u64, what: What) -> Seen {
+        let mut sockets = Sockets::default();
+        let handshake = What::HandshakeDone {
+            from_ns: 420,
+            to_ns: 500,
+            kind: crate::kernel::HandshakeKind::Tls13,
+        };
+        for what in [What::Connected { from_ns: born_ns, to_ns: 400 }, handshake, what] {
+            sockets.observed(observation(born_ns, what));
+        }
+        let addresses = (SocketAddr::from(LOCAL), SocketAddr::from(REMOTE));
+        let (connection, exchange) = sockets.claim(addresses, 540, 10_000).expect("an exchange");
+        Seen { connection, exchange: Some(exchange) }
+    }
+
+    /// An attempt from 100 to 2,000 which was asked, answered and read.
+    fn marks() -> Marks {
+        let poll = ConnectPoll { from_ns: 290, to_ns: 310, thread: 1 };
+        Marks {
+            ended_ns: 2_000,
+            outcome: Outcome::Success,
+            tls: true,
+            dns_ns: Some((150, Some(280))),
+            connecting_ns: Some(140),
+            connected_ns: Some(510),
+            connect_polls: vec![poll],
+            body_taken_ns: Some(540),
+            answered_ns: Some(1_200),
+            first_content_ns: Some(1_300),
+            last_read_ns: Some(1_900),
+            body_ended: true,
+            ..Marks::at(100)
+        }
+    }
+
+    fn of(phases: &Phases) -> Vec<u64> {
+        phases.iter().map(|(_, ns)| ns).collect()
+    }
+
+    #[test]
+    fn a_fresh_connection_is_paid_for_by_its_first_attempt() {
+        let (phases, reuse) =
+            joined(&marks(), &seen(300, exchange(1, ExchangeOutcome::Ok, &[1_000])));
+        assert_eq!(reuse, Reuse::Fresh);
+        assert_eq!(of(&phases), [50, 130, 100, 80, 60, 440, 200, 100, 600, 20 + 20 + 100]);
+        assert_eq!(phases.sum_ns(), 1_900);
+    }
+
+    #[test]
+    fn a_reused_connection_costs_nothing() {
+        for (born_ns, number) in [(50, 1), (300, 2)] {
+            let seen = seen(born_ns, exchange(number, ExchangeOutcome::Ok, &[1_000]));
+            let (phases, reuse) = joined(&marks(), &seen);
+            assert_eq!(reuse, Reuse::Reused);
+            assert_eq!(of(&phases), [440, 0, 0, 0, 20, 440, 200, 100, 600, 100]);
+        }
+    }
+
+    #[test]
+    fn the_application_tells_the_answer_from_tickets() {
+        let seen = seen(300, exchange(1, ExchangeOutcome::Doubtful, &[570, 1_100, 1_250]));
+        let (phases, _) = joined(&marks(), &seen);
+        assert_eq!((phases.ns(Phase::Wait), phases.ns(Phase::Pickup)), (540, 100));
+    }
+
+    #[test]
+    fn without_an_answer_all_is_wait_and_the_close_alert_no_request() {
+        let mut seen = seen(300, exchange(1, ExchangeOutcome::NoResponse, &[]));
+        seen.exchange.as_mut().expect("one").request_last_ns = 1_990;
+        let marks = Marks {
+            outcome: Outcome::Failed(ErrorKind::Timeout),
+            answered_ns: None,
+            first_content_ns: None,
+            body_ended: false,
+            ended_ns: 2_000,
+            ..marks()
+        };
+        let (phases, _) = joined(&marks, &seen);
+        assert_eq!((phases.ns(Phase::Send), phases.ns(Phase::Wait)), (50, 1_450));
+        seen.connection.closed_ns = Some(1_800);
+        let (phases, _) = joined(&marks, &seen);
+        assert_eq!((phases.ns(Phase::Wait), phases.ns(Phase::Pickup)), (1_250, 200));
+    }
+
+    #[test]
+    fn alone_the_application_sees_fewer_phases() {
+        let (phases, reuse) = alone(&marks());
+        assert_eq!(reuse, Reuse::Fresh);
+        assert_eq!(of(&phases), [50, 130, 230, 0, 30, 660, 0, 100, 600, 100]);
+        let unresolved = Marks {
+            dns_ns: Some((150, None)),
+            connected_ns: None,
+            body_taken_ns: None,
+            answered_ns: None,
+            ..marks()
+        };
+        let (phases, reuse) = alone(&unresolved);
+        assert_eq!((phases.ns(Phase::Dns), reuse), (1_850, Reuse::Unknown));
+    }
 }

@@ -13,6 +13,8 @@ use crate::provider::{CallReport, Marks};
 /// Attempts whose addresses are not known are looked for only after this long: until then what the
 /// kernel saw may turn out to be of attempts whose addresses are.
 const OTHERS_FIRST_NS: u64 = 250_000_000;
+/// A connection whose answer was not read to its end is closed by then, unless its end was at hand.
+const CLOSES_WITHIN_NS: u64 = 150_000_000;
 /// How often a connection is asked again for what it owes.
 const ASK_AGAIN_NS: u64 = 150_000_000;
 /// Attempts whose kernel data never came in time that are remembered, to count what comes late.
@@ -130,7 +132,7 @@ impl Joiner {
                         self.sockets.claim_birth(seen.connection.birth());
                     }
                     progress.found = Some(Found::judge(seen, marks));
-                } else if marks.body_ended
+                } else if (marks.body_ended || now_ns >= marks.ended_ns + CLOSES_WITHIN_NS)
                     && now_ns >= progress.asked_ns + ASK_AGAIN_NS
                     && let Some(connection) = self.sockets.between(addresses, answered_ns)
                 {

@@ -26,6 +26,8 @@ pub struct Connection {
     pub remote: SocketAddr,
     /// Process that connected.
     pub pid: u32,
+    /// Its thread that did.
+    pub thread: u32,
     /// ESTABLISHED.
     pub established_ns: Option<u64>,
     /// ClientHello sent, and handshake done.
@@ -47,6 +49,8 @@ pub struct Exchange {
     pub number: u64,
     /// When the first send of the request returned.
     pub request_first_ns: u64,
+    /// On which thread.
+    pub request_thread: u32,
     /// When the last one did.
     pub request_last_ns: u64,
     /// Bytes of the request.
@@ -94,6 +98,7 @@ impl Sockets {
                 local: seen.local,
                 remote: seen.remote,
                 pid: seen.pid,
+                thread: seen.thread,
                 established_ns: None,
                 handshake_ns: None,
                 tls: None,
@@ -112,6 +117,7 @@ impl Sockets {
             What::Exchange {
                 number,
                 request_first_ns,
+                request_thread,
                 request_last_ns,
                 request_bytes,
                 response_bytes,
@@ -131,6 +137,7 @@ impl Sockets {
                 connection.exchanges.push_back(Exchange {
                     number,
                     request_first_ns,
+                    request_thread,
                     request_last_ns,
                     request_bytes,
                     response_bytes,
@@ -224,6 +231,16 @@ impl Sockets {
             .filter(|connection| !connection.begun_by_known && self.is_own(connection))
     }
 
+    /// Whether threads name themselves as the kernel names them: not within a PID namespace.
+    pub fn knows_threads(&self) -> bool {
+        self.own_pid == Some(std::process::id())
+    }
+
+    /// Whether the kernel's name for a thread may be that of one which names itself so.
+    pub fn may_be_thread(&self, seen: u32, named: u32) -> bool {
+        seen == named || !self.knows_threads()
+    }
+
     fn is_own(&self, connection: &Connection) -> bool {
         self.own_pid.is_none_or(|pid| pid == connection.pid)
     }
@@ -263,13 +280,24 @@ impl Connection {
     }
 
     fn without_exchanges(&self) -> Self {
-        let Self { id, local, remote, pid, established_ns, handshake_ns, tls, closed_ns, .. } =
-            *self;
+        let Self {
+            id,
+            local,
+            remote,
+            pid,
+            thread,
+            established_ns,
+            handshake_ns,
+            tls,
+            closed_ns,
+            ..
+        } = *self;
         Self {
             id,
             local,
             remote,
             pid,
+            thread,
             established_ns,
             handshake_ns,
             tls,

@@ -20,6 +20,8 @@ pub struct Observation {
     pub kind: EndpointKind,
     /// Process that connected.
     pub pid: u32,
+    /// Its thread that did. Both as the initial PID namespace names them.
+    pub thread: u32,
     /// That process's name, at most 15 bytes.
     pub process: String,
     /// Local address; port 0 where the connect failed.
@@ -57,6 +59,8 @@ pub enum What {
         number: u64,
         /// When the first send of the request returned.
         request_first_ns: u64,
+        /// Thread of the first send.
+        request_thread: u32,
         /// When its last send returned.
         request_last_ns: u64,
         /// Bytes of the request, TLS records included.

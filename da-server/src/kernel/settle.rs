@@ -46,6 +46,7 @@ pub fn settle(id: ConnectionId, record: &Connection, silent_since_ns: u64) -> Op
     exchange.request_first_ns = record.request_first_ns;
     exchange.request_last_ns = record.request_last_ns;
     exchange.request_bytes = record.request_bytes;
+    exchange.request_thread = record.request_thread;
     exchange.response = slot.response;
     if picked_up {
         exchange.pickups = pickups.count;

@@ -263,6 +263,7 @@ impl Tracker {
             endpoint: labels.name.clone(),
             kind: labels.kind,
             pid: known.peers.pid,
+            thread: known.peers.thread,
             process: process_name(&known.peers),
             local,
             remote,

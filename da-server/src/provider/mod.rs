@@ -46,5 +46,5 @@ pub use reporter::{CallReport, CallReports};
 pub(crate) use retry::RetryAdvice;
 pub use retry::RetryPolicy;
 pub use setup::ProviderSetupError;
-pub use span::{MAX_READS, Marks};
+pub use span::{ConnectPoll, MAX_READS, Marks};
 pub use timeouts::Timeouts;

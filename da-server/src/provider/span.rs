@@ -10,7 +10,7 @@ use reqwest::{Response, Url, header::HeaderMap};
 
 use super::report::Outcome;
 use super::{ErrorKind, ProviderError, request_body::RequestBody};
-use crate::clock::monotonic_ns;
+use crate::clock::{monotonic_ns, thread_id};
 
 /// Reads of a body that are kept one by one; all of them are counted.
 pub const MAX_READS: usize = 128;
@@ -46,10 +46,12 @@ pub struct Marks {
     pub connecting_ns: Option<u64>,
     /// Asking for it ended; with a connection, an error, or by being dropped.
     pub connected_ns: Option<u64>,
-    /// From and to of the first polls of the connect: its system calls happen in these alone.
-    pub connect_polls_ns: Vec<(u64, u64)>,
+    /// The first polls of the connect: its system calls happen in these alone.
+    pub connect_polls: Vec<ConnectPoll>,
     /// A connection took the request's body, to write it at once.
     pub body_taken_ns: Option<u64>,
+    /// The thread on which it did.
+    pub body_taken_by: u32,
     /// The response's head was read.
     pub answered_ns: Option<u64>,
     /// Local and remote address, once it was.
@@ -74,10 +76,22 @@ pub struct Marks {
     pub first_content_ns: Option<u64>,
 }
 
+/// One turn of connecting, on one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectPoll {
+    /// When it began.
+    pub from_ns: u64,
+    /// When it ended.
+    pub to_ns: u64,
+    /// On which thread.
+    pub thread: u32,
+}
+
 impl Marks {
-    fn begin() -> Self {
+    /// An attempt that began then, of which nothing else is known.
+    pub(crate) fn at(asked_ns: u64) -> Self {
         Self {
-            asked_ns: monotonic_ns(),
+            asked_ns,
             ended_ns: 0,
             outcome: Outcome::Failed(ErrorKind::Cancelled),
             error: None,
@@ -87,8 +101,9 @@ impl Marks {
             dns_ns: None,
             connecting_ns: None,
             connected_ns: None,
-            connect_polls_ns: Vec::new(),
+            connect_polls: Vec::new(),
             body_taken_ns: None,
+            body_taken_by: 0,
             answered_ns: None,
             sockets: None,
             status: None,
@@ -117,7 +132,7 @@ pub(crate) struct Span(Arc<Mutex<Marks>>);
 impl Span {
     /// An attempt that begins now.
     pub fn begin() -> Self {
-        Self(Arc::new(Mutex::new(Marks::begin())))
+        Self(Arc::new(Mutex::new(Marks::at(monotonic_ns()))))
     }
 
     /// The attempt that the current poll works for.
@@ -169,8 +184,9 @@ impl Span {
             let from_ns = monotonic_ns();
             let polled: std::task::Poll<F::Output> = Pin::new(&mut connect).poll(context);
             span.mark(|marks, to_ns| {
-                if marks.connect_polls_ns.len() < MAX_POLLS {
-                    marks.connect_polls_ns.push((from_ns, to_ns));
+                if marks.connect_polls.len() < MAX_POLLS {
+                    let thread = thread_id();
+                    marks.connect_polls.push(ConnectPoll { from_ns, to_ns, thread });
                 }
                 if polled.is_ready() {
                     marks.connected_ns.get_or_insert(to_ns);
@@ -181,7 +197,10 @@ impl Span {
     }
 
     pub fn body_taken(&self) {
-        self.mark(|marks, now_ns| marks.body_taken_ns = Some(now_ns));
+        self.mark(|marks, now_ns| {
+            marks.body_taken_ns = Some(now_ns);
+            marks.body_taken_by = thread_id();
+        });
     }
 
     pub fn answered(&self, response: &Response) {

@@ -76,6 +76,7 @@ impl Tracker {
             What::Exchange {
                 number: exchange.number,
                 request_first_ns: request.first_ns,
+                request_thread: exchange.request_thread,
                 request_last_ns: exchange.request_last_ns,
                 request_bytes: request.bytes,
                 response_bytes: exchange.response.bytes,

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lab::{Alone, alone, config, endpoint_at, hooks, skip};
 
-/// How long an attempt may take to its first content.
-pub const PATIENCE: Duration = Duration::from_millis(400);
+/// How long an attempt may take to its first content: longer than a busy machine makes it wait.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Everything that stands between a call and what is known of it.
 pub struct Desk {
@@ -76,9 +76,14 @@ impl Desk {
 
     /// A client of the model at `base_url`, without retries and breaker, through `http`.
     pub fn client(&self, http: &reqwest::Client, base_url: &str) -> LlmClient {
+        self.client_of(http, base_url, "test-model")
+    }
+
+    /// The same of a model of that name, by which its calls can be told.
+    pub fn client_of(&self, http: &reqwest::Client, base_url: &str, model: &str) -> LlmClient {
         let mut config = LlmConfig {
             provider: LlmProvider::Anthropic,
-            model: Some("test-model".to_owned()),
+            model: Some(model.to_owned()),
             base_url: Some(base_url.to_owned()),
             api_key: ApiKey::new("test-key"),
             ..LlmConfig::default()

@@ -1,5 +1,6 @@
 //! Calls through the real clients over real TLS to stand-ins, joined with what the real programs saw.
 
 mod causes;
+mod crowd;
 mod desk;
 mod page;
