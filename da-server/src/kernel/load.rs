@@ -1,7 +1,7 @@
 //! Loads the object, fits it to the kernel, attaches it, and takes what user space needs of it.
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use da_ebpf_common::connection::Connection;
 use da_ebpf_common::meter::Meter;
@@ -9,9 +9,10 @@ use da_ebpf_common::syscall::Calls;
 use tracing::level_filters::LevelFilter;
 
 use super::config::KernelConfig;
-use super::layout::{Layout, LayoutError};
+use super::layout::Layout;
 use super::privileges;
 use super::programs::{Links, Programs};
+use super::refusal::{incomplete, refused};
 use super::status::{Reason, Unavailable};
 use super::syscall;
 use super::syscall_maps::SyscallMapHandles;
@@ -123,45 +124,6 @@ fn take_syscalls(ebpf: &mut Ebpf, links: Links) -> Result<Syscalls, Unavailable>
 fn take<T: TryFrom<aya::maps::Map>>(ebpf: &mut Ebpf, name: &str) -> Result<T, Unavailable> {
     let map = ebpf.take_map(name).ok_or_else(|| incomplete("map", name))?;
     T::try_from(map).map_err(|_| incomplete("map", name))
-}
-
-/// The object was built from other sources than this program.
-pub fn incomplete(what: &str, name: &str) -> Unavailable {
-    Unavailable::new(
-        Reason::NotBuilt,
-        format!("the BPF object has no {what} {name}: rebuild with `cargo xtask build`"),
-    )
-}
-
-/// With the end of the verifier's log, which tells what it minded; the whole is hundreds of lines.
-pub fn refused(step: &str, error: &(dyn std::error::Error + 'static)) -> Unavailable {
-    let mut causes = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !causes.contains(&text) {
-            causes = format!("{causes}: {text}");
-        }
-        source = cause.source();
-    }
-    let lines: Vec<_> = causes.lines().collect();
-    let told = match lines.as_slice() {
-        [first, .., minded, _, _, _] if lines.len() > 8 => format!("{first} … {minded}"),
-        _ => lines.join(" "),
-    };
-    Unavailable::new(Reason::Refused, format!("the kernel refused to {step}: {told}"))
-}
-
-impl From<LayoutError> for Unavailable {
-    fn from(error: LayoutError) -> Self {
-        Self::new(Reason::UnsupportedKernel, error.to_string())
-    }
-}
-
-impl From<EbpfError> for Unavailable {
-    fn from(error: EbpfError) -> Self {
-        refused("use the BPF object", &error)
-    }
 }
 
 /// The level the programs log at: that of the subscriber. Statements above it are cut out of the

@@ -3,17 +3,23 @@
 //! [`Kernel::load`] loads and attaches them and then drops the process's privileges, while it has
 //! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
 //!
-//! `load`, `layout`, `programs`, `privileges`, `status` get the programs in; `reader`, `event`,
-//! `tracker`, `known`, `settle`, `settlement` take their events; `catalogue`, `endpoints`, `hosts`, `names`,
-//! `lookups`, `answers` say whose they are, `tickets` what is no response, `interleaving` what is no
-//! single exchange; `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`,
-//! `leftover`, `syscall` (the probes, named as in da-ebpf) turn them into measurements, `series`, `family` and
-//! `histogram` hold these; `tier` keeps the probe `syscall` and its `syscall_maps` within the
-//! `budget`; `self_metrics`, `meters`, `losses` speak of the view itself, `preflight` and `host` of
-//! what there can be of it.
+//! * `load`, `layout`, `programs`, `attach`, `privileges` get the programs in; `status` and `refusal`
+//!   say what became of that.
+//! * `reader`, `event`, `tracker`, `known`, `settle`, `settlement` take their events, `replay` without
+//!   a kernel; `connections_map` has the programs forget a connection.
+//! * `catalogue`, `endpoints`, `hosts`, `names`, `lookups`, `answers` say whose connections they are
+//!   of, `replacement` brings other endpoints; `tickets` says what is no response, `interleaving` what
+//!   is no single exchange.
+//! * `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`, `leftover`, `syscall`
+//!   (the probes, named as in da-ebpf) turn them into measurements; `series`, `family` and
+//!   `histogram` hold these, `observation` tells them to whoever follows single connections.
+//! * `tier` keeps the probe `syscall` and its `syscall_maps` within the `budget`.
+//! * `self_metrics`, `meters`, `losses` speak of the view itself, `preflight` and `host` of what there
+//!   can be of it.
 
 mod answers;
 mod arrival;
+mod attach;
 mod budget;
 pub mod catalogue;
 pub mod config;
@@ -42,6 +48,7 @@ mod preflight;
 mod privileges;
 mod programs;
 mod reader;
+mod refusal;
 mod replacement;
 mod replay;
 mod reset;

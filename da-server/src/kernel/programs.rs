@@ -2,18 +2,18 @@
 //! one needs, the others go on without it.
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use aya::maps::Map;
+use aya::programs::RawTracePoint;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
-use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
-use aya::{Btf, BtfError, Ebpf};
+use aya::{Btf, Ebpf};
 use da_ebpf_common::program::{Hook, Program};
 
+use super::attach::{attach_raw, attach_to_map, attach_typed, find, link, missing, open};
 use super::config::Hooks;
 use super::layout::Layout;
 use super::leftover::Leftovers;
-use super::load::{incomplete, refused};
+use super::refusal::refused;
 use super::status::{ProgramState, Reason, Unavailable};
 
 /// What became of each program.
@@ -66,7 +66,7 @@ impl Programs {
                     Err(missing(program, &format!("tracepoint {name}")))
                 }
                 (None, Hook::RawTracepoint(name)) => {
-                    attach(ebpf, program, name).map(|(fd, link)| {
+                    attach_raw(ebpf, program, name).map(|(fd, link)| {
                         programs.attached.push(fd);
                         if is_of_syscalls {
                             syscalls.0.push((program, link));
@@ -195,114 +195,4 @@ impl Links {
             }
         }
     }
-}
-
-/// A program of the object, as one of its kind.
-fn find<'a, T>(ebpf: &'a mut Ebpf, program: Program) -> Result<&'a mut T, Unavailable>
-where
-    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
-{
-    let name = program.as_str();
-    let found = ebpf.program_mut(name).ok_or_else(|| incomplete("program", name))?;
-    found.try_into().map_err(|error| refused(&format!("use program {name}"), &error))
-}
-
-fn attach(
-    ebpf: &mut Ebpf,
-    program: Program,
-    tracepoint: &str,
-) -> Result<(OwnedFd, RawTracePointLinkId), Unavailable> {
-    let name = program.as_str();
-    let loaded: &mut RawTracePoint = find(ebpf, program)?;
-    loaded.load().map_err(|error| refused(&format!("load program {name}"), &error))?;
-    let link = link(loaded, program, tracepoint)?;
-    let fd = loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
-    let fd = fd.as_fd().try_clone_to_owned();
-    Ok((fd.map_err(|error| refused("duplicate a program", &error))?, link))
-}
-
-fn link(
-    loaded: &mut RawTracePoint,
-    program: Program,
-    tracepoint: &str,
-) -> Result<RawTracePointLinkId, Unavailable> {
-    match loaded.attach(tracepoint) {
-        Ok(link) => Ok(link),
-        Err(ProgramError::SyscallError(error))
-            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
-        {
-            Err(missing(program, &format!("tracepoint {tracepoint}")))
-        }
-        Err(error) => Err(refused(&format!("attach program {}", program.as_str()), &error)),
-    }
-}
-
-fn attach_typed(
-    ebpf: &mut Ebpf,
-    program: Program,
-    tracepoint: &str,
-    btf: &Btf,
-) -> Result<OwnedFd, Unavailable> {
-    let name = program.as_str();
-    let step = format!("load program {name}");
-    let loaded: &mut BtfTracePoint = find(ebpf, program)?;
-    loaded.load(tracepoint, btf).map_err(|error| match error {
-        ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }) => {
-            missing(program, &format!("tracepoint {tracepoint}"))
-        }
-        error => refused(&step, &error),
-    })?;
-    loaded.attach().map_err(|error| refused(&format!("attach program {name}"), &error))?;
-    let fd = loaded.fd().map_err(|error| refused(&format!("use program {name}"), &error))?;
-    fd.as_fd().try_clone_to_owned().map_err(|error| refused("duplicate a program", &error))
-}
-
-/// A program of the object, loaded as an iterator of that kind.
-fn load_iterator<'a>(
-    ebpf: &'a mut Ebpf,
-    program: Program,
-    iterator: &str,
-    btf: &Btf,
-) -> Result<&'a mut Iter, Unavailable> {
-    let step = format!("load program {}", program.as_str());
-    let loaded: &mut Iter = find(ebpf, program)?;
-    loaded.load(iterator, btf).map_err(|error| match error {
-        ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }) => {
-            missing(program, &format!("iterator {iterator}"))
-        }
-        error => refused(&step, &error),
-    })?;
-    Ok(loaded)
-}
-
-/// The iterator over the entries of a map.
-fn attach_to_map(
-    ebpf: &mut Ebpf,
-    program: Program,
-    map: &str,
-    btf: &Btf,
-) -> Result<Leftovers, Unavailable> {
-    let step = format!("attach program {}", program.as_str());
-    let Some(Map::HashMap(data)) = ebpf.map(map) else { return Err(incomplete("map", map)) };
-    let data = data.fd().as_fd().try_clone_to_owned().map_err(|error| refused(&step, &error))?;
-    let loaded = load_iterator(ebpf, program, "bpf_map_elem", btf)?;
-    let fd = loaded.fd().map_err(|error| refused(&step, &error))?;
-    Leftovers::attach(fd.as_fd(), data.as_fd()).map_err(|error| refused(&step, &error))
-}
-
-/// The file of an iterator. Opening it takes a privilege, reading it does not.
-fn open(ebpf: &mut Ebpf, program: Program, iterator: &str, btf: &Btf) -> Result<File, Unavailable> {
-    let loaded = load_iterator(ebpf, program, iterator, btf)?;
-    let step = format!("attach program {}", program.as_str());
-    let link = loaded.attach().map_err(|error| refused(&step, &error))?;
-    let link = loaded.take_link(link).map_err(|error| refused(&step, &error))?;
-    link.into_file().map_err(|error| refused(&step, &error))
-}
-
-fn missing(program: Program, what: &str) -> Unavailable {
-    let since = program.since();
-    Unavailable::new(
-        Reason::UnsupportedKernel,
-        format!("this kernel has no {what}: Linux {since} or later is needed"),
-    )
 }
