@@ -105,7 +105,7 @@ const NOTHING: Response = Response { first_ns: 0, last_ns: 0, bytes: 0, arrivals
 
 /// A close alert is two bytes, in a record of its own: RFC 8446 §6.1.
 #[inline(always)]
-fn is_close_alert(connection_flags: u32, bytes: u64) -> bool {
+pub fn is_close_alert(connection_flags: u32, bytes: u64) -> bool {
     let least = 2 + record_overhead_bytes(connection_flags);
     connection_flags & flags::TLS != 0
         && (bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8)

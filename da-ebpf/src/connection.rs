@@ -22,6 +22,7 @@ use da_ebpf_common::{
 use crate::{
     arrival, event, exchange,
     meter::{self, now_ns},
+    pickup,
     sock::Sock,
     syscall,
     task::Task,
@@ -179,7 +180,6 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
     // is then the answer to a close alert that found nobody.
     let broke_off = from == TCP_ESTABLISHED || from == TCP_SYN_SENT;
     let errno = if broke_off { sock.error() } else { 0 };
-    let how = if broke_off && errno == 0 { End::Aborted } else { End::Closed };
     // Whoever closes with data unread sends a reset, but only once the state says CLOSE.
     let open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
     let reset = if open && sock.error() == 0 { flags::RESET_SENT } else { 0 };
@@ -188,9 +188,17 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
         arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+        // Not aborted: all that was left unread is that the server takes leave as well.
+        let unread_bytes = pickup::unread_bytes(sock, connection);
+        let in_order = arrival::is_close_alert((*connection).flags, unread_bytes.into());
+        let aborted = broke_off && errno == 0 && !in_order;
+        let how = if aborted { End::Aborted } else { End::Closed };
         // A send can be answered by a reset before its hook runs; else, no hook has seen it.
-        if exchange::add_unseen(sock, connection, 0) > 0 && sock.error() == 0 {
+        let unseen_bytes = exchange::add_unseen(sock, connection, 0);
+        if unseen_bytes > 0 && sock.error() == 0 {
             exchange::close_unseen(connection);
+        } else if unseen_bytes > 0 {
+            exchange::break_off(sock, connection, unseen_bytes);
         }
         exchange::finish(sock, connection, how, errno);
         report(sock, connection, reset, errno);

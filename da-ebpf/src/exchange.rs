@@ -113,11 +113,30 @@ pub unsafe fn close_unseen(connection: *mut Connection) {
     }
 }
 
+/// The connection breaks in the middle of a send, as where the peer, on this host, answers by a reset:
+/// that send's hook comes too late, but it was handed these bytes.
+///
+/// # Safety
+/// `connection` is from `connection::find`, and the caller runs in the state hook, at CLOSE.
+#[inline(always)]
+pub unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // What an alert looks like can't be read here: the memory may be another process's.
+        let may_be_alert =
+            (*connection).flags & flags::TLS != 0 && bytes <= tls::LARGEST_ALERT_BYTES;
+        if (*connection).phase == Phase::Open as u32 && !may_be_alert {
+            request(sock, connection, bytes, now_ns());
+        }
+    }
+}
+
 /// Bytes were sent that belong to a request: to the current one as long as nothing has arrived in
 /// answer to it, to the next one otherwise.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the send hook.
+/// `connection` is from `connection::find`, and the caller runs in the send hook, or in the state hook
+/// at CLOSE.
 #[inline(never)]
 pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_ns: u64) {
     // SAFETY: the caller's promise.

@@ -79,6 +79,16 @@ unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
     sock.copied_sequence().wrapping_sub(unsafe { (*connection).first_sequence })
 }
 
+/// Bytes that have arrived and were not read, modulo 2³².
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+pub unsafe fn unread_bytes(sock: Sock, connection: *const Connection) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { ((*connection).received_bytes as u32).wrapping_sub(read_bytes(sock, connection)) }
+}
+
 /// A read has come as far as the socket says; it began where the one before had ended.
 #[inline(always)]
 pub fn receive_up_to(sock: Sock, connection: *mut Connection) {

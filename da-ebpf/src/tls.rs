@@ -29,7 +29,7 @@ const CLIENT_HELLO: u8 = 1;
 /// A Finished is far below, a ClientHello far above.
 const SMALLEST_HELLO_BYTES: u32 = 100;
 /// Header, initialization vector, the alert, MAC and padding of the largest CBC suite.
-const LARGEST_ALERT_BYTES: u64 = 5 + 16 + 2 + 48 + 16;
+pub const LARGEST_ALERT_BYTES: u64 = 5 + 16 + 2 + 48 + 16;
 /// Type, version, length: RFC 8446 §5.1.
 const RECORD_HEADER_BYTES: u32 = 5;
 /// Of HTTP/2's connection preface, with every setting that RFCs 9113, 8441 and 9218 know and more.

@@ -144,7 +144,7 @@ impl Client {
         response
     }
 
-    /// Reads until the server has closed: whoever closes with its leave unread aborts the connection.
+    /// Reads until the server has closed: its leave, and that it is gone.
     pub fn until_closed(&mut self) {
         let mut buffer = [0; 1024];
         let mut more = match &mut self.tls {
@@ -162,6 +162,11 @@ impl Client {
         let info = tcp_info::of(&self.socket);
         // The SYN counts as a byte.
         (info.tcpi_bytes_acked - 1, info.tcpi_bytes_received)
+    }
+
+    /// Waits until something has come, and leaves it unread.
+    pub fn wait_unread(&self) {
+        self.socket.peek(&mut [0]).expect("something comes");
     }
 
     /// Ends the connection without a word.
