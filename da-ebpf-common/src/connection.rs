@@ -151,6 +151,10 @@ pub struct Connection {
     pub received_bytes: u64,
     /// Last arrival of payload, ns.
     pub last_arrival_ns: u64,
+    /// `tcp_sock.srtt_us` as of then: smoothed round-trip time, in eighths of a µs.
+    pub srtt_eighths_us: u32,
+    /// `tcp_sock.total_retrans` as of then: segments sent again since the connect.
+    pub retransmits: u32,
     /// What arrived in answer to even and odd requests. Two slots, because the answer to a request
     /// can arrive before its send hook has run and closed the exchange before it.
     pub arrivals: [Arrivals; 2],
@@ -169,7 +173,7 @@ pub struct Connection {
 const _: () = assert!(size_of::<Peers>() == 64);
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 16 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
+        == 8 * 17 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.

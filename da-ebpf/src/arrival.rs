@@ -48,6 +48,8 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
         }
         (*connection).received_bytes = received_bytes;
         (*connection).last_arrival_ns = now_ns;
+        (*connection).srtt_eighths_us = sock.srtt_eighths_us();
+        (*connection).retransmits = sock.retransmits();
         if (*connection).phase == Phase::Handshake as u32 {
             return;
         }

@@ -57,6 +57,8 @@ pub fn settle(id: ConnectionId, record: &Connection, silent_since_ns: u64) -> Op
     exchange.received_bytes = record.received_bytes;
     exchange.flags = record.flags;
     exchange.end = End::Silence as u32;
+    exchange.srtt_eighths_us = record.srtt_eighths_us;
+    exchange.retransmits = record.retransmits;
     Some(Owed {
         first_arrivals: first_arrivals(id, record, slot),
         gaps: (slot.response.arrivals > MAX_FIRST_ARRIVALS as u64).then_some(slot.gaps),
@@ -100,6 +102,7 @@ mod tests {
         record.phase = Phase::Open as u32;
         (record.request, record.request_first_ns, record.request_last_ns) = (3, 90, 100);
         record.last_arrival_ns = 300;
+        (record.srtt_eighths_us, record.retransmits) = (80, 2);
         let slot = &mut record.arrivals[1];
         slot.request = 3;
         (slot.response.first_ns, slot.response.last_ns, slot.response.arrivals) = (200, 300, 2);
@@ -117,6 +120,7 @@ mod tests {
         assert_eq!(owed.exchange.number, 3);
         assert_eq!(owed.exchange.response.last_ns, 300);
         assert_eq!((owed.exchange.pickups, owed.exchange.first_pickup_ns), (1, 7));
+        assert_eq!((owed.exchange.srtt_eighths_us, owed.exchange.retransmits), (80, 2));
         assert_eq!(owed.first_arrivals.map(|first| first.count), Some(2));
         assert!(owed.gaps.is_none() && owed.pickups.is_none());
     }

@@ -64,7 +64,7 @@ impl Tracker {
             Totals {
                 sent_bytes: record.sent_bytes,
                 received_bytes: record.received_bytes,
-                retransmits: 0,
+                retransmits: record.retransmits.into(),
             },
         );
         self.remove(id);
