@@ -277,6 +277,23 @@ pub unsafe fn handshake(
     }
 }
 
+/// How long a segment and its answer are under way, at most: connect and handshake each take that
+/// long at least. One of them takes longer by far where a segment was lost, a SYN by a second.
+///
+/// # Safety
+/// As for [`handshake`]; the handshake is done.
+#[inline(always)]
+unsafe fn round_trip_ns(connection: *const Connection) -> u64 {
+    // SAFETY: the caller's promise.
+    let (connect_ns, handshake_ns) = unsafe {
+        (
+            (*connection).established_ns.saturating_sub((*connection).born_ns),
+            (*connection).flight_ns.saturating_sub((*connection).hello_ns),
+        )
+    };
+    if handshake_ns < connect_ns { handshake_ns } else { connect_ns }
+}
+
 /// TLS 1.3: the first application-data record carries the client's Finished.
 ///
 /// # Safety
@@ -285,10 +302,11 @@ pub unsafe fn handshake(
 unsafe fn finished13(sock: Sock, connection: *mut Connection, now_ns: u64) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
-        let connect_ns = (*connection).established_ns.saturating_sub((*connection).born_ns);
         (*connection).flags |= flags::TLS13;
         (*connection).flight_ns = now_ns;
-        (*connection).tickets_until_ns = now_ns + connect_ns + connect_ns / 2 + TICKET_SLACK_NS;
+        let round_trip_ns = round_trip_ns(connection);
+        let tickets_ns = round_trip_ns + round_trip_ns / 2 + TICKET_SLACK_NS;
+        (*connection).tickets_until_ns = now_ns + tickets_ns;
         done(sock, connection, now_ns);
     }
 }
