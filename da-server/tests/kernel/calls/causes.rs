@@ -112,7 +112,7 @@ fn usual() -> Plan {
 }
 
 /// The phases of the median attempt, ms.
-fn medians(attempts: &[Attempt]) -> [f64; Phase::ALL.len()] {
+pub fn medians(attempts: &[Attempt]) -> [f64; Phase::ALL.len()] {
     Phase::ALL.map(|phase| {
         let mut all: Vec<_> = attempts.iter().map(|attempt| attempt.phases.ns(phase)).collect();
         all.sort_unstable();

@@ -88,9 +88,14 @@ impl Desk {
             api_key: ApiKey::new("test-key"),
             ..LlmConfig::default()
         };
+        config.timeouts.first_content = PATIENCE;
+        self.client_with(http, config)
+    }
+
+    /// A client of the model as configured, but without retries and breaker.
+    pub fn client_with(&self, http: &reqwest::Client, mut config: LlmConfig) -> LlmClient {
         config.retry.max_retries = 0;
         config.breaker.failures = 0;
-        config.timeouts.first_content = PATIENCE;
         let reports = Some(self.calls.reports.clone());
         let client = LlmClient::new(&config, http.clone(), &self.gates, &self.llm, reports);
         client.expect("a client")

@@ -3,4 +3,6 @@
 mod causes;
 mod crowd;
 mod desk;
+mod line;
+mod network;
 mod page;

@@ -1,0 +1,173 @@
+//! Two networks of a test's own, and a line between them that takes its time.
+//!
+//! Each network has one end of the line as a device whose packets a thread reads, keeps for the delay
+//! and writes into the other one's: what `tc netem` does where the kernel has it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::runtime::{Builder, Runtime};
+
+/// The largest packet, bytes: Ethernet's.
+const MTU_BYTES: usize = 1_500;
+/// The name of a line's end in its network.
+const DEVICE: &str = "line";
+
+/// A network namespace, with a runtime whose threads are in it.
+pub struct Network {
+    runtime: Runtime,
+}
+
+impl Network {
+    /// A network with nothing in it.
+    pub fn new() -> Self {
+        let namespace = std::thread::spawn(|| {
+            // SAFETY: the call takes no memory; the namespace it makes is this thread's.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "a network of its own");
+            File::open("/proc/thread-self/ns/net").expect("a namespace")
+        });
+        let namespace = namespace.join().expect("a network");
+        let enter = move || {
+            // SAFETY: the descriptor is open, and the call takes no memory; it moves this thread.
+            let failed = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+            assert_eq!(failed, 0, "entered");
+        };
+        let mut runtime = Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).on_thread_start(enter).enable_all().build();
+        Self { runtime: runtime.expect("a runtime") }
+    }
+
+    /// What that comes to in this network.
+    pub fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        self.runtime.block_on(self.runtime.spawn(work)).expect("no panic")
+    }
+
+    /// Runs a program in this network.
+    pub fn command(&self, line: &str) {
+        let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        let status = self.run(async move { Command::new(&words[0]).args(&words[1..]).status() });
+        assert!(status.is_ok_and(|status| status.success()), "{line}");
+    }
+
+    /// From now on so many of 100 packets that come to this network are lost, each by chance.
+    pub fn lose(&self, percent: u32) {
+        self.command("nft add table ip loss");
+        self.command("nft add chain ip loss input { type filter hook input priority 0 ; }");
+        self.command(&format!("nft add rule ip loss input numgen random mod 100 < {percent} drop"));
+    }
+
+    /// Segments that this network's sockets have sent again, by the kernel's own count.
+    pub fn retransmits(&self) -> u64 {
+        let read = async { std::fs::read_to_string("/proc/thread-self/net/snmp") };
+        let text = self.run(read).expect("counters");
+        let mut rows = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+        let (names, values) = (rows.next().expect("names"), rows.next().expect("values"));
+        let mut columns = names.split(' ').zip(values.split(' '));
+        let (_, value) = columns.find(|(name, _)| *name == "RetransSegs").expect("a column");
+        value.parse().expect("a number")
+    }
+
+    /// Brings an end of a line up in this network, at one of two addresses.
+    fn end(&self, own: &str, other: &str) -> File {
+        let device = self.run(async { tunnel() });
+        self.command(&format!("ip address add {own} peer {other} dev {DEVICE}"));
+        self.command(&format!("ip link set {DEVICE} mtu {MTU_BYTES} up"));
+        device
+    }
+}
+
+/// A device whose packets this process carries.
+fn tunnel() -> File {
+    let file = File::options().read(true).write(true).open("/dev/net/tun").expect("/dev/net/tun");
+    // SAFETY: all zeroes are a value of the type: it is made of integers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(DEVICE.bytes()) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: the descriptor is open, and the pointer is to a value of the type, alive for the call.
+    let failed = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
+    assert_eq!(failed, 0, "a device: {}", std::io::Error::last_os_error());
+    file
+}
+
+/// A line between two networks. All packets arrive, in their order, however many are under way.
+pub struct Line {
+    /// One way, ns.
+    delay_ns: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Line {
+    /// Joins two networks, which then have these addresses.
+    pub fn between(near: (&Network, &str), far: (&Network, &str)) -> Self {
+        let ends = [near.0.end(near.1, far.1), far.0.end(far.1, near.1)];
+        let mut line =
+            Self { delay_ns: Arc::default(), ended: Arc::default(), threads: Vec::new() };
+        for (from, to) in [(0, 1), (1, 0)] {
+            let [from, to] = [from, to].map(|end: usize| ends[end].try_clone().expect("cloned"));
+            let (sender, packets) = channel();
+            let (delay_ns, ended) = (Arc::clone(&line.delay_ns), Arc::clone(&line.ended));
+            line.threads.push(std::thread::spawn(move || take(from, &sender, &delay_ns, &ended)));
+            line.threads.push(std::thread::spawn(move || hand_over(to, packets)));
+        }
+        line
+    }
+
+    /// From now on a packet and its answer are so long under way together.
+    pub fn set_round_trip(&self, round_trip: Duration) {
+        self.delay_ns.store(round_trip.as_nanos() as u64 / 2, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            assert!(thread.join().is_ok() || std::thread::panicking(), "the line broke");
+        }
+    }
+}
+
+/// Takes packets from a line's end, each with the time at which it is due at the other one.
+fn take(
+    mut from: File,
+    packets: &Sender<(Instant, Vec<u8>)>,
+    delay_ns: &AtomicU64,
+    ended: &AtomicBool,
+) {
+    let mut packet = [0; MTU_BYTES];
+    let patience = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    while !ended.load(Ordering::Relaxed) {
+        let mut ready = [PollFd::new(&from, PollFlags::IN)];
+        if poll(&mut ready, Some(&patience)).expect("polled") == 0 {
+            continue;
+        }
+        let bytes = match from.read(&mut packet) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => panic!("reads: {error}"),
+        };
+        let delay = Duration::from_nanos(delay_ns.load(Ordering::Relaxed));
+        if packets.send((Instant::now() + delay, packet[..bytes].to_vec())).is_err() {
+            return;
+        }
+    }
+}
+
+/// Hands each packet over when it is due.
+fn hand_over(mut to: File, packets: Receiver<(Instant, Vec<u8>)>) {
+    for (due, packet) in packets {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        assert_eq!(to.write(&packet).expect("writes"), packet.len());
+    }
+}

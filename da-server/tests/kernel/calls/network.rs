@@ -1,0 +1,226 @@
+//! Calls over a network that is slow, and over one that loses packets.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use da_server::calls::{Attempt, Call, Phase, Recent, Reuse};
+use da_server::config::Config;
+use da_server::kernel::Reason;
+use da_server::llm::{LlmClient, LlmConfig};
+use da_server::metrics::Metrics;
+use da_server::provider::{ApiKey, Outcome};
+use da_server::{App, Listeners};
+use da_standin::{Delay, Options, Plan, Standin};
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::causes::medians;
+use super::desk::{Desk, ask, http, url};
+use super::line::{Line, Network};
+use crate::lab::{config, endpoint_at};
+
+const NAME: &str = "network.calls.test";
+/// Addresses that nobody outside the test's own networks has: RFC 5737.
+const HERE: &str = "192.0.2.1";
+const THERE: &str = "192.0.2.2";
+const PORT: u16 = 443;
+/// How long an answer takes by itself.
+const USUAL_MS: f64 = 30.0;
+/// How long the network takes there and back.
+const ROUND_TRIP_MS: f64 = 40.0;
+/// Between two calls of a client: its connection is back by then, and its exchange has been asked for.
+const PAUSE: Duration = Duration::from_millis(150);
+/// A phase may differ so much from what was put in.
+const BOUND_MS: f64 = 1.0;
+/// Calls of each kind: what counts is their median, since each of them may have to wait for the CPU.
+const CALLS: usize = 15;
+/// Busy machines prove nothing about times.
+const TRIES: usize = 4;
+
+/// Calls are made here, and answered in another network.
+struct Abroad {
+    calls: usize,
+    standin: Standin,
+    line: Line,
+    here: Network,
+    there: Network,
+    // Ends last: the clients report to it.
+    desk: Desk,
+}
+
+impl Abroad {
+    fn open() -> Option<Self> {
+        let at: SocketAddr = format!("{THERE}:{PORT}").parse().expect("an address");
+        let desk = Desk::open(&config(), &[endpoint_at(NAME, NAME, at)])?;
+        let (here, there) = (Network::new(), Network::new());
+        let line = Line::between((&here, HERE), (&there, THERE));
+        let names = vec![NAME.to_owned()];
+        let options = Options { listen: at, names, ..Options::default() };
+        let standin = there.run(Standin::start(options)).expect("a stand-in");
+        Some(Self { calls: 0, standin, line, here, there, desk })
+    }
+
+    /// A client with connections of its own.
+    fn client(&self) -> LlmClient {
+        let http = http(&self.standin, &[NAME]);
+        let config = LlmConfig {
+            base_url: Some(url(NAME, self.standin.addr())),
+            api_key: ApiKey::new("test-key"),
+            ..LlmConfig::default()
+        };
+        self.desk.client_with(&http, config)
+    }
+
+    /// So many calls one after the other, by each of the clients at the same time.
+    fn calls(&mut self, clients: &[LlmClient], of_each: usize) -> Vec<Arc<Call>> {
+        let ask_each = |client: LlmClient| async move {
+            for _ in 0..of_each {
+                ask(&client).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        self.here.run(join_all(clients.iter().cloned().map(ask_each)));
+        let before = self.calls;
+        self.calls += clients.len() * of_each;
+        let calls = self.desk.known(self.calls);
+        assert_eq!(calls.len(), self.calls);
+        calls[before..].to_vec()
+    }
+
+    /// Attempts of the median call over a network that takes so long, on connections of their own
+    /// or on one that was there before.
+    fn attempts(&mut self, round_trip_ms: f64, reuse: Reuse) -> Vec<Attempt> {
+        self.line.set_round_trip(Duration::from_secs_f64(round_trip_ms / 1e3));
+        let close = reuse == Reuse::Fresh;
+        let first_byte_ms = Delay::Fixed(USUAL_MS);
+        self.standin.set_plan(Plan { close, chunks: Some(2), first_byte_ms, ..Plan::default() });
+        let client = self.client();
+        // The first one pays for the connection.
+        let calls = self.calls(&[client], CALLS + 1);
+        let attempts = calls[1..].iter().map(|call| call.attempts[0].clone());
+        let attempts: Vec<_> = attempts.collect();
+        for (call, attempt) in calls[1..].iter().zip(&attempts) {
+            assert_eq!((call.outcome, attempt.reuse), (Outcome::Success, reuse), "{attempt:?}");
+            assert_eq!(attempt.phases.sum_ns() + call.back_off_ns(), call.duration_ns);
+            assert!(attempt.socket.is_some(), "{attempt:?}");
+        }
+        attempts
+    }
+}
+
+/// Prints by how much each phase is longer over the slow network; whether those are by its round
+/// trip, and no other is.
+fn slows(abroad: &mut Abroad, reuse: Reuse, carriers: &[Phase]) -> bool {
+    let near = medians(&abroad.attempts(0.0, reuse));
+    let far = abroad.attempts(ROUND_TRIP_MS, reuse);
+    let rtt_ms = far.iter().map(|attempt| {
+        let socket = attempt.socket.as_ref().expect("joined");
+        socket.rtt_ns.expect("a round trip") as f64 / 1e6
+    });
+    let rtt_ms: Vec<_> = rtt_ms.collect();
+    let far = medians(&far);
+    let longer = |phase: Phase| far[phase as usize] - near[phase as usize];
+    let cells: Vec<_> = Phase::ALL.iter().map(|one| format!("{:>11.2}", longer(*one))).collect();
+    println!("{:<12}{}", reuse.as_str(), cells.join(""));
+    let expected = |phase: Phase| if carriers.contains(&phase) { ROUND_TRIP_MS } else { 0.0 };
+    let exact = |phase: Phase| (longer(phase) - expected(phase)).abs() <= BOUND_MS;
+    println!("{:<12}round trips, ms: {rtt_ms:.2?}", "");
+    Phase::ALL.into_iter().all(exact)
+}
+
+#[test]
+fn a_slow_network_shows_where_calls_wait_for_it_and_nowhere_else() {
+    let Some(mut abroad) = Abroad::open() else { return };
+    let exact = (0..TRIES).any(|_| {
+        let names = Phase::ALL.map(|phase| format!("{:>11}", phase.as_str()));
+        println!("{:<12}{}", "ms longer", names.join(""));
+        let fresh = slows(&mut abroad, Reuse::Fresh, &[Phase::Connect, Phase::Tls, Phase::Wait]);
+        slows(&mut abroad, Reuse::Reused, &[Phase::Wait]) && fresh
+    });
+    assert!(exact, "see the tables above");
+}
+
+/// Segments that the kernel sent again during a call; none where it was not joined.
+fn sent_again(call: &Call) -> Option<u64> {
+    let socket = |attempt: &Attempt| attempt.socket.as_ref().map(|socket| socket.retransmits);
+    call.attempts.iter().map(socket).sum()
+}
+
+/// Makes calls over a network that loses packets; whether all of them were joined. What is told of
+/// those that were is never more than what the network's own counter says, and in all just that.
+fn is_told_of_each(abroad: &mut Abroad, clients: &mut Vec<LlmClient>) -> bool {
+    const CLIENTS: usize = 16;
+    const OF_EACH: usize = 20;
+    let new: Vec<_> = (0..CLIENTS).map(|_| abroad.client()).collect();
+    // What closes sends, too.
+    clients.extend_from_slice(&new);
+    let before = abroad.here.retransmits();
+    let calls = abroad.calls(&new, OF_EACH);
+    let by_the_kernel = abroad.here.retransmits() - before;
+    let told: Vec<_> = calls.iter().filter_map(|call| sent_again(call)).collect();
+    let sum: u64 = told.iter().sum();
+    let hit = told.iter().filter(|sent_again| **sent_again > 0).count();
+    let (joined, made) = (told.len(), calls.len());
+    println!("{by_the_kernel} segments sent again, {sum} of them during {hit} calls");
+    println!("{joined} of {made} calls joined");
+    assert!(by_the_kernel > 0, "nothing was lost");
+    assert!(sum <= by_the_kernel, "{told:?}");
+    assert!(joined < made || sum == by_the_kernel, "{told:?}");
+
+    let served = Served::start(&abroad.desk.calls.recent);
+    for call in &calls {
+        assert_eq!(served.retransmits(call.id), sent_again(call), "{call:?}");
+    }
+    joined == made
+}
+
+#[test]
+fn what_was_sent_again_is_told_of_the_call_during_which_it_was() {
+    let Some(mut abroad) = Abroad::open() else { return };
+    abroad.standin.set_plan(Plan { first_byte_ms: Delay::Fixed(USUAL_MS), ..Plan::default() });
+    abroad.here.lose(5);
+    abroad.there.lose(5);
+    let mut clients = Vec::new();
+    let all = (0..TRIES).any(|_| is_told_of_each(&mut abroad, &mut clients));
+    assert!(all, "see above");
+}
+
+/// A server whose page and JSON are about these calls.
+struct Served {
+    runtime: tokio::runtime::Runtime,
+    http: reqwest::Client,
+    at: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Served {
+    fn start(recent: &Arc<Recent>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.store.path = folder.path().join("game.sqlite");
+        config.llm.api_key = ApiKey::new("test-key");
+        let metrics = Metrics::new().expect("metrics");
+        let mut app = App::new(config, metrics, Err(Reason::Disabled)).expect("an app");
+        app.calls.recent = Arc::clone(recent);
+        let main = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = main.local_addr().expect("an address");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let listeners = Listeners { main, metrics: None };
+        runtime.spawn(da_server::run(app, listeners, CancellationToken::new()));
+        let http = da_server::provider::http_client(&Default::default()).expect("a client");
+        Self { runtime, http, at, _folder: folder }
+    }
+
+    /// What `/api/calls/{id}` says was sent again, if anything.
+    fn retransmits(&self, id: u64) -> Option<u64> {
+        let asked = async {
+            let answer = self.http.get(format!("http://{}/api/calls/{id}", self.at)).send().await?;
+            answer.error_for_status()?.json::<serde_json::Value>().await
+        };
+        let call = self.runtime.block_on(asked).expect("a call");
+        let attempts = call["attempts"].as_array().expect("attempts");
+        let retransmits = |attempt: &serde_json::Value| attempt["socket"]["retransmits"].as_u64();
+        attempts.iter().map(retransmits).sum()
+    }
+}
