@@ -185,3 +185,23 @@ impl<W: Write> Screen<W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::sample_call;
+
+    #[test]
+    fn a_call_is_shown_once_and_one_of_the_same_number_after_a_restart_as_well() {
+        let mut screen =
+            Screen { out: Vec::new(), json: true, colors: false, shown: VecDeque::new() };
+        let call = sample_call(1, 100);
+        let restarted = Call { began_unix_ms: 7, ..call.clone() };
+        assert!(screen.show_all(&[call.clone(), call, restarted]).is_ok());
+        assert_eq!(screen.out.iter().filter(|byte| **byte == b'\n').count(), 2);
+        for id in 2..2_000 {
+            assert!(screen.show(&sample_call(id, 100)).is_ok());
+        }
+        assert_eq!(screen.shown.len(), MAX_SHOWN, "what is remembered is bounded");
+    }
+}

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use da_server::calls::{Call, CallKind};
 use da_standin::{Fault, Plan};
@@ -239,7 +239,9 @@ async fn who_is_too_slow_is_told_how_many_it_missed_and_delays_nobody() {
 fn account(connection: TcpStream, until: u64) -> (u64, u64) {
     let mut lines = BufReader::new(connection).lines();
     let (mut heard, mut missed) = (0, 0);
+    let deadline = Instant::now() + PATIENCE;
     while heard + missed < until {
+        assert!(Instant::now() < deadline, "{heard} heard and {missed} missed of {until}");
         let line = lines.next().expect("the server gave up").expect("more");
         heard += u64::from(line == "event: call");
         if let Some(rest) = line.strip_prefix("data: {\"calls\":") {
