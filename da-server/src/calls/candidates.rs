@@ -47,11 +47,16 @@ pub fn candidates(sockets: &Sockets, marks: &Marks) -> Vec<Candidate> {
         } else {
             (TAKEN_TO_SENT_NS, usize::MAX)
         };
+        // Given up in that very moment, it may never be sent: then the thread's next is another's.
+        let to_ns = (taken_ns + within_ns).min(marks.ended_ns + TAKEN_TO_SENT_NS);
+        let was_there = |connection: &Connection| {
+            connection.established_ns.is_some_and(|established_ns| established_ns <= taken_ns)
+        };
         return sockets
-            .unclaimed(taken_ns, taken_ns + within_ns)
+            .unclaimed(taken_ns, to_ns)
             .filter(|(_, one)| sockets.may_be_thread(one.request_thread, marks.body_taken_by))
             .take(most)
-            .filter(|(connection, _)| leads_there(connection))
+            .filter(|(connection, _)| was_there(connection) && leads_there(connection))
             .map(|(connection, exchange)| Candidate::Exchange(connection.birth(), exchange.number))
             .collect();
     }
