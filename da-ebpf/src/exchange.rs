@@ -146,7 +146,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             (*connection).flags = connection_flags | flags::HTTP2_CONTROL;
         }
         let number = (*connection).request;
-        let answered = arrival::response(connection, number).first_ns != 0;
+        let answered = is_answered(connection, now_ns);
         let outrun = arrival::response(connection, number + 1).first_ns != 0;
         if number == 0 || answered {
             if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(connection, bytes)
@@ -169,6 +169,23 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
         }
         (*connection).request_bytes += bytes;
         (*connection).request_last_ns = now_ns;
+    }
+}
+
+/// Whether something has arrived in answer to the current request. Of what came in the time of the
+/// session tickets the programs can't tell; what came since the request is reported, and da-server
+/// puts the two halves of a request together where it was tickets.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+unsafe fn is_answered(connection: *const Connection, now_ns: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let response = arrival::response(connection, (*connection).request);
+        response.first_ns != 0
+            || response.last_ns > (*connection).request_last_ns
+                && now_ns >= (*connection).tickets_until_ns
     }
 }
 
