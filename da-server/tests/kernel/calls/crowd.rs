@@ -163,18 +163,25 @@ async fn play(clients: Arc<BTreeMap<Kind, LlmClient>>, first: usize) {
     }
 }
 
-/// Each socket must be one on which the stand-in was asked under the call's own name.
+/// Each socket must be one on which the stand-in was asked under the call's own name. Of a call that
+/// was given up right after its request left, the stand-in may find the connection gone and nothing
+/// to answer: that may be so of one in a hundred of these.
 fn joined_with_their_own(calls: &[Arc<Call>], log: &[LogEntry]) {
     let asked = log.iter().filter_map(|entry| Some((entry.peer, entry.name.as_deref()?)));
     let asked: BTreeSet<(SocketAddr, &str)> = asked.collect();
-    let mut compared = 0;
+    let (mut compared, mut given_up, mut unnoticed) = (0, 0, 0);
     for call in calls {
+        let is_given_up = call.outcome.as_str() == "cancelled";
+        given_up += usize::from(is_given_up);
         let sockets = call.attempts.iter().filter_map(|one| one.socket.as_ref());
         for socket in sockets.filter(|socket| socket.exchange.is_some()) {
-            assert!(asked.contains(&(socket.local, call.model.as_str())), "{call:?}");
+            let is_own = asked.contains(&(socket.local, call.model.as_str()));
+            assert!(is_own || is_given_up, "{call:?}");
+            unnoticed += usize::from(!is_own);
             compared += 1;
         }
     }
+    assert!(unnoticed * 100 <= given_up, "{unnoticed} of {given_up} given up");
     assert!(compared * 10 >= calls.len() * 8, "{compared} compared");
 }
 
