@@ -19,7 +19,6 @@ use crate::provider::{
     ApiKey, CallKind, CallReports, ErrorKind, GateMetrics, ProviderSetupError, Reporter, base_url,
     call::{Pieces, Plan},
     exchange,
-    gate::Gate,
     span::Span,
 };
 
@@ -56,23 +55,14 @@ impl Backend {
             url,
             headers,
             model: config.model().to_owned(),
-            plan: Plan {
-                reporter: Reporter {
-                    kind: CallKind::Llm,
-                    provider,
-                    model: config.model().into(),
-                    reports,
-                },
-                timeouts: config.timeouts.clone(),
-                retry: config.retry.clone(),
-                gate: Gate::new(
-                    provider,
-                    config.max_concurrent,
-                    config.breaker.clone(),
-                    &config.timeouts,
-                    gates.of(CallKind::Llm, provider, config.model()),
-                ),
-            },
+            plan: Plan::new(
+                Reporter { kind: CallKind::Llm, provider, model: config.model().into(), reports },
+                config.timeouts.clone(),
+                config.retry.clone(),
+                config.max_concurrent,
+                config.breaker.clone(),
+                gates,
+            ),
             metrics: metrics.of(config.provider, config.model()),
         }))
     }

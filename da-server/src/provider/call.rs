@@ -11,7 +11,7 @@ use futures_util::{
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    ErrorKind, ProviderError, Reporter, RetryPolicy, Timeouts,
+    BreakerConfig, ErrorKind, GateMetrics, ProviderError, Reporter, RetryPolicy, Timeouts,
     gate::Gate,
     report::{AttemptClock, CallClock, Observer, Outcome},
     span::Span,
@@ -48,6 +48,20 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// For the calls that `reporter` reports, behind a gate of their own with series among `gates`.
+    pub(crate) fn new(
+        reporter: Reporter,
+        timeouts: Timeouts,
+        retry: RetryPolicy,
+        max_concurrent: usize,
+        breaker: BreakerConfig,
+        gates: &GateMetrics,
+    ) -> Self {
+        let series = gates.of(reporter.kind, reporter.provider, &reporter.model);
+        let gate = Gate::new(reporter.provider, max_concurrent, breaker, &timeouts, series);
+        Self { reporter, timeouts, retry, gate }
+    }
+
     /// Runs attempts until one has its first piece, and returns that attempt's whole answer.
     pub(crate) async fn run<T, O, F, Fut>(
         &self,

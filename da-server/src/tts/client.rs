@@ -18,7 +18,6 @@ use crate::provider::{
     CallKind, CallReports, ErrorKind, GateMetrics, ProviderSetupError, Reporter, base_url,
     call::{Pieces, Plan},
     exchange,
-    gate::Gate,
     span::Span,
 };
 
@@ -65,23 +64,14 @@ impl TtsClient {
             base: base_url(provider, config.base_url())?,
             model: config.model().to_owned(),
             format: config.format()?,
-            plan: Plan {
-                reporter: Reporter {
-                    kind: CallKind::Tts,
-                    provider,
-                    model: config.model().into(),
-                    reports,
-                },
-                timeouts: config.timeouts.clone(),
-                retry: config.retry.clone(),
-                gate: Gate::new(
-                    provider,
-                    config.max_concurrent,
-                    config.breaker.clone(),
-                    &config.timeouts,
-                    gates.of(CallKind::Tts, provider, config.model()),
-                ),
-            },
+            plan: Plan::new(
+                Reporter { kind: CallKind::Tts, provider, model: config.model().into(), reports },
+                config.timeouts.clone(),
+                config.retry.clone(),
+                config.max_concurrent,
+                config.breaker.clone(),
+                gates,
+            ),
             metrics,
         });
         Ok(Self { shared })
