@@ -75,7 +75,7 @@ pub const TESTS: &[Package] = &[
     Package { name: "busybox-static", why: "the programs of that machine", shown_by: "busybox" },
     Package {
         name: "prometheus",
-        why: "promtool, which judges our /metrics",
+        why: "scrapes us in tests; its promtool judges our /metrics and rules",
         shown_by: "promtool",
     },
     Package {

@@ -1,0 +1,6 @@
+//! Holds what is shipped for Prometheus and Grafana against the real parts: its tests start them,
+//! in folders and on ports of their own, and ask them.
+
+pub mod api;
+pub mod program;
+pub mod prometheus;
