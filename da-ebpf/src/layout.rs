@@ -2,7 +2,7 @@
 //!
 //! aya-ebpf has no CO-RE, so da-server looks every offset up in the kernel's BTF and overrides these
 //! globals before loading; the verifier then sees constants. The names are the contract with
-//! da-server's `kernel/layout.rs`.
+//! da-server's `kernel/load/layout.rs`.
 
 use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
 

@@ -3,7 +3,7 @@
 use da_ebpf_common::arrival::Arrival;
 use da_ebpf_common::histogram::Histogram;
 
-use super::family::EndpointHistogram;
+use super::series::family::EndpointHistogram;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// The family of this room.

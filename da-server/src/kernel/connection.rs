@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use da_ebpf_common::connection::{Closed, Peers, Phase, flags};
 
-use super::family::{
+use super::series::family::{
     DetailCounter, EndpointCounter, EndpointDistribution, EndpointGauge, EndpointHistogram,
 };
-use super::known::Totals;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
+use super::tracker::known::Totals;
 
 /// What became of a connection: label value of `socket_connections_total{outcome}`. Each connection
 /// counts once.

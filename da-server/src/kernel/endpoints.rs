@@ -1,12 +1,19 @@
 //! Whose connection is it: by the name the client asked for, then by address.
 
+pub(super) mod answers;
+pub mod catalogue;
+pub(super) mod hosts;
+pub(super) mod lookups;
+pub(super) mod names;
+pub(super) mod replacement;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::answers::Answers;
-use super::catalogue::{EndpointConfig, EndpointKind};
+use self::answers::Answers;
+use self::catalogue::{EndpointConfig, EndpointKind};
+use self::hosts::Hosts;
 use super::config::Unlisted;
-use super::hosts::Hosts;
 
 /// Addresses learned from named connections; beyond that no more are learned.
 const MAX_LEARNED: usize = 4096;

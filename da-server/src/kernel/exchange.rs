@@ -1,13 +1,16 @@
 //! Requests and responses: `socket_first_byte_seconds`, `socket_response_seconds`,
 //! `socket_exchanges_total`.
 
+pub(super) mod interleaving;
+pub(super) mod tickets;
+
 use da_ebpf_common::arrival::FirstArrivals;
 use da_ebpf_common::connection::flags;
 use da_ebpf_common::exchange::{End, Exchange};
 
-use super::family::{DetailCounter, EndpointHistogram};
+use self::tickets::{ResponseStart, Tickets};
+use super::series::family::{DetailCounter, EndpointHistogram};
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
-use super::tickets::{ResponseStart, Tickets};
 
 /// How an exchange went: label value of `socket_exchanges_total{outcome}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,7 +95,7 @@ fn is_continue(bytes: u64, connection_flags: u32) -> bool {
 /// Works out what an exchange was; none if nothing arrived that ends one, and the next request is the
 /// rest of this one: session tickets, or leave to go on (`Expect: 100-continue`).
 ///
-/// `mixed`: with other exchanges ([`super::interleaving`]) or with the handshake (0-RTT).
+/// `mixed`: with other exchanges ([`self::interleaving`]) or with the handshake (0-RTT).
 /// `first_arrivals`: where session tickets may be among them, `tickets` tells the response from these.
 pub fn measure(
     exchange: &Exchange,

@@ -1,5 +1,12 @@
 //! Loads the object, fits it to the kernel, attaches it, and takes what user space needs of it.
 
+pub(super) mod attach;
+pub(super) mod layout;
+pub(super) mod privileges;
+pub(super) mod programs;
+pub(super) mod refusal;
+pub(super) mod status;
+
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -8,14 +15,13 @@ use da_ebpf_common::meter::Meter;
 use da_ebpf_common::syscall::Calls;
 use tracing::level_filters::LevelFilter;
 
+use self::layout::Layout;
+use self::programs::{Links, Programs};
+use self::refusal::{incomplete, refused};
+use self::status::{Reason, Unavailable};
 use super::config::KernelConfig;
-use super::layout::Layout;
-use super::privileges;
-use super::programs::{Links, Programs};
-use super::refusal::{incomplete, refused};
-use super::status::{Reason, Unavailable};
 use super::syscall;
-use super::syscall_maps::SyscallMapHandles;
+use super::syscall::maps::SyscallMapHandles;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
 

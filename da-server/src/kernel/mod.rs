@@ -3,64 +3,31 @@
 //! [`Kernel::load`] loads and attaches them and then drops the process's privileges, while it has
 //! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
 //!
-//! * `load`, `layout`, `programs`, `attach`, `privileges` get the programs in; `status` and `refusal`
-//!   say what became of that.
-//! * `reader`, `event`, `tracker`, `known`, `settle`, `settlement` take their events, `replay` without
-//!   a kernel; `connections_map` has the programs forget a connection.
-//! * `catalogue`, `endpoints`, `hosts`, `names`, `lookups`, `answers` say whose connections they are
-//!   of, `replacement` brings other endpoints; `tickets` says what is no response, `interleaving` what
-//!   is no single exchange.
+//! * `load` gets the programs in and says what became of that; `preflight` what there can be on this
+//!   host.
+//! * `reader` takes their events, `tracker` remembers what must be of each connection.
+//! * `endpoints` says whose connections they are of.
 //! * `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`, `leftover`, `syscall`
-//!   (the probes, named as in da-ebpf) turn them into measurements; `series`, `family` and
-//!   `histogram` hold these, `observation` tells them to whoever follows single connections.
-//! * `tier` keeps the probe `syscall` and its `syscall_maps` within the `budget`.
-//! * `self_metrics`, `meters`, `losses` speak of the view itself, `preflight` and `host` of what there
-//!   can be of it.
+//!   (the probes, named as in da-ebpf) turn them into measurements; `series` holds these,
+//!   `observation` tells them to whoever follows single connections.
+//! * `self_metrics` speaks of the view itself.
 
-mod answers;
 mod arrival;
-mod attach;
-mod budget;
-pub mod catalogue;
 pub mod config;
 mod connection;
-mod connections_map;
 mod endpoints;
-mod event;
 mod exchange;
 mod existing;
-mod family;
-mod histogram;
-mod host;
-mod hosts;
-mod interleaving;
-mod known;
-mod layout;
 mod leftover;
 mod load;
-mod lookups;
-mod losses;
-mod meters;
-mod names;
 mod observation;
 mod pickup;
 mod preflight;
-mod privileges;
-mod programs;
 mod reader;
-mod refusal;
-mod replacement;
-mod replay;
 mod reset;
 mod self_metrics;
 mod series;
-mod settle;
-mod settlement;
-mod status;
 mod syscall;
-mod syscall_maps;
-mod tickets;
-mod tier;
 mod tls;
 mod tracker;
 
@@ -75,36 +42,36 @@ use prometheus::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::catalogue::{EndpointConfig, EndpointKind};
 pub use self::config::{Hooks, KernelConfig, Unlisted};
 pub use self::connection::ConnectionOutcome;
+pub use self::endpoints::catalogue::{self, EndpointConfig, EndpointKind};
+pub use self::endpoints::replacement::{EndpointsInForce, NoReader};
 pub use self::exchange::{ExchangeOutcome, Measured};
-pub use self::losses::Loss;
+pub use self::load::status::{Reason, Unavailable};
 pub use self::observation::{Observation, Pickup, What};
 pub use self::preflight::{Extent, Preflight, Verdict};
-pub use self::replacement::{EndpointsInForce, NoReader};
-pub use self::replay::Replay;
-pub use self::settlement::Settlements;
-pub use self::status::{Reason, Unavailable};
+pub use self::reader::replay::Replay;
+pub use self::reader::settlement::Settlements;
+pub use self::self_metrics::losses::Loss;
 pub use self::tls::HandshakeKind;
 pub use da_ebpf_common::event::ConnectionId;
 
-use self::connections_map::ConnectionsMap;
 use self::endpoints::Endpoints;
+use self::endpoints::lookups::Lookups;
+use self::endpoints::replacement::Replacement;
 use self::existing::ExistingConnections;
 use self::load::Loaded;
-use self::lookups::Lookups;
-use self::losses::LossMetrics;
-use self::meters::{Meters, ReaderCpu};
+use self::load::status::ProgramState;
 use self::reader::Reader;
-use self::replacement::Replacement;
+use self::reader::connections_map::ConnectionsMap;
+use self::reader::settlement::Settlement;
+use self::self_metrics::losses::LossMetrics;
+use self::self_metrics::meters::{Meters, ReaderCpu};
 use self::self_metrics::{EventMetrics, MapMetrics, SelfMetrics, StatusMetrics};
 use self::series::{AllSeries, SocketRegistry};
-use self::settlement::Settlement;
-use self::status::ProgramState;
 use self::syscall::SyscallMetrics;
-use self::syscall_maps::SyscallMaps;
-use self::tier::Tier;
+use self::syscall::maps::SyscallMaps;
+use self::syscall::tier::Tier;
 use self::tracker::Tracker;
 
 /// The programs, loaded and not yet read; or why there are none.
@@ -129,8 +96,8 @@ impl Kernel {
     ///
     /// # Errors
     /// The kernel refused; the sentence says what.
-    pub fn drop_privileges() -> Result<(), privileges::DropError> {
-        privileges::drop_all()
+    pub fn drop_privileges() -> Result<(), load::privileges::DropError> {
+        load::privileges::drop_all()
     }
 
     /// Why there is no kernel view, if so.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use da_ebpf_common::event::ConnectionId;
 
-use super::catalogue::EndpointKind;
 use super::connection::ConnectionOutcome;
+use super::endpoints::catalogue::EndpointKind;
 use super::exchange::Measured;
 use super::tls::HandshakeKind;
 

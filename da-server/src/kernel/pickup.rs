@@ -3,9 +3,9 @@
 use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::histogram::Histogram;
 
-use super::family::EndpointHistogram;
-use super::known::Settled;
+use super::series::family::EndpointHistogram;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
+use super::tracker::known::Settled;
 
 /// The family of this room.
 #[derive(Debug)]

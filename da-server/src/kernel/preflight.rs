@@ -1,13 +1,15 @@
 //! What this host lets the kernel view measure: found out by loading and attaching the programs as a
 //! server does, and letting go of them again.
 
+pub(super) mod host;
+
 use da_ebpf_common::program::{Hook, Program};
 use serde::Serialize;
 
+use self::host::Fact;
 use super::Kernel;
 use super::config::KernelConfig;
-use super::host::{self, Fact};
-use super::status::{ProgramState, Unavailable};
+use super::load::status::{ProgramState, Unavailable};
 
 /// Families about sockets, and the programs that measure them. A family has parts, such as resets sent
 /// and received; a part is there if all its programs are.

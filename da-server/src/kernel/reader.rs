@@ -1,10 +1,14 @@
 //! Takes events out of the ring buffer, on a thread of its own: neither the game nor the programs
 //! ever wait for it.
 
-use std::cell::RefCell;
-use std::collections::HashSet;
+pub(super) mod connections_map;
+pub(super) mod event;
+mod intake;
+pub(super) mod replay;
+pub(super) mod settlement;
+
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,21 +23,20 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::connections_map::{ConnectionsMap, Forgotten};
-use super::event::Event;
+use self::connections_map::ConnectionsMap;
+use self::intake::Intake;
+use self::settlement::Settlement;
+use super::endpoints::lookups::Lookups;
+use super::endpoints::replacement::Replacement;
 use super::existing::ExistingConnections;
 use super::leftover::Leftovers;
-use super::lookups::Lookups;
-use super::losses::{Loss, LossMetrics};
-use super::meters::ReaderCpu;
+use super::load::status::{ProgramState, Reason};
 use super::observation::Observation;
-use super::replacement::Replacement;
+use super::self_metrics::losses::LossMetrics;
+use super::self_metrics::meters::ReaderCpu;
 use super::self_metrics::{EventMetrics, StatusMetrics};
-use super::settlement::Settlement;
-use super::status::{ProgramState, Reason};
-use super::tier::Tier;
-use super::tracker::{Tracker, Verdict};
-use crate::clock::monotonic_ns;
+use super::syscall::tier::Tier;
+use super::tracker::Tracker;
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
 /// a wake-up per event would cost them more than everything else they do.
@@ -44,9 +47,6 @@ const LOOKUPS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often the view's own cost is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Events that are taken before the reader looks whether something else is due.
-const MAX_BATCH: usize = 4_096;
 
 /// How often the records of all connections of interest are looked at: for exchanges that idle ones
 /// owe, and for those whose end was lost with a full ring buffer.
@@ -191,164 +191,12 @@ impl Reader {
     }
 }
 
-/// Where events go.
-struct Intake {
-    connections: ConnectionsMap,
-    leftovers: Option<Leftovers>,
-    tracker: Tracker,
-    tier: Option<Tier>,
-    event_metrics: EventMetrics,
-    losses: LossMetrics,
-    subscriber: Option<SyncSender<Observation>>,
-    /// Events taken since a batch last ended.
-    taken: usize,
-    /// Events that the ring buffer has room for, at the most.
-    most_in_ring: usize,
-}
-
-impl Intake {
-    /// Takes what is there, but not so much that nothing else comes to its turn; whether there may
-    /// be more.
-    fn take_batch(&mut self, events: &mut RingBuf<MapData>) -> bool {
-        for _ in 0..MAX_BATCH {
-            let Some(entry) = events.next() else {
-                self.taken = 0;
-                self.batch_ends();
-                return false;
-            };
-            match Event::read(&entry) {
-                Some(event) => self.take(&event),
-                None => self.losses.count(Loss::MalformedEvent),
-            }
-            drop(entry);
-            self.taken += 1;
-        }
-        // Under an endless load it is over with what was in the ring buffer when it began.
-        if self.taken >= self.most_in_ring {
-            self.taken = 0;
-            self.batch_ends();
-        }
-        true
-    }
-
-    fn take(&mut self, event: &Event<'_>) {
-        self.event_metrics.count(event.kind());
-        let verdict = self.tracker.take(event);
-        if let Verdict::Forget(id) = verdict
-            && self.connections.forget(id) == Forgotten::Race
-        {
-            self.losses.count(Loss::VerdictRace);
-        }
-        if let Some(tier) = &mut self.tier {
-            tier.take(event, verdict, self.tracker.attributed());
-        }
-        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
-    }
-
-    /// The next few connections that are older than the programs; hands the rest back.
-    fn take_existing(&mut self, rest: Option<ExistingConnections>) -> Option<ExistingConnections> {
-        let mut rest = rest?;
-        let batch = rest.next_batch().unwrap_or_else(|error| {
-            tracing::warn!(%error, "can't see all connections older than this process");
-            self.losses.count(Loss::OlderUnread);
-            Vec::new()
-        });
-        for existing in &batch {
-            self.take(&Event::Existing(*existing));
-        }
-        if batch.is_empty() {
-            self.tracker.existing_end();
-            return None;
-        }
-        Some(rest)
-    }
-
-    /// What connections owe of which someone knows that the exchange is over.
-    fn settle(&mut self, settlements: &Receiver<Settlement>) {
-        for Settlement { connection, over_ns } in settlements.try_iter() {
-            if let Some(record) = self.connections.record(connection) {
-                self.tracker.settle(connection, &record, over_ns);
-                publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
-            }
-        }
-    }
-
-    fn sweep(&mut self, silence: Duration) {
-        let since_ns = monotonic_ns().saturating_sub(silence.as_nanos() as u64);
-        self.remove_leftovers(since_ns);
-        let tracked = RefCell::new(HashSet::new());
-        self.tracker.sweep(since_ns, |id| {
-            let record = self.connections.record(id)?;
-            tracked.borrow_mut().insert(id);
-            Some(record)
-        });
-        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
-        if let Some(tier) = &mut self.tier {
-            // Those that the tracker does not know yet are still to be looked up.
-            let tracked = tracked.into_inner();
-            tier.sweep(|id| tracked.contains(&id) || self.connections.record(id).is_some());
-        }
-    }
-
-    /// What the programs follow of connections that are over is removed, and said to be lost.
-    fn remove_leftovers(&mut self, silent_since_ns: u64) {
-        let Some(leftovers) = &self.leftovers else { return };
-        let found = match leftovers.find() {
-            Ok(found) => found,
-            Err(error) => {
-                let what = "connections whose end was missed are not looked for any more";
-                tracing::error!(%error, "{what}");
-                self.leftovers = None;
-                return;
-            }
-        };
-        for id in found {
-            // Gone where it was removed in this moment, by whomever.
-            let Some(record) = self.connections.record(id) else { continue };
-            match self.connections.forget(id) {
-                Forgotten::Yes => {
-                    self.losses.count(Loss::UnseenClose);
-                    self.tracker.closed_unseen(id, &record, silent_since_ns);
-                }
-                Forgotten::Race => self.losses.count(Loss::VerdictRace),
-                Forgotten::Gone | Forgotten::Refused => {}
-            }
-        }
-    }
-
-    fn batch_ends(&mut self) {
-        self.tracker.batch_ends();
-        if let Some(tier) = &mut self.tier {
-            tier.batch_ends();
-        }
-    }
-
-    fn look(&mut self, reader_cpu: Duration, ebpf: &mut Ebpf, status: &StatusMetrics) {
-        if let Some(tier) = &mut self.tier {
-            tier.look(monotonic_ns(), reader_cpu, ebpf, status);
-        }
-    }
-}
-
 /// Says that there is no kernel view any more, however the reading ended.
 struct End(StatusMetrics);
 
 impl Drop for End {
     fn drop(&mut self) {
         self.0.unavailable(Reason::ReaderEnded);
-    }
-}
-
-fn publish(
-    subscriber: Option<&SyncSender<Observation>>,
-    tracker: &mut Tracker,
-    losses: &LossMetrics,
-) {
-    for observation in tracker.observations() {
-        let Some(subscriber) = subscriber else { continue };
-        if let Err(TrySendError::Full(_)) = subscriber.try_send(observation) {
-            losses.count(Loss::SubscriberFull);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use da_ebpf_common::connection::flags;
 
-use super::family::DetailCounter;
+use super::series::family::DetailCounter;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// Who broke it off: label value of `socket_resets_total{direction}`.

@@ -1,5 +1,8 @@
 //! The kernel view about itself: whether it is there, what it costs, what it holds and loses.
 
+pub(super) mod losses;
+pub(super) mod meters;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,10 +14,10 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::losses::{Loss, LossMetrics};
-use super::meters::Meters;
-use super::programs::Programs;
-use super::status::{ProgramState, Reason};
+use self::losses::{Loss, LossMetrics};
+use self::meters::Meters;
+use super::load::programs::Programs;
+use super::load::status::{ProgramState, Reason};
 
 /// Value of the `map` label of the `CONNECTIONS` map.
 const CONNECTIONS: &str = "connections";

@@ -1,13 +1,16 @@
 //! Which series a measurement goes to: those of its endpoint and, where processes are told apart, of
 //! the process that connected.
 
+pub(super) mod family;
+pub(super) mod histogram;
+
 use da_ebpf_common::connection::Peers;
 use foldhash::HashMap;
 use prometheus::Registry;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::catalogue::EndpointKind;
 use super::connection::process_name;
+use super::endpoints::catalogue::EndpointKind;
 use super::endpoints::{EndpointId, EndpointLabels};
 
 /// The process label of whatever is beyond the bound.

@@ -3,6 +3,10 @@
 //! The programs add the calls up by series; here series get their names, and are read at every
 //! scrape. No call is an event.
 
+pub(super) mod budget;
+pub(super) mod maps;
+pub(super) mod tier;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +16,7 @@ use prometheus::Opts;
 use prometheus::core::{Collector, Desc, Describer};
 use prometheus::proto::MetricFamily;
 
-use super::histogram::{Series, family, label_pairs};
+use super::series::histogram::{Series, family, label_pairs};
 use super::series::{SeriesLabels, SocketRegistry};
 
 /// What a wait for sockets may have been for, beside the calls that are timed: a caller, a child's end,

@@ -3,7 +3,7 @@
 use da_ebpf_common::connection::flags;
 use serde::{Deserialize, Serialize};
 
-use super::family::EndpointHistogram;
+use super::series::family::EndpointHistogram;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// How a handshake went, as record types tell it.

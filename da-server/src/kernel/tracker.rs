@@ -3,6 +3,9 @@
 //! `opening`, `exchanges`, `closing` take a connection's events in this order, `older` those of one that
 //! was there before the programs.
 
+pub(super) mod known;
+pub(super) mod settle;
+
 mod closing;
 mod exchanges;
 mod older;
@@ -16,21 +19,21 @@ use da_ebpf_common::existing::Existing;
 use foldhash::{HashMap, HashSet};
 use prometheus::Registry;
 
+use self::known::{Known, Totals};
 use super::arrival::ArrivalMetrics;
-use super::catalogue::EndpointConfig;
 use super::config::Unlisted;
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
+use super::endpoints::catalogue::EndpointConfig;
 use super::endpoints::{EndpointId, Endpoints};
-use super::event::Event;
 use super::exchange::ExchangeMetrics;
-use super::interleaving::Interleavings;
-use super::known::{Known, Totals};
-use super::losses::{Loss, LossMetrics};
+use super::exchange::interleaving::Interleavings;
+use super::exchange::tickets::Tickets;
 use super::observation::{Observation, What};
 use super::pickup::PickupMetrics;
+use super::reader::event::Event;
 use super::reset::ResetMetrics;
+use super::self_metrics::losses::{Loss, LossMetrics};
 use super::series::{AllSeries, SeriesId, SeriesLabels, SocketRegistry};
-use super::tickets::Tickets;
 use super::tls::TlsMetrics;
 
 /// What the reader must do after an event.

@@ -4,11 +4,11 @@ use da_ebpf_common::connection::{Closed, Connection, flags};
 use da_ebpf_common::event::ConnectionId;
 
 use super::Tracker;
+use super::known::{Known, Totals};
 use crate::kernel::connection::{ConnectionOutcome, addresses};
 use crate::kernel::endpoints::Attribution;
-use crate::kernel::known::{Known, Totals};
-use crate::kernel::losses::Loss;
 use crate::kernel::observation::What;
+use crate::kernel::self_metrics::losses::Loss;
 
 impl Tracker {
     pub(super) fn closed(&mut self, closed: &Closed) {

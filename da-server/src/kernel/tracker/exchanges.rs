@@ -7,12 +7,12 @@ use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::exchange::Exchange;
 
 use super::Tracker;
+use super::known::{Begun, Settled, Totals};
+use super::settle::settle;
 use crate::kernel::connection::addresses;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
-use crate::kernel::known::{Begun, Settled, Totals};
-use crate::kernel::losses::Loss;
 use crate::kernel::observation::{Pickup, What};
-use crate::kernel::settle::settle;
+use crate::kernel::self_metrics::losses::Loss;
 
 impl Tracker {
     pub(super) fn exchange(&mut self, exchange: &Exchange) {

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use da_ebpf_common::existing::Existing;
 
+use super::known::Known;
 use super::{Tracker, Verdict};
 use crate::kernel::connection::addresses;
 use crate::kernel::endpoints::Attribution;
-use crate::kernel::known::Known;
 
 impl Tracker {
     /// The hosts to look up.
@@ -56,11 +56,11 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
-    use crate::kernel::catalogue::{EndpointConfig, EndpointKind};
     use crate::kernel::config::Unlisted;
     use crate::kernel::endpoints::Endpoints;
-    use crate::kernel::event::Event;
-    use crate::kernel::losses::LossMetrics;
+    use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
+    use crate::kernel::reader::event::Event;
+    use crate::kernel::self_metrics::losses::LossMetrics;
     use crate::kernel::series::AllSeries;
 
     /// Watches one host, at 10.0.0.1:443.

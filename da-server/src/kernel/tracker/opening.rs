@@ -3,14 +3,14 @@
 use da_ebpf_common::connection::flags;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 
+use super::known::Known;
 use super::{Tracker, Verdict};
 use crate::kernel::connection::{ConnectionOutcome, addresses};
 use crate::kernel::endpoints::Attribution;
-use crate::kernel::interleaving::Interleaving;
-use crate::kernel::known::Known;
-use crate::kernel::losses::Loss;
-use crate::kernel::names::{Opening, is_http2_frame};
+use crate::kernel::endpoints::names::{Opening, is_http2_frame};
+use crate::kernel::exchange::interleaving::Interleaving;
 use crate::kernel::observation::What;
+use crate::kernel::self_metrics::losses::Loss;
 use crate::kernel::tls::HandshakeKind;
 
 impl Tracker {

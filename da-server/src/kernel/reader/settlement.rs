@@ -22,7 +22,7 @@ pub struct Settlements(SyncSender<Settlement>);
 
 impl Settlements {
     /// The two ends.
-    pub(super) fn channel() -> (Self, Receiver<Settlement>) {
+    pub(in crate::kernel) fn channel() -> (Self, Receiver<Settlement>) {
         let (sender, receiver) = sync_channel(CAPACITY);
         (Self(sender), receiver)
     }

@@ -2,13 +2,13 @@
 
 use prometheus::Registry;
 
-use super::endpoints::Endpoints;
 use super::event::Event;
-use super::losses::{Loss, LossMetrics};
-use super::self_metrics::EventMetrics;
-use super::series::AllSeries;
-use super::tracker::Tracker;
-use super::{Observation, Watch};
+use crate::kernel::endpoints::Endpoints;
+use crate::kernel::self_metrics::EventMetrics;
+use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
+use crate::kernel::series::AllSeries;
+use crate::kernel::tracker::Tracker;
+use crate::kernel::{Observation, Watch};
 
 /// Turns events into measurements as the reader does, from whatever bytes it is given: for
 /// benchmarks.

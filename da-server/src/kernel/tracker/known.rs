@@ -6,9 +6,9 @@ use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::existing::Existing;
 use da_ebpf_common::histogram::Histogram;
 
-use super::endpoints::EndpointId;
-use super::interleaving::Interleaving;
-use super::series::SeriesId;
+use crate::kernel::endpoints::EndpointId;
+use crate::kernel::exchange::interleaving::Interleaving;
+use crate::kernel::series::SeriesId;
 
 /// One connection.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use aya::maps::{Array, HashMap, MapData};
 use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::syscall::{Calls, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, Process};
 
-use super::losses::{Loss, LossMetrics};
-use super::self_metrics::MapMetrics;
-use super::syscall::SyscallMetrics;
-use super::tracker::Attributed;
+use super::SyscallMetrics;
 use crate::clock::monotonic_ns;
+use crate::kernel::self_metrics::MapMetrics;
+use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
+use crate::kernel::tracker::Attributed;
 
 /// By then a program that was just counting a call when something changed has counted it.
 const SETTLED: Duration = Duration::from_millis(10);

@@ -8,13 +8,13 @@ use da_ebpf_common::program::Program;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::budget::{Budget, Step};
-use super::event::Event;
-use super::meters::Meters;
-use super::programs::Links;
-use super::self_metrics::StatusMetrics;
-use super::status::ProgramState;
-use super::syscall_maps::SyscallMaps;
-use super::tracker::{Attributed, Verdict};
+use super::maps::SyscallMaps;
+use crate::kernel::load::programs::Links;
+use crate::kernel::load::status::ProgramState;
+use crate::kernel::reader::event::Event;
+use crate::kernel::self_metrics::StatusMetrics;
+use crate::kernel::self_metrics::meters::Meters;
+use crate::kernel::tracker::{Attributed, Verdict};
 
 /// Value of the `tier` label.
 const SYSCALLS: &str = "syscalls";

@@ -9,9 +9,9 @@ use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, BtfError, Ebpf};
 use da_ebpf_common::program::Program;
 
-use super::leftover::Leftovers;
 use super::refusal::{incomplete, refused};
 use super::status::{Reason, Unavailable};
+use crate::kernel::leftover::Leftovers;
 
 /// A program of the object, as one of its kind.
 pub(super) fn find<'a, T>(ebpf: &'a mut Ebpf, program: Program) -> Result<&'a mut T, Unavailable>

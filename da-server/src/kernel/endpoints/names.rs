@@ -7,7 +7,7 @@ use tls_parser::{
     parse_tls_plaintext,
 };
 
-use super::interleaving::Interleaving;
+use crate::kernel::exchange::interleaving::Interleaving;
 
 /// HTTP headers looked at.
 const MAX_HEADERS: usize = 64;

@@ -11,7 +11,7 @@ use prometheus::{
 };
 
 use super::histogram::HistogramFamily;
-use super::series::{SeriesId, SeriesLabels, SocketRegistry};
+use super::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// A histogram of seconds per endpoint.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::hosts;
 pub use doubts::doubts;
 
 /// The endpoints every installation knows; `[[endpoint]]` adds to them or replaces them by name.
-const CATALOGUE: &str = include_str!("../../endpoints.toml");
+const CATALOGUE: &str = include_str!("../../../endpoints.toml");
 
 /// `[[endpoint]]`: a service whose sockets are watched, and the label values it is exported under.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -196,9 +196,9 @@ fn not_taken(endpoint: &EndpointConfig, earlier: &[EndpointConfig]) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use super::super::config::Unlisted;
-    use super::super::endpoints::{Attribution, Endpoints};
+    use super::super::{Attribution, Endpoints};
     use super::*;
+    use crate::kernel::config::Unlisted;
 
     fn endpoint(name: &str, hosts: &[&str]) -> EndpointConfig {
         EndpointConfig {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_catalogue_is_documented_as_it_is() {
-        let documentation = include_str!("../../../docs/CONFIGURATION.md");
+        let documentation = include_str!("../../../../docs/CONFIGURATION.md");
         for EndpointConfig { name, kind, hosts, .. } in catalogue() {
             let hosts: Vec<_> = hosts.iter().map(|host| format!("`{host}`")).collect();
             let row = format!("| `{name}` | {} | {} |", kind.as_str(), hosts.join(", "));

@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::catalogue::EndpointConfig;
-use super::config::Unlisted;
+use crate::kernel::config::Unlisted;
 
 /// What the reader is asked to put in force.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct EndpointsInForce(mpsc::Sender<Replacement>);
 
 impl EndpointsInForce {
     /// The two ends.
-    pub(super) fn channel() -> (Self, mpsc::Receiver<Replacement>) {
+    pub(in crate::kernel) fn channel() -> (Self, mpsc::Receiver<Replacement>) {
         let (sender, receiver) = mpsc::channel(1);
         (Self(sender), receiver)
     }

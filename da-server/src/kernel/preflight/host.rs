@@ -6,9 +6,9 @@ use std::fs;
 use da_ebpf_common::program::Program;
 use serde::Serialize;
 
-use super::layout::Layout;
-use super::status::Unavailable;
-use super::{load, privileges};
+use crate::kernel::load::layout::Layout;
+use crate::kernel::load::status::Unavailable;
+use crate::kernel::load::{self, privileges};
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 const UNPRIVILEGED_BPF: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
@@ -118,8 +118,8 @@ fn unprivileged_bpf(text: Option<&str>, refused: Option<Unavailable>) -> Fact {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::Reason;
     use super::*;
+    use crate::kernel::load::status::Reason;
 
     #[test]
     fn only_confidentiality_locks_programs_out() {

@@ -114,7 +114,7 @@ impl Loss {
     }
 }
 
-/// The family. [`super::self_metrics`] exports it, after bringing in what the programs counted.
+/// The family. [`super`] exports it, after bringing in what the programs counted.
 #[derive(Debug, Clone)]
 pub struct LossMetrics {
     lost_total: IntCounterVec,

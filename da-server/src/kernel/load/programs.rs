@@ -10,11 +10,11 @@ use aya::{Btf, Ebpf};
 use da_ebpf_common::program::{Hook, Program};
 
 use super::attach::{attach_raw, attach_to_map, attach_typed, find, link, missing, open};
-use super::config::Hooks;
 use super::layout::Layout;
-use super::leftover::Leftovers;
 use super::refusal::refused;
 use super::status::{ProgramState, Reason, Unavailable};
+use crate::kernel::config::Hooks;
+use crate::kernel::leftover::Leftovers;
 
 /// What became of each program.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::endpoints::EndpointId;
+use super::EndpointId;
 
 /// Longest DNS name, RFC 1035 §2.3.4.
 const MAX_NAME_BYTES: usize = 253;

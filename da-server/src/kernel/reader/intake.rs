@@ -1,0 +1,189 @@
+//! What the reader does with what it takes out: events and records go to the tracker, its verdicts back
+//! to the programs, and its observations to whoever follows single connections.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::time::Duration;
+
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+
+use super::connections_map::{ConnectionsMap, Forgotten};
+use super::event::Event;
+use super::settlement::Settlement;
+use crate::clock::monotonic_ns;
+use crate::kernel::existing::ExistingConnections;
+use crate::kernel::leftover::Leftovers;
+use crate::kernel::observation::Observation;
+use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
+use crate::kernel::self_metrics::{EventMetrics, StatusMetrics};
+use crate::kernel::syscall::tier::Tier;
+use crate::kernel::tracker::{Tracker, Verdict};
+
+/// Events that are taken before the reader looks whether something else is due.
+const MAX_BATCH: usize = 4_096;
+
+/// Where events go.
+pub struct Intake {
+    /// Where verdicts go, and where records are read.
+    pub connections: ConnectionsMap,
+    /// Records that nobody has removed; none where the kernel can't tell.
+    pub leftovers: Option<Leftovers>,
+    /// What makes measurements of events.
+    pub tracker: Tracker,
+    /// What times system calls, if anything does.
+    pub tier: Option<Tier>,
+    /// What was read.
+    pub event_metrics: EventMetrics,
+    /// What was lost.
+    pub losses: LossMetrics,
+    /// Who wants to hear of every measurement.
+    pub subscriber: Option<SyncSender<Observation>>,
+    /// Events taken since a batch last ended.
+    pub taken: usize,
+    /// Events that the ring buffer has room for, at the most.
+    pub most_in_ring: usize,
+}
+
+impl Intake {
+    /// Takes what is there, but not so much that nothing else comes to its turn; whether there may
+    /// be more.
+    pub fn take_batch(&mut self, events: &mut RingBuf<MapData>) -> bool {
+        for _ in 0..MAX_BATCH {
+            let Some(entry) = events.next() else {
+                self.taken = 0;
+                self.batch_ends();
+                return false;
+            };
+            match Event::read(&entry) {
+                Some(event) => self.take(&event),
+                None => self.losses.count(Loss::MalformedEvent),
+            }
+            drop(entry);
+            self.taken += 1;
+        }
+        // Under an endless load it is over with what was in the ring buffer when it began.
+        if self.taken >= self.most_in_ring {
+            self.taken = 0;
+            self.batch_ends();
+        }
+        true
+    }
+
+    fn take(&mut self, event: &Event<'_>) {
+        self.event_metrics.count(event.kind());
+        let verdict = self.tracker.take(event);
+        if let Verdict::Forget(id) = verdict
+            && self.connections.forget(id) == Forgotten::Race
+        {
+            self.losses.count(Loss::VerdictRace);
+        }
+        if let Some(tier) = &mut self.tier {
+            tier.take(event, verdict, self.tracker.attributed());
+        }
+        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
+    }
+
+    /// The next few connections that are older than the programs; hands the rest back.
+    pub fn take_existing(
+        &mut self,
+        rest: Option<ExistingConnections>,
+    ) -> Option<ExistingConnections> {
+        let mut rest = rest?;
+        let batch = rest.next_batch().unwrap_or_else(|error| {
+            tracing::warn!(%error, "can't see all connections older than this process");
+            self.losses.count(Loss::OlderUnread);
+            Vec::new()
+        });
+        for existing in &batch {
+            self.take(&Event::Existing(*existing));
+        }
+        if batch.is_empty() {
+            self.tracker.existing_end();
+            return None;
+        }
+        Some(rest)
+    }
+
+    /// What connections owe of which someone knows that the exchange is over.
+    pub fn settle(&mut self, settlements: &Receiver<Settlement>) {
+        for Settlement { connection, over_ns } in settlements.try_iter() {
+            if let Some(record) = self.connections.record(connection) {
+                self.tracker.settle(connection, &record, over_ns);
+                publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
+            }
+        }
+    }
+
+    /// What idle connections owe, and what nobody has removed.
+    pub fn sweep(&mut self, silence: Duration) {
+        let since_ns = monotonic_ns().saturating_sub(silence.as_nanos() as u64);
+        self.remove_leftovers(since_ns);
+        let tracked = RefCell::new(HashSet::new());
+        self.tracker.sweep(since_ns, |id| {
+            let record = self.connections.record(id)?;
+            tracked.borrow_mut().insert(id);
+            Some(record)
+        });
+        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
+        if let Some(tier) = &mut self.tier {
+            // Those that the tracker does not know yet are still to be looked up.
+            let tracked = tracked.into_inner();
+            tier.sweep(|id| tracked.contains(&id) || self.connections.record(id).is_some());
+        }
+    }
+
+    /// What the programs follow of connections that are over is removed, and said to be lost.
+    fn remove_leftovers(&mut self, silent_since_ns: u64) {
+        let Some(leftovers) = &self.leftovers else { return };
+        let found = match leftovers.find() {
+            Ok(found) => found,
+            Err(error) => {
+                let what = "connections whose end was missed are not looked for any more";
+                tracing::error!(%error, "{what}");
+                self.leftovers = None;
+                return;
+            }
+        };
+        for id in found {
+            // Gone where it was removed in this moment, by whomever.
+            let Some(record) = self.connections.record(id) else { continue };
+            match self.connections.forget(id) {
+                Forgotten::Yes => {
+                    self.losses.count(Loss::UnseenClose);
+                    self.tracker.closed_unseen(id, &record, silent_since_ns);
+                }
+                Forgotten::Race => self.losses.count(Loss::VerdictRace),
+                Forgotten::Gone | Forgotten::Refused => {}
+            }
+        }
+    }
+
+    fn batch_ends(&mut self) {
+        self.tracker.batch_ends();
+        if let Some(tier) = &mut self.tier {
+            tier.batch_ends();
+        }
+    }
+
+    /// What the view costs.
+    pub fn look(&mut self, reader_cpu: Duration, ebpf: &mut Ebpf, status: &StatusMetrics) {
+        if let Some(tier) = &mut self.tier {
+            tier.look(monotonic_ns(), reader_cpu, ebpf, status);
+        }
+    }
+}
+
+fn publish(
+    subscriber: Option<&SyncSender<Observation>>,
+    tracker: &mut Tracker,
+    losses: &LossMetrics,
+) {
+    for observation in tracker.observations() {
+        let Some(subscriber) = subscriber else { continue };
+        if let Err(TrySendError::Full(_)) = subscriber.try_send(observation) {
+            losses.count(Loss::SubscriberFull);
+        }
+    }
+}
