@@ -1,8 +1,8 @@
 //! Cuts an attempt into its phases.
 
-use super::sockets::{Connection, Exchange};
+use super::sockets::Connection;
 use super::{Cut, Phase, Phases, Reuse};
-use crate::kernel::ExchangeOutcome;
+use crate::kernel::{ExchangeOutcome, SeenExchange};
 use crate::provider::{ConnectPoll, Marks};
 
 /// An attempt is over when its connection has been dropped: so much before, its alert may go out.
@@ -14,7 +14,7 @@ pub struct Seen {
     /// The connection it used, or tried to get.
     pub connection: Connection,
     /// Its exchange; none if no request was sent.
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<SeenExchange>,
 }
 
 impl Seen {
@@ -61,7 +61,7 @@ pub fn joined(marks: &Marks, seen: &Seen) -> (Phases, Reuse) {
 
 /// When the last of the request was sent. What an attempt without an answer sends at its end is no
 /// part of it, but the alert with which TLS closes.
-fn request_end_ns(marks: &Marks, exchange: &Exchange) -> u64 {
+fn request_end_ns(marks: &Marks, exchange: &SeenExchange) -> u64 {
     let closing = exchange.request_last_ns + CLOSING_NS >= marks.ended_ns;
     if marks.answered_ns.is_none() && closing {
         exchange.request_first_ns
@@ -219,7 +219,7 @@ mod tests {
             },
             ..Measured::without_sample(outcome)
         };
-        What::Exchange {
+        What::Exchange(SeenExchange {
             number,
             request_first_ns: 550,
             request_thread: 1,
@@ -232,7 +232,7 @@ mod tests {
             rtt_ns: None,
             retransmits: 0,
             measured,
-        }
+        })
     }
 
     /// Of a connection connected from 300 to 400 and shaken from 420 to 500, and its exchange.

@@ -8,7 +8,7 @@ use super::cutting::{self, Seen};
 use super::sockets::Sockets;
 use super::{Attempt, Call, CallKind, Join, Read, Socket, Wait};
 use crate::kernel::{ConnectionId, ExchangeOutcome, Observation};
-use crate::provider::{CallReport, Marks};
+use crate::provider::{CallReport, HttpVersion, Marks};
 
 /// Attempts whose addresses are not known are looked for only after this long: until then what the
 /// kernel saw may turn out to be of attempts whose addresses are.
@@ -220,7 +220,7 @@ impl Joiner {
 
 /// What can be said of an attempt without asking the kernel, if so.
 fn without_socket(marks: &Marks) -> Option<Join> {
-    if marks.http == Some("HTTP/2.0") {
+    if marks.http == Some(HttpVersion::Http2) {
         return Some(Join::Shared);
     }
     let unresolved = matches!(marks.dns_ns, Some((_, None)));
@@ -278,7 +278,7 @@ fn attempt(call_began_ns: u64, marks: Marks, progress: Progress) -> Attempt {
         join,
         reuse,
         status: marks.status,
-        http: marks.http.map(str::to_owned),
+        http: marks.http.map(|version| version.as_str().to_owned()),
         first_content_ns: marks.first_content_ns.map(since),
         reads: marks.reads.iter().map(read).collect(),
         reads_total: marks.reads_total,

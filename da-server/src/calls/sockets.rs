@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use crate::kernel::{ConnectionId, HandshakeKind, Measured, Observation, Pickup, What};
+use crate::kernel::{ConnectionId, HandshakeKind, Observation, SeenExchange, What};
 
 /// Exchanges of one connection that are kept.
 const MAX_EXCHANGES: usize = 16;
@@ -39,36 +39,13 @@ pub struct Connection {
     /// The attempt that began it is known.
     pub begun_by_known: bool,
     /// The last exchanges, oldest first.
-    exchanges: VecDeque<Exchange>,
+    exchanges: VecDeque<Kept>,
 }
 
-/// One exchange.
+/// An exchange, until an attempt claims it.
 #[derive(Debug, Clone)]
-pub struct Exchange {
-    /// Number on its connection, from 1.
-    pub number: u64,
-    /// When the first send of the request returned.
-    pub request_first_ns: u64,
-    /// On which thread.
-    pub request_thread: u32,
-    /// When the last one did.
-    pub request_last_ns: u64,
-    /// Bytes of the request.
-    pub request_bytes: u64,
-    /// Bytes of the response.
-    pub response_bytes: u64,
-    /// As in [`What::Exchange`].
-    pub arrivals_ns: Vec<u64>,
-    /// The last arrival.
-    pub last_arrival_ns: Option<u64>,
-    /// The first wait to be read.
-    pub first_pickup: Option<Pickup>,
-    /// Smoothed round-trip time.
-    pub rtt_ns: Option<u64>,
-    /// Segments sent again.
-    pub retransmits: u64,
-    /// Outcome and times.
-    pub measured: Measured,
+struct Kept {
+    exchange: SeenExchange,
     claimed: bool,
 }
 
@@ -114,41 +91,14 @@ impl Sockets {
                 connection.tls = Some(kind);
             }
             What::EndedUp(_) => {}
-            What::Exchange {
-                number,
-                request_first_ns,
-                request_thread,
-                request_last_ns,
-                request_bytes,
-                response_bytes,
-                arrivals_ns,
-                last_arrival_ns,
-                first_pickup,
-                rtt_ns,
-                retransmits,
-                measured,
-            } => {
+            What::Exchange(exchange) => {
                 if connection.exchanges.len() >= MAX_EXCHANGES
                     && let Some(oldest) = connection.exchanges.pop_front()
                 {
-                    self.unclaimed.remove(&(oldest.request_first_ns, birth));
+                    self.unclaimed.remove(&(oldest.exchange.request_first_ns, birth));
                 }
-                self.unclaimed.insert((request_first_ns, birth));
-                connection.exchanges.push_back(Exchange {
-                    number,
-                    request_first_ns,
-                    request_thread,
-                    request_last_ns,
-                    request_bytes,
-                    response_bytes,
-                    arrivals_ns,
-                    last_arrival_ns,
-                    first_pickup,
-                    rtt_ns,
-                    retransmits,
-                    measured,
-                    claimed: false,
-                });
+                self.unclaimed.insert((exchange.request_first_ns, birth));
+                connection.exchanges.push_back(Kept { exchange, claimed: false });
             }
             What::Closed { at_ns, established_ns, .. } => {
                 connection.closed_ns = Some(at_ns);
@@ -176,27 +126,31 @@ impl Sockets {
         addresses: (SocketAddr, SocketAddr),
         taken_ns: u64,
         answered_ns: u64,
-    ) -> Option<(Connection, Exchange)> {
+    ) -> Option<(Connection, SeenExchange)> {
         let births = self.by_addresses.get(&addresses)?;
         let (birth, number) = births.iter().rev().find_map(|birth| {
             let exchanges = self.connections.get(birth)?.exchanges.iter().rev();
-            let fits = |one: &&Exchange| {
+            let fits = |one: &&Kept| {
                 !one.claimed
-                    && one.request_last_ns >= taken_ns
-                    && one.request_first_ns <= answered_ns
+                    && one.exchange.request_last_ns >= taken_ns
+                    && one.exchange.request_first_ns <= answered_ns
             };
-            exchanges.into_iter().find(fits).map(|one| (*birth, one.number))
+            exchanges.into_iter().find(fits).map(|one| (*birth, one.exchange.number))
         })?;
         self.own_pid = self.connections.get(&birth).map(|connection| connection.pid);
         self.claim_exchange(birth, number)
     }
 
     /// Claims one exchange.
-    pub fn claim_exchange(&mut self, birth: Birth, number: u64) -> Option<(Connection, Exchange)> {
+    pub fn claim_exchange(
+        &mut self,
+        birth: Birth,
+        number: u64,
+    ) -> Option<(Connection, SeenExchange)> {
         let connection = self.connections.get_mut(&birth)?;
-        let exchange = connection.exchanges.iter_mut().find(|one| one.number == number)?;
-        exchange.claimed = true;
-        let exchange = exchange.clone();
+        let kept = connection.exchanges.iter_mut().find(|one| one.exchange.number == number)?;
+        kept.claimed = true;
+        let exchange = kept.exchange.clone();
         self.unclaimed.remove(&(exchange.request_first_ns, birth));
         Some((connection.without_exchanges(), exchange))
     }
@@ -213,12 +167,12 @@ impl Sockets {
         &self,
         from_ns: u64,
         to_ns: u64,
-    ) -> impl Iterator<Item = (&Connection, &Exchange)> {
+    ) -> impl Iterator<Item = (&Connection, &SeenExchange)> {
         let range = self.unclaimed.range((from_ns, (0, 0))..=(to_ns, (u64::MAX, u64::MAX)));
         range.filter_map(|(first_ns, birth)| {
             let connection = self.connections.get(birth).filter(|one| self.is_own(one))?;
-            let exchange =
-                connection.exchanges.iter().find(|one| one.request_first_ns == *first_ns)?;
+            let mut exchanges = connection.exchanges.iter().map(|kept| &kept.exchange);
+            let exchange = exchanges.find(|one| one.request_first_ns == *first_ns)?;
             Some((connection, exchange))
         })
     }
@@ -260,7 +214,7 @@ impl Sockets {
 
     fn remove(&mut self, birth: Birth) {
         let Some(connection) = self.connections.remove(&birth) else { return };
-        for exchange in &connection.exchanges {
+        for Kept { exchange, .. } in &connection.exchanges {
             self.unclaimed.remove(&(exchange.request_first_ns, birth));
         }
         let addresses = (connection.local, connection.remote);

@@ -48,7 +48,7 @@ pub use self::endpoints::catalogue::{self, EndpointConfig, EndpointKind};
 pub use self::endpoints::replacement::{EndpointsInForce, NoReader};
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::load::status::{Reason, Unavailable};
-pub use self::observation::{Observation, Pickup, What};
+pub use self::observation::{Observation, Pickup, SeenExchange, What};
 pub use self::preflight::{Extent, Preflight, Verdict};
 pub use self::reader::replay::Replay;
 pub use self::reader::settlement::Settlements;

@@ -54,34 +54,7 @@ pub enum What {
     /// What became of the connection is known.
     EndedUp(ConnectionOutcome),
     /// A request and its response are over.
-    Exchange {
-        /// Number on its connection, from 1, rising.
-        number: u64,
-        /// When the first send of the request returned.
-        request_first_ns: u64,
-        /// Thread of the first send.
-        request_thread: u32,
-        /// When its last send returned.
-        request_last_ns: u64,
-        /// Bytes of the request, TLS records included.
-        request_bytes: u64,
-        /// Bytes of the response, TLS records included.
-        response_bytes: u64,
-        /// The response's first arrivals, up to eight; where it is doubtful which of them are its own,
-        /// all that there were.
-        arrivals_ns: Vec<u64>,
-        /// The last arrival of all, if anything arrived.
-        last_arrival_ns: Option<u64>,
-        /// The kernel's smoothed round-trip time; none where it had none yet.
-        rtt_ns: Option<u64>,
-        /// Segments sent again since the exchange before, or the connect.
-        retransmits: u64,
-        /// The first time that something had waited to be read; none where nothing was read, or the
-        /// reads could not be seen.
-        first_pickup: Option<Pickup>,
-        /// Outcome and times.
-        measured: Measured,
-    },
+    Exchange(SeenExchange),
     /// The connection is gone.
     Closed {
         /// CLOSE.
@@ -93,6 +66,37 @@ pub enum What {
         /// Payload bytes received.
         received_bytes: u64,
     },
+}
+
+/// A request and its response, as the kernel saw them. Times are ns of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenExchange {
+    /// Number on its connection, from 1, rising.
+    pub number: u64,
+    /// When the first send of the request returned.
+    pub request_first_ns: u64,
+    /// Thread of the first send.
+    pub request_thread: u32,
+    /// When its last send returned.
+    pub request_last_ns: u64,
+    /// Bytes of the request, TLS records included.
+    pub request_bytes: u64,
+    /// Bytes of the response, TLS records included.
+    pub response_bytes: u64,
+    /// The response's first arrivals, up to eight; where it is doubtful which of them are its own,
+    /// all that there were.
+    pub arrivals_ns: Vec<u64>,
+    /// The last arrival of all, if anything arrived.
+    pub last_arrival_ns: Option<u64>,
+    /// The kernel's smoothed round-trip time; none where it had none yet.
+    pub rtt_ns: Option<u64>,
+    /// Segments sent again since the exchange before, or the connect.
+    pub retransmits: u64,
+    /// The first time that something had waited to be read; none where nothing was read, or the
+    /// reads could not be seen.
+    pub first_pickup: Option<Pickup>,
+    /// Outcome and times.
+    pub measured: Measured,
 }
 
 /// A read of something that had waited for it.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::{Response, Url, header::HeaderMap};
 
+use super::http_version::HttpVersion;
 use super::report::Outcome;
 use super::{ErrorKind, ProviderError, request_body::RequestBody};
 use crate::clock::{monotonic_ns, thread_id};
@@ -59,7 +60,7 @@ pub struct Marks {
     /// HTTP status, once it was.
     pub status: Option<u16>,
     /// `HTTP/1.1` or `HTTP/2.0`.
-    pub http: Option<&'static str>,
+    pub http: Option<HttpVersion>,
     /// The provider's own name for the request.
     pub request_id: Option<String>,
     /// The first reads of the body, with their lengths: [`MAX_READS`] at most.
@@ -207,12 +208,7 @@ impl Span {
         self.mark(|marks, now_ns| {
             marks.answered_ns = Some(now_ns);
             marks.status = Some(response.status().as_u16());
-            marks.http = match response.version() {
-                reqwest::Version::HTTP_11 => Some("HTTP/1.1"),
-                reqwest::Version::HTTP_2 => Some("HTTP/2.0"),
-                reqwest::Version::HTTP_10 => Some("HTTP/1.0"),
-                _ => None,
-            };
+            marks.http = HttpVersion::of(response.version());
             marks.request_id = request_id(response.headers());
             let socket = response.extensions().get::<HttpInfo>();
             marks.sockets = socket.map(|socket| (socket.local_addr(), socket.remote_addr()));

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use da_server::kernel::{ExchangeOutcome, HandshakeKind, Observation, Unlisted, What};
+use da_server::kernel::{
+    ExchangeOutcome, HandshakeKind, Observation, SeenExchange, Unlisted, What,
+};
 use da_standin::{Event, LogEntry, Options, Plan, TlsMode};
 
 use crate::client::{Client, Tls, config};
@@ -186,7 +188,7 @@ fn exchanges_are_exact(
     let mut counted: HashMap<SocketAddr, usize> = HashMap::new();
     let mut doubtful = 0;
     for one in seen {
-        let What::Exchange { number, measured, .. } = one.what else { continue };
+        let What::Exchange(SeenExchange { number, measured, .. }) = one.what else { continue };
         *counted.entry(one.local).or_default() += 1;
         let Some(log) = answered[&one.local].get(number as usize - 1) else {
             panic!("{what}: exchange {number} of {} was never made", one.local);

@@ -78,7 +78,7 @@ fn an_unlisted_host_is_other_where_that_is_wanted() {
     assert_eq!(exchanges(&lab, "listed"), 3.0);
     // Other programs of this host may talk meanwhile, so not by the counter.
     let exchange_of_other = |one: &&da_server::kernel::Observation| {
-        one.endpoint == "other" && matches!(one.what, What::Exchange { .. })
+        one.endpoint == "other" && matches!(one.what, What::Exchange(_))
     };
     assert_eq!(lab.seen().iter().filter(exchange_of_other).count(), 5);
 }

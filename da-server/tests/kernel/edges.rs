@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, Measured, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Measured, SeenExchange, Unlisted, What};
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{Lab, endpoint};
@@ -35,7 +35,7 @@ fn exchanges(mut lab: Lab, connections: usize) -> Vec<Measured> {
     lab.wait_closed(connections);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     let measured = |what| match what {
-        What::Exchange { measured, .. } => Some(measured),
+        What::Exchange(SeenExchange { measured, .. }) => Some(measured),
         _ => None,
     };
     lab.close().into_iter().filter_map(|one| measured(one.what)).collect()

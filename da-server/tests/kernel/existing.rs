@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, SeenExchange, Unlisted, What};
 use da_standin::{Options, Standin, TlsMode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -18,7 +18,7 @@ const LABELS: &str = "{endpoint=\"existing\",kind=\"llm\"}";
 
 fn outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
     let outcome = |one: &Observation| match &one.what {
-        What::Exchange { measured, .. } => Some(measured.outcome),
+        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
         _ => None,
     };
     seen.iter().filter_map(outcome).collect()

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::process::Command;
 
-use da_server::kernel::{ExchangeOutcome, Hooks, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Hooks, SeenExchange, Unlisted, What};
 
 use crate::lab::{Lab, OLDER_HOOKS, cant_load, endpoint, hooks, skip};
 use crate::plain;
@@ -75,7 +75,7 @@ fn what_is_sent_out_of_sight_is_told() {
     assert_eq!(value("sent_bytes_total"), 3.0 * request.len() as f64);
     assert_eq!(value("received_bytes_total"), 3.0 * plain::RESPONSE.len() as f64);
     let outcome = |what| match what {
-        What::Exchange { measured, .. } => Some(measured.outcome),
+        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
         _ => None,
     };
     let outcomes: Vec<_> = lab.close().into_iter().filter_map(|one| outcome(one.what)).collect();

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use da_server::kernel::{
-    ConnectionOutcome, EndpointConfig, ExchangeOutcome, KernelConfig, Observation, Unlisted, What,
+    ConnectionOutcome, EndpointConfig, ExchangeOutcome, KernelConfig, Observation, SeenExchange,
+    Unlisted, What,
 };
 use da_standin::{Fault, Options, Plan, TlsMode};
 
@@ -25,7 +26,7 @@ fn connection_outcomes(seen: &[Observation]) -> Vec<ConnectionOutcome> {
 
 fn exchange_outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
     let outcome = |one: &Observation| match one.what {
-        What::Exchange { measured, .. } => Some(measured.outcome),
+        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
         _ => None,
     };
     seen.iter().filter_map(outcome).collect()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{HashMap, Map, MapData, loaded_maps};
 use da_ebpf_common::connection::Connection;
-use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, SeenExchange, Unlisted, What};
 
 use crate::lab::{self, Lab, endpoint};
 use crate::plain;
@@ -90,7 +90,7 @@ fn lost(lab: &Lab, reason: &str) -> f64 {
 
 fn outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
     let outcome = |one: &Observation| match &one.what {
-        What::Exchange { measured, .. } => Some(measured.outcome),
+        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
         _ => None,
     };
     seen.iter().filter_map(outcome).collect()

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use da_server::kernel::{KernelConfig, Unlisted, What};
+use da_server::kernel::{KernelConfig, SeenExchange, Unlisted, What};
 use da_standin::{Event, LogEntry, Options};
 
 use crate::client::{Client, Tls, config};
@@ -127,7 +127,10 @@ fn bytes_that_wait_to_be_read() {
     // Two times per response bytes came into an empty buffer: one sample each.
     assert_eq!(count(&lab, "socket_pickup_seconds"), 2.0 * REQUESTS as f64);
     for one in lab.close() {
-        let What::Exchange { number, arrivals_ns, first_pickup, .. } = one.what else { continue };
+        let What::Exchange(SeenExchange { number, arrivals_ns, first_pickup, .. }) = one.what
+        else {
+            continue;
+        };
         let pickup = first_pickup.expect("something was read");
         let read = &reads[number as usize - 1];
         assert!(read.from_ns < pickup.read_ns && pickup.read_ns < read.to_ns, "during the read");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, SeenExchange, Unlisted, What};
 use da_standin::{Event, Options, TlsMode};
 
 use crate::client::{Client, Tls, config, request};
@@ -59,7 +59,7 @@ fn check(tickets: usize, first_byte_ms: u64, one_write: bool) {
     let (mut right, mut doubtful, mut wrong) = (0, 0, 0);
     let mut reported: HashMap<_, usize> = HashMap::new();
     for one in lab.close() {
-        let What::Exchange { measured, .. } = one.what else { continue };
+        let What::Exchange(SeenExchange { measured, .. }) = one.what else { continue };
         // Tickets arrive before the response is written, later chunks after its first byte is read.
         let number = reported.entry(one.local).or_default();
         let of = |all: &HashMap<_, Vec<u64>>| all.get(&one.local)?.get(*number).copied();
@@ -132,7 +132,7 @@ fn a_first_response_that_is_over_in_the_time_of_the_tickets() {
     }
     lab.wait_closed(FRESH);
     lab.runtime.block_on(standin.stop());
-    let of = |one: &What| matches!(one, What::Exchange { .. });
+    let of = |one: &What| matches!(one, What::Exchange(_));
     let counted = lab.close().iter().filter(|one| of(&one.what)).count();
     assert_eq!(counted, FRESH * plans.len());
 }

@@ -11,7 +11,7 @@ use super::known::{Begun, Settled, Totals};
 use super::settle::settle;
 use crate::kernel::connection::addresses;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
-use crate::kernel::observation::{Pickup, What};
+use crate::kernel::observation::{Pickup, SeenExchange, What};
 use crate::kernel::self_metrics::losses::Loss;
 
 impl Tracker {
@@ -73,7 +73,7 @@ impl Tracker {
         self.exchanges.finished(series, labels, &measured);
         self.report(
             id,
-            What::Exchange {
+            What::Exchange(SeenExchange {
                 number: exchange.number,
                 request_first_ns: request.first_ns,
                 request_thread: exchange.request_thread,
@@ -91,7 +91,7 @@ impl Tracker {
                     waited_ns: exchange.first_pickup_ns,
                 }),
                 measured,
-            },
+            }),
         );
     }
 

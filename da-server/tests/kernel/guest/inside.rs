@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use da_server::kernel::{ExchangeOutcome, Observation, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Observation, SeenExchange, Unlisted, What};
 use da_standin::{Options, TlsMode};
 
 use crate::accuracy::answered;
@@ -62,7 +62,9 @@ fn measures_connections(tls: Tls, mode: TlsMode) {
     let mut exchanges: HashMap<SocketAddr, usize> = HashMap::new();
     let mut errors_ns = Vec::new();
     for Observation { local, what, .. } in seen {
-        let What::Exchange { number, measured, first_pickup, .. } = what else { continue };
+        let What::Exchange(SeenExchange { number, measured, first_pickup, .. }) = what else {
+            continue;
+        };
         *exchanges.entry(local).or_default() += 1;
         if measured.outcome == ExchangeOutcome::Doubtful && number == 1 {
             continue; // the size of this server's tickets was not known yet
