@@ -1,8 +1,13 @@
 //! The server's privileges, seen from outside: /proc/PID/status and its own exposition.
 
+use std::ffi::CString;
+use std::fs;
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use da_standin::{Options, Standin};
 
@@ -115,4 +120,58 @@ fn older_connections_are_looked_for_when_no_privilege_is_left() {
     drop(older);
     server.exposes(&format!("digital_actors_socket_first_byte_seconds_count{endpoint} 1"));
     server.exposes(&format!("digital_actors_socket_open_connections{endpoint} 0"));
+}
+
+#[test]
+fn a_container_of_another_user_has_what_was_added_to_it_and_starts_without() {
+    let _alone = alone();
+    if !is_root() {
+        return skip("not root: file capabilities can't be set");
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("folder");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let binary = folder.path().join("da-server");
+    fs::copy(env!("CARGO_BIN_EXE_da-server"), &binary).expect("copied");
+    permit(&binary);
+
+    let collector = contained(&binary, "-all,+bpf,+perfmon", &[]);
+    collector.exposes("digital_actors_ebpf_up 1");
+    for line in status_lines(&collector, "CapPrm:") {
+        assert!(line.ends_with("0000000000000000"), "kept nothing: {line}");
+    }
+    // Nothing was added; or something was, and the engine was told to forbid what is on files.
+    for (added, engine) in [("-all", [].as_slice()), ("-all,+bpf,+perfmon", &["--no-new-privs"])] {
+        let collector = contained(&binary, added, engine);
+        collector.exposes("digital_actors_ebpf_up 0");
+        collector.logged(&["missing CAP_BPF and CAP_PERFMON"]);
+    }
+}
+
+/// A collector started as Docker starts the process of a user other than root: what was added is in the
+/// bounding set and nowhere else. The first setpriv makes it so, of which the second knows nothing.
+fn contained(binary: &Path, added: &str, engine: &[&str]) -> Program {
+    const SETPRIV: &str = "/usr/bin/setpriv";
+    Program::start(&["collect"], "", |command| {
+        let mut inside = Command::new(SETPRIV);
+        inside.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        inside.args(["--bounding-set", added, SETPRIV]).args(engine);
+        inside.arg(binary).args(command.get_args()).env_clear();
+        inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        inside.current_dir(command.get_current_dir().expect("a folder")).stderr(Stdio::piped());
+        *command = inside;
+    })
+}
+
+/// As `setcap cap_bpf,cap_perfmon=p` does.
+fn permit(binary: &Path) {
+    // `struct vfs_cap_data` of linux/capability.h, revision 2, without the flag "effective": permitted
+    // and inheritable, 0 to 31, then the same from 32 on, where CAP_PERFMON is 38 and CAP_BPF is 39.
+    let words = [0x0200_0000_u32, 0, 0, 1 << (38 - 32) | 1 << (39 - 32), 0];
+    let value = words.map(u32::to_le_bytes).concat();
+    let path = CString::new(binary.as_os_str().as_bytes()).expect("a path");
+    let name = c"security.capability".as_ptr();
+    // SAFETY: both strings end with 0 and outlive the call, and the kernel reads `value.len()` bytes.
+    let failed =
+        unsafe { libc::setxattr(path.as_ptr(), name, value.as_ptr().cast(), value.len(), 0) };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }

@@ -10,14 +10,25 @@ use super::status::{Reason, Unavailable};
 /// reading kernel memory.
 const NEEDED: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
 
-/// Checks that the programs can be loaded.
+/// Checks that the programs can be loaded, and puts into effect what that takes.
+///
+/// A binary may carry its capabilities as permitted only (`setcap …=p`). The kernel then starts it
+/// also where they can't be had, as in a container without them, and the game plays on; marked
+/// effective (`+ep`) it would be refused there with EPERM before its first line.
 ///
 /// # Errors
 /// Names the capabilities that are missing and how to grant them.
 pub fn check() -> Result<(), Unavailable> {
-    let effective = caps::read(None, CapSet::Effective).map_err(|error| {
-        Unavailable::new(Reason::MissingCapability, format!("can't read capabilities: {error}"))
-    })?;
+    let unusable = |error: caps::errors::CapsError| {
+        let why = format!("can't use capabilities: {error}");
+        Unavailable::new(Reason::MissingCapability, why)
+    };
+    for needed in NEEDED {
+        if caps::has_cap(None, CapSet::Permitted, needed).map_err(unusable)? {
+            caps::raise(None, CapSet::Effective, needed).map_err(unusable)?;
+        }
+    }
+    let effective = caps::read(None, CapSet::Effective).map_err(unusable)?;
     if effective.contains(&Capability::CAP_SYS_ADMIN) {
         return Ok(()); // includes both, as it did before Linux 5.8
     }
@@ -30,7 +41,7 @@ pub fn check() -> Result<(), Unavailable> {
         Reason::MissingCapability,
         format!(
             "missing {}: start as root, or once run \
-             `setcap cap_bpf,cap_perfmon+ep` on the da-server binary",
+             `setcap cap_bpf,cap_perfmon+ep` on the da-server binary; a container needs them added",
             names.join(" and ")
         ),
     ))
