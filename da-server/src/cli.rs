@@ -32,6 +32,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the server that this configuration is of whether it serves: exit code 0 if so, else 1.
+    /// For container engines, which find no other client in the image.
+    Health,
     /// Show calls of a running server, one line each, with where their time went.
     Calls(CallsArgs),
 }

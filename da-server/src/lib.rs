@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod game;
+pub mod health;
 pub mod http;
 pub mod kernel;
 pub mod llm;

@@ -10,6 +10,7 @@ use da_server::calls::KernelView;
 use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command};
 use da_server::config::{Config, Reader};
+use da_server::health;
 use da_server::kernel::catalogue::{doubts, with_catalogue};
 use da_server::kernel::{Kernel, Observation, Preflight, Reason, Watch};
 use da_server::metrics::Metrics;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             });
         }
         Some(Command::Calls(args)) => calls(args),
+        Some(Command::Health) => health(&cli),
         Some(Command::Collect) => Start::prepare(&cli).and_then(collect),
         Some(Command::Serve) | None => Start::prepare(&cli).and_then(serve),
     };
@@ -55,6 +57,14 @@ fn check(cli: &Cli, json: bool) -> anyhow::Result<ExitCode> {
         println!("{}", Table(&found));
     }
     Ok(ExitCode::from(exit_code(found.verdict)))
+}
+
+/// What another process of this configuration says of itself.
+fn health(cli: &Cli) -> anyhow::Result<()> {
+    let config = Config::of_process(cli.config.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("{}", runtime.block_on(health::ask(&config))?);
+    Ok(())
 }
 
 /// Asks another process; Ctrl-C is how following ends.

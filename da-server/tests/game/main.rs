@@ -7,6 +7,7 @@ mod calls_page;
 mod calls_terminal;
 mod conversation;
 mod failures;
+mod health;
 mod limits;
 mod operators;
 mod page;
