@@ -38,6 +38,9 @@ mod program;
 mod promtool;
 mod reloading;
 mod report;
+#[allow(dead_code, reason = "tests/game uses other parts")]
+#[path = "../game/scrape.rs"]
+mod scrape;
 mod skipped;
 mod streams;
 mod syscalls;

@@ -20,13 +20,14 @@ use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::lab::{Alone, alone, config, endpoint_at, hooks, skip};
+use crate::scrape::Scrape;
 
 /// How long an attempt may take to its first content: longer than a busy machine makes it wait.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Everything that stands between a call and what is known of it.
 pub struct Desk {
-    _metrics: Metrics,
+    metrics: Metrics,
     pub calls: Calls,
     gates: GateMetrics,
     llm: LlmMetrics,
@@ -39,6 +40,17 @@ pub struct Desk {
 impl Desk {
     /// Loads the programs and watches `endpoints`; `None` where this machine can't.
     pub fn open(kernel: &KernelConfig, endpoints: &[EndpointConfig]) -> Option<Self> {
+        Self::late(kernel, endpoints, CallsConfig::default().grace, |_| {})
+    }
+
+    /// The same, with `unread` done after the programs are attached and before anybody reads what
+    /// they report. The kernel's half of a call is waited for as long as `grace`.
+    pub fn late(
+        kernel: &KernelConfig,
+        endpoints: &[EndpointConfig],
+        grace: Duration,
+        unread: impl FnOnce(&Self),
+    ) -> Option<Self> {
         let alone = alone();
         let kernel = Kernel::load(&KernelConfig { hooks: hooks(), ..kernel.clone() });
         if let Some(why) = kernel.unavailable() {
@@ -49,22 +61,25 @@ impl Desk {
         let registry = metrics.registry();
         let (sender, observations) = sync_channel(1 << 14);
         let view = KernelView { observations, settlements: kernel.settlements() };
-        let settings = CallsConfig { latest: 100_000, ..CallsConfig::default() };
+        let settings = CallsConfig { latest: 100_000, grace, ..CallsConfig::default() };
         let calls = Calls::start(&settings, registry, Some(view)).expect("calls");
+        let gates = GateMetrics::register(registry).expect("metrics");
+        let llm = LlmMetrics::register(registry, Prices::with(&[]).expect("prices"));
+        let llm = llm.expect("metrics");
+        let tts = TtsMetrics::register(registry, TtsProvider::ElevenLabs).expect("metrics");
         let shutdown = CancellationToken::new();
+        let (metrics, reader, _alone) = (metrics.clone(), None, alone);
+        let mut desk = Self { metrics, calls, gates, llm, tts, shutdown, reader, _alone };
+        unread(&desk);
         let watch = Watch {
             endpoints: endpoints.to_vec(),
             unlisted: Unlisted::Drop,
             max_processes: 0,
             resolved: Vec::new(),
         };
-        let reader = kernel.start(watch, registry, Some(sender), shutdown.clone());
-        let gates = GateMetrics::register(registry).expect("metrics");
-        let llm = LlmMetrics::register(registry, Prices::with(&[]).expect("prices"));
-        let llm = llm.expect("metrics");
-        let reader = reader.expect("the reader starts");
-        let tts = TtsMetrics::register(registry, TtsProvider::ElevenLabs).expect("metrics");
-        Some(Self { _metrics: metrics, calls, gates, llm, tts, shutdown, reader, _alone: alone })
+        let reader = kernel.start(watch, registry, Some(sender), desk.shutdown.clone());
+        desk.reader = reader.expect("the reader starts");
+        Some(desk)
     }
 
     /// The same with the programs' usual settings and one stand-in's names.
@@ -113,6 +128,11 @@ impl Desk {
         let reports = Some(self.calls.reports.clone());
         let (http, tts) = (http.clone(), self.tts.clone());
         TtsClient::new(&config, http, &self.gates, tts, reports).expect("a client")
+    }
+
+    /// The exposition.
+    pub fn scrape(&self) -> Scrape {
+        Scrape::parse(&self.metrics.expose().expect("encodes"))
     }
 
     /// Waits until so many calls are known, and returns them, oldest first.

@@ -3,6 +3,8 @@
 mod causes;
 mod crowd;
 mod desk;
+mod incomplete;
 mod line;
 mod network;
 mod page;
+mod served;

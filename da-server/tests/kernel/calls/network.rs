@@ -1,23 +1,20 @@
 //! Calls over a network that is slow, and over one that loses packets.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use da_server::calls::{Attempt, Call, Phase, Recent, Reuse};
-use da_server::config::Config;
-use da_server::kernel::Reason;
+use da_server::calls::{Attempt, Call, Phase, Reuse};
 use da_server::llm::{LlmClient, LlmConfig};
-use da_server::metrics::Metrics;
 use da_server::provider::{ApiKey, Outcome};
-use da_server::{App, Listeners};
 use da_standin::{Delay, Options, Plan, Standin};
 use futures_util::future::join_all;
-use tokio_util::sync::CancellationToken;
+use serde_json::Value;
 
 use super::causes::medians;
 use super::desk::{Desk, ask, http, url};
 use super::line::{Line, Network};
+use super::served::Served;
 use crate::lab::{config, endpoint_at};
 
 const NAME: &str = "network.calls.test";
@@ -170,7 +167,7 @@ fn is_told_of_each(abroad: &mut Abroad, clients: &mut Vec<LlmClient>) -> bool {
 
     let served = Served::start(&abroad.desk.calls.recent);
     for call in &calls {
-        assert_eq!(served.retransmits(call.id), sent_again(call), "{call:?}");
+        assert_eq!(retransmits(&served.call(call.id)), sent_again(call), "{call:?}");
     }
     joined == made
 }
@@ -186,41 +183,8 @@ fn what_was_sent_again_is_told_of_the_call_during_which_it_was() {
     assert!(all, "see above");
 }
 
-/// A server whose page and JSON are about these calls.
-struct Served {
-    runtime: tokio::runtime::Runtime,
-    http: reqwest::Client,
-    at: SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-impl Served {
-    fn start(recent: &Arc<Recent>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut config = Config::default();
-        config.store.path = folder.path().join("game.sqlite");
-        config.llm.api_key = ApiKey::new("test-key");
-        let metrics = Metrics::new().expect("metrics");
-        let mut app = App::new(config, metrics, Err(Reason::Disabled)).expect("an app");
-        app.calls.recent = Arc::clone(recent);
-        let main = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let at = main.local_addr().expect("an address");
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let listeners = Listeners { main, metrics: None };
-        runtime.spawn(da_server::run(app, listeners, CancellationToken::new()));
-        let http = da_server::provider::http_client(&Default::default()).expect("a client");
-        Self { runtime, http, at, _folder: folder }
-    }
-
-    /// What `/api/calls/{id}` says was sent again, if anything.
-    fn retransmits(&self, id: u64) -> Option<u64> {
-        let asked = async {
-            let answer = self.http.get(format!("http://{}/api/calls/{id}", self.at)).send().await?;
-            answer.error_for_status()?.json::<serde_json::Value>().await
-        };
-        let call = self.runtime.block_on(asked).expect("a call");
-        let attempts = call["attempts"].as_array().expect("attempts");
-        let retransmits = |attempt: &serde_json::Value| attempt["socket"]["retransmits"].as_u64();
-        attempts.iter().map(retransmits).sum()
-    }
+/// What `/api/calls/{id}` says was sent again, if anything.
+fn retransmits(call: &Value) -> Option<u64> {
+    let attempts = call["attempts"].as_array().expect("attempts");
+    attempts.iter().map(|attempt| attempt["socket"]["retransmits"].as_u64()).sum()
 }
