@@ -1,10 +1,11 @@
-//! Development commands: `cargo xtask setup | build | demo | test | check | bench`.
+//! Development commands: `cargo xtask setup | build | demo | test | check | bench | dashboards`.
 
 mod bench;
 mod build;
 mod cargo_tool;
 mod check;
 mod command;
+mod dashboards;
 mod demo;
 mod guest_kernel;
 mod linker;
@@ -40,6 +41,8 @@ enum Task {
     /// Check format, lints, documentation and dependencies
     Check,
     Bench(bench::Arguments),
+    /// Write dashboards/*.json from dashboards/source
+    Dashboards,
 }
 
 fn main() -> ExitCode {
@@ -67,5 +70,6 @@ fn run(task: Task) -> Result<()> {
         Task::Test(arguments) => test::test(&workspace, &arguments),
         Task::Check => check::check(&workspace),
         Task::Bench(arguments) => bench::bench(&workspace, &arguments),
+        Task::Dashboards => dashboards::dashboards(&workspace),
     }
 }

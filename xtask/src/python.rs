@@ -10,7 +10,10 @@ use crate::command::{run, step};
 use crate::workspace::Workspace;
 
 /// What to install: name and version of every package, those they need included.
-const REQUIREMENTS: &str = "da-server/tests/kernel/clients/programs/requirements.txt";
+const REQUIREMENTS: [&str; 2] = [
+    "da-server/tests/kernel/clients/programs/requirements.txt",
+    "xtask/monitoring/tests/shipped/requirements.txt",
+];
 
 /// Installs what [`REQUIREMENTS`] lists, wheels only, unless just that is there.
 ///
@@ -18,9 +21,12 @@ const REQUIREMENTS: &str = "da-server/tests/kernel/clients/programs/requirements
 /// Python or pip is missing, or a package can't be had.
 pub fn test_libraries(workspace: &Workspace) -> Result<()> {
     let environment = workspace.tools().join("test-python");
-    let wanted = workspace.root().join(REQUIREMENTS);
-    let wanted_text =
-        fs::read_to_string(&wanted).with_context(|| format!("cannot read {}", wanted.display()))?;
+    let wanted = REQUIREMENTS.map(|file| workspace.root().join(file));
+    let mut wanted_text = String::new();
+    for file in &wanted {
+        wanted_text +=
+            &fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
     // Written last: an installation that was broken off is done again.
     let installed = environment.join("installed.txt");
     if fs::read_to_string(&installed).is_ok_and(|text| text == wanted_text) {
@@ -31,7 +37,11 @@ pub fn test_libraries(workspace: &Workspace) -> Result<()> {
     run(Command::new("python3")
         .args(["-m", "venv", "--clear", "--without-pip"])
         .arg(&environment))?;
-    run(pip_install(&environment).arg("--requirement").arg(&wanted))?;
+    let mut install = pip_install(&environment);
+    for file in &wanted {
+        install.arg("--requirement").arg(file);
+    }
+    run(&mut install)?;
     fs::write(&installed, wanted_text)
         .with_context(|| format!("cannot write {}", installed.display()))
 }

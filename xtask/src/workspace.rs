@@ -46,6 +46,11 @@ impl Workspace {
         self.bpf_target().join(BPF_TARGET).join("release/da-ebpf-empty")
     }
 
+    /// The Grafana dashboards, and their source.
+    pub fn dashboards(&self) -> PathBuf {
+        self.root.join("dashboards")
+    }
+
     /// What the benchmarks found, and what the programs they started said.
     pub fn bench_output(&self) -> PathBuf {
         self.root.join("target/bench")

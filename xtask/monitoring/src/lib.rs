@@ -2,5 +2,6 @@
 //! in folders and on ports of their own, and ask them.
 
 pub mod api;
+pub mod dashboards;
 pub mod program;
 pub mod prometheus;

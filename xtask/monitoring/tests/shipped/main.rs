@@ -1,6 +1,8 @@
 //! What is shipped for Prometheus and Grafana, held against the real programs and their rules.
 
+mod dashboards;
 mod prometheus;
+mod promql;
 
 /// Whether there is a Prometheus to test with; says so where there is none, and fails in CI.
 fn prometheus_is_here() -> bool {
