@@ -61,14 +61,14 @@ impl App {
             }
             Err(error) => return Err(error).context("tts"),
         };
-        let store =
-            Store::new(config.store.clone(), StoreMetrics::register(registry)?, errors.clone());
+        let store_metrics = StoreMetrics::register(registry)?;
+        let store = Store::new(config.store.clone(), store_metrics, errors.clone());
         let game = Game::new(GameParts {
             metrics: GameMetrics::register(registry, &scenes)?,
             scenes,
             llm,
             tts,
-            store,
+            store: store.context("store")?,
             errors: errors.clone(),
             config: config.game.clone(),
         });

@@ -83,6 +83,11 @@ pub const TESTS: &[Package] = &[
         why: "a server that speaks HTTP/2, with OpenSSL's session tickets",
         shown_by: "nginx",
     },
+    Package {
+        name: "postgresql-15",
+        why: "the database that several servers share in a test",
+        shown_by: "/usr/lib/postgresql/15/bin/initdb",
+    },
     Package { name: "curl", why: "a client whose exchanges a test counts", shown_by: "curl" },
     Package {
         name: "nodejs",

@@ -10,6 +10,8 @@ use anyhow::Context;
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
 
+use crate::store::DatabaseUrl;
+
 const PREFIX: &str = "DA_";
 
 /// What error messages call it.
@@ -71,6 +73,16 @@ impl Environment {
         let Some(port) = self.variables.get("PORT") else { return Ok(None) };
         let parsed = port.trim().parse();
         parsed.map(Some).with_context(|| format!("PORT={port:?}: use a number from 0 to 65535"))
+    }
+
+    /// `DATABASE_URL`. It is no setting like others: it may hold a password, which no message about
+    /// those may show.
+    ///
+    /// # Errors
+    /// It is not the URL of a PostgreSQL database.
+    pub(super) fn database_url(&self) -> anyhow::Result<Option<DatabaseUrl>> {
+        let Some(url) = self.variables.get("DATABASE_URL") else { return Ok(None) };
+        url.parse().map(Some).context("DATABASE_URL")
     }
 }
 

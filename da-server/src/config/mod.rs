@@ -142,6 +142,7 @@ impl Config {
     ) -> anyhow::Result<Self> {
         let environment = Environment::new(variables);
         let port = environment.port()?;
+        let environment_url = environment.database_url()?;
         let unknown_variables = environment.unknown.clone();
         let file = file.map(ConfigFile::read).transpose()?;
         let mut figment = Figment::new();
@@ -156,6 +157,7 @@ impl Config {
         if let Some(port) = port {
             config.listen.set_port(port);
         }
+        config.store.url = environment_url;
         let place = |key: &str| place_of(key, &figment, file.as_ref());
         with_catalogue(&config.endpoint).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         Prices::with(&config.price).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;

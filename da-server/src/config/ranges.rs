@@ -27,8 +27,11 @@ pub(super) struct OutOfRange {
 /// # Errors
 /// Names the key and what is allowed there.
 pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
-    let Config { game, websocket, llm, tts, calls, .. } = config;
+    let Config { game, websocket, store, llm, tts, calls, .. } = config;
     within("grace_seconds", config.grace_seconds, 0..=HOUR_SECONDS)?;
+
+    within("store.retention_days", store.retention_days, 1..=36_500)?;
+    within("store.max_connections", store.max_connections, 1..=1000)?;
 
     within("game.max_line_characters", game.max_line_characters, 1..=100_000)?;
     within("game.requests_per_minute", game.requests_per_minute, 1..=100_000)?;
@@ -79,6 +82,8 @@ mod tests {
     fn each_number_that_makes_no_sense_is_refused_by_its_name() {
         let cases: &[(&str, &str, &str)] = &[
             ("", "grace_seconds", "18446744073709551"),
+            ("store", "retention_days", "0"),
+            ("store", "max_connections", "0"),
             ("game", "max_line_characters", "0"),
             ("game", "requests_per_minute", "0"),
             ("game", "queue_entries", "0"),

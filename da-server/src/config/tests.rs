@@ -56,6 +56,22 @@ fn the_names_of_old_deployments_still_work() {
 }
 
 #[test]
+fn the_database_is_of_the_environment_and_stays_a_secret() {
+    let url = "postgres://da:very-secret@db/game";
+    let config = load("[store]\nurl_file = '/run/url'", &[("DATABASE_URL", url)]).expect("loads");
+    let shown = format!("{config:?}");
+    assert!(shown.contains("postgres://da@db:5432/game"), "{shown}");
+    assert!(!shown.contains("very-secret"), "{shown}");
+    assert!(load("", &[("DATABASE_URL", " ")]).expect("loads").store.url.is_none());
+    let said = refusal("", &[("DATABASE_URL", "mysql://da:very-secret@db/game")]);
+    assert!(said.starts_with("DATABASE_URL: ") && said.contains("use postgres://"), "{said}");
+    assert!(!said.contains("very-secret"), "{said}");
+    let said = refusal(&format!("[store]\nurl = '{url}'"), &[]);
+    assert!(said.contains("unknown field `url`") && said.contains("url_file"), "{said}");
+    assert!(!said.contains("very-secret"), "{said}");
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_where_it_stands_and_what_is_allowed() {
     let said = refusal("[metrics]\nlisten_to = '127.0.0.1:1'", &[]);
     assert!(said.contains("listen_to") && said.contains("bearer_token_file"), "{said}");

@@ -28,12 +28,19 @@ pub use metrics::GameMetrics;
 pub use outbox::{Outbound, Outbox, PlayerGone, outbox};
 pub use session::{Limits, PlayerInput};
 
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
 use crate::llm::LlmClient;
 use crate::metrics::ErrorMetrics;
-use crate::store::Store;
+use crate::store::{LOOKED_FOR_EVERY, Store};
 use crate::tts::TtsClient;
 use scene::{Character, Scenes};
 use seats::Seats;
+
+/// How long a database that failed is not asked whether sessions are wanted elsewhere.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
 /// What all sessions share.
 pub struct Game {
@@ -80,6 +87,23 @@ impl Game {
     /// Where conversations are kept.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Has players leave whose sessions are wanted at another server, until this is dropped.
+    pub async fn hand_over(&self) {
+        let mut looks = tokio::time::interval(LOOKED_FOR_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            if self.seats.are_empty() {
+                continue;
+            }
+            match self.store.wanted_sessions().await {
+                Ok(wanted) => wanted.iter().for_each(|hash| self.seats.ask_to_leave(hash)),
+                // It is in the log, which need not have it twice a second.
+                Err(_) => tokio::time::sleep(AFTER_A_FAILURE).await,
+            }
+        }
     }
 
     /// Whether characters can be heard.

@@ -1,4 +1,5 @@
-//! One connection per session: who comes back takes the place of the connection before.
+//! One connection per session: who comes back takes the place of the connection before. Here at one
+//! server; among several, the store says whose a session is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +14,9 @@ const LEAVING_TAKES: Duration = Duration::from_secs(5);
 
 /// Who sits where.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seats(Arc<Mutex<HashMap<TokenHash, Signals>>>);
+pub(super) struct Seats(Arc<Mutex<HashMap<TokenHash, Arc<Signals>>>>);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Signals {
     asked_to_leave: CancellationToken,
     left: CancellationToken,
@@ -26,14 +27,14 @@ struct Signals {
 pub(super) struct Seat {
     seats: Seats,
     hash: TokenHash,
-    signals: Signals,
+    signals: Arc<Signals>,
 }
 
 impl Seats {
     /// Takes the session's place. A connection that holds it is asked to leave and waited for, so
     /// that what it saves last is there to be read.
     pub(super) async fn take(&self, hash: TokenHash) -> Seat {
-        let signals = Signals::default();
+        let signals = Arc::new(Signals::default());
         let before = {
             let mut seats = self.lock();
             let before = seats.insert(hash, signals.clone());
@@ -47,7 +48,19 @@ impl Seats {
         seat
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TokenHash, Signals>> {
+    /// Whether nobody sits anywhere.
+    pub(super) fn are_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Asks who has the session's place, if anybody, to leave it for a connection to another server.
+    pub(super) fn ask_to_leave(&self, hash: &TokenHash) {
+        if let Some(signals) = self.lock().get(hash) {
+            signals.asked_to_leave.cancel();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TokenHash, Arc<Signals>>> {
         // Nothing that could leave the map half-changed runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,14 +71,19 @@ impl Seat {
     pub(super) async fn asked_to_leave(&self) {
         self.signals.asked_to_leave.cancelled().await;
     }
+
+    /// What to cancel when the session turns out to be somebody else's.
+    pub(super) fn leave(&self) -> CancellationToken {
+        self.signals.asked_to_leave.clone()
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.signals.left.cancel();
         let mut seats = self.seats.lock();
-        // The place may be the newer connection's by now: only that one was never asked to leave.
-        if !self.signals.asked_to_leave.is_cancelled() {
+        // The place may be the newer connection's by now.
+        if seats.get(&self.hash).is_some_and(|has| Arc::ptr_eq(has, &self.signals)) {
             seats.remove(&self.hash);
         }
     }

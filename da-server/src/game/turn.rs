@@ -17,7 +17,7 @@ use super::stage::Stage;
 use super::world::World;
 use crate::llm::{LlmError, LlmEvent};
 use crate::metrics::RequestStatus;
-use crate::store::{AskedBy, SessionId, Turn, TurnStatus};
+use crate::store::{AskedBy, Claim, StoreError, Turn, TurnStatus};
 use voice::Utterance;
 
 /// What a turn needs to know.
@@ -25,7 +25,9 @@ pub(super) struct Performance<'a> {
     pub(super) game: &'a Game,
     pub(super) outbox: &'a Outbox,
     /// Where the conversation is kept; `None` if it can't be.
-    pub(super) session: Option<SessionId>,
+    pub(super) claim: Option<Claim>,
+    /// To be cancelled when the session turns out to be another connection's.
+    pub(super) replaced: CancellationToken,
     /// The scene as it stood when the turn began.
     pub(super) world: World,
     /// The turn's number for the player.
@@ -113,9 +115,11 @@ impl Performance<'_> {
         let game = self.game;
         let config = &game.config;
         self.enter(Stage::History);
-        let history = match self.session {
+        let history = match self.claim {
             // What went wrong is counted and in the log; the character goes on without memory.
-            Some(id) => game.store.history(id, config.history_turns).await.unwrap_or_default(),
+            Some(claim) => {
+                game.store.history(claim, config.history_turns).await.unwrap_or_default()
+            }
             None => Vec::new(),
         };
         self.enter(Stage::Prompt);
@@ -158,14 +162,17 @@ impl Performance<'_> {
     }
 
     async fn keep(&self, task: Task, answer: String, status: TurnStatus) {
-        let Some(id) = self.session.filter(|_| !answer.is_empty()) else { return };
+        let Some(claim) = self.claim.filter(|_| !answer.is_empty()) else { return };
         let (asked_by, asked) = match task {
             Task::Answer { asked_by, asked } => (asked_by, asked),
             Task::Recite { direction, .. } => (AskedBy::Scene, direction),
         };
-        let store = &self.game.store;
-        // What goes wrong is counted and in the log.
-        let _ = store.add_turn(id, &Turn { asked_by, asked, answer, status }).await;
-        let _ = store.save_world(id, &self.world.to_json()).await;
+        let turn = Turn { asked_by, asked, answer, status };
+        let kept = self.game.store.add_turn(claim, &turn, &self.world.to_json()).await;
+        // Whatever else goes wrong is counted and in the log.
+        if let Err(StoreError::Replaced) = kept {
+            tracing::warn!("a turn was not kept: its session is another connection's by now");
+            self.replaced.cancel();
+        }
     }
 }

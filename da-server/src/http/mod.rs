@@ -64,6 +64,10 @@ pub async fn serve(
         let (app, shutdown) = (app.clone(), shutdown.clone());
         async move { app.game.store().keep_tidy(shutdown).await }
     });
+    let handing_over = tokio::spawn({
+        let app = app.clone();
+        async move { app.game.hand_over().await }
+    });
     let served = routes.serve(listeners, grace, shutdown).await;
     // Upgraded connections are their own: they end by themselves within the grace time.
     door.open.close();
@@ -71,6 +75,7 @@ pub async fn serve(
         tracing::warn!(sessions = door.open.len(), "sessions did not end in time");
     }
     tidying.abort();
+    handing_over.abort();
     app.game.store().close().await;
     served
 }

@@ -1,32 +1,50 @@
-//! Conversations on disk. The only room that knows sqlx.
+//! Conversations, kept in SQLite or PostgreSQL. The only room that knows sqlx.
 //!
 //! The game goes on without it: every failure is timed, counted and said in the log here, and the
-//! caller does without what it asked for. A file that could not be opened is tried again with the
-//! next query, so a disk that was full needs no restart.
+//! caller does without what it asked for. A database that could not be opened, or was lost, is
+//! tried again with the next query, so a disk that was full or a server that was down needs no
+//! restart.
+//!
+//! Both databases are asked the same SQL, in `queries`; what differs is how they are opened
+//! (`sqlite`, `postgres`) and how their tables are made (`migrations/`). Several servers may share
+//! one: `handover` says who has a session.
 
+mod asking;
 mod config;
+mod error;
+mod handover;
 mod metrics;
-mod open;
+mod pool;
+mod postgres;
 mod queries;
+mod sqlite;
+mod url;
 
 pub use config::StoreConfig;
+pub use error::StoreError;
+pub use handover::LOOKED_FOR_EVERY;
 pub use metrics::{Operation, StoreMetrics};
+pub use url::{DatabaseUrl, DatabaseUrlError};
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::sqlite::SqlitePool;
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{ErrorMetrics, ErrorType};
+use crate::metrics::ErrorMetrics;
+use metrics::Handover;
+use pool::Opening;
 
 /// How often unused conversations are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
-/// A session's key in the database.
+/// A connection's right to write to a session, until another takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionId(i64);
+pub struct Claim {
+    /// The session's key in the database.
+    session: i64,
+    /// Counts those who had it.
+    number: i64,
+}
 
 /// SHA-256 of a session's token.
 pub type TokenHash = [u8; 32];
@@ -45,23 +63,16 @@ pub struct NewSession {
 }
 
 /// A session that was kept.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedSession {
-    /// Its key.
-    #[sqlx(try_from = "i64")]
-    pub id: SessionId,
+    /// The right to go on with it.
+    pub claim: Claim,
     /// The scene's id.
     pub scene: String,
     /// The difficulty's name.
     pub difficulty: String,
     /// The state of the scene, JSON.
     pub world: String,
-}
-
-impl From<i64> for SessionId {
-    fn from(id: i64) -> Self {
-        Self(id)
-    }
 }
 
 /// Who asked in a turn.
@@ -97,40 +108,29 @@ pub struct Turn {
     pub status: TurnStatus,
 }
 
-/// Why the database did not do what it was asked. Already counted and in the log.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file can't be opened or brought up to date.
-    #[error("can't open {}: {source}; check store.path, its folder's permissions and the disk", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite, or the file system, said.
-        source: sqlx::Error,
-    },
-    /// A query failed.
-    #[error("{}: {source}", operation.as_str())]
-    Query {
-        /// Which.
-        operation: Operation,
-        /// What SQLite said.
-        source: sqlx::Error,
-    },
-}
-
 /// The conversations.
 #[derive(Debug)]
 pub struct Store {
     config: StoreConfig,
-    pool: OnceCell<SqlitePool>,
+    opening: Opening,
     metrics: StoreMetrics,
     errors: ErrorMetrics,
+    /// Tells this server from others that share the database.
+    server: i64,
 }
 
 impl Store {
-    /// A store that opens its file with the first query.
-    pub fn new(config: StoreConfig, metrics: StoreMetrics, errors: ErrorMetrics) -> Self {
-        Self { config, pool: OnceCell::new(), metrics, errors }
+    /// A store that opens its database with the first query.
+    ///
+    /// # Errors
+    /// `config` names a file that should hold a URL and does not.
+    pub fn new(
+        config: StoreConfig,
+        metrics: StoreMetrics,
+        errors: ErrorMetrics,
+    ) -> Result<Self, DatabaseUrlError> {
+        let opening = Opening::new(config.database()?, metrics.clone());
+        Ok(Self { config, opening, metrics, errors, server: rand::random() })
     }
 
     /// Deletes unused conversations now and then, until `shutdown`.
@@ -146,43 +146,10 @@ impl Store {
         shutdown.run_until_cancelled(tidy).await;
     }
 
-    /// Waits for running queries and closes the file, so that its log is folded back into it.
+    /// Waits for running queries and closes the database, so that SQLite folds its log back into
+    /// the file.
     pub async fn close(&self) {
-        if let Some(pool) = self.pool.get() {
-            pool.close().await;
-        }
-    }
-
-    /// Runs, times, counts and reports one operation.
-    async fn run<T>(
-        &self,
-        operation: Operation,
-        query: impl AsyncFnOnce(&SqlitePool) -> Result<T, sqlx::Error>,
-    ) -> Result<T, StoreError> {
-        let pool = self.pool().await?;
-        let timer = self.metrics.timer(operation);
-        let result = query(pool).await;
-        drop(timer);
-        result.map_err(|source| self.failed(StoreError::Query { operation, source }))
-    }
-
-    async fn pool(&self) -> Result<&SqlitePool, StoreError> {
-        let open = || async {
-            let timer = self.metrics.timer(Operation::Open);
-            let opened = open::open(&self.config.path).await;
-            drop(timer);
-            opened.map_err(|source| {
-                let path = self.config.path.clone();
-                self.failed(StoreError::Open { path, source })
-            })
-        };
-        self.pool.get_or_try_init(open).await
-    }
-
-    fn failed(&self, error: StoreError) -> StoreError {
-        self.errors.count(ErrorType::Database);
-        tracing::error!(%error, "database; the game goes on without it");
-        error
+        self.opening.close().await;
     }
 }
 

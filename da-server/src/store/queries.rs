@@ -1,86 +1,106 @@
-//! Every query, one method each.
+//! Every query on sessions and turns, one method each. Who takes sessions over is in `handover`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{
-    AskedBy, NewSession, Operation, SavedSession, SessionId, Store, StoreError, TokenHash, Turn,
-    TurnStatus,
-};
+use sqlx::Connection;
+
+use super::asking::ask;
+use super::{AskedBy, Claim, NewSession, Operation, Store, StoreError, Turn, TurnStatus};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The claim under which a session begins.
+const FIRST_CLAIM: i64 = 1;
+
+/// Writes how a scene stands, unless somebody else has the session by now.
+const SAVE_WORLD: &str =
+    "UPDATE sessions SET world = $1, used_at_ms = $2 WHERE id = $3 AND claim = $4";
 
 impl Store {
     /// Begins a session.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn create_session(&self, new: &NewSession) -> Result<SessionId, StoreError> {
-        let sql = "INSERT INTO sessions (token_hash, scene, difficulty, world, used_at_ms) \
-                   VALUES ($1, $2, $3, $4, $5) RETURNING id";
-        let insert = sqlx::query_scalar(sql)
-            .bind(new.token_hash.as_slice())
-            .bind(&new.scene)
-            .bind(&new.difficulty)
-            .bind(&new.world)
-            .bind(now_ms());
-        let id = self.run(Operation::CreateSession, async |pool| insert.fetch_one(pool).await);
-        id.await.map(SessionId)
-    }
-
-    /// Finds a session by its token, and counts that as use.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn find_session(
-        &self,
-        token_hash: &TokenHash,
-    ) -> Result<Option<SavedSession>, StoreError> {
-        let sql = "UPDATE sessions SET used_at_ms = $1 WHERE token_hash = $2 \
-                   RETURNING id, scene, difficulty, world";
-        let find = sqlx::query_as(sql).bind(now_ms()).bind(token_hash.as_slice());
-        self.run(Operation::FindSession, async |pool| find.fetch_optional(pool).await).await
-    }
-
-    /// Keeps the state of a session's scene.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn save_world(&self, id: SessionId, world: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE sessions SET world = $1, used_at_ms = $2 WHERE id = $3";
-        let update = sqlx::query(sql).bind(world).bind(now_ms()).bind(id.0);
-        let run = self.run(Operation::SaveWorld, async |pool| update.execute(pool).await);
-        run.await.map(|_| ())
+    pub async fn create_session(&self, new: &NewSession) -> Result<Claim, StoreError> {
+        let sql = "INSERT INTO sessions \
+                   (token_hash, scene, difficulty, world, used_at_ms, claim, server) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
+        let answer = ask!(self, Operation::CreateSession, |db| {
+            sqlx::query_scalar(sql)
+                .bind(new.token_hash.as_slice())
+                .bind(&new.scene)
+                .bind(&new.difficulty)
+                .bind(&new.world)
+                .bind(now_ms())
+                .bind(FIRST_CLAIM)
+                .bind(self.server)
+                .fetch_one(db)
+                .await
+        });
+        answer.map(|session| Claim { session, number: FIRST_CLAIM })
     }
 
     /// The last `turns` turns of a session, oldest first.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn history(&self, id: SessionId, turns: u32) -> Result<Vec<Turn>, StoreError> {
+    pub async fn history(&self, claim: Claim, turns: u32) -> Result<Vec<Turn>, StoreError> {
         let sql = "SELECT asked_by, asked, answer, status FROM turns \
                    WHERE session_id = $1 ORDER BY id DESC LIMIT $2";
-        let select = sqlx::query_as(sql).bind(id.0).bind(turns);
-        let rows: Vec<Row> =
-            self.run(Operation::ReadHistory, async |pool| select.fetch_all(pool).await).await?;
+        let answer = ask!(self, Operation::ReadHistory, |db| {
+            let select = sqlx::query_as(sql).bind(claim.session).bind(i64::from(turns));
+            select.fetch_all(db).await
+        });
+        let rows: Vec<Row> = answer?;
         Ok(rows.into_iter().rev().map(Turn::from).collect())
     }
 
-    /// Keeps a turn.
+    /// Keeps a turn, and how the scene stands after it: both or neither.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn add_turn(&self, id: SessionId, turn: &Turn) -> Result<(), StoreError> {
+    pub async fn add_turn(&self, claim: Claim, turn: &Turn, world: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO turns (session_id, asked_by, asked, answer, status, ended_at_ms) \
                    VALUES ($1, $2, $3, $4, $5, $6)";
-        let insert = sqlx::query(sql)
-            .bind(id.0)
-            .bind(turn.asked_by.as_str())
-            .bind(&turn.asked)
-            .bind(&turn.answer)
-            .bind(turn.status.as_str())
-            .bind(now_ms());
-        let run = self.run(Operation::AddTurn, async |pool| insert.execute(pool).await);
-        run.await.map(|_| ())
+        // PostgreSQL's text has no NUL; a line of a player has none anyway.
+        let answer = turn.answer.replace('\0', "");
+        let kept = ask!(self, Operation::AddTurn, |db| {
+            let mut transaction = db.begin().await?;
+            // First, so that the session can't be taken over in between.
+            let update = sqlx::query(SAVE_WORLD)
+                .bind(world)
+                .bind(now_ms())
+                .bind(claim.session)
+                .bind(claim.number);
+            if update.execute(&mut *transaction).await?.rows_affected() == 0 {
+                return Ok(false);
+            }
+            let insert = sqlx::query(sql)
+                .bind(claim.session)
+                .bind(turn.asked_by.as_str())
+                .bind(&turn.asked)
+                .bind(&answer)
+                .bind(turn.status.as_str())
+                .bind(now_ms());
+            insert.execute(&mut *transaction).await?;
+            transaction.commit().await.map(|()| true)
+        });
+        if kept? { Ok(()) } else { Err(StoreError::Replaced) }
+    }
+
+    /// Keeps how the scene stands and gives the session up: whoever wants it may have it at once.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn leave_session(&self, claim: Claim, world: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE sessions SET world = $1, used_at_ms = $2, server = NULL, \
+                   handover = 'none' WHERE id = $3 AND claim = $4";
+        let answer = ask!(self, Operation::LeaveSession, |db| {
+            let update =
+                sqlx::query(sql).bind(world).bind(now_ms()).bind(claim.session).bind(claim.number);
+            Ok(update.execute(db).await?.rows_affected())
+        });
+        if answer? == 0 { Err(StoreError::Replaced) } else { Ok(()) }
     }
 
     /// Deletes the conversations that nobody came back to in the configured time.
@@ -89,9 +109,11 @@ impl Store {
     /// See [`StoreError`].
     pub async fn delete_unused(&self) -> Result<(), StoreError> {
         let oldest = now_ms() - i64::from(self.config.retention_days) * DAY_MS;
-        let delete = sqlx::query("DELETE FROM sessions WHERE used_at_ms < $1").bind(oldest);
-        let run = self.run(Operation::DeleteUnused, async |pool| delete.execute(pool).await);
-        let deleted = run.await?.rows_affected();
+        let sql = "DELETE FROM sessions WHERE used_at_ms < $1";
+        let answer = ask!(self, Operation::DeleteUnused, |db| {
+            Ok(sqlx::query(sql).bind(oldest).execute(db).await?.rows_affected())
+        });
+        let deleted = answer?;
         if deleted > 0 {
             tracing::info!(deleted, "deleted conversations that nobody came back to");
         }
@@ -103,12 +125,10 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let select = sqlx::query("SELECT id FROM sessions LIMIT 1");
-        let run = self.run(Operation::Ping, async |pool| select.fetch_optional(pool).await);
-        run.await.map(|_| ())
+        let sql = "SELECT id FROM sessions LIMIT 1";
+        ask!(self, Operation::Ping, |db| sqlx::query(sql).fetch_optional(db).await.map(|_| ()))
     }
 }
-
 #[derive(sqlx::FromRow)]
 struct Row {
     asked_by: String,
@@ -149,7 +169,7 @@ impl TurnStatus {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -48,7 +48,7 @@ async fn a_turn_is_seen_heard_kept_and_counted() {
     assert_eq!(turn.audio.len() as u64, sent, "every byte of audio arrives");
     assert!(sent > 1000);
 
-    let after = server.scrape_until(|s| s.queries("save_world") == 1.0).await;
+    let after = server.scrape_until(|s| s.queries("add_turn") == 1.0).await;
     let grew = |series: &str| after.get(series) - before.get(series);
     assert_eq!(after.requests("quiet", "success"), 1.0);
     assert_eq!(after.sum("requests_total"), 1.0, "and under no other label");

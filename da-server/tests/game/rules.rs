@@ -54,7 +54,7 @@ async fn a_character_reacts_to_what_it_notices() {
     player.press("bell").await;
     let turn = player.hear_turn().await;
     assert_eq!(turn.text(), "I heard that.");
-    let scrape = server.scrape_until(|s| s.queries("save_world") == 1.0).await;
+    let scrape = server.scrape_until(|s| s.queries("add_turn") == 1.0).await;
     assert_eq!(scrape.requests("clock", "success"), 1.0);
     let stored = server.stored(&player.token).await;
     assert_eq!(stored, [("[A bell rings.]".to_owned(), "I heard that.".to_owned())]);

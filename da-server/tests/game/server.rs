@@ -8,12 +8,13 @@ use std::time::Duration;
 use da_server::calls::Recent;
 use da_server::config::Config;
 use da_server::kernel::Reason;
-use da_server::metrics::{ErrorMetrics, Metrics};
+use da_server::metrics::Metrics;
 use da_server::provider::{ApiKey, HttpConfig};
-use da_server::store::{Store, StoreMetrics};
 use da_server::{App, Listeners};
 use da_standin::{DEFAULT_NAMES, Options, Plan, Standin};
 use sha2::{Digest, Sha256};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -110,18 +111,15 @@ impl Server {
         }
     }
 
-    /// What the store holds of the session with this token: who asked what, and the answer.
+    /// What the database holds of the session with this token: who asked what, and the answer.
     pub async fn stored(&self, token: &str) -> Vec<(String, String)> {
-        let registry = Metrics::new().expect("metrics");
-        let times = StoreMetrics::register(registry.registry()).expect("registers");
-        let errors = ErrorMetrics::register(registry.registry()).expect("registers");
-        let config = da_server::store::StoreConfig { path: self.database(), ..Default::default() };
-        let store = Store::new(config, times, errors);
-        let hash = Sha256::digest(token.as_bytes()).into();
-        let session = store.find_session(&hash).await.expect("asked").expect("session");
-        let turns = store.history(session.id, 1000).await.expect("read");
-        store.close().await;
-        turns.into_iter().map(|turn| (turn.asked, turn.answer)).collect()
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let options = SqliteConnectOptions::new().filename(self.database()).read_only(true);
+        let mut connection = options.connect().await.expect("opened");
+        let sql = "SELECT asked, answer FROM turns JOIN sessions ON session_id = sessions.id \
+                   WHERE token_hash = $1 ORDER BY turns.id";
+        let turns = sqlx::query_as(sql).bind(&hash[..]).fetch_all(&mut connection).await;
+        turns.expect("read")
     }
 
     pub fn database(&self) -> std::path::PathBuf {

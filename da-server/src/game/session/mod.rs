@@ -185,9 +185,9 @@ impl<'a> Session<'a> {
             // A connection that takes nothing any more must not keep a newer one from its seat.
             let _ = timeout(LAST_WORDS, turn.ends).await;
         }
-        if let Some(id) = self.started.id {
+        if let Some(claim) = self.started.claim {
             // What goes wrong is counted and in the log.
-            let _ = self.game.store.save_world(id, &self.started.world.to_json()).await;
+            let _ = self.game.store.leave_session(claim, &self.started.world.to_json()).await;
         }
     }
 }

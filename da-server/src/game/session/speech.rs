@@ -52,7 +52,8 @@ impl Session<'_> {
         let mut performance = Performance {
             game: self.game,
             outbox: self.outbox,
-            session: self.started.id,
+            claim: self.started.claim,
+            replaced: self.started.seat.leave(),
             world: self.started.world.clone(),
             number: self.turns,
             request: job.request,

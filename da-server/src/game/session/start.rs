@@ -16,7 +16,7 @@ use crate::game::sentences::{self, Sentence};
 use crate::game::token::Token;
 use crate::game::world::World;
 use crate::metrics::{CloseReason, ErrorType};
-use crate::store::{AskedBy, NewSession, SavedSession, SessionId, Turn};
+use crate::store::{AskedBy, Claim, NewSession, SavedSession, Turn};
 
 /// Who connects and does not start a scene by then is sent away.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Started {
     pub(super) world: World,
     /// Where the conversation is kept; `None` if it can't be.
-    pub(super) id: Option<SessionId>,
+    pub(super) claim: Option<Claim>,
     pub(super) seat: Seat,
     pub(super) resumed: bool,
 }
@@ -92,10 +92,10 @@ impl Game {
             difficulty: wish.difficulty.as_str().to_owned(),
             world: world.to_json(),
         };
-        let id = self.store.create_session(&new).await.ok();
+        let claim = self.store.create_session(&new).await.ok();
         let seat = self.seats.take(token.hash()).await;
         greet(&token, &world, false, Vec::new(), outbox).await?;
-        Ok(Started { world, id, seat, resumed: false })
+        Ok(Started { world, claim, seat, resumed: false })
     }
 
     /// `None` if there is nothing to resume.
@@ -106,17 +106,30 @@ impl Game {
         seat: Seat,
         outbox: &Outbox,
     ) -> Option<Started> {
-        let saved = self.store.find_session(&token.hash()).await.ok()??;
-        let SavedSession { id, scene, difficulty, world } = saved;
-        if scene != wish.scene.id {
-            return None;
+        let saved = self.store.claim_session(&token.hash()).await.ok()??;
+        let claim = saved.claim;
+        let resumed = async {
+            let world = saved_world(wish, &saved)?;
+            let history = self.store.history(claim, self.config.history_turns).await;
+            let history = lines(history.unwrap_or_default());
+            greet(token, &world, true, history, outbox).await.ok()?;
+            Some(world)
+        };
+        if let Some(world) = resumed.await {
+            return Some(Started { world, claim: Some(claim), seat, resumed: true });
         }
-        let difficulty = Difficulty::named(&difficulty)?;
-        let world = World::from_json(wish.scene.clone(), difficulty, &world)?;
-        let history = self.store.history(id, self.config.history_turns).await.unwrap_or_default();
-        greet(token, &world, true, lines(history), outbox).await.ok()?;
-        Some(Started { world, id: Some(id), seat, resumed: true })
+        // As it was; what goes wrong is counted and in the log.
+        let _ = self.store.leave_session(claim, &saved.world).await;
+        None
     }
+}
+
+/// How the scene stands in a session; `None` if that is of another scene, or of one that has changed
+/// beyond recognition.
+fn saved_world(wish: &Wish, saved: &SavedSession) -> Option<World> {
+    let is_wanted = saved.scene == wish.scene.id;
+    let difficulty = Difficulty::named(&saved.difficulty).filter(|_| is_wanted)?;
+    World::from_json(wish.scene.clone(), difficulty, &saved.world)
 }
 
 async fn greet(

@@ -1,4 +1,4 @@
-//! How the file is opened and brought up to date.
+//! SQLite: how the file is opened and brought up to date.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 /// Readers go on beside the one writer; more than this would only wait for each other.
 pub(super) const MAX_CONNECTIONS: u32 = 4;

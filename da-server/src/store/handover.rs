@@ -1,0 +1,132 @@
+//! One connection per session, also among servers that share a database.
+//!
+//! A session belongs to the server in its column `server`, under a `claim` that counts its owners.
+//! Whoever wants it while another server has it asks (`handover = 'wanted'`). That server looks
+//! twice a second, says that it heard (`'leaving'`), has its connection leave, and with that leaves
+//! the state of the scene; then the session is free. A server that does not answer, because it died
+//! or has lost the database, is waited for only shortly and then loses its claim: what it still
+//! writes is refused. So no write of an older connection comes after one of a newer.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::asking::ask;
+use super::queries::now_ms;
+use super::{Claim, Handover, Operation, SavedSession, Store, StoreError, TokenHash};
+
+/// How often a server looks whether its sessions are wanted elsewhere.
+pub const LOOKED_FOR_EVERY: Duration = Duration::from_millis(500);
+
+/// How often one that waits for a session asks again.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// When the other server should have been heard of: two of its looks and a busy database.
+const HEARD_FROM_WITHIN: Duration = Duration::from_millis(1500);
+
+/// How long its connection may take to leave: it may have something to say to its player first.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i64,
+    claim: i64,
+    scene: String,
+    difficulty: String,
+    world: String,
+}
+
+impl From<Row> for SavedSession {
+    fn from(Row { id, claim, scene, difficulty, world }: Row) -> Self {
+        Self { claim: Claim { session: id, number: claim }, scene, difficulty, world }
+    }
+}
+
+impl Store {
+    /// Finds a session by its token and takes it over, when the server that has it has left its
+    /// state or is out of time.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn claim_session(
+        &self,
+        token_hash: &TokenHash,
+    ) -> Result<Option<SavedSession>, StoreError> {
+        if let Some(free) = self.try_claim(token_hash, false).await? {
+            return Ok(Some(free));
+        }
+        let asked = Instant::now();
+        let how = loop {
+            let Some(has_answered) = self.ask_for(token_hash).await? else { return Ok(None) };
+            match asked.elapsed() {
+                waited if waited > LEAVES_WITHIN => break Handover::Late,
+                waited if waited > HEARD_FROM_WITHIN && !has_answered => break Handover::Silent,
+                _ => sleep(ASK_EVERY).await,
+            }
+            if let Some(free) = self.try_claim(token_hash, false).await? {
+                self.metrics.handed_over(Handover::Left);
+                return Ok(Some(free));
+            }
+        };
+        tracing::warn!(
+            how = how.as_str(),
+            "took over a session whose server did not leave it: what it had not stored is lost"
+        );
+        self.metrics.handed_over(how);
+        self.try_claim(token_hash, true).await
+    }
+
+    /// Takes a session that is free or this server's own; with `force`, any.
+    async fn try_claim(
+        &self,
+        token_hash: &TokenHash,
+        force: bool,
+    ) -> Result<Option<SavedSession>, StoreError> {
+        let sql = "UPDATE sessions SET claim = claim + 1, server = $1, handover = 'none', \
+                   used_at_ms = $2 \
+                   WHERE token_hash = $3 AND (server IS NULL OR server = $1 OR $4) \
+                   RETURNING id, claim, scene, difficulty, world";
+        let answer = ask!(self, Operation::ClaimSession, |db| {
+            sqlx::query_as(sql)
+                .bind(self.server)
+                .bind(now_ms())
+                .bind(token_hash.as_slice())
+                .bind(force)
+                .fetch_optional(db)
+                .await
+        });
+        let claimed: Option<Row> = answer?;
+        Ok(claimed.map(SavedSession::from))
+    }
+
+    /// Asks the server that has a session for it, and says whether that one has answered; `None`
+    /// if there is no such session.
+    async fn ask_for(&self, token_hash: &TokenHash) -> Result<Option<bool>, StoreError> {
+        let sql = "UPDATE sessions \
+                   SET handover = CASE handover WHEN 'none' THEN 'wanted' ELSE handover END \
+                   WHERE token_hash = $1 RETURNING handover = 'leaving'";
+        ask!(self, Operation::AskForSession, |db| {
+            sqlx::query_scalar(sql).bind(token_hash.as_slice()).fetch_optional(db).await
+        })
+    }
+
+    /// Sessions of this server that are wanted elsewhere. From now on the other one waits for them
+    /// to be [left](Self::leave_session).
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn wanted_sessions(&self) -> Result<Vec<TokenHash>, StoreError> {
+        // A look alone takes no lock, which in SQLite would be that of the whole file.
+        let look = "SELECT 1 FROM sessions WHERE server = $1 AND handover = 'wanted' LIMIT 1";
+        let heard = "UPDATE sessions SET handover = 'leaving' \
+                      WHERE server = $1 AND handover = 'wanted' RETURNING token_hash";
+        let answer = ask!(self, Operation::FindWanted, |db| {
+            if sqlx::query(look).bind(self.server).fetch_optional(&mut *db).await?.is_none() {
+                return Ok(Vec::new());
+            }
+            sqlx::query_scalar(heard).bind(self.server).fetch_all(db).await
+        });
+        let hashes: Vec<Vec<u8>> = answer?;
+        Ok(hashes.into_iter().filter_map(|hash| hash.try_into().ok()).collect())
+    }
+}

@@ -1,0 +1,131 @@
+use std::time::Instant;
+
+use super::postgres_server::PASSWORD;
+use super::*;
+use crate::store::pool::Pool;
+
+/// The same database, asked for over TCP.
+fn over_tcp(postgres: &Postgres, parameters: &str) -> String {
+    let (address, port) = postgres.address();
+    format!("postgres://postgres:{PASSWORD}@{address}:{port}/postgres?{parameters}")
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_said_and_used_once_it_is_up() {
+    let postgres = Postgres::new();
+    let opened = Opened::at(&over_tcp(&postgres, ""));
+    let asked = Instant::now();
+    let said = opened.store.ping().await.expect_err("down").to_string();
+    assert!(asked.elapsed() < Duration::from_secs(1), "a refusal needs no waiting for");
+    let (address, port) = postgres.address();
+    let place = format!("postgres://postgres@{address}:{port}/postgres: ");
+    for part in [place.as_str(), "refused", "DATABASE_URL"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains(PASSWORD), "{said}");
+    assert_eq!(opened.database_errors(), 1.0);
+    assert_eq!(opened.counted("digital_actors_db_connections_limit"), 0.0);
+
+    postgres.run();
+    let claim = opened.store.create_session(&new_session(1)).await.expect("up");
+    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+
+    postgres.stop();
+    let lost = opened.store.ping().await.expect_err("lost").to_string();
+    assert!(lost.contains("refused"), "{lost}");
+    let asked = Instant::now();
+    opened.store.ping().await.expect_err("still lost");
+    assert!(asked.elapsed() < Duration::from_secs(1), "nor does it when it was lost");
+    assert_eq!(opened.database_errors(), 3.0, "one for each query");
+
+    postgres.run();
+    assert!(opened.store.history(claim, 9).await.expect("back") == [turn("one")]);
+    assert_eq!(opened.database_errors(), 3.0);
+}
+
+#[tokio::test]
+async fn a_restart_between_two_queries_is_not_noticed() {
+    let postgres = Postgres::start();
+    let opened = Opened::at(&over_tcp(&postgres, ""));
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    postgres.stop();
+    postgres.run();
+    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("over a new connection");
+    assert_eq!(opened.database_errors(), 0.0);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_and_not_shown() {
+    let right = Postgres::shared().url("postgres");
+    let opened = Opened::at(&right.replace(PASSWORD, "the-wrong-secret"));
+    let said = opened.store.ping().await.expect_err("refused");
+    let text = format!("{said} {said:?} {opened:?}", opened = opened.store);
+    assert!(text.contains("password authentication failed for user \"postgres\""), "{text}");
+    assert!(!text.contains("the-wrong-secret"), "{text}");
+}
+
+#[tokio::test]
+async fn replicas_that_start_at_once_make_the_tables_once() {
+    let url = Postgres::shared().database();
+    let replicas: Vec<_> = (0..6).map(|_| Opened::at(&url)).collect();
+    let starting = replicas.iter().map(|replica| replica.store.ping());
+    for started in futures_util::future::join_all(starting).await {
+        started.expect("up to date");
+    }
+    let claim = replicas[0].store.create_session(&new_session(1)).await.expect("created");
+    replicas[0].store.leave_session(claim, "{}").await.expect("left");
+    let found = replicas[5].store.claim_session(&new_session(1).token_hash).await.expect("asked");
+    assert!(found.is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_waited_for_by_all_at_once() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("port");
+    let address = silent.local_addr().expect("address");
+    let opened = Opened::at(&format!("postgres://postgres:{PASSWORD}@{address}/postgres"));
+    let asked = Instant::now();
+    let asking = (0..20).map(|_| opened.store.ping());
+    for answer in futures_util::future::join_all(asking).await {
+        let said = answer.expect_err("no answer").to_string();
+        assert!(said.contains("did not answer"), "{said}");
+    }
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    assert_eq!(opened.queries(Operation::Open), 1.0);
+    assert_eq!(opened.database_errors(), 20.0);
+}
+
+#[tokio::test]
+async fn tls_is_as_the_url_asks() {
+    let postgres = Postgres::new();
+    let (address, _) = postgres.address();
+    let certificate = rcgen::generate_simple_self_signed([address.to_string()]).expect("made");
+    let other = rcgen::generate_simple_self_signed([address.to_string()]).expect("made");
+    let folder = tempfile::tempdir().expect("folder");
+    let root = |name: &str, certificate: &rcgen::Certificate| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, certificate.pem()).expect("written");
+        format!("sslrootcert={}", path.display())
+    };
+    let (known, unknown) = (root("known.pem", &certificate.cert), root("other.pem", &other.cert));
+
+    postgres.run();
+    let refused = Opened::at(&over_tcp(&postgres, "sslmode=require")).store.ping().await;
+    let said = refused.expect_err("it speaks no TLS").to_string();
+    assert!(said.contains("does not support TLS"), "{said}");
+    postgres.stop();
+
+    postgres.use_certificate(&certificate.cert.pem(), &certificate.signing_key.serialize_pem());
+    postgres.run();
+    let verified = Opened::at(&over_tcp(&postgres, &format!("sslmode=verify-full&{known}")));
+    verified.store.ping().await.expect("the server that it should be");
+    let Pool::Postgres(pool) = verified.store.opening.pool().await.expect("open") else {
+        panic!("not PostgreSQL")
+    };
+    let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    assert!(sqlx::query_scalar::<_, bool>(sql).fetch_one(&pool).await.expect("asked"));
+    for doubtful in [format!("sslmode=verify-full&{unknown}"), "sslmode=verify-full".to_owned()] {
+        let refused = Opened::at(&over_tcp(&postgres, &doubtful)).store.ping().await;
+        let said = refused.expect_err("anybody could be that").to_string();
+        assert!(said.contains("certificate"), "{said}");
+    }
+}

@@ -1,0 +1,73 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::store::pool::{Connection, Pool};
+use crate::store::sqlite::MAX_CONNECTIONS;
+
+fn opened_at(folder: &TempDir, relative: &str) -> Opened {
+    let path = folder.path().join(relative);
+    Opened::with(StoreConfig { path, ..StoreConfig::default() })
+}
+
+#[tokio::test]
+async fn the_file_is_private() {
+    let folder = tempfile::tempdir().expect("folder");
+    let opened = opened_at(&folder, "a.sqlite");
+    opened.store.ping().await.expect("opened");
+    let file = folder.path().join("a.sqlite").metadata().expect("file");
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_file_that_cant_be_opened_is_counted_said_and_tried_again() {
+    let folder = tempfile::tempdir().expect("folder");
+    let opened = opened_at(&folder, "missing/a.sqlite");
+    let error = opened.store.ping().await.expect_err("no folder");
+    assert!(error.to_string().contains("missing/a.sqlite"), "{error}");
+    assert!(error.to_string().contains("store.path"), "{error}");
+    assert_eq!(opened.database_errors(), 1.0);
+    std::fs::create_dir(folder.path().join("missing")).expect("made");
+    opened.store.ping().await.expect("opened now");
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_writes_once_each_and_leaves_reading() {
+    let opened = Opened::in_sqlite();
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    let pool: Pool = opened.store.opening.pool().await.expect("open");
+    let mut connections = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        let Connection::Sqlite(mut connection) = pool.acquire().await.expect("connection") else {
+            panic!("not SQLite")
+        };
+        // SQLite's own way to run out of space: it answers SQLITE_FULL, as for a full disk.
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *connection).await.expect("set");
+        connections.push(connection);
+    }
+    drop(connections);
+    let long = Turn { answer: "x".repeat(100_000), ..turn("one") };
+    let error = opened.store.add_turn(claim, &long, "{}").await.expect_err("full");
+    assert!(error.to_string().contains("full"), "{error}");
+    assert_eq!(opened.database_errors(), 1.0);
+    assert!(opened.store.history(claim, 9).await.expect("reads").is_empty());
+}
+
+#[tokio::test]
+async fn a_file_of_an_older_version_keeps_its_conversations() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("a.sqlite");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("opened");
+    let older = sqlx::migrate!("./migrations/sqlite");
+    let first: Vec<_> = older.iter().take(1).cloned().collect();
+    sqlx::migrate::Migrator::with_migrations(first).run(&pool).await.expect("migrated");
+    let sql = "INSERT INTO sessions (token_hash, scene, difficulty, world, used_at_ms) \
+               VALUES ($1, 'submarine', 'hard', '[7]', 1)";
+    sqlx::query(sql).bind(&[5_u8; 32][..]).execute(&pool).await.expect("kept");
+    pool.close().await;
+
+    let opened = opened_at(&folder, "a.sqlite");
+    let found = opened.store.claim_session(&[5; 32]).await.expect("asked").expect("found");
+    assert_eq!(found.world, "[7]");
+    opened.store.add_turn(found.claim, &turn("one"), "[8]").await.expect("goes on");
+}

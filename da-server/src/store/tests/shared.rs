@@ -1,0 +1,123 @@
+use super::*;
+use crate::store::metrics::Counted;
+
+on_both! {
+    a_session_is_found_by_its_token_alone,
+    history_is_the_last_turns_oldest_first,
+    what_was_kept_is_there_after_a_restart,
+    a_turn_is_kept_with_its_world_or_not_at_all,
+    unused_conversations_are_deleted_with_their_turns,
+    every_operation_is_timed,
+    a_query_that_waits_or_is_given_up_is_seen,
+    any_text_is_kept,
+}
+
+async fn a_session_is_found_by_its_token_alone(opened: Opened) {
+    let store = &opened.store;
+    let claim = store.create_session(&new_session(1)).await.expect("created");
+    store.leave_session(claim, r#"{"x":1}"#).await.expect("left");
+    let found = store.claim_session(&new_session(1).token_hash).await.expect("asked");
+    let found = found.expect("found");
+    assert_eq!(found.claim.session, claim.session);
+    let SavedSession { scene, difficulty, world, .. } = &found;
+    assert_eq!(
+        [scene.as_str(), difficulty.as_str(), world.as_str()],
+        ["submarine", "hard", r#"{"x":1}"#]
+    );
+    assert_eq!(store.claim_session(&new_session(2).token_hash).await.expect("asked"), None);
+    assert!(store.create_session(&new_session(1)).await.is_err(), "tokens are unique");
+}
+
+async fn history_is_the_last_turns_oldest_first(opened: Opened) {
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    let other = opened.store.create_session(&new_session(2)).await.expect("created");
+    for asked in ["one", "two", "three {}"] {
+        opened.store.add_turn(claim, &turn(asked), "{}").await.expect("added");
+        opened.store.add_turn(other, &turn("elsewhere"), "{}").await.expect("added");
+    }
+    let history = opened.store.history(claim, 2).await.expect("read");
+    assert!(history == [turn("two"), turn("three {}")]);
+}
+
+async fn what_was_kept_is_there_after_a_restart(opened: Opened) {
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+    opened.store.close().await;
+    let again = opened.other_server();
+    assert!(again.store.history(claim, 9).await.expect("read") == [turn("one")]);
+}
+
+async fn a_turn_is_kept_with_its_world_or_not_at_all(opened: Opened) {
+    let store = &opened.store;
+    let older = store.create_session(&new_session(1)).await.expect("created");
+    store.add_turn(older, &turn("one"), "[1]").await.expect("added");
+    let found = store.claim_session(&new_session(1).token_hash).await.expect("asked");
+    let newer = found.expect("found");
+    assert_eq!(newer.world, "[1]");
+    for refused in
+        [store.add_turn(older, &turn("two"), "[2]").await, store.leave_session(older, "[3]").await]
+    {
+        assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
+    }
+    assert!(store.history(newer.claim, 9).await.expect("read") == [turn("one")]);
+    store.add_turn(newer.claim, &turn("three"), "[4]").await.expect("added");
+    let last = store.claim_session(&new_session(1).token_hash).await.expect("asked");
+    assert_eq!(last.expect("found").world, "[4]");
+    assert_eq!(opened.database_errors(), 0.0, "to be replaced is nobody's failure");
+}
+
+async fn unused_conversations_are_deleted_with_their_turns(mut opened: Opened) {
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+    opened.store.delete_unused().await.expect("deleted");
+    assert_eq!(opened.store.history(claim, 9).await.expect("read").len(), 1, "used just now");
+    opened.store.config.retention_days = 0;
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    opened.store.delete_unused().await.expect("deleted");
+    assert!(opened.store.history(claim, 9).await.expect("read").is_empty());
+}
+
+async fn every_operation_is_timed(opened: Opened) {
+    let store = &opened.store;
+    let claim = store.create_session(&new_session(1)).await.expect("created");
+    assert_eq!(store.claim_session(&[0; 32]).await.expect("asked"), None, "asks for it as well");
+    store.history(claim, 1).await.expect("read");
+    store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+    store.wanted_sessions().await.expect("looked");
+    store.leave_session(claim, "{}").await.expect("left");
+    store.delete_unused().await.expect("deleted");
+    store.ping().await.expect("answers");
+    for operation in Operation::ALL {
+        assert_eq!(opened.queries(operation), 1.0, "{}", operation.as_str());
+    }
+    assert_eq!(opened.database_errors(), 0.0);
+}
+
+async fn a_query_that_waits_or_is_given_up_is_seen(opened: Opened) {
+    opened.store.ping().await.expect("answered");
+    let pool = opened.store.opening.pool().await.expect("open");
+    assert_eq!(opened.counted("digital_actors_db_connections_limit"), 4.0);
+    let mut held: Vec<(_, Counted)> = Vec::new();
+    for _ in 0..4 {
+        let connection = pool.acquire().await.expect("connection");
+        held.push((connection, opened.store.metrics.wait().begin()));
+    }
+    assert_eq!(opened.counted("digital_actors_db_queries_in_flight"), 4.0);
+    let mut given_up = Box::pin(opened.store.ping());
+    assert!(futures_util::poll!(given_up.as_mut()).is_pending(), "there is no connection left");
+    assert_eq!(opened.counted("digital_actors_db_queries_waiting"), 1.0);
+    drop(given_up);
+    assert_eq!(opened.counted("digital_actors_db_queries_waiting"), 0.0);
+    assert_eq!(opened.queries(Operation::Ping), 2.0);
+    drop(held);
+    assert_eq!(opened.counted("digital_actors_db_queries_in_flight"), 0.0);
+}
+
+async fn any_text_is_kept(opened: Opened) {
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    let text = "'; DROP TABLE turns; -- $1 ? \\ \u{1F3AD} \u{202E} \r\n\t".repeat(1000);
+    let odd = Turn { answer: format!("\0{text}\0"), ..turn("one") };
+    opened.store.add_turn(claim, &odd, "{}").await.expect("added");
+    let history = opened.store.history(claim, 9).await.expect("read");
+    assert!(history == [Turn { answer: text, ..turn("one") }], "all but NUL, which is no text");
+}

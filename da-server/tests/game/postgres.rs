@@ -1,0 +1,192 @@
+//! A PostgreSQL of the tests' own: Debian's, in a temporary folder, for as long as it is needed.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Of its one user, `postgres`.
+pub const PASSWORD: &str = "password-that-nobody-may-see";
+
+/// It refuses to run as root; so root runs it as `nobody`.
+const NOBODY: u32 = 65534;
+
+/// Stops the server when it is told to, and also takes the folder away when nobody is there any
+/// more to tell: its input ends with the test's process, however that ends.
+const KEEPER: &str = r#"folder=$0; "$@" & server=$!
+if read -r _; then kill -INT $server; wait $server; else kill -QUIT $server; wait $server; rm -rf "$folder"; fi"#;
+
+pub struct Postgres {
+    folder: PathBuf,
+    /// Its own of all loopback addresses, so that its port is nobody else's.
+    address: Ipv4Addr,
+    port: u16,
+    keeper: Mutex<Option<Child>>,
+}
+
+impl Postgres {
+    /// One that runs.
+    pub fn start() -> Self {
+        let postgres = Self::new();
+        postgres.run();
+        postgres
+    }
+
+    /// The one that all tests of this program share which do not stop it.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// One that does not run yet.
+    pub fn new() -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let nth = STARTED.fetch_add(1, Ordering::Relaxed);
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let address = Ipv4Addr::new(127, 128 | a, b, c);
+        let port = 15_432 + u16::try_from(nth).expect("few");
+        let folder = tempfile::tempdir().expect("folder").keep();
+        let password = folder.join("password");
+        std::fs::write(&password, PASSWORD).expect("written");
+        for path in [&folder, &password] {
+            // Only root may, and only root need.
+            let _ = chown(path, Some(NOBODY), Some(NOBODY));
+        }
+        let postgres = Self { folder, address, port, keeper: Mutex::new(None) };
+        let made = as_nobody(program("initdb"))
+            .args(["--username=postgres", "--auth=scram-sha-256", "--no-sync", "--encoding=UTF8"])
+            .args(["--locale=C", "--pgdata"])
+            .arg(postgres.data())
+            .arg(format!("--pwfile={}", password.display()))
+            .output()
+            .expect("initdb");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        postgres
+    }
+
+    /// Has it speak TLS, from when it runs the next time.
+    pub fn use_certificate(&self, certificate_pem: &str, key_pem: &str) {
+        for (name, pem) in [("server.crt", certificate_pem), ("server.key", key_pem)] {
+            let path = self.data().join(name);
+            std::fs::write(&path, pem).expect("written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
+            let _ = chown(&path, Some(NOBODY), Some(NOBODY));
+        }
+    }
+
+    /// Starts it, and waits until it answers.
+    pub fn run(&self) {
+        let tls = if self.data().join("server.key").exists() { "on" } else { "off" };
+        let log = File::create(self.folder.join("log")).expect("log");
+        let mut keeper = as_nobody("sh".into())
+            .args(["-c", KEEPER])
+            .arg(&self.folder)
+            .arg(program("postgres"))
+            .arg("-D")
+            .arg(self.data())
+            .arg(format!("--listen_addresses={}", self.address))
+            .arg(format!("--port={}", self.port))
+            .arg(format!("--unix_socket_directories={}", self.folder.display()))
+            .args(["--fsync=off", "--shared_buffers=16MB", &format!("--ssl={tls}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("started");
+        let tried_since = Instant::now();
+        while !self.answers() {
+            let is_late = tried_since.elapsed() > Duration::from_secs(30);
+            if is_late || keeper.try_wait().expect("asked").is_some() {
+                panic!("PostgreSQL did not start: {}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        *self.keeper.lock().expect("lock") = Some(keeper);
+    }
+
+    /// Stops it; it can be run again.
+    pub fn stop(&self) {
+        let Some(mut keeper) = self.keeper.lock().expect("lock").take() else { return };
+        keeper.stdin.take().expect("piped").write_all(b"\n").expect("told");
+        keeper.wait().expect("ended");
+    }
+
+    /// The URL of a new, empty database, reached over its socket.
+    pub fn database(&self) -> String {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let made = self.client("createdb").arg(&name).output().expect("createdb");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        self.url(&name)
+    }
+
+    /// The URL of a database, reached over its socket.
+    pub fn url(&self, database: &str) -> String {
+        let folder = self.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://postgres:{PASSWORD}@{folder}:{}/{database}", self.port)
+    }
+
+    /// Where it listens for TCP.
+    pub fn address(&self) -> (Ipv4Addr, u16) {
+        (self.address, self.port)
+    }
+
+    /// What it says.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).expect("log")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn answers(&self) -> bool {
+        let asked = self.client("pg_isready").stdout(Stdio::null()).status().expect("pg_isready");
+        asked.success()
+    }
+
+    fn client(&self, name: &str) -> Command {
+        let mut client = Command::new(program(name));
+        client.env("PGPASSWORD", PASSWORD).arg("--host").arg(&self.folder);
+        client.args(["--username=postgres", &format!("--port={}", self.port)]);
+        client
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let keeper = self.keeper.lock().ok().and_then(|mut keeper| keeper.take());
+        if let Some(mut keeper) = keeper {
+            // Its input ends.
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A program of PostgreSQL's: Debian keeps each version in a folder of its own.
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    let of_debian = versions.ok().and_then(|versions| {
+        let programs = versions.flatten().map(|version| version.path().join("bin").join(name));
+        programs.filter(|path| path.is_file()).max()
+    });
+    of_debian.unwrap_or_else(|| Path::new(name).to_owned())
+}
+
+fn as_nobody(program: PathBuf) -> Command {
+    let mut command = Command::new(program);
+    // SAFETY: geteuid only reads, and can't fail.
+    if unsafe { libc::geteuid() } == 0 {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command.current_dir("/");
+    command
+}
