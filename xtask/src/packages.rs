@@ -79,6 +79,11 @@ pub const TESTS: &[Package] = &[
         shown_by: "promtool",
     },
     Package {
+        name: "prometheus-alertmanager",
+        why: "tells a test of an alert; its amtool judges where alerts go",
+        shown_by: "prometheus-alertmanager",
+    },
+    Package {
         name: "nginx-light",
         why: "a server that speaks HTTP/2, with OpenSSL's session tickets",
         shown_by: "nginx",

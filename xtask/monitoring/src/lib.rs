@@ -1,6 +1,7 @@
 //! Holds what is shipped for Prometheus and Grafana against the real parts: its tests start them,
 //! in folders and on ports of their own, and ask them.
 
+pub mod alertmanager;
 pub mod api;
 pub mod dashboards;
 pub mod program;

@@ -3,6 +3,7 @@
 mod dashboards;
 mod prometheus;
 mod promql;
+mod rules;
 
 /// Whether there is a Prometheus to test with; says so where there is none, and fails in CI.
 fn prometheus_is_here() -> bool {

@@ -1,0 +1,152 @@
+//! From a server that is down to somebody who is told: a real Prometheus with the shipped rules, and a
+//! real Alertmanager with the shipped routes. Both run on copies in which only waiting is shorter,
+//! addresses are the test's, and the receivers, which are shipped without, have one.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::files::{folder, read, yaml_files};
+use anyhow::Result;
+use da_monitoring::alertmanager::Alertmanager;
+use da_monitoring::prometheus::Prometheus;
+use serde_json::{Value, json};
+
+use super::webhook::Webhook;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where nobody listens.
+const NOBODY: &str = "127.0.0.1:1";
+
+/// The shipped configuration of Alertmanager, in which every receiver is one of `webhook`'s.
+fn alertmanager(into: &Path, webhook: &Webhook) -> Result<Alertmanager> {
+    let mut config: Value = read(&folder().join("alertmanager.yml"))?;
+    for receiver in list(&mut config["receivers"]) {
+        let name = receiver["name"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(*receiver, json!({ "name": name }), "as shipped it tells nobody");
+        receiver["webhook_configs"] = json!([{ "url": webhook.url(&name) }]);
+    }
+    let route = &mut config["route"];
+    (route["group_wait"], route["group_interval"]) = (json!("100ms"), json!("1s"));
+    for route in list(&mut route["routes"]) {
+        route["group_wait"] = json!("100ms");
+    }
+    Alertmanager::start(&write(into.join("alertmanager.yml"), &config)?)
+}
+
+/// The shipped configuration of Prometheus and its rules, for a server where nobody is.
+fn prometheus(into: &Path, alertmanager: SocketAddr) -> Result<Prometheus> {
+    let mut config: Value = read(&folder().join("prometheus.yml"))?;
+    for interval in ["scrape_interval", "scrape_timeout", "evaluation_interval"] {
+        config["global"][interval] = json!("200ms");
+    }
+    let alertmanager = alertmanager.to_string();
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = json!([alertmanager]);
+    for job in list(&mut config["scrape_configs"]) {
+        let target = if job["job_name"] == "digital-actors" { NOBODY } else { &alertmanager };
+        job["static_configs"][0]["targets"] = json!([target]);
+    }
+    fs::create_dir(into.join("rules"))?;
+    for file in yaml_files(&folder().join("rules"))? {
+        let mut rules: Value = read(&file)?;
+        for group in list(&mut rules["groups"]) {
+            group["interval"] = json!("200ms");
+            for rule in
+                list(&mut group["rules"]).iter_mut().filter(|rule| rule["alert"].is_string())
+            {
+                rule["for"] = json!("1s");
+            }
+        }
+        write(into.join("rules").join(file.file_name().unwrap_or_default()), &rules)?;
+    }
+    Prometheus::start(&write(into.join("prometheus.yml"), &config)?)
+}
+
+fn list(value: &mut Value) -> &mut Vec<Value> {
+    value.as_array_mut().expect("a list")
+}
+
+/// Writes a YAML document; what is JSON is YAML.
+fn write(path: PathBuf, document: &Value) -> Result<PathBuf> {
+    fs::write(&path, document.to_string())?;
+    Ok(path)
+}
+
+#[test]
+fn somebody_is_woken_when_a_server_is_down() {
+    if !crate::prometheus_is_here() || !super::alertmanager_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let webhook = Webhook::start();
+    let alertmanager = alertmanager(folder.path(), &webhook).unwrap();
+    let prometheus = prometheus(folder.path(), alertmanager.address()).unwrap();
+
+    let (receiver, alert) = webhook
+        .told_of("DigitalActorsTargetDown", PATIENCE)
+        .unwrap_or_else(|| panic!("{}\n{}", prometheus.said(), alertmanager.said()));
+    assert_eq!((receiver.as_str(), alert["status"].as_str()), ("page", Some("firing")));
+    let labels = json!({
+        "alertname": "DigitalActorsTargetDown",
+        "cluster": "default",
+        "environment": "production",
+        "instance": NOBODY,
+        "job": "digital-actors",
+        "severity": "critical",
+        "signal": "cause",
+    });
+    assert_eq!(alert["labels"], labels);
+    let description = alert["annotations"]["description"].as_str().unwrap();
+    assert!(
+        description.starts_with(&format!("{NOBODY} of digital-actors could not")),
+        "{description}"
+    );
+
+    for group in prometheus.rules().unwrap() {
+        for rule in group.rules {
+            assert_eq!(
+                (rule.health.as_str(), rule.last_error.as_str()),
+                ("ok", ""),
+                "{}",
+                rule.name
+            );
+        }
+    }
+    let others =
+        prometheus.alerts().unwrap().into_iter().map(|alert| alert.labels["alertname"].clone());
+    assert_eq!(others.collect::<Vec<_>>(), ["DigitalActorsTargetDown"], "nothing else is known");
+}
+
+#[test]
+fn who_is_woken_is_not_told_of_the_causes_too() {
+    if !super::alertmanager_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let webhook = Webhook::start();
+    let alertmanager = alertmanager(folder.path(), &webhook).unwrap();
+    let alert = |name: &str, job: &str, severity: &str, signal: &str| {
+        json!({"labels": {
+            "alertname": name, "cluster": "default", "environment": "production", "job": job,
+            "severity": severity, "signal": signal,
+        }})
+    };
+    let symptom = alert("DigitalActorsNoRequests", "digital-actors", "critical", "symptom");
+    alertmanager.hand(&json!([symptom])).unwrap();
+    let (receiver, _) = webhook.told_of("DigitalActorsNoRequests", PATIENCE).unwrap();
+    assert_eq!(receiver, "page");
+
+    let cause = alert("DigitalActorsLlmSlow", "digital-actors", "warning", "cause");
+    let elsewhere = alert("DigitalActorsTtsSlow", "digital-actors-other", "warning", "cause");
+    alertmanager.hand(&json!([cause, elsewhere])).unwrap();
+    let (receiver, _) = webhook.told_of("DigitalActorsTtsSlow", PATIENCE).unwrap();
+    assert_eq!(receiver, "ticket");
+    // It came with the other, so it has had its turn as well.
+    let held = alertmanager.alerts().unwrap();
+    let cause = held.iter().find(|alert| alert["labels"]["alertname"] == "DigitalActorsLlmSlow");
+    let status = &cause.unwrap()["status"];
+    assert_eq!(status["inhibitedBy"].as_array().unwrap().len(), 1, "{status}");
+    assert!(webhook.told_of("DigitalActorsLlmSlow", Duration::from_secs(1)).is_none());
+}

@@ -1,0 +1,117 @@
+//! The metrics that the servers export, as docs/METRICS.md has them: tests of da-server hold that
+//! against the code.
+
+use std::collections::BTreeMap;
+
+/// What stands before every name in the tables.
+const PREFIX: &str = "digital_actors_";
+
+/// All that is documented.
+pub struct Families {
+    families: BTreeMap<String, Family>,
+    text: String,
+}
+
+/// One family of metrics.
+#[derive(Debug, PartialEq)]
+pub struct Family {
+    /// Whether it is a histogram.
+    pub is_histogram: bool,
+    /// The labels of all its series.
+    pub labels: Vec<String>,
+    /// Where its buckets end, as far as the document lists that.
+    pub edges: Vec<f64>,
+}
+
+impl Families {
+    /// Reads the tables of the document.
+    pub fn of(markdown: &str) -> Self {
+        let edges = edges(markdown);
+        let mut families = BTreeMap::new();
+        for line in markdown.lines() {
+            let cells: Vec<_> = line.trim_start_matches('|').split('|').map(str::trim).collect();
+            let [names, kind, labels, ..] = cells.as_slice() else { continue };
+            if !["counter", "gauge", "histogram"].iter().any(|known| kind.starts_with(known)) {
+                continue;
+            }
+            let list = |text: &str| {
+                let entries = text.split(", ").map(|entry| entry.trim().trim_matches('`'));
+                entries.filter(|entry| !entry.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+            };
+            let footnote = kind.strip_prefix("histogram ").unwrap_or_default();
+            for name in list(names) {
+                let family = Family {
+                    is_histogram: kind.starts_with("histogram"),
+                    labels: list(labels),
+                    edges: edges.get(footnote).cloned().unwrap_or_default(),
+                };
+                families.insert(format!("{PREFIX}{name}"), family);
+            }
+        }
+        Self { families, text: markdown.to_owned() }
+    }
+
+    /// The family that a series of this name belongs to.
+    pub fn of_series(&self, name: &str) -> Option<&Family> {
+        let of_histogram = || {
+            let ends = ["_bucket", "_count", "_sum"];
+            let family = ends.iter().find_map(|end| name.strip_suffix(end))?;
+            self.families.get(family).filter(|family| family.is_histogram)
+        };
+        let plain = self.families.get(name).filter(|family| !family.is_histogram);
+        plain.or_else(of_histogram)
+    }
+
+    /// Whether the document has this value of a label.
+    pub fn has_value(&self, value: &str) -> bool {
+        self.text.contains(&format!("`{value}`"))
+    }
+}
+
+/// The lists of edges by their footnotes: `¹ 0.1 0.5 1 · ² …`.
+fn edges(markdown: &str) -> BTreeMap<String, Vec<f64>> {
+    let section = markdown.split("\n## Buckets\n").nth(1).unwrap_or_default();
+    let lists = section.split("\n## ").next().unwrap_or_default().replace('\n', " ");
+    let list = |text: &str| {
+        let (footnote, edges) = text.trim().split_once(' ')?;
+        let edges = edges.replace('−', "-");
+        let edges =
+            edges.split_whitespace().map_while(|edge| edge.trim_end_matches('.').parse().ok());
+        Some((footnote.to_owned(), edges.collect()))
+    };
+    lists.split('·').filter_map(list).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = "
+| family | type | labels | meaning |
+|---|---|---|---|
+| `a_seconds` | histogram ² | scene, stage | of `x`, or `y` |
+| `b_entries`, `b_room` | gauge | | both |
+
+## Buckets
+
+¹ 1 2 · ² −1 0.5
+10 (some standard's). Never removed.
+
+## More
+";
+
+    #[test]
+    fn tables_and_footnotes_are_read() {
+        let families = Families::of(DOCUMENT);
+        let expected = Family {
+            is_histogram: true,
+            labels: vec!["scene".into(), "stage".into()],
+            edges: vec![-1.0, 0.5, 10.0],
+        };
+        assert_eq!(families.of_series("digital_actors_a_seconds_bucket"), Some(&expected));
+        assert_eq!(families.of_series("digital_actors_a_seconds"), None, "no series of its own");
+        assert!(families.of_series("digital_actors_b_room").unwrap().labels.is_empty());
+        assert_eq!(families.of_series("digital_actors_b_room_count"), None);
+        assert!(families.has_value("y") && !families.has_value("z"));
+    }
+}

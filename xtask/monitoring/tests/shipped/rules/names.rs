@@ -1,0 +1,129 @@
+//! What the rules read and record: names, labels, values and edges that exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use promql_parser::label::Matcher;
+use promql_parser::parser::parse;
+
+use super::families::Families;
+use super::files::{Record, Rule, repository, shipped};
+use super::level::{grouping, level, words};
+use crate::promql::selected;
+
+/// Labels that Prometheus adds, and that of collectors.
+const EVERYWHERE: &[&str] = &["job", "instance", "process"];
+
+fn rules() -> Vec<Rule> {
+    shipped().expect("rules")
+}
+
+/// What there is to read.
+struct Known {
+    families: Families,
+    recorded: BTreeSet<String>,
+}
+
+impl Known {
+    fn new() -> Self {
+        let document =
+            fs::read_to_string(repository().join("docs/METRICS.md")).expect("METRICS.md");
+        let recorded = rules().iter().map(|rule| rule.name().to_owned()).collect();
+        Self { families: Families::of(&document), recorded }
+    }
+
+    /// Panics if what `promql` reads or groups by does not exist; `origin` is where it is written.
+    fn check(&self, origin: &str, promql: &str) {
+        let expression = parse(promql).unwrap_or_else(|why| panic!("{origin}: {why}"));
+        let mut labels: BTreeSet<String> = EVERYWHERE.iter().map(|&label| label.into()).collect();
+        for selector in selected(&expression) {
+            let name = selector.name.as_str();
+            if name == "up" || name.starts_with("process_") {
+                continue;
+            }
+            if let Some((level, _)) = name.split_once(':') {
+                assert!(self.recorded.contains(name), "{origin}: nothing records {name}");
+                labels.extend(words(level));
+                continue;
+            }
+            let family = self.families.of_series(name);
+            let family = family.unwrap_or_else(|| panic!("{origin}: nothing exports {name}"));
+            for condition in &selector.matchers {
+                let known = family.labels.contains(&condition.name) || condition.name == "le";
+                assert!(known, "{origin}: {name} has no label {}", condition.name);
+                check_value(&self.families, &family.edges, condition, origin);
+            }
+            labels.extend(family.labels.iter().cloned());
+            labels.extend(name.ends_with("_bucket").then(|| "le".to_owned()));
+        }
+        let grouping = grouping(&expression);
+        let unknown: Vec<_> = grouping.iter().filter(|label| !labels.contains(*label)).collect();
+        assert!(unknown.is_empty(), "{origin}: nothing has the labels {unknown:?}");
+    }
+}
+
+#[test]
+fn rules_read_what_is_exported_or_recorded() {
+    let known = Known::new();
+    for rule in rules() {
+        known.check(rule.name(), rule.expr());
+    }
+}
+
+#[test]
+fn the_queries_of_the_runbook_read_what_is_exported_or_recorded() {
+    let runbook = fs::read_to_string(repository().join("docs/RUNBOOK.md")).unwrap();
+    let known = Known::new();
+    let queries = runbook.split("```promql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let queries: Vec<_> = queries.collect();
+    assert!(queries.len() > 20, "{} queries", queries.len());
+    for query in queries {
+        known.check("RUNBOOK.md", query);
+    }
+}
+
+/// A condition on a value that never comes is never noticed.
+fn check_value(families: &Families, edges: &[f64], condition: &Matcher, origin: &str) {
+    if condition.name == "le" {
+        // `10(\.0)?`: with and without the zero that some formats add.
+        let edge = condition.value.trim_end_matches(r"(\.0)?").parse().expect("a number");
+        assert!(edges.contains(&edge), "{origin}: {edge} is not among {edges:?}");
+        return;
+    }
+    for value in condition.value.split('|').filter(|value| !value.contains('.')) {
+        assert!(families.has_value(value), "{origin}: {} is never {value}", condition.name);
+    }
+}
+
+#[test]
+fn records_are_named_by_level_metric_and_operations() {
+    for rule in rules() {
+        let Rule::Record(Record { record, expr, labels }) = rule else { continue };
+        let parts: Vec<_> = record.split(':').collect();
+        let [at, metric, _operations] = parts.as_slice() else { panic!("{record}") };
+        assert!(metric.starts_with("digital_actors_"), "{record}");
+        if *at == "objective" {
+            continue;
+        }
+        let left = level(&parse(&expr).unwrap());
+        let mut left = left.unwrap_or_else(|| panic!("{record}: not aggregated"));
+        left.extend(labels.keys().flat_map(|label| words(label)));
+        let mut named = words(at);
+        left.sort();
+        named.sort();
+        assert_eq!(left, named, "{record}");
+    }
+}
+
+/// The objectives are promises: that they are stated once means that nothing else repeats them.
+#[test]
+fn every_objective_is_used_and_none_repeated() {
+    let rules = rules();
+    let objectives: Vec<_> =
+        rules.iter().map(Rule::name).filter(|name| name.starts_with("objective:")).collect();
+    assert_eq!(objectives.iter().collect::<BTreeSet<_>>().len(), objectives.len());
+    assert_eq!(objectives.len(), 3);
+    for objective in objectives {
+        assert!(rules.iter().any(|rule| rule.expr().contains(objective)), "{objective}");
+    }
+}

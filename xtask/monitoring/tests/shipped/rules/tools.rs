@@ -1,0 +1,60 @@
+//! What Prometheus' and Alertmanager's own tools say.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::files::{folder, yaml_files};
+
+/// What `program` says, if it is content.
+fn content(program: &str, arguments: &[&str], files: &[PathBuf]) -> String {
+    let output =
+        Command::new(program).args(arguments).args(files).output().expect("the program starts");
+    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (said(&output.stdout), said(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?} {files:?}\n{out}{err}");
+    out + &err
+}
+
+#[test]
+fn promtool_takes_configuration_and_rules() {
+    if !crate::prometheus_is_here() {
+        return;
+    }
+    let config = folder().join("prometheus.yml");
+    let said = content("promtool", &["check", "config", "--lint=all", "--lint-fatal"], &[config]);
+    let files = yaml_files(&folder().join("rules")).unwrap();
+    assert!(said.contains(&format!("{} rule files found", files.len())), "{said}");
+    content("promtool", &["check", "rules", "--lint=all", "--lint-fatal"], &files);
+}
+
+#[test]
+fn the_unit_tests_of_the_rules_pass() {
+    if !crate::prometheus_is_here() {
+        return;
+    }
+    let files = yaml_files(&folder().join("tests")).unwrap();
+    assert!(files.len() > 4, "{files:?}");
+    std::thread::scope(|scope| {
+        for file in files {
+            scope.spawn(move || content("promtool", &["test", "rules"], &[file]));
+        }
+    });
+}
+
+#[test]
+fn alerts_go_where_their_severity_says() {
+    if !super::alertmanager_is_here() {
+        return;
+    }
+    let config = folder().join("alertmanager.yml");
+    content("amtool", &["check-config"], std::slice::from_ref(&config));
+    let flag = format!("--config.file={}", config.display());
+    for (labels, receiver) in [
+        ("severity=critical", "page"),
+        ("severity=warning", "ticket"),
+        ("severity=other", "nobody"),
+    ] {
+        let said = content("amtool", &["config", "routes", "test", &flag, labels], &[]);
+        assert_eq!(said.lines().next(), Some(receiver), "{labels}");
+    }
+}
