@@ -127,7 +127,7 @@ impl Start {
         let watch = Watch { endpoints, unlisted: config.kernel.unlisted, max_processes, resolved };
         let endpoints = kernel.endpoints_in_force();
         Reload { file, config: config.clone(), reader, endpoints }.on_signal(metrics.registry())?;
-        let view = kernel.start(watch, metrics.registry(), subscriber, shutdown)?;
+        let view = kernel.start(watch, &metrics, subscriber, shutdown)?;
         Ok(Watching { config, metrics, listeners, kernel_missing, view })
     }
 }

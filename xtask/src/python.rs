@@ -10,7 +10,8 @@ use crate::command::{run, step};
 use crate::workspace::Workspace;
 
 /// What to install: name and version of every package, those they need included.
-const REQUIREMENTS: [&str; 2] = [
+const REQUIREMENTS: [&str; 3] = [
+    "da-server/tests/game/requirements.txt",
     "da-server/tests/kernel/clients/programs/requirements.txt",
     "xtask/monitoring/tests/shipped/requirements.txt",
 ];

@@ -4,34 +4,43 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{ApiError, BearerToken, Scrapes, bearer};
+use super::{ApiError, BearerToken, ScrapeError, Scrapes, Terms, bearer};
 use crate::config::MetricsConfig;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
 use crate::{App, Listeners};
 
-/// The text format's own name, which Prometheus 3 insists on.
-const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// `/metrics`, for whoever may see it.
 pub(super) fn metrics(metrics: Metrics, token: Option<BearerToken>) -> Router {
     let scrapes = Scrapes::of(metrics);
-    let answer = move || async move {
-        match scrapes.expose().await {
-            Ok(text) => Ok(([(header::CONTENT_TYPE, EXPOSITION)], text)),
-            Err(error) => {
-                tracing::error!("metrics can't be written: {error:#}");
-                Err(ApiError::internal())
-            }
+    bearer::protect(Router::new().route("/metrics", get(scrape)).with_state(scrapes), token)
+}
+
+async fn scrape(
+    State(scrapes): State<Scrapes>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    let terms = Terms::of(&headers);
+    let exposition = scrapes.expose(terms).await.map_err(|error| match error {
+        ScrapeError::TooMany => ApiError::too_many_scrapes(),
+        ScrapeError::Defect(error) => {
+            tracing::error!("metrics can't be written: {error:#}");
+            ApiError::internal()
         }
-    };
-    bearer::protect(Router::new().route("/metrics", get(answer)), token)
+    })?;
+    let mut answer = HeaderMap::new();
+    answer.insert(header::CONTENT_TYPE, terms.content_type());
+    answer.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if terms.gzip {
+        answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok((answer, exposition))
 }
 
 /// The token for what operators see, as configured. Where there is none and strangers may come, that

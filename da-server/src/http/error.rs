@@ -61,6 +61,12 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_followers", message)
     }
 
+    pub(super) fn too_many_scrapes() -> Self {
+        let message = "As many scrapes as may be are under way; try again in a second.";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_scrapes", message);
+        Self { header: Some((header::RETRY_AFTER, HeaderValue::from_static("1"))), ..error }
+    }
+
     pub(super) fn internal() -> Self {
         let message = "The server could not answer; its log says why.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)

@@ -8,9 +8,11 @@ mod calls;
 mod collector;
 mod config;
 mod error;
+mod gzip;
 mod listen;
 mod page;
 mod scrape;
+mod terms;
 mod websocket;
 mod write_timeout;
 
@@ -28,7 +30,8 @@ pub use config::WebSocketConfig;
 use bearer::BearerToken;
 use error::ApiError;
 use listen::{Routes, WRITE_TIMEOUT};
-use scrape::Scrapes;
+use scrape::{ScrapeError, Scrapes};
+use terms::Terms;
 use websocket::Door;
 
 /// What sessions may take beyond the grace time to say goodbye and keep their state.

@@ -38,7 +38,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use da_ebpf_common::program::Program;
-use prometheus::Registry;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +72,7 @@ use self::syscall::SyscallMetrics;
 use self::syscall::maps::SyscallMaps;
 use self::syscall::tier::Tier;
 use self::tracker::Tracker;
+use crate::metrics::{Metrics, Source};
 
 /// The programs, loaded and not yet read; or why there are none.
 pub struct Kernel {
@@ -131,10 +131,11 @@ impl Kernel {
     pub fn start(
         self,
         watch: Watch,
-        registry: &Registry,
+        metrics: &Metrics,
         subscriber: Option<SyncSender<Observation>>,
         shutdown: CancellationToken,
     ) -> Result<Option<JoinHandle<()>>, StartError> {
+        let registry = metrics.registry();
         let programs = self.loaded.as_ref().map(|loaded| &loaded.programs);
         let status = StatusMetrics::register(registry, programs.map_err(|why| why.reason))?;
         let Ok(mut loaded) = self.loaded else { return Ok(None) };
@@ -151,13 +152,15 @@ impl Kernel {
         let meters = Meters::new(loaded.meters);
         let maps = MapMetrics::new()?;
         let tier = loaded.syscalls.map(|syscalls| {
-            let sockets = SocketRegistry { registry, by_process: watch.max_processes > 0 };
-            let metrics = SyscallMetrics::register(sockets, syscalls.series_calls)?;
-            let calls = SyscallMaps::new(syscalls.maps, metrics, maps.clone(), losses.clone());
+            let registry_of_times = metrics.registry_of(Source::Syscalls);
+            let sockets =
+                SocketRegistry { registry: registry_of_times, by_process: watch.max_processes > 0 };
+            let times = SyscallMetrics::register(sockets, syscalls.series_calls)?;
+            let calls = SyscallMaps::new(syscalls.maps, times, maps.clone(), losses.clone());
             Tier::begin(syscalls.links, calls, self.config.cpu_budget, meters.clone(), registry)
         });
         let connections = ConnectionsMap::new(loaded.connections);
-        registry.register(Box::new(SelfMetrics::new(
+        metrics.registry_of(Source::Programs).register(Box::new(SelfMetrics::new(
             meters,
             loaded.counters,
             loaded.programs,

@@ -6,12 +6,17 @@
 pub mod buckets;
 mod errors;
 mod event_loop;
+mod format;
 mod labels;
+mod openmetrics;
 mod process;
+mod source;
 
 pub use errors::ErrorMetrics;
 pub use event_loop::EventLoopMetrics;
+pub use format::Format;
 pub use labels::{CloseReason, ErrorType, RequestStatus};
+pub use source::{ScrapeMetrics, Source};
 
 use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -21,35 +26,60 @@ pub const PREFIX: &str = "digital_actors";
 /// Everything this process exports.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    prefixed: Registry,
-    conventional: Registry,
+    memory: Registry,
+    programs: Registry,
+    syscalls: Registry,
+    process: Registry,
+    scrapes: ScrapeMetrics,
 }
 
 impl Metrics {
-    /// A registry with `build_info` and the `process_*` families in it.
+    /// Registries with `build_info`, the `process_*` families and those about scrapes in them.
     ///
     /// # Errors
     /// A family is malformed or registered twice: a defect of the program.
     pub fn new() -> prometheus::Result<Self> {
-        let prefixed = Registry::new_custom(Some(PREFIX.to_owned()), None)?;
-        let conventional = Registry::new();
-        register_build_info(&prefixed)?;
-        conventional.register(Box::new(process::ProcessCollector::new()?))?;
-        Ok(Self { prefixed, conventional })
+        let prefixed = || Registry::new_custom(Some(PREFIX.to_owned()), None);
+        let metrics = Self {
+            memory: prefixed()?,
+            programs: prefixed()?,
+            syscalls: prefixed()?,
+            process: Registry::new(),
+            scrapes: ScrapeMetrics::new(prefixed()?)?,
+        };
+        register_build_info(&metrics.memory)?;
+        metrics.process.register(Box::new(process::ProcessCollector::new()?))?;
+        Ok(metrics)
     }
 
-    /// Where families are registered, under names without [`PREFIX`].
+    /// Where families that are counted in memory are registered, under names without [`PREFIX`].
     pub fn registry(&self) -> &Registry {
-        &self.prefixed
+        &self.memory
     }
 
-    /// All families in the Prometheus text format, version 0.0.4.
+    /// Where families that are read from this source are registered.
+    pub fn registry_of(&self, source: Source) -> &Registry {
+        match source {
+            Source::Memory => &self.memory,
+            Source::Programs => &self.programs,
+            Source::Syscalls => &self.syscalls,
+            Source::Process => &self.process,
+        }
+    }
+
+    /// What scrapers did not get.
+    pub fn scrapes(&self) -> &ScrapeMetrics {
+        &self.scrapes
+    }
+
+    /// All families in the Prometheus text format, however long that takes.
     ///
     /// # Errors
     /// A collector handed over something that can't be written.
     pub fn expose(&self) -> prometheus::Result<String> {
-        let mut families = self.prefixed.gather();
-        families.extend(self.conventional.gather());
+        let read = Source::ALL.map(|source| self.registry_of(source).gather());
+        let mut families = read.concat();
+        families.extend(self.scrapes.gather());
         TextEncoder::new().encode_to_string(&families)
     }
 }

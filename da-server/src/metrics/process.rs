@@ -158,11 +158,7 @@ mod tests {
     fn value(families: &[MetricFamily], name: &str) -> f64 {
         let family = families.iter().find(|f| f.name() == name).expect(name);
         let metric = &family.get_metric()[0];
-        if name == CPU_SECONDS {
-            metric.get_counter().get_value()
-        } else {
-            metric.get_gauge().get_value()
-        }
+        if name == CPU_SECONDS { metric.get_counter().value() } else { metric.get_gauge().value() }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod calls_page;
 mod calls_terminal;
 mod conversation;
 mod failures;
+mod formats;
 mod health;
 mod limits;
 mod operators;
@@ -15,6 +16,7 @@ mod play;
 mod player;
 #[path = "../collector/promtool.rs"]
 mod promtool;
+mod relay;
 mod rules;
 mod sample_calls;
 mod scrape;

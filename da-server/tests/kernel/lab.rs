@@ -150,7 +150,7 @@ impl Lab {
             resolved: Vec::new(),
         };
         let reader = kernel
-            .start(watch, metrics.registry(), Some(sender), shutdown.clone())
+            .start(watch, &metrics, Some(sender), shutdown.clone())
             .expect("the reader starts");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -43,12 +43,12 @@ impl Readings {
 
     /// The value of a counter, summed over the series that match.
     pub fn counter(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
-        self.series(family, labels).iter().map(|metric| metric.get_counter().get_value()).sum()
+        self.series(family, labels).iter().map(|metric| metric.get_counter().value()).sum()
     }
 
     /// The value of a gauge, summed over the series that match.
     pub fn gauge(&self, family: &str, labels: &[(&str, &str)]) -> f64 {
-        self.series(family, labels).iter().map(|metric| metric.get_gauge().get_value()).sum()
+        self.series(family, labels).iter().map(|metric| metric.get_gauge().value()).sum()
     }
 
     /// The number of samples of a histogram, summed over the series that match.

@@ -77,7 +77,7 @@ fn output_tokens(registry: &Registry) -> f64 {
     let is_output = |metric: &&prometheus::proto::Metric| {
         metric.get_label().iter().any(|label| label.value() == "output")
     };
-    tokens.get_metric().iter().find(is_output).unwrap().get_counter().get_value()
+    tokens.get_metric().iter().find(is_output).unwrap().get_counter().value()
 }
 
 fn assert_whole(heard: &Heard) {

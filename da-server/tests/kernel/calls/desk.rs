@@ -77,7 +77,7 @@ impl Desk {
             max_processes: 0,
             resolved: Vec::new(),
         };
-        let reader = kernel.start(watch, registry, Some(sender), desk.shutdown.clone());
+        let reader = kernel.start(watch, &desk.metrics, Some(sender), desk.shutdown.clone());
         desk.reader = reader.expect("the reader starts");
         Some(desk)
     }

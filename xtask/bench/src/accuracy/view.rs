@@ -30,8 +30,7 @@ impl View {
         let (sender, observations) = sync_channel(1 << 18);
         let shutdown = CancellationToken::new();
         let metrics = Metrics::new()?;
-        let reader =
-            kernel.start(one_host(host), metrics.registry(), Some(sender), shutdown.clone())?;
+        let reader = kernel.start(one_host(host), &metrics, Some(sender), shutdown.clone())?;
         Ok(Self { observations, shutdown, reader })
     }
 
