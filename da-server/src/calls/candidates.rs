@@ -34,8 +34,11 @@ pub struct Seeker<W> {
 /// All that fits an attempt.
 pub fn candidates(sockets: &Sockets, marks: &Marks) -> Vec<Candidate> {
     let leads_there = |connection: &Connection| {
+        // Who takes a connection from the pool does not ask for the addresses of the name.
+        let known = marks.addresses.contains(&connection.remote.ip().to_canonical())
+            || marks.addresses.is_empty() && marks.body_taken_ns.is_some();
         marks.port == Some(connection.remote.port())
-            && marks.addresses.contains(&connection.remote.ip().to_canonical())
+            && known
             && connection
                 .closed_ns
                 .is_some_and(|closed_ns| closed_ns.abs_diff(marks.ended_ns) <= END_TO_CLOSE_NS)

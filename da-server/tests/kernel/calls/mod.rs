@@ -7,4 +7,5 @@ mod incomplete;
 mod line;
 mod network;
 mod page;
+mod reused;
 mod served;
