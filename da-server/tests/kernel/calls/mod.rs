@@ -9,3 +9,4 @@ mod network;
 mod page;
 mod reused;
 mod served;
+mod shared;

@@ -4,9 +4,9 @@
 mod cell;
 mod early_data;
 mod job;
-mod nginx;
+pub mod nginx;
 mod program;
-mod relay;
+pub mod relay;
 mod rust;
 mod servers;
 mod table;
