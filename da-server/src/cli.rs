@@ -37,6 +37,15 @@ pub enum Command {
     Health,
     /// Show calls of a running server, one line each, with where their time went.
     Calls(CallsArgs),
+    /// Write man pages and shell completions: for those who pack the program.
+    #[command(hide = true)]
+    Manual {
+        /// Where to; made if it is not there.
+        folder: PathBuf,
+        /// The date of the pages.
+        #[arg(long, value_name = "YYYY-MM-DD", default_value = "")]
+        date: String,
+    },
 }
 
 #[cfg(test)]

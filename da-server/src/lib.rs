@@ -15,6 +15,7 @@ pub mod health;
 pub mod http;
 pub mod kernel;
 pub mod llm;
+pub mod manual;
 pub mod metrics;
 pub mod provider;
 pub mod reload;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use anyhow::Context;
 use clap::Parser;
 use da_server::calls::KernelView;
 use da_server::check::{self, Table, exit_code};
@@ -16,7 +17,7 @@ use da_server::kernel::{Kernel, Observation, Preflight, Reason, Watch};
 use da_server::metrics::Metrics;
 use da_server::reload::Reload;
 use da_server::terminal::{self, CallsArgs};
-use da_server::{App, Collector, Listeners, shutdown, telemetry};
+use da_server::{App, Collector, Listeners, manual, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         }
         Some(Command::Calls(args)) => calls(args),
         Some(Command::Health) => health(&cli),
+        Some(Command::Manual { folder, date }) => manual::write(folder, date)
+            .with_context(|| format!("can't write into {}", folder.display())),
         Some(Command::Collect) => Start::prepare(&cli).and_then(collect),
         Some(Command::Serve) | None => Start::prepare(&cli).and_then(serve),
     };
