@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask setup | build | demo | test | check | bench | dashboards`.
+//! Development commands: `cargo xtask setup | build | demo | test | check | bench | dashboards | dist`.
 
 mod bench;
 mod build;
@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod dashboards;
 mod demo;
+mod dist;
 mod guest_kernel;
 mod linker;
 mod packages;
@@ -43,6 +44,7 @@ enum Task {
     Bench(bench::Arguments),
     /// Write dashboards/*.json from dashboards/source
     Dashboards,
+    Dist(dist::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -71,5 +73,6 @@ fn run(task: Task) -> Result<()> {
         Task::Check => check::check(&workspace),
         Task::Bench(arguments) => bench::bench(&workspace, &arguments),
         Task::Dashboards => dashboards::dashboards(&workspace),
+        Task::Dist(arguments) => dist::dist(&workspace, &arguments),
     }
 }

@@ -93,6 +93,16 @@ pub const TESTS: &[Package] = &[
         why: "the database that several servers share in a test",
         shown_by: "/usr/lib/postgresql/15/bin/initdb",
     },
+    Package {
+        name: "debootstrap",
+        why: "makes the clean Debian that a test installs the package in",
+        shown_by: "/usr/sbin/debootstrap",
+    },
+    Package {
+        name: "systemd-container",
+        why: "systemd-nspawn, which runs that Debian",
+        shown_by: "systemd-nspawn",
+    },
     Package { name: "curl", why: "a client whose exchanges a test counts", shown_by: "curl" },
     Package {
         name: "nodejs",
@@ -116,6 +126,16 @@ pub const BENCHMARKS: &[Package] = &[
     Package { name: "tcpdump", why: "says when each packet came", shown_by: "tcpdump" },
     Package { name: "strace", why: "watches the server's system calls", shown_by: "strace" },
     Package { name: "iproute2", why: "brings a namespace's loopback up", shown_by: "ip" },
+];
+
+/// What packs a release.
+pub const DISTRIBUTION: &[Package] = &[
+    Package { name: "binutils", why: "strip, which takes symbols away", shown_by: "strip" },
+    Package {
+        name: "dpkg-dev",
+        why: "tells which packages have the libraries that the server loads",
+        shown_by: "dpkg-shlibdeps",
+    },
 ];
 
 impl Package {

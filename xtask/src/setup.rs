@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::cargo_tool::cargo_deny;
 use crate::command::{as_typed, step};
 use crate::linker::bpf_linker;
-use crate::packages::{self, BENCHMARKS, BPF_COMPILER, BPF_LINTER, Package, TESTS};
+use crate::packages::{self, BENCHMARKS, BPF_COMPILER, BPF_LINTER, DISTRIBUTION, Package, TESTS};
 use crate::python::test_libraries;
 use crate::toolchain::Toolchain;
 use crate::workspace::Workspace;
@@ -41,6 +41,7 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     missing.extend(packages::missing(TESTS));
     missing.extend(packages::missing(BENCHMARKS));
+    missing.extend(packages::missing(DISTRIBUTION));
 
     if !missing.is_empty() && !arguments.yes {
         confirm(&missing)?;
@@ -93,7 +94,10 @@ pub fn bpf_linter(toolchain: &Toolchain) -> Result<()> {
 
 /// The programs that the tests drive, installed if they are not there.
 pub fn test_programs(workspace: &Workspace) -> Result<()> {
-    packages::install(&packages::missing(TESTS))?;
+    let mut missing = packages::missing(TESTS);
+    // A test packs a release and installs it.
+    missing.extend(packages::missing(DISTRIBUTION));
+    packages::install(&missing)?;
     test_libraries(workspace)
 }
 

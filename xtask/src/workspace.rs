@@ -56,6 +56,11 @@ impl Workspace {
         self.root.join("target/bench")
     }
 
+    /// The packages that `cargo xtask dist` makes.
+    pub fn dist(&self) -> PathBuf {
+        self.root.join("target/dist")
+    }
+
     /// Where da-server's build script looks for the BPF object.
     pub fn bpf_object(&self) -> Result<PathBuf> {
         env::var_os(BPF_OBJECT_VARIABLE).map(PathBuf::from).with_context(|| {
