@@ -1,0 +1,49 @@
+//! A clean Debian of this machine's own release, as a tarball, made once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::built::answer;
+use super::machine::as_root;
+
+/// The tarball, made by debootstrap if no earlier run has left it.
+pub fn tarball() -> PathBuf {
+    let release = debian().expect("looked at before");
+    let tarball = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debian-{release}.tar"));
+    if !tarball.exists() {
+        let unfinished = tarball.with_extension("unfinished");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/package/make-base.sh");
+        let mut make = as_root("unshare");
+        make.args(["--mount", "sh", script, &release, &mirror(&release)]).arg(&unfinished);
+        answer(&mut make);
+        fs::rename(unfinished, &tarball).expect("renamed");
+    }
+    tarball
+}
+
+/// The code name of the Debian that this machine runs: what was compiled here needs its libraries.
+pub fn debian() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim_matches('"').to_owned())
+    };
+    (value("ID")? == "debian").then(|| value("VERSION_CODENAME"))?
+}
+
+/// Where this machine's apt has that release from.
+fn mirror(release: &str) -> String {
+    let list = || {
+        let mut ask = Command::new("apt-get");
+        ask.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);
+        answer(ask.args(["Origin: Debian", "Component: main"]).arg(format!("Codename: {release}")))
+    };
+    let first = |list: String| list.lines().next().map(str::to_owned);
+    // Some machines throw the lists away.
+    let mirror = first(list()).or_else(|| {
+        answer(as_root("apt-get").args(["update", "--quiet=2"]));
+        first(list())
+    });
+    mirror.unwrap_or_else(|| panic!("no source of apt's has Debian's {release}"))
+}

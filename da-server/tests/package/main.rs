@@ -1,0 +1,53 @@
+//! The packages of `cargo xtask dist`: what is in them, and what a fresh Debian does with one, from
+//! the installation over the services to the last file.
+//!
+//! The Debian is a container with its own service manager, so the units run as they would on a host:
+//! with their users, their capabilities and every restriction. That takes root, or a sudo that asks
+//! for nothing; where there is neither the test says SKIPPED, and with `CI` or `DA_REQUIRE_KERNEL`
+//! set it fails.
+
+mod base;
+mod built;
+mod installed;
+mod machine;
+mod removal;
+mod services;
+
+use built::Built;
+use machine::Machine;
+
+#[test]
+fn the_same_sources_make_the_same_bytes() {
+    let (first, second) = (Built::get(), Built::again());
+    assert_eq!(first.sums(), second.sums());
+    assert_eq!(first.files_of_tarball(), first.files_of_package());
+}
+
+#[test]
+fn a_debian_installs_runs_upgrades_and_forgets_the_package() {
+    if let Some(why) = machine::cant_start() {
+        let required =
+            ["CI", "DA_REQUIRE_KERNEL"].iter().any(|name| std::env::var_os(name).is_some());
+        assert!(!required, "this test must run here, but can't: {why}");
+        eprintln!("SKIPPED: {why}");
+        return;
+    }
+    let built = Built::get();
+    let machine = Machine::unpack(&base::tarball());
+    let before = removal::files(&machine);
+
+    installed::install(&machine, built);
+    installed::files_are_whole_and_configuration_is_the_operators(&machine);
+    installed::the_program_runs_and_has_a_kernel_view(&machine);
+    installed::man_pages_and_completions_are_well_formed(&machine);
+    installed::units_are_clean_and_confined(&machine);
+
+    let services = services::run(&machine);
+    services.the_collector_measures_and_says_for_whom();
+    services.the_collector_takes_over_new_endpoints();
+    services.the_game_plays_with_a_key_that_only_root_can_read();
+    services.neither_has_a_privilege_left();
+
+    removal::an_upgrade_keeps_what_was_configured(&machine, built);
+    removal::a_purge_leaves_nothing(&machine, &before);
+}

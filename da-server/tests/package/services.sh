@@ -1,0 +1,57 @@
+#!/bin/bash
+# What the services of a freshly installed machine do, for services.rs to judge: each file in out/ is
+# one thing that was seen. Runs under the machine's service manager.
+cd /acceptance/out || exit 1
+
+# get PORT PATH
+get() {
+    exec 3<> "/dev/tcp/127.0.0.1/$1" || return 1
+    printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3
+    cat <&3
+    exec 3>&-
+}
+
+# until_it_says FILE PORT PATH WORDS: asks until the answer holds the words, and keeps the last one.
+until_it_says() {
+    for _ in $(seq 150); do
+        get "$2" "$3" > "$1" 2> /dev/null
+        grep -q -- "$4" "$1" && return
+        sleep 0.1
+    done
+}
+
+# privileges UNIT: of its main process, as proc_pid_status(5) has them.
+privileges() {
+    grep -E '^(Uid|Cap|NoNewPrivs|Seccomp:)' "/proc/$(systemctl show --property=MainPID --value "$1")/status"
+}
+
+# The collector's own address is an endpoint, so that whoever asks it is measured.
+cat >> /etc/digital-actors/collector.toml <<'TOML'
+
+[[endpoint]]
+name = "itself"
+kind = "other"
+addresses = ["127.0.0.1:9464"]
+TOML
+systemctl enable --now digital-actors-collector 2> collector.start
+until_it_says collector.health 9464 /health '200 OK'
+until_it_says collector.metrics 9464 /metrics 'socket_connections_total{.*process="bash"'
+privileges digital-actors-collector > collector.privileges
+
+sed -i 's/"itself"/"renamed"/' /etc/digital-actors/collector.toml
+systemctl reload digital-actors-collector 2> collector.reload
+until_it_says collector.reloaded 9464 /metrics 'endpoint="renamed"'
+
+(umask 077 && echo no-real-key > /etc/digital-actors/keys/anthropic)
+systemctl start digital-actors 2> game.start
+until_it_says game.health 8888 /health '200 OK'
+get 8888 /metrics > game.metrics
+get 8888 / > game.page
+privileges digital-actors > game.privileges
+stat --format='%a %u' /var/lib/private/digital-actors/digital-actors.sqlite > game.state
+
+for service in digital-actors digital-actors-collector; do
+    systemctl stop "$service"
+    systemctl show --property=Result,ExecMainStatus "$service" > "$service.stopped"
+    journalctl --no-pager --unit "$service" > "$service.journal"
+done
