@@ -53,7 +53,7 @@ async fn it_plays_ends_on_sigterm_and_keeps_every_word_to_itself() {
     let standin = Standin::start(Options::default()).await.expect("stand-in");
     standin.set_plan(Plan { text: Some("Answered-in-confidence.".into()), ..Plan::default() });
     let folder = tempfile::tempdir().expect("folder");
-    let mut server = start(&standin, &folder);
+    let mut server = start(&standin, &folder, &[]);
     let log = server.stderr.take().expect("log");
     let (address, log) = tokio::task::spawn_blocking(move || address_of(log)).await.expect("read");
 
@@ -77,7 +77,8 @@ async fn it_plays_ends_on_sigterm_and_keeps_every_word_to_itself() {
     }
 }
 
-fn start(standin: &Standin, folder: &TempDir) -> Child {
+/// A server that logs everything, with `more` variables.
+pub fn start(standin: &Standin, folder: &TempDir, more: &[(&str, String)]) -> Child {
     let ca_file = folder.path().join("ca.pem");
     std::fs::write(&ca_file, standin.ca_pem()).expect("written");
     let port = standin.addr().port();
@@ -96,13 +97,16 @@ fn start(standin: &Standin, folder: &TempDir) -> Child {
         .current_dir(folder)
         .envs([("ANTHROPIC_API_KEY", KEY), ("ELEVENLABS_API_KEY", KEY)])
         .envs([("LOG_LEVEL", "trace"), ("LOG_FORMAT", "json")])
+        .envs(more.iter().map(|(name, value)| (name, value)))
         .stderr(Stdio::piped())
         .spawn()
         .expect("started")
 }
 
 /// Where it listens, from its log; the rest of which is read on, and handed over at its end.
-fn address_of(log: impl Read + Send + 'static) -> (SocketAddr, std::thread::JoinHandle<String>) {
+pub fn address_of(
+    log: impl Read + Send + 'static,
+) -> (SocketAddr, std::thread::JoinHandle<String>) {
     let mut lines = BufReader::new(log).lines();
     let mut seen = String::new();
     let address = loop {

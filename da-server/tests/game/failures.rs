@@ -5,7 +5,9 @@ use std::time::Duration;
 use da_server::llm::{LlmConfig, LlmProvider};
 use da_server::provider::ApiKey;
 use da_standin::{Delay, Fault, Plan};
+use serde_json::json;
 
+use crate::postgres::Postgres;
 use crate::server::Server;
 
 fn failing(fault: Fault) -> Plan {
@@ -95,6 +97,37 @@ async fn without_a_speech_provider_the_game_is_silent() {
     player.say("Hello").await;
     let turn = player.hear_turn().await;
     assert_eq!((turn.status.as_str(), turn.audio.len(), turn.errors.len()), ("success", 0, 0));
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_is_missed_until_it_is_back() {
+    let postgres = tokio::task::spawn_blocking(Postgres::start).await.expect("started");
+    let url = postgres.url("postgres").parse().expect("URL");
+    let server = Server::with(|config| config.store.url = Some(url)).await;
+    let mut player = server.player_in("quiet").await;
+    let mut play = async |line: &str| {
+        player.say(line).await;
+        assert_eq!(player.hear_turn().await.status, "success", "{line}");
+        player.token.clone()
+    };
+    play("Remember this").await;
+    server.scrape_until(|s| s.queries("add_turn") == 1.0).await;
+    assert_eq!(server.scrape().await.errors("database"), 0.0);
+    postgres.stop();
+    play("Forget this").await;
+    // To read what was said before, and to keep what was said now.
+    server.scrape_until(|s| s.errors("database") >= 2.0).await;
+    postgres.run();
+    let token = play("And this").await;
+    server.scrape_until(|s| s.queries("add_turn") == 2.0).await;
+
+    let mut again = server.player().await;
+    let start = json!({"type": "start", "scene": "quiet", "token": token});
+    let session = again.start_as(start).await;
+    let lines = session["history"].as_array().expect("lines").iter();
+    let own: Vec<_> = lines.filter(|line| line["speaker"] == "player").collect();
+    assert_eq!(own.len(), 2, "{session}");
+    assert_eq!([&own[0]["text"], &own[1]["text"]], ["Remember this", "And this"]);
 }
 
 #[tokio::test]

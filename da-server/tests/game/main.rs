@@ -14,9 +14,12 @@ mod operators;
 mod page;
 mod play;
 mod player;
+#[allow(dead_code, reason = "the store's own tests use the rest")]
+mod postgres;
 #[path = "../collector/promtool.rs"]
 mod promtool;
 mod relay;
+mod replicas;
 mod rules;
 mod sample_calls;
 mod scrape;

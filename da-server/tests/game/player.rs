@@ -173,6 +173,23 @@ impl Player {
         self.hear(|turn| !turn.status.is_empty()).await
     }
 
+    /// Hears a turn to its end, or else how the server says goodbye.
+    pub async fn hear_turn_or_close(&mut self) -> Option<(u16, String)> {
+        let waiting = async {
+            loop {
+                match self.receive().await {
+                    Received::Message(message) if message["type"] == "turn_end" => return None,
+                    Received::Closed(frame) => {
+                        let frame = frame.expect("a closing message");
+                        return Some((frame.code.into(), frame.reason.to_string()));
+                    }
+                    _ => {}
+                }
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("either in time")
+    }
+
     async fn hear(&mut self, enough: impl Fn(&SeenTurn) -> bool) -> SeenTurn {
         let hearing = async {
             let mut turn = SeenTurn::default();

@@ -154,7 +154,7 @@ fn usual(standin: &Standin, folder: &TempDir) -> Config {
 }
 
 /// Scenes whose characters speak only when spoken to, and whose world moves only when told to.
-fn test_scenes(folder: &TempDir) -> std::path::PathBuf {
+pub fn test_scenes(folder: &TempDir) -> std::path::PathBuf {
     let scenes = folder.path().join("scenes");
     std::fs::create_dir(&scenes).expect("made");
     for (id, text) in BTreeMap::from([("quiet", QUIET), ("clock", CLOCK)]) {

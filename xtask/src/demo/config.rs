@@ -93,12 +93,12 @@ pub fn write(folder: &Path, listen: SocketAddr, stand_in: Option<&StandIn>) -> R
 }
 
 /// Takes out of the server's environment what would overrule the file: the caller's keys must not
-/// go to the stand-in, nor the demo to another port.
+/// go to the stand-in, nor the demo to another port or into a database that others use.
 pub fn isolate(command: &mut Command, real: bool) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         let is_setting = text.starts_with("DA_") || text.ends_with("_API_KEY");
-        if name == "PORT" || (is_setting && !real) {
+        if name == "PORT" || name == "DATABASE_URL" || (is_setting && !real) {
             command.env_remove(&name);
         }
     }
