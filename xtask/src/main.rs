@@ -1,4 +1,5 @@
-//! Development commands: `cargo xtask setup | build | demo | test | check | bench | dashboards | dist`.
+//! Development commands: `cargo xtask setup | build | demo | test | check | bench | dashboards | rules |
+//! dist`.
 
 mod bench;
 mod build;
@@ -12,6 +13,7 @@ mod guest_kernel;
 mod linker;
 mod packages;
 mod python;
+mod rules;
 mod setup;
 mod test;
 mod toolchain;
@@ -44,6 +46,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Write dashboards/*.json from dashboards/source
     Dashboards,
+    /// Write the rules of deploy/prometheus as a resource of Kubernetes
+    Rules,
     Dist(dist::Arguments),
 }
 
@@ -73,6 +77,7 @@ fn run(task: Task) -> Result<()> {
         Task::Check => check::check(&workspace),
         Task::Bench(arguments) => bench::bench(&workspace, &arguments),
         Task::Dashboards => dashboards::dashboards(&workspace),
+        Task::Rules => rules::rules(&workspace),
         Task::Dist(arguments) => dist::dist(&workspace, &arguments),
     }
 }

@@ -10,10 +10,11 @@ use crate::command::{run, step};
 use crate::workspace::Workspace;
 
 /// What to install: name and version of every package, those they need included.
-const REQUIREMENTS: [&str; 3] = [
+const REQUIREMENTS: [&str; 4] = [
     "da-server/tests/game/requirements.txt",
     "da-server/tests/kernel/clients/programs/requirements.txt",
     "xtask/monitoring/tests/shipped/requirements.txt",
+    "xtask/monitoring/tests/shipped/deploy/requirements.txt",
 ];
 
 /// Installs what [`REQUIREMENTS`] lists, wheels only, unless just that is there.

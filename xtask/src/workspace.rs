@@ -51,6 +51,11 @@ impl Workspace {
         self.root.join("dashboards")
     }
 
+    /// What others run it with: manifests, configurations, rules.
+    pub fn deploy(&self) -> PathBuf {
+        self.root.join("deploy")
+    }
+
     /// What the benchmarks found, and what the programs they started said.
     pub fn bench_output(&self) -> PathBuf {
         self.root.join("target/bench")

@@ -6,3 +6,4 @@ pub mod api;
 pub mod dashboards;
 pub mod program;
 pub mod prometheus;
+pub mod rules;
