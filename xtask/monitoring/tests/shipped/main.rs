@@ -1,6 +1,7 @@
 //! What is shipped for Prometheus and Grafana, held against the real programs and their rules.
 
 mod dashboards;
+mod deploy;
 mod prometheus;
 mod promql;
 mod rules;

@@ -1,0 +1,8 @@
+//! What is shipped to run it with, as those who run it read it: Compose, Kubernetes, Docker, Grafana.
+
+mod agreement;
+mod compose;
+mod files;
+mod image;
+mod kubernetes;
+mod schema;
