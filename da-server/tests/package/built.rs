@@ -54,9 +54,14 @@ impl Built {
         self.file(".deb")
     }
 
+    /// The tarball.
+    pub fn tarball(&self) -> PathBuf {
+        self.file(".tar.gz")
+    }
+
     /// Every path in the tarball, without the folder that it unpacks into.
     pub fn files_of_tarball(&self) -> BTreeSet<String> {
-        let list = answer(Command::new("tar").arg("-tzf").arg(self.file(".tar.gz")));
+        let list = answer(Command::new("tar").arg("-tzf").arg(self.tarball()));
         let inside = |line: &str| line.split_once('/').map(|(_, path)| path.to_owned());
         list.lines().filter_map(inside).collect()
     }

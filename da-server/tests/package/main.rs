@@ -8,10 +8,12 @@
 
 mod base;
 mod built;
+mod guide;
 mod installed;
 mod machine;
 mod removal;
 mod services;
+mod unpacked;
 
 use built::Built;
 use machine::Machine;
@@ -50,4 +52,6 @@ fn a_debian_installs_runs_upgrades_and_forgets_the_package() {
 
     removal::an_upgrade_keeps_what_was_configured(&machine, built);
     removal::a_purge_leaves_nothing(&machine, &before);
+
+    unpacked::the_tarball_installs_over_what_is_there(&machine, built);
 }

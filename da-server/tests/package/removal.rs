@@ -10,12 +10,12 @@ use super::machine::Machine;
 const GAME: &str = "/etc/digital-actors/digital-actors.toml";
 const COLLECTOR: &str = "/etc/digital-actors/collector.toml";
 
-/// Every path where a package puts something, but for what dpkg and the service manager write down
-/// for themselves.
+/// Every path where a package puts something, but for what apt, dpkg and the service manager write
+/// down for themselves.
 pub fn files(machine: &Machine) -> BTreeSet<String> {
     let list = machine.run(
-        "find /usr /etc /opt /srv /var/lib -xdev \
-         -not -path '/var/lib/dpkg/*' -not -path '/var/lib/systemd/*' | sort",
+        "find /usr /etc /opt /srv /var/lib -xdev -not -path '/var/lib/apt/*' \
+         -not -path '/var/lib/dpkg/*' -not -path '/var/lib/systemd/*'",
     );
     list.lines().map(str::to_owned).collect()
 }
@@ -39,9 +39,9 @@ pub fn an_upgrade_keeps_what_was_configured(machine: &Machine, built: &Built) {
 
     let configured = machine.read(COLLECTOR).expect("configured");
     assert!(configured.contains("renamed"), "the services' test has edited it: {configured}");
-    machine.put(&next, "/acceptance/next.deb");
+    machine.put(&next, "/acceptance/digital-actors_2.deb");
     // It asks nobody: standard input is at its end.
-    machine.run("dpkg --install /acceptance/next.deb < /dev/null");
+    machine.run("cd /acceptance; apt install ./digital-actors_*.deb < /dev/null");
     assert_eq!(machine.read(COLLECTOR).as_ref(), Some(&configured));
     // What nobody has touched follows the package.
     assert!(machine.read(GAME).is_some_and(|text| text.ends_with("# Of the next version.\n")));
@@ -57,11 +57,11 @@ pub fn a_purge_leaves_nothing(machine: &Machine, before: &BTreeSet<String>) {
         fs::symlink_metadata(machine.path(wanted)).is_ok(),
         "the services' test has enabled it"
     );
-    machine.run("dpkg --remove digital-actors");
+    machine.run("yes | apt remove digital-actors");
     assert!(machine.read(COLLECTOR).is_some());
     assert!(machine.run("ls /var/lib/private/digital-actors").contains(".sqlite"));
 
-    machine.run("dpkg --purge digital-actors");
+    machine.run("yes | apt purge digital-actors");
     let of_systemd = |path: &&String| {
         [
             // Made by the first boot, and the unit of this test.

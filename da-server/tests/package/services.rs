@@ -36,7 +36,7 @@ pub fn run(machine: &Machine) -> Services {
 
 impl Services {
     pub fn the_collector_measures_and_says_for_whom(&self) {
-        self.holds("collector.health", "200 OK");
+        self.holds("collector.health", r#""kernel":{"status":"ok"}"#);
         self.holds("collector.metrics", "\ndigital_actors_ebpf_up 1\n");
         let connection = self.0["collector.metrics"].lines().find(|line| {
             line.starts_with("digital_actors_socket_connections_total{")
@@ -52,7 +52,7 @@ impl Services {
     }
 
     pub fn the_game_plays_with_a_key_that_only_root_can_read(&self) {
-        self.holds("game.health", "200 OK");
+        self.holds("game.health", r#""kernel":{"status":"ok"}"#);
         self.holds("game.metrics", "\ndigital_actors_ebpf_up 1\n");
         self.holds("game.page", "<title>");
         let state = self.0["game.state"].trim().split_once(' ');

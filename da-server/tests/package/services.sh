@@ -34,7 +34,8 @@ kind = "other"
 addresses = ["127.0.0.1:9464"]
 TOML
 systemctl enable --now digital-actors-collector 2> collector.start
-until_it_says collector.health 9464 /health '200 OK'
+until_it_says collector.page 9464 /health '200 OK'
+da-server health --config /etc/digital-actors/collector.toml > collector.health
 until_it_says collector.metrics 9464 /metrics 'socket_connections_total{.*process="bash"'
 privileges digital-actors-collector > collector.privileges
 
@@ -42,13 +43,17 @@ sed -i 's/"itself"/"renamed"/' /etc/digital-actors/collector.toml
 systemctl reload digital-actors-collector 2> collector.reload
 until_it_says collector.reloaded 9464 /metrics 'endpoint="renamed"'
 
-(umask 077 && echo no-real-key > /etc/digital-actors/keys/anthropic)
-systemctl start digital-actors 2> game.start
-until_it_says game.health 8888 /health '200 OK'
+install -m 600 /dev/stdin /etc/digital-actors/keys/anthropic <<< no-real-key
+systemctl enable --now digital-actors 2> game.start
+until_it_says game.page 8888 / '200 OK'
+da-server health --config /etc/digital-actors/digital-actors.toml > game.health
 get 8888 /metrics > game.metrics
-get 8888 / > game.page
 privileges digital-actors > game.privileges
 stat --format='%a %u' /var/lib/private/digital-actors/digital-actors.sqlite > game.state
+
+systemctl daemon-reload
+systemctl try-restart digital-actors digital-actors-collector 2> again.start
+until_it_says again.page 9464 /health '200 OK'
 
 for service in digital-actors digital-actors-collector; do
     systemctl stop "$service"
