@@ -118,19 +118,22 @@ impl<W: Write> Screen<W> {
             return self.show_all(&calls);
         }
         let (mut limit, mut wait) = (args.limit, FIRST_WAIT);
-        let mut connected = false;
+        let mut ever_connected = false;
         loop {
-            match self.follow(client, limit, &mut connected).await {
+            let mut connected = false;
+            let ended = self.follow(client, limit, &mut connected).await;
+            ever_connected |= connected;
+            match ended {
                 // Nothing was ever there, or it will be as wrong the next time.
-                Err(ShowError::Client(error)) if !connected || !error.may_pass() => {
+                Err(ShowError::Client(error)) if !ever_connected || !error.may_pass() => {
                     return Err(error.into());
                 }
                 Err(ShowError::Client(error)) => eprintln!("da-server: {error}; trying again"),
                 Err(error) => return Err(error),
-                Ok(()) => {
-                    eprintln!("da-server: the server ended the connection; trying again");
-                    wait = FIRST_WAIT;
-                }
+                Ok(()) => eprintln!("da-server: the server ended the connection; trying again"),
+            }
+            if connected {
+                wait = FIRST_WAIT;
             }
             tokio::time::sleep(wait).await;
             wait = LONGEST_WAIT.min(wait * 2);

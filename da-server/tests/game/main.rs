@@ -3,6 +3,7 @@
 mod binary;
 mod browser;
 mod calls;
+mod calls_back_off;
 mod calls_page;
 mod calls_terminal;
 mod conversation;
