@@ -17,6 +17,9 @@ mod play;
 mod player;
 #[allow(dead_code, reason = "the store's own tests use the rest")]
 mod postgres;
+#[allow(dead_code, reason = "tests/collector uses other parts")]
+#[path = "../collector/program.rs"]
+mod program;
 #[path = "../collector/promtool.rs"]
 mod promtool;
 mod relay;
@@ -25,5 +28,6 @@ mod rules;
 mod sample_calls;
 mod scrape;
 mod server;
+mod slow_calls;
 mod slow_store;
 mod stages;
