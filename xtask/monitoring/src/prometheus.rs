@@ -1,5 +1,6 @@
 //! A real Prometheus with a configuration of the caller's.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -82,11 +83,19 @@ impl Prometheus {
     }
 
     /// Starts one with `config`, whose relative paths begin at its own folder, and waits until it
-    /// answers.
+    /// answers, on a free port.
     ///
     /// # Errors
     /// If it refuses the configuration: what it says about it.
     pub fn start(config: &Path) -> Result<Self> {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config)
+    }
+
+    /// As [`Self::start`], listening on `address`.
+    ///
+    /// # Errors
+    /// If it refuses the configuration or can't listen there: what it says about it.
+    pub fn start_at(address: SocketAddr, config: &Path) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         let mut command = Command::new("prometheus");
         command
@@ -94,7 +103,7 @@ impl Prometheus {
             .arg(config)
             .arg("--storage.tsdb.path")
             .arg(folder.path().join("data"))
-            .arg("--web.listen-address=127.0.0.1:0");
+            .arg(format!("--web.listen-address={address}"));
         let mut program = Program::start(command, &folder.path().join("log"))?;
         let address = program.wait_for(STARTING, |said| {
             // It listens before it can be asked.

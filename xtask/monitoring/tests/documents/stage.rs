@@ -1,0 +1,133 @@
+//! What the documents' commands are typed beside: a game, a Prometheus and an Alertmanager where
+//! readers have theirs, in a network of their own.
+
+use std::env;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use da_monitoring::program::Program;
+use da_monitoring::prometheus::Prometheus;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use tempfile::TempDir;
+
+use crate::page::root;
+
+/// How long until the game has been played and scraped.
+const STARTING: Duration = Duration::from_secs(60);
+/// How long a block of commands may take, by `timeout` of the coreutils.
+const PATIENCE: &str = "30s";
+/// Where Prometheus listens if nobody says otherwise.
+const PROMETHEUS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+/// Everything that the commands need.
+pub struct Stage {
+    prometheus: Prometheus,
+    _game: Program,
+    path: std::ffi::OsString,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Takes this thread into a network of its own and starts all of it there. `None` without root.
+    pub fn open() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            assert!(env::var_os("CI").is_none(), "CI runs this as root");
+            eprintln!("SKIPPED: what the documents tell to type; a network of its own takes root");
+            return None;
+        }
+        // SAFETY: only the network is unshared, no file descriptors and no memory; it is this thread's
+        // from now on, and of the programs it starts.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.expect("a network of its own");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = search_path(folder.path());
+        run(Command::new("ip").args(["link", "set", "lo", "up"])).expect("a loopback");
+
+        let mut demo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+        demo.args(["xtask", "demo"]).current_dir(root());
+        let mut game = Program::start(demo, &folder.path().join("demo.log")).expect("cargo");
+        game.wait_for(STARTING, |said| said.contains("first scrape").then_some(()))
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let prometheus = Prometheus::start_at(PROMETHEUS, &configuration(folder.path()))
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        let stage = Self { prometheus, _game: game, path, folder };
+        stage.wait_for_calls();
+        Some(stage)
+    }
+
+    /// Types `commands`.
+    ///
+    /// # Errors
+    /// What they said, if one of them fails.
+    pub fn run(&self, commands: &str) -> Result<(), String> {
+        let mut shell = Command::new("timeout");
+        shell
+            .args([PATIENCE, "bash", "-euo", "pipefail", "-c", commands])
+            .current_dir(root())
+            .env("PATH", &self.path)
+            .env("HOME", self.folder.path());
+        run(&mut shell)
+    }
+
+    /// Asks Prometheus.
+    ///
+    /// # Errors
+    /// What it says, if it can't answer.
+    pub fn ask(&self, query: &str) -> Result<(), String> {
+        self.prometheus.query(query).map(drop).map_err(|error| format!("{error:#}"))
+    }
+
+    /// Until both views of a call have come as far as Prometheus: commands may ask for one.
+    fn wait_for_calls(&self) {
+        let begun = Instant::now();
+        let joined = r#"sum(digital_actors_call_join_total{result="joined"}) > 3"#;
+        while self.prometheus.query(joined).expect("parses").is_empty() {
+            assert!(begun.elapsed() < STARTING, "no call was joined: {}", self._game.said());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+/// A `PATH` on which the programs of this build come first, as if they had been installed. Tests run as
+/// root, so `sudo` has nothing to do.
+fn search_path(folder: &Path) -> std::ffi::OsString {
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).expect("a folder");
+    let sudo = bin.join("sudo");
+    fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").expect("a script");
+    fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let built = env::current_exe().expect("a path");
+    let built = built.ancestors().nth(2).expect("target/debug/deps/documents");
+    symlink(built.join("da-server"), bin.join("da-server")).expect("a link");
+    let before = env::var_os("PATH").unwrap_or_default();
+    env::join_paths([bin].into_iter().chain(env::split_paths(&before))).expect("a path")
+}
+
+/// The shipped configuration, with the names of this host and less patience.
+fn configuration(folder: &Path) -> PathBuf {
+    let shipped = root().join("deploy/prometheus");
+    let text = fs::read_to_string(shipped.join("prometheus.yml")).expect("is shipped");
+    let text = text
+        .replace("da-server:8888", "127.0.0.1:8888")
+        .replace("alertmanager:9093", "127.0.0.1:9093")
+        .replace("15s", "1s")
+        .replace("scrape_timeout: 10s", "scrape_timeout: 1s");
+    symlink(shipped.join("rules"), folder.join("rules")).expect("a link");
+    let path = folder.join("prometheus.yml");
+    fs::write(&path, text).expect("writes");
+    path
+}
+
+/// # Errors
+/// What it said, if it fails.
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&said)))
+}
