@@ -71,7 +71,7 @@ fn type_everything() {
     }
     println!("{typed} blocks typed, {asked} queries asked");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    assert!(typed >= 10 && asked >= 5, "where are the others?");
+    assert!(typed >= 5 && asked >= 20, "where are the others?");
 }
 
 /// The queries of a block: an empty line ends one, and a comment belongs to none.
