@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use prometheus::{Gauge, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Gauge, IntCounterVec, IntGauge, Opts};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Reader};
 use crate::kernel::EndpointsInForce;
 use crate::kernel::catalogue::{doubts, with_catalogue};
+use crate::metrics::Registry;
 
 /// What a reload takes.
 pub struct Reload {

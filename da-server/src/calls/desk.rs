@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use prometheus::Registry;
+use crate::metrics::Registry;
 
 use super::joiner::{Joiner, Round};
 use super::metrics::CallMetrics;

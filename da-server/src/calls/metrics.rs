@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
 use super::{Attempt, Call, CallKind, Join, Phase, Reuse};
-use crate::metrics::buckets;
+use crate::metrics::{Registry, buckets};
 
 /// The families of this room.
 #[derive(Debug)]

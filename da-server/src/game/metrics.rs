@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
 use super::queue::Priority;
 use super::scene::{Scene, Scenes};
 use super::stage::{Stage, Stages};
-use crate::metrics::{RequestStatus, buckets};
+use crate::metrics::{Registry, RequestStatus, buckets};
 
 /// The game's families. Only loaded scenes have series.
 #[derive(Debug, Clone)]

@@ -12,12 +12,13 @@ use da_ebpf_common::meter::Counter;
 use da_ebpf_common::program::Program;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{CounterVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use self::losses::{Loss, LossMetrics};
 use self::meters::Meters;
 use super::load::programs::Programs;
 use super::load::status::{ProgramState, Reason};
+use crate::metrics::Registry;
 
 /// Value of the `map` label of the `CONNECTIONS` map.
 const CONNECTIONS: &str = "connections";

@@ -6,12 +6,12 @@ pub(super) mod histogram;
 
 use da_ebpf_common::connection::Peers;
 use foldhash::HashMap;
-use prometheus::Registry;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use super::connection::process_name;
 use super::endpoints::catalogue::EndpointKind;
 use super::endpoints::{EndpointId, EndpointLabels};
+use crate::metrics::Registry;
 
 /// The process label of whatever is beyond the bound.
 const OTHER: &str = "other";

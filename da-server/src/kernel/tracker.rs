@@ -17,7 +17,6 @@ use da_ebpf_common::connection::{Connection, Peers};
 use da_ebpf_common::event::{ConnectionId, Header};
 use da_ebpf_common::existing::Existing;
 use foldhash::{HashMap, HashSet};
-use prometheus::Registry;
 
 use self::known::{Known, Totals};
 use super::arrival::ArrivalMetrics;
@@ -35,6 +34,7 @@ use super::reset::ResetMetrics;
 use super::self_metrics::losses::{Loss, LossMetrics};
 use super::series::{AllSeries, SeriesId, SeriesLabels, SocketRegistry};
 use super::tls::TlsMetrics;
+use crate::metrics::Registry;
 
 /// What the reader must do after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use prometheus::{
     Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
-    IntGaugeVec, Opts, Registry,
+    IntGaugeVec, Opts,
 };
 use reqwest::header::HeaderMap;
 
 use super::{LlmProvider, PriceConfig, Prices, Usage, tokens::TokenType};
-use crate::metrics::buckets;
+use crate::metrics::{Registry, buckets};
 use crate::provider::{
     ErrorKind, rate_limit,
     report::{AttemptReport, Observer, Outcome},

@@ -1,8 +1,9 @@
 //! `errors_total`: failures of every room in one family.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Opts};
 
 use super::ErrorType;
+use crate::metrics::Registry;
 
 /// Counts failures. The room that deals with a failure counts it, so each counts once.
 #[derive(Debug, Clone)]

@@ -9,10 +9,11 @@
 
 use std::time::{Duration, Instant};
 
-use prometheus::{Histogram, HistogramOpts, Registry};
+use prometheus::{Histogram, HistogramOpts};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 use super::buckets;
+use crate::metrics::Registry;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(50);
@@ -116,7 +117,7 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use prometheus::Registry;
+    use crate::metrics::Registry;
 
     use super::*;
 

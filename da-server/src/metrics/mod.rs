@@ -10,15 +10,17 @@ mod format;
 mod labels;
 mod openmetrics;
 mod process;
+mod registry;
 mod source;
 
 pub use errors::ErrorMetrics;
 pub use event_loop::EventLoopMetrics;
 pub use format::Format;
 pub use labels::{CloseReason, ErrorType, RequestStatus};
+pub use registry::{Family, Registry};
 pub use source::{ScrapeMetrics, Source};
 
-use prometheus::{IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntGaugeVec, Opts, TextEncoder};
 
 /// Put before every family's name, except the conventional `process_*`.
 pub const PREFIX: &str = "digital_actors";
@@ -39,7 +41,7 @@ impl Metrics {
     /// # Errors
     /// A family is malformed or registered twice: a defect of the program.
     pub fn new() -> prometheus::Result<Self> {
-        let prefixed = || Registry::new_custom(Some(PREFIX.to_owned()), None);
+        let prefixed = || Registry::prefixed(PREFIX);
         let metrics = Self {
             memory: prefixed()?,
             programs: prefixed()?,
@@ -65,6 +67,14 @@ impl Metrics {
             Source::Syscalls => &self.syscalls,
             Source::Process => &self.process,
         }
+    }
+
+    /// All families, also those that have no series yet, by name.
+    pub fn families(&self) -> Vec<Family> {
+        let mut families = Source::ALL.map(|source| self.registry_of(source).families()).concat();
+        families.extend(self.scrapes.families());
+        families.sort();
+        families
     }
 
     /// What scrapers did not get.

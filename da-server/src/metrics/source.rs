@@ -1,7 +1,8 @@
 //! Where a scrape reads from, and what it does without when that takes too long.
 
+use super::registry::{Family, Registry};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts};
 
 /// What is read together: what one of them takes, the others don't wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,11 @@ impl ScrapeMetrics {
     /// A scrape was refused.
     pub fn refused(&self) {
         self.refused_total.inc();
+    }
+
+    /// What the two are.
+    pub(super) fn families(&self) -> Vec<Family> {
+        self.registry.families()
     }
 
     /// Both families.

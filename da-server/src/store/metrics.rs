@@ -1,10 +1,8 @@
 //! `db_*`: what is asked of the database, and `session_handovers_total`.
 
-use prometheus::{
-    HistogramOpts, HistogramTimer, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{HistogramOpts, HistogramTimer, HistogramVec, IntCounterVec, IntGauge, Opts};
 
-use crate::metrics::buckets;
+use crate::metrics::{Registry, buckets};
 
 /// What is asked of the database: `db_query_time_seconds{operation}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use prometheus::{
-    Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
 };
 
 use super::TtsProvider;
-use crate::metrics::buckets;
+use crate::metrics::{Registry, buckets};
 use crate::provider::{
     ErrorKind,
     report::{AttemptReport, Observer, Outcome},

@@ -22,6 +22,7 @@ mod crowd;
 mod edges;
 mod existing;
 mod exposition;
+mod families;
 mod guest;
 mod lab;
 mod network;

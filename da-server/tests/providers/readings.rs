@@ -1,7 +1,8 @@
 //! Reads metrics the way a scrape would.
 
+use da_server::metrics::Registry;
 use da_server::provider::GateMetrics;
-use prometheus::{Registry, proto::Metric};
+use prometheus::proto::Metric;
 
 /// A registry with the server's prefix, and what its series say.
 pub struct Readings {
@@ -10,7 +11,7 @@ pub struct Readings {
 
 impl Readings {
     pub fn new() -> Self {
-        let registry = Registry::new_custom(Some("digital_actors".to_owned()), None);
+        let registry = Registry::prefixed("digital_actors");
         Self { registry: registry.expect("a registry") }
     }
 

@@ -1,8 +1,8 @@
 //! `active_sessions` and `websocket_closes_total`.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use crate::metrics::CloseReason;
+use crate::metrics::{CloseReason, Registry};
 
 /// Counts connections.
 #[derive(Debug, Clone)]

@@ -12,7 +12,6 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::{ApiError, WebSocketConfig};
 use crate::App;
 use crate::game::Limits;
-use crate::metrics::{CloseReason, ErrorType};
+use crate::metrics::{CloseReason, ErrorType, Registry};
 use connection::Connection;
 use metrics::WebSocketMetrics;
 

@@ -1,6 +1,6 @@
 //! The reader's path without a kernel behind it.
 
-use prometheus::Registry;
+use crate::metrics::Registry;
 
 use super::event::Event;
 use crate::kernel::endpoints::Endpoints;

@@ -6,8 +6,10 @@ use std::time::Duration;
 use aya::maps::{MapData, PerCpuArray};
 use da_ebpf_common::meter::{Meter, TIMED_RUNS_INTERVAL};
 use da_ebpf_common::program::Program;
-use prometheus::{Counter, Registry};
+use prometheus::Counter;
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::metrics::Registry;
 
 /// Runs of one or more programs, and the time they took.
 #[derive(Debug, Clone, Copy, Default)]

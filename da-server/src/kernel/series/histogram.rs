@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use da_ebpf_common::histogram::{BUCKETS, EDGES_NS, Histogram, bucket};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
-use prometheus::{Opts, Registry, core::Describer};
+use prometheus::{Opts, core::Describer};
+
+use crate::metrics::Registry;
 
 /// A family with one histogram per key; clones share it.
 #[derive(Debug)]
@@ -130,12 +132,9 @@ impl<K: Ord + Copy + Send + 'static> Collector for HistogramFamily<K> {
     }
 }
 
-/// The family of these series; none where there are none.
+/// The family of these series; without any, what says of which type it is.
 pub fn family<'a>(desc: &Desc, all: impl IntoIterator<Item = &'a Series>) -> Vec<MetricFamily> {
     let metrics: Vec<_> = all.into_iter().map(Series::metric).collect();
-    if metrics.is_empty() {
-        return Vec::new();
-    }
     let mut family = MetricFamily::default();
     family.set_name(desc.fq_name.clone());
     family.set_help(desc.help.clone());
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn samples_and_whole_histograms_come_out_as_text() {
-        let registry = Registry::new_custom(Some("da".to_owned()), None).expect("registry");
+        let registry = Registry::prefixed("da").expect("registry");
         let family = HistogramFamily::register(&registry, "x_seconds", "Help.", &["endpoint"])
             .expect("family");
         let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("text");

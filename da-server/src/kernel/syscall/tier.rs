@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aya::Ebpf;
 use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::program::Program;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::budget::{Budget, Step};
 use super::maps::SyscallMaps;
@@ -15,6 +15,7 @@ use crate::kernel::reader::event::Event;
 use crate::kernel::self_metrics::StatusMetrics;
 use crate::kernel::self_metrics::meters::Meters;
 use crate::kernel::tracker::{Attributed, Verdict};
+use crate::metrics::Registry;
 
 /// Value of the `tier` label.
 const SYSCALLS: &str = "syscalls";

@@ -50,10 +50,10 @@ impl Tracker {
 mod tests {
     use zerocopy::FromZeros;
 
+    use crate::metrics::Registry;
     use da_ebpf_common::connection::{Closed, flags};
     use da_ebpf_common::event::ConnectionId;
     use da_ebpf_common::tls::FirstBytes;
-    use prometheus::Registry;
 
     use super::*;
     use crate::kernel::config::Unlisted;

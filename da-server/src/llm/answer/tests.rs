@@ -1,6 +1,6 @@
 //! Recorded bytes, cut in every way a network may cut them.
 
-use prometheus::Registry;
+use crate::metrics::Registry;
 
 use super::*;
 use crate::llm::{Completion, LlmProvider};

@@ -1,8 +1,9 @@
 //! The metrics of gates.
 
 use prometheus::core::Collector;
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
+use crate::metrics::Registry;
 use crate::provider::CallKind;
 use crate::provider::breaker::BreakerState;
 

@@ -1,6 +1,6 @@
 //! Who is let through, and who is counted as what.
 
-use prometheus::Registry;
+use crate::metrics::Registry;
 
 use super::*;
 use crate::provider::CallKind;
