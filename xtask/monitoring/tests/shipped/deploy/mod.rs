@@ -2,7 +2,7 @@
 
 mod agreement;
 mod compose;
-mod files;
+pub mod files;
 mod image;
 mod kubernetes;
 mod schema;

@@ -1,31 +1,14 @@
 //! That each alert is whole: whose it is, what it says, where to read on, and that it is tested.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 
-use super::files::{Alert, Rule, TestGroup, Tests, folder, read, repository, shipped, yaml_files};
-
-fn alerts() -> Vec<Alert> {
-    let alert = |rule| match rule {
-        Rule::Alert(alert) => Some(alert),
-        Rule::Record(_) => None,
-    };
-    shipped().expect("rules").into_iter().filter_map(alert).collect()
-}
-
-/// The anchors of a page's headings, as code hosts make them of ours, which have letters, digits,
-/// spaces and hyphens.
-fn anchors(markdown: &str) -> BTreeSet<String> {
-    let headings = markdown.lines().filter(|line| line.starts_with('#'));
-    headings
-        .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
-        .collect()
-}
+use super::files::{Alert, RUNBOOK, TESTS, TestGroup, Tests, alerts, read};
+use super::runbook::anchors;
+use crate::deploy::files::yaml_files;
 
 #[test]
 fn every_alert_says_what_there_is_to_say() {
-    let runbook = fs::read_to_string(repository().join("docs/RUNBOOK.md")).unwrap();
-    let anchors = anchors(&runbook);
+    let anchors = anchors(RUNBOOK);
     let alerts = alerts();
     assert!(alerts.len() > 25, "{} alerts", alerts.len());
     for Alert { alert, labels, annotations, .. } in alerts {
@@ -46,21 +29,11 @@ fn every_alert_says_what_there_is_to_say() {
     }
 }
 
-#[test]
-fn the_runbook_has_no_section_for_an_alert_that_is_not() {
-    let runbook = fs::read_to_string(repository().join("docs/RUNBOOK.md")).unwrap();
-    let alerts: BTreeSet<_> = alerts().iter().map(|alert| alert.alert.to_lowercase()).collect();
-    for anchor in anchors(&runbook).into_iter().filter(|name| name.starts_with("digitalactors")) {
-        assert!(alerts.contains(&anchor), "{anchor}");
-    }
-}
-
 /// The tests that fire are exact: promtool compares all labels and annotations.
 #[test]
 fn every_alert_is_tested_to_fire_and_not_to() {
-    let files = yaml_files(&folder().join("tests")).unwrap();
-    let groups: Vec<TestGroup> =
-        files.iter().flat_map(|file| read::<Tests>(file).unwrap().tests).collect();
+    let files = yaml_files(TESTS);
+    let groups: Vec<TestGroup> = files.iter().flat_map(|file| read::<Tests>(file).tests).collect();
     for alert in alerts() {
         let tests = |wanted: &dyn Fn(&TestGroup) -> bool| {
             let groups = groups.iter().filter(|group| wanted(group));

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{folder, read, yaml_files};
+use super::files::{ALERTMANAGER, PROMETHEUS, RULES};
 use anyhow::Result;
 use da_monitoring::alertmanager::Alertmanager;
 use da_monitoring::prometheus::Prometheus;
 use serde_json::{Value, json};
 
 use super::webhook::Webhook;
+use crate::deploy::files::{document, yaml_files};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,7 +23,7 @@ const NOBODY: &str = "127.0.0.1:1";
 
 /// The shipped configuration of Alertmanager, in which every receiver is one of `webhook`'s.
 fn alertmanager(into: &Path, webhook: &Webhook) -> Result<Alertmanager> {
-    let mut config: Value = read(&folder().join("alertmanager.yml"))?;
+    let mut config = document(ALERTMANAGER);
     for receiver in list(&mut config["receivers"]) {
         let name = receiver["name"].as_str().unwrap_or_default().to_owned();
         assert_eq!(*receiver, json!({ "name": name }), "as shipped it tells nobody");
@@ -38,7 +39,7 @@ fn alertmanager(into: &Path, webhook: &Webhook) -> Result<Alertmanager> {
 
 /// The shipped configuration of Prometheus and its rules, for a server where nobody is.
 fn prometheus(into: &Path, alertmanager: SocketAddr) -> Result<Prometheus> {
-    let mut config: Value = read(&folder().join("prometheus.yml"))?;
+    let mut config = document(PROMETHEUS);
     for interval in ["scrape_interval", "scrape_timeout", "evaluation_interval"] {
         config["global"][interval] = json!("200ms");
     }
@@ -49,8 +50,8 @@ fn prometheus(into: &Path, alertmanager: SocketAddr) -> Result<Prometheus> {
         job["static_configs"][0]["targets"] = json!([target]);
     }
     fs::create_dir(into.join("rules"))?;
-    for file in yaml_files(&folder().join("rules"))? {
-        let mut rules: Value = read(&file)?;
+    for (number, file) in yaml_files(RULES).iter().enumerate() {
+        let mut rules = document(file);
         for group in list(&mut rules["groups"]) {
             group["interval"] = json!("200ms");
             for rule in
@@ -59,7 +60,7 @@ fn prometheus(into: &Path, alertmanager: SocketAddr) -> Result<Prometheus> {
                 rule["for"] = json!("1s");
             }
         }
-        write(into.join("rules").join(file.file_name().unwrap_or_default()), &rules)?;
+        write(into.join(format!("rules/{number}.yml")), &rules)?;
     }
     Prometheus::start(&write(into.join("prometheus.yml"), &config)?)
 }

@@ -51,12 +51,15 @@ impl Families {
         Self { families, text: markdown.to_owned() }
     }
 
-    /// The family that a series of this name belongs to.
+    /// The family that a series of this name belongs to. In OpenMetrics a histogram with buckets below
+    /// 0 has neither count nor sum.
     pub fn of_series(&self, name: &str) -> Option<&Family> {
         let of_histogram = || {
             let ends = ["_bucket", "_count", "_sum"];
             let family = ends.iter().find_map(|end| name.strip_suffix(end))?;
-            self.families.get(family).filter(|family| family.is_histogram)
+            let family = self.families.get(family).filter(|family| family.is_histogram)?;
+            let has_all = family.edges.iter().all(|edge| *edge >= 0.0);
+            (has_all || name.ends_with("_bucket")).then_some(family)
         };
         let plain = self.families.get(name).filter(|family| !family.is_histogram);
         plain.or_else(of_histogram)
@@ -110,6 +113,7 @@ mod tests {
         };
         assert_eq!(families.of_series("digital_actors_a_seconds_bucket"), Some(&expected));
         assert_eq!(families.of_series("digital_actors_a_seconds"), None, "no series of its own");
+        assert_eq!(families.of_series("digital_actors_a_seconds_count"), None, "in OpenMetrics");
         assert!(families.of_series("digital_actors_b_room").unwrap().labels.is_empty());
         assert_eq!(families.of_series("digital_actors_b_room_count"), None);
         assert!(families.has_value("y") && !families.has_value("z"));

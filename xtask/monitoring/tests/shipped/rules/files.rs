@@ -1,12 +1,22 @@
 //! The shipped rules and their unit tests, as their files have them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::deploy::files::{document, yaml_files};
+
+/// Prometheus' configuration.
+pub const PROMETHEUS: &str = "deploy/prometheus/prometheus.yml";
+/// Alertmanager's.
+pub const ALERTMANAGER: &str = "deploy/prometheus/alertmanager.yml";
+/// The folder of rules.
+pub const RULES: &str = "deploy/prometheus/rules";
+/// That of their unit tests.
+pub const TESTS: &str = "deploy/prometheus/tests";
+/// What the alerts link to.
+pub const RUNBOOK: &str = "docs/RUNBOOK.md";
 
 /// A recording or an alerting rule.
 #[derive(Debug, Deserialize)]
@@ -96,42 +106,13 @@ pub struct ExpectedAlert {
     pub exp_annotations: BTreeMap<String, String>,
 }
 
-/// Where the repository's top folder is.
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Where what is shipped for Prometheus is.
-pub fn folder() -> PathBuf {
-    repository().join("deploy/prometheus")
-}
-
-/// The YAML files of a folder, in the order of their names.
-///
-/// # Errors
-/// If it can't be read.
-pub fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot list {folder:?}"))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "yml"));
-    files.sort();
-    Ok(files)
-}
-
-/// What a YAML file holds.
-///
-/// # Errors
-/// If it can't be read, or is not a `T`.
-pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {file:?}"))?;
-    serde_saphyr::from_str(&text).with_context(|| format!("{file:?}"))
+/// What a YAML file holds, by its path from the repository's top folder.
+pub fn read<T: DeserializeOwned>(file: &str) -> T {
+    T::deserialize(document(file)).unwrap_or_else(|why| panic!("{file}: {why}"))
 }
 
 /// All rules that are shipped.
-///
-/// # Errors
-/// If a file can't be read, or a rule lacks what is read here.
-pub fn shipped() -> Result<Vec<Rule>> {
+pub fn shipped() -> Vec<Rule> {
     #[derive(Deserialize)]
     struct Rules {
         groups: Vec<Group>,
@@ -140,9 +121,16 @@ pub fn shipped() -> Result<Vec<Rule>> {
     struct Group {
         rules: Vec<Rule>,
     }
-    let mut rules = Vec::new();
-    for file in yaml_files(&folder().join("rules"))? {
-        rules.extend(read::<Rules>(&file)?.groups.into_iter().flat_map(|group| group.rules));
-    }
-    Ok(rules)
+    let files = yaml_files(RULES);
+    let groups = files.iter().flat_map(|file| read::<Rules>(file).groups);
+    groups.flat_map(|group| group.rules).collect()
+}
+
+/// All alerts that are shipped.
+pub fn alerts() -> Vec<Alert> {
+    let alert = |rule| match rule {
+        Rule::Alert(alert) => Some(alert),
+        Rule::Record(_) => None,
+    };
+    shipped().into_iter().filter_map(alert).collect()
 }

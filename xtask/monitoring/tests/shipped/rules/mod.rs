@@ -6,6 +6,7 @@ mod families;
 mod files;
 mod level;
 mod names;
+mod runbook;
 mod tools;
 mod webhook;
 

@@ -1,14 +1,18 @@
 //! What Prometheus' and Alertmanager's own tools say.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use super::files::{folder, yaml_files};
+use super::files::{ALERTMANAGER, PROMETHEUS, RULES, TESTS};
+use crate::deploy::files::{root, yaml_files};
 
 /// What `program` says, if it is content.
-fn content(program: &str, arguments: &[&str], files: &[PathBuf]) -> String {
-    let output =
-        Command::new(program).args(arguments).args(files).output().expect("the program starts");
+fn content(program: &str, arguments: &[&str], files: &[String]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .args(files)
+        .current_dir(root())
+        .output()
+        .expect("the program starts");
     let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (said(&output.stdout), said(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?} {files:?}\n{out}{err}");
@@ -20,9 +24,12 @@ fn promtool_takes_configuration_and_rules() {
     if !crate::prometheus_is_here() {
         return;
     }
-    let config = folder().join("prometheus.yml");
-    let said = content("promtool", &["check", "config", "--lint=all", "--lint-fatal"], &[config]);
-    let files = yaml_files(&folder().join("rules")).unwrap();
+    let said = content(
+        "promtool",
+        &["check", "config", "--lint=all", "--lint-fatal"],
+        &[PROMETHEUS.to_owned()],
+    );
+    let files = yaml_files(RULES);
     assert!(said.contains(&format!("{} rule files found", files.len())), "{said}");
     content("promtool", &["check", "rules", "--lint=all", "--lint-fatal"], &files);
 }
@@ -32,7 +39,7 @@ fn the_unit_tests_of_the_rules_pass() {
     if !crate::prometheus_is_here() {
         return;
     }
-    let files = yaml_files(&folder().join("tests")).unwrap();
+    let files = yaml_files(TESTS);
     assert!(files.len() > 4, "{files:?}");
     std::thread::scope(|scope| {
         for file in files {
@@ -46,9 +53,8 @@ fn alerts_go_where_their_severity_says() {
     if !super::alertmanager_is_here() {
         return;
     }
-    let config = folder().join("alertmanager.yml");
-    content("amtool", &["check-config"], std::slice::from_ref(&config));
-    let flag = format!("--config.file={}", config.display());
+    content("amtool", &["check-config", ALERTMANAGER], &[]);
+    let flag = format!("--config.file={ALERTMANAGER}");
     for (labels, receiver) in [
         ("severity=critical", "page"),
         ("severity=warning", "ticket"),
