@@ -13,7 +13,7 @@ pub struct Families {
 }
 
 /// One family of metrics.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Family {
     /// Whether it is a histogram.
     pub is_histogram: bool,
@@ -27,7 +27,7 @@ impl Families {
     /// Reads the tables of the document.
     pub fn of(markdown: &str) -> Self {
         let edges = edges(markdown);
-        let mut families = BTreeMap::new();
+        let mut families: BTreeMap<String, Family> = BTreeMap::new();
         for line in markdown.lines() {
             let cells: Vec<_> = line.trim_start_matches('|').split('|').map(str::trim).collect();
             let [names, kind, labels, ..] = cells.as_slice() else { continue };
@@ -40,12 +40,11 @@ impl Families {
             };
             let footnote = kind.strip_prefix("histogram ").unwrap_or_default();
             for name in list(names) {
-                let family = Family {
-                    is_histogram: kind.starts_with("histogram"),
-                    labels: list(labels),
-                    edges: edges.get(footnote).cloned().unwrap_or_default(),
-                };
-                families.insert(format!("{PREFIX}{name}"), family);
+                let family = families.entry(format!("{PREFIX}{name}")).or_default();
+                family.is_histogram = kind.starts_with("histogram");
+                family.labels = list(labels);
+                // The table that is written from the code comes last, and has no footnotes.
+                family.edges.extend(edges.get(footnote).into_iter().flatten());
             }
         }
         Self { families, text: markdown.to_owned() }
@@ -101,6 +100,8 @@ mod tests {
 10 (some standard's). Never removed.
 
 ## More
+
+| `a_seconds` | histogram | scene, stage | from the code |
 ";
 
     #[test]
