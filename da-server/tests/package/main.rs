@@ -44,13 +44,16 @@ fn a_debian_installs_runs_upgrades_and_forgets_the_package() {
     installed::man_pages_and_completions_are_well_formed(&machine);
     installed::units_are_clean_and_confined(&machine);
 
+    removal::leave_next_version(&machine, built);
     let services = services::run(&machine);
     services.the_collector_measures_and_says_for_whom();
     services.the_collector_takes_over_new_endpoints();
     services.the_game_plays_with_a_key_that_only_root_can_read();
     services.neither_has_a_privilege_left();
+    services.an_upgrade_restarts_them();
+    services.a_removal_ends_them();
 
-    removal::an_upgrade_keeps_what_was_configured(&machine, built);
+    removal::what_was_configured_and_kept_is_still_there(&machine);
     removal::a_purge_leaves_nothing(&machine, &before);
 
     unpacked::the_tarball_installs_over_what_is_there(&machine, built);

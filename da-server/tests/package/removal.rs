@@ -9,6 +9,8 @@ use super::machine::Machine;
 
 const GAME: &str = "/etc/digital-actors/digital-actors.toml";
 const COLLECTOR: &str = "/etc/digital-actors/collector.toml";
+/// The last line of the next version's default.
+const NEXT: &str = "# Of the next version.\n";
 
 /// Every path where a package puts something, but for what apt, dpkg and the service manager write
 /// down for themselves.
@@ -20,8 +22,8 @@ pub fn files(machine: &Machine) -> BTreeSet<String> {
     list.lines().map(str::to_owned).collect()
 }
 
-/// To a package whose version is higher and whose default for the game is another.
-pub fn an_upgrade_keeps_what_was_configured(machine: &Machine, built: &Built) {
+/// Leaves on the machine a package whose version is higher, and whose default for the game is another.
+pub fn leave_next_version(machine: &Machine, built: &Built) {
     let folder = tempfile::tempdir().expect("folder");
     let tree = folder.path().join("tree");
     answer(Command::new("dpkg-deb").arg("--raw-extract").arg(built.package()).arg(&tree));
@@ -31,36 +33,28 @@ pub fn an_upgrade_keeps_what_was_configured(machine: &Machine, built: &Built) {
         fs::write(&file, change(text)).expect("written");
     };
     change("DEBIAN/control", &|text| text.replace("\nVersion: ", "\nVersion: 1:"));
-    change(GAME, &|text| text + "# Of the next version.\n");
+    change(GAME, &|text| text + NEXT);
     let next = folder.path().join("next.deb");
     let mut pack = Command::new("dpkg-deb");
     pack.args(["--build", "--root-owner-group", "-Zgzip", "-z1"]);
     answer(pack.arg(&tree).arg(&next));
-
-    let configured = machine.read(COLLECTOR).expect("configured");
-    assert!(configured.contains("renamed"), "the services' test has edited it: {configured}");
     machine.put(&next, "/acceptance/digital-actors_2.deb");
-    // It asks nobody: standard input is at its end.
-    machine.run("cd /acceptance; apt install ./digital-actors_*.deb < /dev/null");
-    assert_eq!(machine.read(COLLECTOR).as_ref(), Some(&configured));
-    // What nobody has touched follows the package.
-    assert!(machine.read(GAME).is_some_and(|text| text.ends_with("# Of the next version.\n")));
-    assert!(machine.read("/etc/digital-actors/keys/anthropic").is_some());
-    let version = machine.run("dpkg-query --show --showformat='${Version}' digital-actors");
-    assert!(version.starts_with("1:"), "{version}");
 }
 
-/// A removal leaves what was configured and kept, a purge nothing.
-pub fn a_purge_leaves_nothing(machine: &Machine, before: &BTreeSet<String>) {
-    let wanted = "/etc/systemd/system/multi-user.target.wants/digital-actors-collector.service";
-    assert!(
-        fs::symlink_metadata(machine.path(wanted)).is_ok(),
-        "the services' test has enabled it"
-    );
-    machine.run("yes | apt remove digital-actors");
-    assert!(machine.read(COLLECTOR).is_some());
+/// After an upgrade, at which nobody was asked anything, and a removal.
+pub fn what_was_configured_and_kept_is_still_there(machine: &Machine) {
+    let status =
+        machine.run("dpkg-query --show --showformat='${Version} ${Status}' digital-actors");
+    assert!(status.starts_with("1:") && status.ends_with(" config-files"), "{status}");
+    let edited = machine.read(COLLECTOR);
+    assert!(edited.as_ref().is_some_and(|text| text.contains("\"renamed\"")), "{edited:?}");
+    // What nobody has touched has followed the package.
+    assert!(machine.read(GAME).is_some_and(|text| text.ends_with(NEXT)));
+    assert!(machine.read("/etc/digital-actors/keys/anthropic").is_some());
     assert!(machine.run("ls /var/lib/private/digital-actors").contains(".sqlite"));
+}
 
+pub fn a_purge_leaves_nothing(machine: &Machine, before: &BTreeSet<String>) {
     machine.run("yes | apt purge digital-actors");
     let of_systemd = |path: &&String| {
         [

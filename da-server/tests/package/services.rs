@@ -21,7 +21,7 @@ const DYNAMIC_USERS: RangeInclusive<u32> = 61184..=65519;
 /// What `services.sh` has seen, by the name of the file.
 pub struct Services(BTreeMap<String, String>);
 
-/// Boots the machine and lets it start, reload and stop both services.
+/// Boots the machine, and lets it start, reload, upgrade, stop and remove both services.
 pub fn run(machine: &Machine) -> Services {
     machine.write("/etc/systemd/system/acceptance.service", UNIT);
     machine.write("/acceptance/services.sh", include_str!("services.sh"));
@@ -79,6 +79,22 @@ impl Services {
         for unit in ["digital-actors", "digital-actors-collector"] {
             self.holds(&format!("{unit}.stopped"), "Result=success");
         }
+    }
+
+    /// What ran goes on with the new program.
+    pub fn an_upgrade_restarts_them(&self) {
+        let of =
+            |name: &str| self.0[name].split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let (before, after) = (of("upgrade.before"), of("upgrade.after"));
+        assert_eq!((before.len(), after.len()), (2, 2), "{self}");
+        let restarted = |(before, after)| before != after && after != "0";
+        assert!(before.iter().zip(&after).all(restarted), "{self}");
+        self.holds("upgrade.page", "200 OK");
+    }
+
+    pub fn a_removal_ends_them(&self) {
+        assert_eq!(self.0["remove.left"], "", "{self}");
+        assert!(!self.0["remove.enabled"].contains("digital-actors"), "{self}");
     }
 
     fn holds(&self, name: &str, words: &str) {

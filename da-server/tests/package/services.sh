@@ -55,8 +55,24 @@ systemctl daemon-reload
 systemctl try-restart digital-actors digital-actors-collector 2> again.start
 until_it_says again.page 9464 /health '200 OK'
 
+# An upgrade while both run.
+main_processes() {
+    systemctl show --property=MainPID --value digital-actors digital-actors-collector
+}
+main_processes > upgrade.before
+(cd /acceptance && apt install ./digital-actors_*.deb < /dev/null) &> upgrade.log
+main_processes > upgrade.after
+until_it_says upgrade.page 9464 /health '200 OK'
+until_it_says upgrade.page 8888 /health '200 OK'
+
 for service in digital-actors digital-actors-collector; do
     systemctl stop "$service"
     systemctl show --property=Result,ExecMainStatus "$service" > "$service.stopped"
     journalctl --no-pager --unit "$service" > "$service.journal"
+    systemctl start "$service"
 done
+
+# A removal while both run.
+yes | apt remove digital-actors &> remove.log
+grep -l da-server /proc/[0-9]*/comm > remove.left
+ls /etc/systemd/system/multi-user.target.wants > remove.enabled
