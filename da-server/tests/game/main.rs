@@ -11,6 +11,7 @@ mod failures;
 mod formats;
 mod health;
 mod limits;
+mod nginx;
 mod operators;
 mod page;
 mod play;
