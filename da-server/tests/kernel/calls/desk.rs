@@ -19,7 +19,7 @@ use da_standin::Standin;
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{Alone, alone, config, endpoint_at, hooks, skip};
+use crate::lab::{Alone, alone, hooks, skip};
 use crate::scrape::Scrape;
 
 /// How long an attempt may take to its first content: longer than a busy machine makes it wait.
@@ -80,13 +80,6 @@ impl Desk {
         let reader = kernel.start(watch, &desk.metrics, Some(sender), desk.shutdown.clone());
         desk.reader = reader.expect("the reader starts");
         Some(desk)
-    }
-
-    /// The same with the programs' usual settings and one stand-in's names.
-    pub fn beside(standin: &Standin, names: &[&str]) -> Option<Self> {
-        let at = |name: &&str| endpoint_at(name, name, standin.addr());
-        let endpoints: Vec<_> = names.iter().map(at).collect();
-        Self::open(&config(), &endpoints)
     }
 
     /// A client of the model at `base_url`, without retries and breaker, through `http`.
@@ -190,8 +183,15 @@ pub async fn ask(client: &LlmClient) {
 
 /// Has a line spoken and hears it to its end.
 pub async fn speak(voice: &TtsClient) {
+    hear(voice, async {}).await;
+}
+
+/// The same, with a `pause` after the first of it, unless there was nothing to hear.
+pub async fn hear<T>(voice: &TtsClient, pause: impl Future<Output = T>) -> Option<T> {
     let speech = Speech { voice_id: "v".to_owned(), text: "Well, well.".to_owned() };
-    if let Ok(mut audio) = voice.speak(speech).await {
-        while audio.next().await.is_some() {}
-    }
+    let mut audio = voice.speak(speech).await.ok()?;
+    audio.next().await?.ok()?;
+    let paused = pause.await;
+    while audio.next().await.is_some() {}
+    Some(paused)
 }

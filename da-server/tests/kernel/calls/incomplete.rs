@@ -6,51 +6,42 @@ use std::time::Duration;
 
 use da_server::calls::{Attempt, Call, Join, Phase, Reuse};
 use da_server::kernel::KernelConfig;
-use da_server::llm::LlmClient;
-use da_standin::{Delay, Options, Plan, Standin};
-use tokio::runtime::{Builder, Runtime};
+use da_standin::{Delay, Plan};
+use tokio::runtime::Runtime;
 
-use super::desk::{Desk, ask, http, url};
+use super::desk::{Desk, ask};
+use super::differences::{CALLS, usual};
+use super::provider::{Provider, one_worker};
 use super::served::Served;
-use crate::lab::{config, endpoint_at};
+use crate::lab::config;
 use crate::plain;
 use crate::scrape::Scrape;
 
 const NAME: &str = "incomplete.calls.test";
-/// Calls of each kind.
-const CALLS: usize = 20;
 /// How long the kernel's half is waited for: longer than the calls after which it comes.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(3);
 
-/// A stand-in at which each call gets a connection of its own, and who calls it.
+/// A provider at which each call gets a connection of its own, and who calls it.
 struct Caller {
-    standin: Standin,
-    http: reqwest::Client,
-    players: Runtime,
-    _standins: Runtime,
+    provider: Provider,
+    player: Runtime,
 }
 
 impl Caller {
     fn new() -> Self {
-        let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let (standins, players) = (runtime().expect("a runtime"), runtime().expect("a runtime"));
-        let first_byte_ms = Delay::Fixed(5.0);
-        let plan = Plan { close: true, chunks: Some(2), first_byte_ms, ..Plan::default() };
-        let options = Options { names: vec![NAME.to_owned()], plan, ..Options::default() };
-        let standin = standins.block_on(Standin::start(options)).expect("a stand-in");
-        let http = http(&standin, &[NAME]);
-        Self { standin, http, players, _standins: standins }
+        // Soon enough that the first call is not given up before the last one is over.
+        let plan = Plan { first_byte_ms: Delay::Fixed(5.0), ..usual(Reuse::Fresh) };
+        Self { provider: Provider::start(NAME, plan), player: one_worker() }
     }
 
     /// A desk whose kernel view reads nothing until `unread` is done.
     fn desk(&self, kernel: &KernelConfig, unread: impl FnOnce(&Desk)) -> Option<Desk> {
-        let endpoint = endpoint_at(NAME, NAME, self.standin.addr());
-        Desk::late(kernel, &[endpoint], GRACE, unread)
+        Desk::late(kernel, &[self.provider.endpoint()], GRACE, unread)
     }
 
     fn calls(&self, desk: &Desk) {
-        let client: LlmClient = desk.client(&self.http, &url(NAME, self.standin.addr()));
-        (0..CALLS).for_each(|_| self.players.block_on(ask(&client)));
+        let model = self.provider.model(desk);
+        (0..CALLS).for_each(|_| self.player.block_on(ask(&model)));
     }
 }
 

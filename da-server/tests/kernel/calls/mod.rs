@@ -3,10 +3,12 @@
 mod causes;
 mod crowd;
 mod desk;
+mod differences;
 mod incomplete;
 mod line;
 mod network;
 mod page;
+mod provider;
 mod reused;
 mod served;
 mod shared;

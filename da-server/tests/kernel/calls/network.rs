@@ -11,8 +11,8 @@ use da_standin::{Delay, Options, Plan, Standin};
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::causes::medians;
 use super::desk::{Desk, ask, http, url};
+use super::differences::{CALLS, Medians, TRIES, USUAL_MS, usual};
 use super::line::{Line, Network};
 use super::served::Served;
 use crate::lab::{config, endpoint_at};
@@ -22,18 +22,10 @@ const NAME: &str = "network.calls.test";
 const HERE: &str = "192.0.2.1";
 const THERE: &str = "192.0.2.2";
 const PORT: u16 = 443;
-/// How long an answer takes by itself.
-const USUAL_MS: f64 = 30.0;
 /// How long the network takes there and back.
 const ROUND_TRIP_MS: f64 = 40.0;
 /// Between two calls of a client: its connection is back by then, and its exchange has been asked for.
 const PAUSE: Duration = Duration::from_millis(150);
-/// A phase may differ so much from what was put in.
-const BOUND_MS: f64 = 1.0;
-/// Calls of each kind: what counts is their median, since each of them may have to wait for the CPU.
-const CALLS: usize = 15;
-/// Busy machines prove nothing about times.
-const TRIES: usize = 4;
 
 /// Calls are made here, and answered in another network.
 struct Abroad {
@@ -89,9 +81,7 @@ impl Abroad {
     /// or on one that was there before.
     fn attempts(&mut self, round_trip_ms: f64, reuse: Reuse) -> Vec<Attempt> {
         self.line.set_round_trip(Duration::from_secs_f64(round_trip_ms / 1e3));
-        let close = reuse == Reuse::Fresh;
-        let first_byte_ms = Delay::Fixed(USUAL_MS);
-        self.standin.set_plan(Plan { close, chunks: Some(2), first_byte_ms, ..Plan::default() });
+        self.standin.set_plan(usual(reuse));
         let client = self.client();
         // The first one pays for the connection.
         let calls = self.calls(&[client], CALLS + 1);
@@ -109,29 +99,24 @@ impl Abroad {
 /// Prints by how much each phase is longer over the slow network; whether those are by its round
 /// trip, and no other is.
 fn slows(abroad: &mut Abroad, reuse: Reuse, carriers: &[Phase]) -> bool {
-    let near = medians(&abroad.attempts(0.0, reuse));
+    let near = Medians::of(&abroad.attempts(0.0, reuse));
     let far = abroad.attempts(ROUND_TRIP_MS, reuse);
     let rtt_ms = far.iter().map(|attempt| {
         let socket = attempt.socket.as_ref().expect("joined");
         socket.rtt_ns.expect("a round trip") as f64 / 1e6
     });
     let rtt_ms: Vec<_> = rtt_ms.collect();
-    let far = medians(&far);
-    let longer = |phase: Phase| far[phase as usize] - near[phase as usize];
-    let cells: Vec<_> = Phase::ALL.iter().map(|one| format!("{:>11.2}", longer(*one))).collect();
-    println!("{:<12}{}", reuse.as_str(), cells.join(""));
-    let expected = |phase: Phase| if carriers.contains(&phase) { ROUND_TRIP_MS } else { 0.0 };
-    let exact = |phase: Phase| (longer(phase) - expected(phase)).abs() <= BOUND_MS;
-    println!("{:<12}round trips, ms: {rtt_ms:.2?}", "");
-    Phase::ALL.into_iter().all(exact)
+    let far = Medians::of(&far);
+    let exact = far.differ(reuse.as_str(), &near, carriers, ROUND_TRIP_MS);
+    println!("round trips, ms: {rtt_ms:.2?}");
+    exact
 }
 
 #[test]
 fn a_slow_network_shows_where_calls_wait_for_it_and_nowhere_else() {
     let Some(mut abroad) = Abroad::open() else { return };
     let exact = (0..TRIES).any(|_| {
-        let names = Phase::ALL.map(|phase| format!("{:>11}", phase.as_str()));
-        println!("{:<12}{}", "ms longer", names.join(""));
+        Medians::head("ms longer");
         let fresh = slows(&mut abroad, Reuse::Fresh, &[Phase::Connect, Phase::Tls, Phase::Wait]);
         slows(&mut abroad, Reuse::Reused, &[Phase::Wait]) && fresh
     });

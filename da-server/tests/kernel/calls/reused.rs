@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use da_server::calls::{Join, Phase, Reuse};
-use da_standin::{Delay, Fault, Options, Plan, Standin};
-use tokio::runtime::Builder;
+use da_standin::{Delay, Fault, Plan};
 
-use super::desk::{Desk, ask, http, url};
+use super::desk::ask;
+use super::provider::{Provider, one_worker};
 
 const NAME: &str = "reused.calls.test";
 /// How long the provider keeps quiet before whatever it does: no session ticket comes as late.
@@ -28,18 +28,15 @@ fn faults() -> [(&'static str, Fault, Duration); 3] {
 
 #[test]
 fn a_call_without_an_answer_is_found_on_the_connection_of_the_one_before() {
-    let runtime = || Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let (standins, players) = (runtime().expect("a runtime"), runtime().expect("a runtime"));
-    let options = Options { names: vec![NAME.to_owned()], ..Options::default() };
-    let standin = standins.block_on(Standin::start(options)).expect("a stand-in");
-    let Some(desk) = Desk::beside(&standin, &[NAME]) else { return };
-    let client = desk.client(&http(&standin, &[NAME]), &url(NAME, standin.addr()));
+    let provider = Provider::start(NAME, Plan::default());
+    let Some(desk) = provider.desk() else { return };
+    let (standin, model, player) = (&provider.standin, provider.model(&desk), one_worker());
     for (number, (outcome, fault, patience)) in faults().into_iter().enumerate() {
         standin.set_plan(Plan { first_byte_ms: QUIET, ..Plan::default() });
-        players.block_on(ask(&client));
+        player.block_on(ask(&model));
         desk.known(2 * number + 1); // its connection is back by then
         standin.set_plan(Plan { fault: Some(fault), first_byte_ms: QUIET, ..Plan::default() });
-        let asked = players.block_on(async { tokio::time::timeout(patience, ask(&client)).await });
+        let asked = player.block_on(async { tokio::time::timeout(patience, ask(&model)).await });
         assert_eq!(asked.is_err(), outcome == "cancelled");
         let calls = desk.known(2 * (number + 1));
         let [.., answered, call] = &calls[..] else { panic!("{calls:#?}") };

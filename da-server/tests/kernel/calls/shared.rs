@@ -13,9 +13,10 @@ use da_server::provider::{HttpConfig, http_client};
 use da_standin::{Delay, Options, Plan, Standin, TlsMode};
 use futures_util::future::join_all;
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use super::desk::{Desk, ask, url};
+use super::provider::one_worker;
 use super::served::Served;
 use crate::clients::nginx::{self, Nginx};
 use crate::clients::relay::Relay;
@@ -52,8 +53,7 @@ impl Bench {
         let relay = Relay::start(nginx::socket(folder.path(), true, true));
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, relay.port));
         let desk = Desk::open(&config(), &[endpoint_at(NAME, NAME, at)])?;
-        let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let (standins, players) = (runtime().expect("a runtime"), runtime().expect("a runtime"));
+        let (standins, players) = (one_worker(), one_worker());
         let options = Options { tls: TlsMode::Plain, ..Options::default() };
         let standin = standins.block_on(Standin::start(options)).expect("a stand-in");
         let own = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).expect("a certificate");
