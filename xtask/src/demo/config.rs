@@ -16,10 +16,16 @@ const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
 /// The names that the stand-in takes the place of.
 const HOSTS: [&str; 3] = ["api.anthropic.com", "api.openai.com", "api.elevenlabs.io"];
 
-/// Delays like those of a quick model, and of a voice that is quicker still.
-pub const LLM_PLAN: &str = r#"{"handshake_ms":{"normal":[12,3]},"first_byte_ms":{"normal":[380,70]},"between_chunks_ms":{"exponential":25}}"#;
-/// See [`LLM_PLAN`].
-pub const TTS_PLAN: &str = r#"api.elevenlabs.io={"handshake_ms":{"normal":[12,3]},"first_byte_ms":{"normal":[160,30]},"between_chunks_ms":{"exponential":20}}"#;
+/// The file with the key for the stand-in.
+pub const KEY_FILE: &str = "stand-in-key";
+
+/// The stand-in's delays: those of a quick model, and of a voice that is quicker still.
+pub const PLANS: &[&str] = &[
+    "--plan",
+    r#"{"handshake_ms":{"normal":[12,3]},"first_byte_ms":{"normal":[380,70]},"between_chunks_ms":{"exponential":25}}"#,
+    "--plan-for",
+    r#"api.elevenlabs.io={"handshake_ms":{"normal":[12,3]},"first_byte_ms":{"normal":[160,30]},"between_chunks_ms":{"exponential":20}}"#,
+];
 
 /// Where the stand-in is, and what proves that it is itself.
 pub struct StandIn {
@@ -68,7 +74,7 @@ struct HttpClient<'a> {
 pub fn write(folder: &Path, listen: SocketAddr, stand_in: Option<&StandIn>) -> Result<PathBuf> {
     let database = folder.join("game.sqlite");
     // The stand-in takes any key, but the server sends none that it was not given.
-    let key = folder.join("stand-in-key");
+    let key = folder.join(KEY_FILE);
     let provider = stand_in.map(|_| Provider { api_key_file: &key });
     if stand_in.is_some() {
         fs::write(&key, "stand-in").with_context(|| format!("cannot write {}", key.display()))?;

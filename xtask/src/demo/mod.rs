@@ -4,6 +4,7 @@
 mod config;
 mod endpoint;
 mod exposition;
+mod faults;
 mod players;
 mod process;
 mod screen;
@@ -13,7 +14,7 @@ mod summary;
 use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -39,6 +40,12 @@ pub struct Arguments {
     /// Ask the real providers, with ANTHROPIC_API_KEY and ELEVENLABS_API_KEY
     #[arg(long)]
     real: bool,
+    /// Let the stand-ins fail now and then, for tests of what is made of that
+    #[arg(long, hide = true, conflicts_with = "real")]
+    faults: bool,
+    /// Take the programs of this folder as they are, instead of building them
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
 }
 
 /// Builds what is shown, and shows it.
@@ -53,12 +60,12 @@ pub fn demo(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
     require_free(address)?;
 
-    bpf_object(workspace)?;
-    let programs = host_programs(&[])?;
-    let program = |name: &str| {
-        programs.get(name).cloned().with_context(|| format!("cargo built no program {name}"))
+    let programs = match &arguments.programs {
+        Some(folder) => {
+            Programs { server: folder.join("da-server"), stand_in: folder.join("da-standin") }
+        }
+        None => build(workspace)?,
     };
-    let programs = Programs { server: program("da-server")?, stand_in: program("da-standin")? };
     let folder = workspace.demo(arguments.port);
     empty(&folder)?;
 
@@ -69,11 +76,21 @@ pub fn demo(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         address,
         players: arguments.players,
         real: arguments.real,
+        faults: arguments.faults,
         lasts: arguments.seconds.map(Duration::from_secs),
         begun,
     };
     // One thread: the programs live as long as the thread that starts them.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(stage.run())
+}
+
+fn build(workspace: &Workspace) -> Result<Programs> {
+    bpf_object(workspace)?;
+    let programs = host_programs(&[])?;
+    let program = |name: &str| {
+        programs.get(name).cloned().with_context(|| format!("cargo built no program {name}"))
+    };
+    Ok(Programs { server: program("da-server")?, stand_in: program("da-standin")? })
 }
 
 /// Checks that nobody listens there yet, before minutes go into building.

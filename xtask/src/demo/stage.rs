@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::config::{self, StandIn};
 use super::exposition::Exposition;
+use super::faults;
 use super::players::{self, Noticed};
 use super::process::Process;
 use super::screen::Screen;
@@ -44,6 +45,8 @@ pub struct Stage {
     pub players: usize,
     /// Whether the real providers are asked.
     pub real: bool,
+    /// Whether the stand-ins fail now and then.
+    pub faults: bool,
     /// When it ends by itself, if it does.
     pub lasts: Option<Duration>,
     /// When the command was given.
@@ -103,6 +106,9 @@ impl Stage {
             false => Some(self.start_stand_in(&mut played.processes).await?),
         };
         let config = config::write(&self.folder, self.address, stand_in.as_ref())?;
+        if self.faults {
+            faults::add_settings(&config, &self.folder)?;
+        }
         let mut command = Command::new(&self.programs.server);
         command.arg("--config").arg(config).arg("serve");
         config::isolate(&mut command, self.real);
@@ -145,7 +151,7 @@ impl Stage {
             .arg(&ca_file)
             .arg("--log")
             .arg(self.folder.join("stand-in.jsonl"))
-            .args(["--plan", config::LLM_PLAN, "--plan-for", config::TTS_PLAN]);
+            .args(if self.faults { faults::PLANS } else { config::PLANS });
         let mut process = Process::start("da-standin", command, &self.log("da-standin"))?;
         let output = process.output().context("da-standin says nothing")?;
         processes.push(process);
