@@ -68,6 +68,18 @@ async fn a_turn_is_seen_heard_kept_and_counted() {
 }
 
 #[tokio::test]
+async fn who_leaves_in_the_middle_of_an_answer_has_left_and_was_not_lost() {
+    let server = Server::start().await;
+    server.llm_plan(slowly(200, 5.0));
+    let mut player = server.player_in("quiet").await;
+    player.say("Tell me slowly").await;
+    player.wait_for("text").await;
+    player.leave().await;
+    server.scrape_until(|s| s.closes("player_left") == 1.0).await;
+    assert_eq!(server.scrape().await.closes("connection_lost"), 0.0);
+}
+
+#[tokio::test]
 async fn text_arrives_as_it_is_written() {
     let server = Server::start().await;
     server.llm_plan(slowly(6, 60.0));

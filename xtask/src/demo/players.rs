@@ -136,6 +136,8 @@ async fn play_once(url: &str, script: &mut Script, noticed: &Noticed) -> Result<
             Some("state") if !message["outcome"].is_null() => {
                 // Decided: the next game begins on a new connection.
                 let _ = socket.close(None).await;
+                // Whoever hangs up while the server speaks is lost to it, and did not leave.
+                while let Some(Ok(_)) = socket.next().await {}
                 return Ok(());
             }
             _ => {}

@@ -64,6 +64,8 @@ impl<'a> Connection<'a> {
             }
         };
         match writer.await {
+            // Who has said goodbye is told nothing more: that it can't be told is no loss.
+            Ok(Err(_)) if reason == CloseReason::PlayerLeft => reason,
             // The writer's word counts: the game only knows that nothing goes out any more.
             Ok(Err(reason)) => reason,
             Ok(Ok(sink)) => {
