@@ -141,6 +141,8 @@ mod tests {
         };
         let asked = run(program("kernel-1a2b", "echo ran")).unwrap();
         assert!(asked.starts_with("--non-interactive --preserve-env /"), "{asked}");
+        let asked = run(program("shipped-1a2b", "echo ran")).unwrap();
+        assert!(asked.starts_with("--non-interactive --preserve-env /"), "{asked}");
         assert_eq!(run(program("game-1a2b", "echo ran")).as_deref(), Some("ran"));
     }
 }

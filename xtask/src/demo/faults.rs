@@ -8,17 +8,18 @@ use anyhow::{Context, Result};
 use super::config::KEY_FILE;
 
 /// The stand-in's delays and faults. The model is often at its limit; the one that is asked in its
-/// place breaks off now and then, and so does the voice, which also ends every connection.
+/// place breaks off now and then; the voice wants a new connection for everything, and often takes
+/// none.
 pub const PLANS: &[&str] = &[
     "--plan",
     r#"{"handshake_ms":12,"first_byte_ms":200,"between_chunks_ms":20,
         "fault":{"kind":"rate_limited","retry_after_ms":100},"fault_probability":0.6}"#,
     "--plan-for",
     r#"api.openai.com={"handshake_ms":12,"first_byte_ms":200,"between_chunks_ms":20,
-        "fault":{"kind":"error_event_after_200","after_chunks":3},"fault_probability":0.5}"#,
+        "fault":{"kind":"reset_before_first_token"},"fault_probability":0.6}"#,
     "--plan-for",
     r#"api.elevenlabs.io={"handshake_ms":12,"first_byte_ms":100,"between_chunks_ms":15,"close":true,
-        "fault":{"kind":"reset_before_first_token"},"fault_probability":0.4}"#,
+        "fault":{"kind":"bad_handshake"},"fault_probability":0.4}"#,
 ];
 
 /// Settings by which the server answers faults with all that it has.

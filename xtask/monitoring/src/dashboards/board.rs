@@ -135,6 +135,7 @@ fn annotation(annotation: &Annotation, common: &Common) -> Result<Value> {
         "titleFormat": annotation.name,
         "textFormat": annotation.text,
         "step": "30s",
+        "useValueForTime": if annotation.value_is_time { "on" } else { "" },
     }))
 }
 

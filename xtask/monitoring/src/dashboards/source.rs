@@ -59,8 +59,11 @@ pub struct Annotation {
     pub name: String,
     /// Its colour, as Grafana names it.
     pub color: String,
-    /// True where there is a mark.
+    /// Above 0 where there is a mark.
     pub promql: String,
+    /// Whether the mark is rather where its value says, in milliseconds since the epoch.
+    #[serde(default)]
+    pub value_is_time: bool,
     /// What the mark says, with labels as `{{label}}`.
     pub text: String,
 }

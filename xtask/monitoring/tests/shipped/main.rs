@@ -2,6 +2,7 @@
 
 mod dashboards;
 mod deploy;
+mod live;
 mod prometheus;
 mod promql;
 mod rules;

@@ -9,6 +9,8 @@ use promql_parser::util::{ExprVisitor, walk_expr};
 
 /// One selector of an expression.
 pub struct Selected {
+    /// The selector itself, without range and offset.
+    pub text: String,
     /// The name of the metric.
     pub name: String,
     /// What its labels must be.
@@ -26,7 +28,9 @@ impl Selected {
     }
 
     fn new(selector: &VectorSelector) -> Self {
+        let now = VectorSelector { offset: None, at: None, ..selector.clone() };
         Self {
+            text: now.to_string(),
             name: selector.name.clone().unwrap_or_default(),
             matchers: selector.matchers.matchers.clone(),
             function: None,
@@ -77,4 +81,5 @@ fn every_selector_of_an_expression_is_found() {
     assert_eq!(names, [("a_total", Some("rate")), ("b", None), ("c", None)]);
     assert_eq!(found[0].range, Some(Duration::from_secs(300)));
     assert_eq!((found[0].matchers[0].name.as_str(), found[0].is_counter()), ("x", true));
+    assert_eq!((found[0].text.as_str(), found[2].text.as_str()), ("a_total{x=\"1\"}", "c"));
 }

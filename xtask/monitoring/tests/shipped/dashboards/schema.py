@@ -11,7 +11,7 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 # What an annotation has for its data source, here Prometheus' own: the model leaves that open.
-OF_PROMETHEUS = {"titleFormat", "textFormat", "step"}
+OF_PROMETHEUS = {"titleFormat", "textFormat", "step", "useValueForTime"}
 
 
 def lost(before, after, place):

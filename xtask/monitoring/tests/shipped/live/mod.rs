@@ -1,0 +1,123 @@
+//! Dashboards and rules, asked of a real Prometheus that watches a demo with the shipped configuration.
+
+mod empty;
+mod questions;
+mod stage;
+mod sums;
+
+use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use da_monitoring::prometheus::{Prometheus, Rule};
+
+use questions::Asked;
+use stage::{Play, Stage};
+
+/// How long a question may stay without an answer. A turn takes seconds, and some things need several.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the unanswered ones are asked again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Alerts about how busy the machine is, which a test's is as it pleases.
+const OF_THE_MACHINE: [&str; 5] = [
+    "DigitalActorsEventLoopLag",
+    "DigitalActorsEventLoopStalls",
+    "DigitalActorsJoinCoverageLow",
+    "DigitalActorsKernelViewShed",
+    "DigitalActorsPickupSlow",
+];
+/// Alerts about what goes wrong in the demo with faults.
+const OF_FAULTS: [&str; 5] = [
+    "DigitalActorsCircuitBreakerOpen",
+    "DigitalActorsConnectFailures",
+    "DigitalActorsFallbackInUse",
+    "DigitalActorsProviderErrors",
+    "DigitalActorsTtsFailures",
+];
+
+/// Whether this test can run: it takes Prometheus, and root for the kernel view.
+fn can_run() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    let required =
+        ["CI", "DA_REQUIRE_KERNEL"].into_iter().any(|name| std::env::var_os(name).is_some());
+    assert!(is_root || !required, "this test must run here, but can't: it takes root");
+    if !is_root {
+        eprintln!("SKIPPED: the kernel view takes root");
+    }
+    is_root && crate::prometheus_is_here()
+}
+
+#[test]
+fn every_question_is_answered_or_has_a_reason() {
+    if !can_run() {
+        return;
+    }
+    let reasons = empty::read();
+
+    let mut stage = Stage::start(Play::Healthy).unwrap();
+    let asked = questions::all(&stage.prometheus);
+    let named: BTreeSet<_> = asked.iter().flat_map(Asked::metrics).collect();
+    let nobody_asks = |from: &&String| asked.iter().all(|one| one.from != **from);
+    let idle: Vec<_> = reasons.keys().filter(nobody_asks).collect();
+    assert!(idle.is_empty(), "empty.toml has reasons for what nobody asks: {idle:?}");
+    let open = unanswered(&stage, &asked, |one| !reasons.contains_key(&one.from));
+    let without_reason = open.iter().filter(|one| !reasons.contains_key(&one.from));
+    let without_reason: Vec<_> = without_reason.collect();
+    assert!(without_reason.is_empty(), "no answer while all is well:\n{}", lines(without_reason));
+    assert_rules_work(&stage.prometheus);
+    assert_eq!(alarming(&stage), Vec::<String>::new(), "while all is well");
+    sums::assert_stacks_sum_to_their_lines(&stage.prometheus);
+
+    stage.play_again(Play::Faulty).unwrap();
+    let filled = |one: &&Asked| reasons.get(&one.from).is_some_and(|reason| reason.faults_fill_it);
+    let mut to_fill: Vec<_> = asked.iter().filter(filled).cloned().collect();
+    to_fill.extend(OF_FAULTS.map(|name| questions::condition(&stage.prometheus, name)));
+    let open = unanswered(&stage, &to_fill, |_| true);
+    assert!(open.is_empty(), "no answer in spite of faults:\n{}", lines(&open));
+    assert_rules_work(&stage.prometheus);
+
+    let names = questions::metrics_of(&stage.prometheus);
+    let unknown: Vec<_> = named.difference(&names).collect();
+    assert!(unknown.is_empty(), "nobody exports {unknown:?}");
+}
+
+/// Those of `asked` that have no answer until `PATIENCE` is at its end; earlier, when there are
+/// answers to all that are `needed`.
+fn unanswered(stage: &Stage, asked: &[Asked], needed: impl Fn(&Asked) -> bool) -> Vec<Asked> {
+    let begun = Instant::now();
+    let mut open = asked.to_vec();
+    while open.iter().any(&needed) && begun.elapsed() < PATIENCE {
+        sleep(AGAIN);
+        open.retain(|one| !one.has_answer(&stage.prometheus));
+    }
+    eprintln!("answers to {} after {:.0?}", asked.len() - open.len(), begun.elapsed());
+    open
+}
+
+/// The alerts whose condition holds now, for however short a time.
+fn alarming(stage: &Stage) -> Vec<String> {
+    let holds = |rule: &Rule| {
+        let answer = stage.prometheus.query(&rule.query);
+        !answer.unwrap_or_else(|why| panic!("{}: {why:#}", rule.name)).is_empty()
+    };
+    questions::rules(&stage.prometheus)
+        .into_iter()
+        .filter(|rule| rule.kind == "alerting" && !OF_THE_MACHINE.contains(&rule.name.as_str()))
+        .filter(holds)
+        .map(|rule| rule.name)
+        .collect()
+}
+
+fn lines<'a>(asked: impl IntoIterator<Item = &'a Asked>) -> String {
+    asked.into_iter().map(|one| format!("{}\n    {}\n", one.from, one.promql)).collect()
+}
+
+/// Fails if a rule could not be evaluated.
+fn assert_rules_work(prometheus: &Prometheus) {
+    let rules = questions::rules(prometheus);
+    assert!(!rules.is_empty(), "there are no rules");
+    let broken = rules.iter().filter(|rule| rule.health != "ok");
+    let broken: Vec<_> = broken.map(|rule| (&rule.name, &rule.last_error)).collect();
+    assert!(broken.is_empty(), "{broken:?}");
+}

@@ -1,0 +1,181 @@
+//! Servers, and a Prometheus that watches them with the configuration that is shipped for it.
+
+use std::env;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use da_monitoring::program::Program;
+use da_monitoring::prometheus::Prometheus;
+use tempfile::TempDir;
+
+/// How often the demo is scraped, and rules are evaluated, so that a minute is enough.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+/// How long a demo may take until it serves its metrics.
+const STARTING: Duration = Duration::from_secs(60);
+/// A test that is not done by then never will be.
+const LONGEST: &str = "300";
+
+/// A game whose model is nowhere.
+const UNSEEN_GAME: &str = "
+[store]
+path = \"unseen.sqlite\"
+[kernel]
+enabled = false
+[llm]
+base_url = \"http://127.0.0.1:1\"
+";
+/// A collector that asks nobody for names.
+const COLLECTOR: &str = "
+[kernel]
+resolve = false
+";
+/// Where it is to be scraped: shipped as a comment, for whoever has one.
+const COLLECTOR_JOB: &str = "
+  # - job_name: digital-actors-collector
+  #   static_configs:
+  #     - targets: [\"worker-1:8888\", \"worker-2:8888\"]
+";
+
+/// What a test takes for it to go well, or wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Play {
+    /// Everything works.
+    Healthy,
+    /// Providers fail now and then.
+    Faulty,
+}
+
+/// Three servers and what watches them; all end with this value.
+pub struct Stage {
+    /// What watches.
+    pub prometheus: Prometheus,
+    demo: Option<Program>,
+    _others: [Program; 2],
+    addresses: [SocketAddr; 3],
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Starts a demo, a game without a kernel view that nobody plays, a collector, and Prometheus.
+    ///
+    /// # Errors
+    /// If one does not start: what it said.
+    pub fn start(play: Play) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let addresses = free_addresses()?;
+        let [demo, game, collector] = addresses;
+        let demo = Some(start_demo(folder.path(), demo, play)?);
+        let others = [
+            start_server(folder.path(), "serve", game, UNSEEN_GAME)?,
+            start_server(folder.path(), "collect", collector, COLLECTOR)?,
+        ];
+        let prometheus = Prometheus::start(&write_config(folder.path(), addresses)?)?;
+        Ok(Self { prometheus, demo, _others: others, addresses, folder })
+    }
+
+    /// Ends the demo, and starts another in its place.
+    ///
+    /// # Errors
+    /// If it does not start: what it said.
+    pub fn play_again(&mut self, play: Play) -> Result<()> {
+        self.demo = None;
+        self.demo = Some(start_demo(self.folder.path(), self.addresses[0], play)?);
+        Ok(())
+    }
+}
+
+/// Where nobody listens now.
+fn free_addresses() -> Result<[SocketAddr; 3]> {
+    let listener = || TcpListener::bind("127.0.0.1:0");
+    let [one, two, three] = [listener()?, listener()?, listener()?];
+    Ok([one.local_addr()?, two.local_addr()?, three.local_addr()?])
+}
+
+fn start_demo(folder: &Path, address: SocketAddr, play: Play) -> Result<Program> {
+    let mut command = Command::new(program("xtask")?);
+    command.args(["demo", "--seconds", LONGEST, "--port", &address.port().to_string()]);
+    command.arg("--programs").arg(programs()?);
+    if play == Play::Faulty {
+        command.arg("--faults");
+    }
+    let mut demo = Program::start(command, &folder.join(format!("{play:?}.log")))?;
+    demo.wait_for(STARTING, |said| said.contains("metrics: http").then_some(()))?;
+    Ok(demo)
+}
+
+/// Starts `da-server MODE` with these settings.
+fn start_server(folder: &Path, mode: &str, address: SocketAddr, settings: &str) -> Result<Program> {
+    let config = folder.join(format!("{mode}.toml"));
+    fs::write(&config, format!("listen = \"{address}\"\n{settings}"))?;
+    let mut command = Command::new(program("da-server")?);
+    command.arg("--config").arg(config).arg(mode).env_clear().current_dir(folder);
+    let mut server = Program::start(command, &folder.join(format!("{mode}.log")))?;
+    server.wait_for(STARTING, |_| TcpStream::connect(address).ok().map(drop))?;
+    Ok(server)
+}
+
+/// Where cargo puts the programs that it builds along with this test.
+fn programs() -> Result<PathBuf> {
+    let test = env::current_exe()?;
+    let folder = test.parent().and_then(Path::parent);
+    folder.map(Path::to_owned).context("this test is nowhere")
+}
+
+/// Checks that all of them are there: testing this package alone does not build them.
+fn program(name: &str) -> Result<PathBuf> {
+    let folder = programs()?;
+    for name in ["xtask", "da-server", "da-standin"] {
+        ensure!(folder.join(name).is_file(), "there is no {name}: cargo xtask build");
+    }
+    Ok(folder.join(name))
+}
+
+/// The shipped configuration and rules, but for the addresses and a quicker pace.
+fn write_config(folder: &Path, servers: [SocketAddr; 3]) -> Result<PathBuf> {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus");
+    let [demo, game, collector] = servers.map(|address| format!("\"{address}\""));
+    let collector_job =
+        COLLECTOR_JOB.replace("# ", "").replace("\"worker-1:8888\", \"worker-2:8888\"", &collector);
+    let interval = format!("{}s", INTERVAL.as_secs());
+    let config = Changed::read(&shipped.join("prometheus.yml"))?
+        .replace("scrape_interval: 15s", &format!("scrape_interval: {interval}"))?
+        .replace("scrape_timeout: 10s", &format!("scrape_timeout: {interval}"))?
+        .replace("evaluation_interval: 15s", &format!("evaluation_interval: {interval}"))?
+        .replace("\"da-server:8888\"", &format!("{demo}, {game}"))?
+        .replace(COLLECTOR_JOB, &collector_job)?
+        // Nobody is there, and nobody's name is asked for.
+        .replace("alertmanager:9093", "127.0.0.1:1")?
+        .replace("localhost:9090", "127.0.0.1:1")?;
+    let path = folder.join("prometheus.yml");
+    fs::write(&path, config.0)?;
+
+    let rules = folder.join("rules");
+    fs::create_dir(&rules)?;
+    for entry in fs::read_dir(shipped.join("rules"))? {
+        let file = entry?.path();
+        let text = fs::read_to_string(&file)?;
+        let name = file.file_name().context("a file has a name")?;
+        let text = text.replace("interval: 1m", &format!("interval: {interval}"));
+        fs::write(rules.join(name), text)?;
+    }
+    Ok(path)
+}
+
+/// A file's text, to be changed in places that must be there.
+struct Changed(String);
+
+impl Changed {
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path);
+        text.map(Self).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    fn replace(self, from: &str, to: &str) -> Result<Self> {
+        ensure!(self.0.contains(from), "the configuration has no {from} any more");
+        Ok(Self(self.0.replace(from, to)))
+    }
+}
