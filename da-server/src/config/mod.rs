@@ -129,6 +129,8 @@ pub struct MetricsConfig {
     pub listen: Option<SocketAddr>,
     /// A file that holds the token which `Authorization: Bearer` must carry.
     pub bearer_token_file: Option<PathBuf>,
+    /// A file with users, TLS and response headers, as Prometheus' exporters have them.
+    pub web_config_file: Option<PathBuf>,
 }
 
 impl Config {

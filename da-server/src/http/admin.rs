@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
@@ -10,16 +9,16 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{ApiError, BearerToken, ScrapeError, Scrapes, Terms, bearer};
-use crate::config::MetricsConfig;
+use super::access::{self, Access};
+use super::{ApiError, ScrapeError, Scrapes, Terms};
+use crate::App;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
-use crate::{App, Listeners};
 
 /// `/metrics`, for whoever may see it.
-pub(super) fn metrics(metrics: Metrics, token: Option<BearerToken>) -> Router {
+pub(super) fn metrics(metrics: Metrics, access: Option<Access>) -> Router {
     let scrapes = Scrapes::of(metrics);
-    bearer::protect(Router::new().route("/metrics", get(scrape)).with_state(scrapes), token)
+    access::protect(Router::new().route("/metrics", get(scrape)).with_state(scrapes), access)
 }
 
 async fn scrape(
@@ -41,35 +40,6 @@ async fn scrape(
         answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Ok((answer, exposition))
-}
-
-/// The token for what operators see, as configured. Where there is none and strangers may come, that
-/// is said: metrics and calls tell how busy the host is and which providers it uses.
-///
-/// # Errors
-/// The token can't be read.
-pub(super) fn token(
-    config: &MetricsConfig,
-    listeners: &Listeners,
-) -> anyhow::Result<Option<BearerToken>> {
-    let token = BearerToken::configured(config)?;
-    if token.is_none() {
-        warn_if_public(listeners)?;
-    }
-    Ok(token)
-}
-
-fn warn_if_public(listeners: &Listeners) -> anyhow::Result<()> {
-    let listener = listeners.metrics.as_ref().unwrap_or(&listeners.main);
-    let address = listener.local_addr().context("listener")?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(
-            %address,
-            "/metrics (and a game's /calls) can be read by anyone who reaches this address: set \
-             metrics.bearer_token_file, or metrics.listen to a private address"
-        );
-    }
-    Ok(())
 }
 
 /// `/health` of the game: 200 as long as the process serves, and in the body which parts it has.

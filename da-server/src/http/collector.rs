@@ -6,24 +6,26 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::admin;
+use super::guard::Guard;
 use super::listen::{Routes, WRITE_TIMEOUT};
 use crate::{Collector, Listeners};
 
 /// Serves until `shutdown`, then gives open requests the configured grace time.
 ///
 /// # Errors
-/// A listener can't be used, or the metrics token can't be read.
+/// A listener can't be used, or a file that guards the metrics.
 pub async fn serve_collector(
     collector: &Collector,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Collector { config, metrics, kernel_missing } = collector;
-    let token = admin::token(&config.metrics, &listeners)?;
+    let guard = Guard::configured(&config.metrics, &listeners)?;
     let routes = Routes {
         main: Router::new(),
         health: admin::collector_health(*kernel_missing),
-        for_operators: admin::metrics(metrics.clone(), token),
+        for_operators: admin::metrics(metrics.clone(), guard.access.clone()),
+        guard,
         write_timeout: WRITE_TIMEOUT,
     };
     routes.serve(listeners, Duration::from_secs(config.grace_seconds), shutdown).await

@@ -19,6 +19,12 @@ impl ApiError {
         Self { status, code, message, header: None }
     }
 
+    /// What is over in a moment.
+    fn busy(code: &'static str, message: &'static str) -> Self {
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+        Self { header: Some((header::RETRY_AFTER, HeaderValue::from_static("1"))), ..error }
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")
     }
@@ -28,11 +34,16 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
-    pub(super) fn unauthorized() -> Self {
-        let message = "Send the metrics token as Authorization: Bearer.";
-        let challenge = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    /// `challenges` and `message` say what to send.
+    pub(super) fn unauthorized(challenges: Option<HeaderValue>, message: &'static str) -> Self {
+        let challenge = challenges.map(|challenges| (header::WWW_AUTHENTICATE, challenges));
         let error = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
-        Self { header: Some(challenge), ..error }
+        Self { header: challenge, ..error }
+    }
+
+    pub(super) fn too_many_passwords() -> Self {
+        let message = "As many passwords as may be are being looked at; try again in a second.";
+        Self::busy("too_many_passwords", message)
     }
 
     pub(super) fn origin_refused() -> Self {
@@ -63,8 +74,7 @@ impl ApiError {
 
     pub(super) fn too_many_scrapes() -> Self {
         let message = "As many scrapes as may be are under way; try again in a second.";
-        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_scrapes", message);
-        Self { header: Some((header::RETRY_AFTER, HeaderValue::from_static("1"))), ..error }
+        Self::busy("too_many_scrapes", message)
     }
 
     pub(super) fn internal() -> Self {

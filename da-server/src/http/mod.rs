@@ -1,18 +1,22 @@
 //! The servers' doors: the game's here, the collector's in `collector`. Routes, limits, and how they
 //! open and close.
 
+mod access;
 mod admin;
 mod api;
-mod bearer;
 mod calls;
 mod collector;
 mod config;
 mod error;
+mod guard;
 mod gzip;
 mod listen;
 mod page;
 mod scrape;
+mod secret_file;
 mod terms;
+mod tls;
+mod web_config;
 mod websocket;
 mod write_timeout;
 
@@ -27,8 +31,8 @@ use crate::{App, Listeners};
 pub use collector::serve_collector;
 pub use config::WebSocketConfig;
 
-use bearer::BearerToken;
 use error::ApiError;
+use guard::Guard;
 use listen::{Routes, WRITE_TIMEOUT};
 use scrape::{ScrapeError, Scrapes};
 use terms::Terms;
@@ -40,16 +44,16 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Serves the game until `shutdown`, then gives open connections the configured grace time.
 ///
 /// # Errors
-/// A listener can't be used, or the metrics token can't be read.
+/// A listener can't be used, or a file that guards the metrics.
 pub async fn serve(
     app: App,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let grace = Duration::from_secs(app.config.grace_seconds);
-    let token = admin::token(&app.config.metrics, &listeners)?;
-    let metrics = admin::metrics(app.metrics.clone(), token.clone());
-    let calls = calls::router(app.calls.recent.clone(), token, shutdown.clone());
+    let guard = Guard::configured(&app.config.metrics, &listeners)?;
+    let metrics = admin::metrics(app.metrics.clone(), guard.access.clone());
+    let calls = calls::router(app.calls.recent.clone(), guard.access.clone(), shutdown.clone());
     let app = Arc::new(app);
     let websocket = &app.config.websocket;
     let door = Door::new(app.clone(), app.metrics.registry(), shutdown.clone())?;
@@ -60,6 +64,7 @@ pub async fn serve(
             .merge(websocket::router(door.clone())),
         health: admin::game_health(app.clone()),
         for_operators: metrics.merge(calls),
+        guard,
         // A player's connection has a limit of its own, and that one knows whose it is.
         write_timeout: WRITE_TIMEOUT + Duration::from_secs(websocket.write_timeout_seconds),
     };

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::CallsArgs;
+use super::credentials::Credentials;
 use crate::calls::Call;
 use crate::provider::{HttpConfig, http_client};
 
@@ -66,7 +67,7 @@ struct Missed {
 pub(super) struct Client {
     http: reqwest::Client,
     calls: Url,
-    token: Option<String>,
+    credentials: Credentials,
     order: &'static str,
     filters: Vec<(&'static str, String)>,
 }
@@ -82,15 +83,6 @@ impl Client {
             "{:?} is not a URL of HTTP: write http://… or https://…",
             args.url
         );
-        let token = match &args.token_file {
-            Some(path) => {
-                let shown = path.display();
-                let text = std::fs::read_to_string(path);
-                Some(text.with_context(|| format!("can't read --token-file {shown}"))?)
-            }
-            None => std::env::var("METRICS_TOKEN").ok(),
-        };
-        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         let config = HttpConfig { ca_file: args.ca_file.clone(), ..HttpConfig::default() };
         let filters = [
             ("kind", args.kind.map(|kind| kind.as_str().to_owned())),
@@ -100,7 +92,7 @@ impl Client {
         Ok(Self {
             http: http_client(&config)?,
             calls: url,
-            token,
+            credentials: Credentials::of(args)?,
             order: if args.slowest { "slowest" } else { "latest" },
             filters: filters.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         })
@@ -154,10 +146,7 @@ impl Client {
         if !self.filters.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.filters);
         }
-        let mut request = self.http.get(url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
+        let request = self.credentials.shown_in(self.http.get(url));
         let answer = timeout(LONGEST_ANSWER, request.send()).await.map_err(|_| self.silent())?;
         let response = answer.map_err(|error| self.unreachable(&error))?;
         match response.status().as_u16() {
@@ -173,7 +162,10 @@ impl Client {
         };
         let message = body.as_ref().and_then(|body| body["error"]["message"].as_str());
         let message = match (status, message) {
-            (401, _) => "it asks for the metrics token: give --token-file, or set METRICS_TOKEN",
+            (401, _) => {
+                "it asks for the metrics token or a user: give --token-file, or set METRICS_TOKEN, or \
+                 give --user and --password-file"
+            }
             (_, Some(message)) => message,
             (_, None) => "no reason was given; is this a da-server that plays the game?",
         };

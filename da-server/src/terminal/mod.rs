@@ -2,6 +2,7 @@
 
 mod bar;
 mod client;
+mod credentials;
 mod line;
 
 use std::collections::VecDeque;
@@ -53,6 +54,13 @@ pub struct CallsArgs {
     /// environment.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// User, if the server has any; the password is that of --password-file, or else METRICS_PASSWORD in
+    /// the environment.
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
+    pub user: Option<String>,
+    /// File with that user's password.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
     /// PEM file of authorities to trust beside the system's.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,

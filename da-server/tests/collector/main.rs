@@ -1,9 +1,12 @@
 //! The collector as a program, without its kernel view: what it serves, says and takes. What it
 //! collects is in tests/kernel.
 
+mod access;
+mod certificates;
 mod checking;
 #[allow(dead_code, reason = "tests/kernel uses other parts")]
 mod program;
 mod reloading;
 mod scraping;
 mod serving;
+mod tls;

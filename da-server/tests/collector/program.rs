@@ -147,12 +147,22 @@ impl Drop for Program {
 
 /// Status and body of a GET; `headers` are whole lines.
 pub fn get(at: SocketAddr, path: &str, headers: &str) -> (u16, String) {
+    let (head, body) = exchange(at, path, headers);
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), body)
+}
+
+/// The head of the response to a GET.
+pub fn head(at: SocketAddr, path: &str) -> String {
+    exchange(at, path, "").0
+}
+
+fn exchange(at: SocketAddr, path: &str, headers: &str) -> (String, String) {
     let mut socket = TcpStream::connect(at).expect("connects");
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
     socket.write_all(request.as_bytes()).expect("writes");
     let mut response = String::new();
     socket.read_to_string(&mut response).expect("reads");
     let (head, body) = response.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }

@@ -6,9 +6,12 @@ mod calls;
 mod calls_back_off;
 mod calls_page;
 mod calls_terminal;
+#[path = "../collector/certificates.rs"]
+mod certificates;
 mod conversation;
 mod failures;
 mod formats;
+mod guarded;
 mod health;
 mod limits;
 mod nginx;

@@ -15,7 +15,8 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{ApiError, BearerToken, bearer, page};
+use super::access::{self, Access};
+use super::{ApiError, page};
 use crate::calls::{Call, Recent};
 use query::{CallQuery, Order};
 
@@ -41,11 +42,11 @@ struct CallList {
     providers: Vec<String>,
 }
 
-/// `/api/calls` and what is below it, for whoever has the token, and the page, which has nothing in
-/// it before it is given the token.
+/// `/api/calls` and what is below it, for whoever may come in, and the page, which has nothing in it
+/// before it asks.
 pub(super) fn router(
     recent: Arc<Recent>,
-    token: Option<BearerToken>,
+    access: Option<Access>,
     shutdown: CancellationToken,
 ) -> Router {
     let (writing, seats) = (Arc::default(), Arc::new(Semaphore::new(MAX_FOLLOWERS)));
@@ -54,7 +55,7 @@ pub(super) fn router(
         .route("/api/calls/live", get(live::follow))
         .route("/api/calls/{id}", get(one))
         .with_state(Calls { recent, writing, seats, shutdown });
-    bearer::protect(api, token).merge(page::calls())
+    access::protect(api, access).merge(page::calls())
 }
 
 /// Going through many calls takes CPU time, which the game must not wait for: it is done outside the

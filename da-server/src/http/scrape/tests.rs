@@ -2,10 +2,13 @@ use std::sync::Condvar;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use futures_util::future::join_all;
 use prometheus::IntGauge;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
+use tower_service::Service;
 
 use super::*;
 
@@ -59,6 +62,18 @@ fn terms(format: Format, within: Duration) -> Terms {
 async fn text(scrapes: &Scrapes, within: Duration) -> String {
     let bytes = scrapes.expose(terms(Format::Text, within)).await.expect("an exposition");
     String::from_utf8(bytes.into()).expect("text")
+}
+
+/// Waits until so many scrapes were refused.
+async fn refused(metrics: &Metrics, count: u64) {
+    let counted = || {
+        let families = metrics.scrapes().gather();
+        let family = families.iter().find(|family| family.name().ends_with("refused_total"));
+        family.expect("the family").get_metric()[0].get_counter().value() as u64
+    };
+    while counted() < count {
+        tokio::task::yield_now().await;
+    }
 }
 
 const PATIENT: Duration = Duration::from_secs(20);
@@ -117,13 +132,36 @@ async fn without_what_is_late_the_rest_is_there_in_time_and_says_so() {
 async fn beyond_the_bound_scrapes_are_refused_and_counted() {
     let metrics = Metrics::new().expect("metrics");
     let slow = Slow::register(&metrics, Source::Memory);
-    let scrapes = Scrapes::of(metrics);
+    let scrapes = Scrapes::of(metrics.clone());
     let asking = (0..MAX_SCRAPES + 5).map(|_| scrapes.expose(terms(Format::Text, PATIENT)));
-    let (answers, ()) = tokio::join!(join_all(asking), async { slow.may_answer() });
+    let (answers, ()) = tokio::join!(join_all(asking), async {
+        refused(&metrics, 5).await;
+        slow.may_answer();
+    });
     let refused = answers.iter().filter(|answer| matches!(answer, Err(ScrapeError::TooMany)));
     assert_eq!(refused.count(), 5);
     let text = text(&scrapes, PATIENT).await;
     assert!(text.contains("digital_actors_scrapes_refused_total 5\n"), "{text}");
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_when_to_come_back() {
+    let metrics = Metrics::new().expect("metrics");
+    let slow = Slow::register(&metrics, Source::Memory);
+    let router = crate::http::admin::metrics(metrics.clone(), None);
+    let ask = || {
+        let request = Request::get("/metrics").body(Body::empty()).expect("a request");
+        router.clone().call(request)
+    };
+    let asking = (0..=MAX_SCRAPES).map(|_| ask());
+    let (answers, ()) = tokio::join!(join_all(asking), async {
+        refused(&metrics, 1).await;
+        slow.may_answer();
+    });
+    let refused: Vec<_> =
+        answers.iter().flatten().filter(|answer| answer.status() == 503).collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].headers()["retry-after"], "1");
 }
 
 #[tokio::test]

@@ -1,0 +1,189 @@
+//! Users and their passwords.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bcrypt::HashParts;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::fingerprint::{Fingerprint, Fingerprints};
+
+/// The highest cost that is taken. Every password that is tried takes as long, about a second here.
+const MAX_COST: u32 = 14;
+
+/// Passwords that may wait to be looked at.
+const MAX_WAITING: usize = 16;
+
+/// What bcrypt made of a password. Never shown, not even by `Debug`.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(in crate::http) struct HashedPassword {
+    hash: String,
+    cost: u32,
+}
+
+/// So many passwords wait already.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::http) struct Busy;
+
+/// Everyone who may come in.
+///
+/// bcrypt is slow on purpose, and a scraper comes every few seconds: a password that was right is known
+/// again by its fingerprint. There is at most one of each user. What is not known takes the time of
+/// bcrypt, one after the other and outside the runtime's threads, whether there is such a user or not,
+/// so that neither the time of a refusal nor a flood of them says who is there, or keeps those out who
+/// are known.
+pub(super) struct Users {
+    by_name: BTreeMap<String, HashedPassword>,
+    /// What the password of a user who is not there is held against: of all hashes the dearest.
+    stand_in: HashedPassword,
+    fingerprints: Fingerprints,
+    admitted: Mutex<HashMap<String, Fingerprint>>,
+    seats: Semaphore,
+    turn: Arc<Semaphore>,
+}
+
+impl Users {
+    /// `None` where there are none.
+    pub(super) fn new(by_name: BTreeMap<String, HashedPassword>) -> Option<Self> {
+        let stand_in = by_name.values().max_by_key(|password| password.cost)?.clone();
+        Some(Self {
+            by_name,
+            stand_in,
+            fingerprints: Fingerprints::new(),
+            admitted: Mutex::default(),
+            seats: Semaphore::new(MAX_WAITING),
+            turn: Arc::new(Semaphore::new(1)),
+        })
+    }
+
+    /// Whether this is the password of this user.
+    pub(super) async fn admits(&self, name: &str, password: &[u8]) -> Result<bool, Busy> {
+        let fingerprint = self.fingerprints.of(&[name.as_bytes(), password]);
+        if self.admitted().get(name) == Some(&fingerprint) {
+            return Ok(true);
+        }
+        let _seat = self.seats.try_acquire().map_err(|_| Busy)?;
+        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Err(Busy) };
+        let known = self.by_name.get(name);
+        let (hash, password) = (known.unwrap_or(&self.stand_in).clone(), password.to_owned());
+        let hashing = tokio::task::spawn_blocking(move || {
+            let is_right = hash.is_of(&password);
+            drop(turn);
+            is_right
+        });
+        let is_right = known.is_some() & hashing.await.unwrap_or(false);
+        if is_right {
+            self.admitted().insert(name.to_owned(), fingerprint);
+        }
+        Ok(is_right)
+    }
+
+    fn admitted(&self) -> std::sync::MutexGuard<'_, HashMap<String, Fingerprint>> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HashedPassword {
+    fn is_of(&self, password: &[u8]) -> bool {
+        bcrypt::verify(password, &self.hash).unwrap_or(false)
+    }
+}
+
+impl TryFrom<String> for HashedPassword {
+    type Error = String;
+
+    fn try_from(hash: String) -> Result<Self, String> {
+        let parts = HashParts::from_str(&hash)
+            .map_err(|_| "not a bcrypt hash: htpasswd -nBC 10 NAME makes one".to_owned())?;
+        let cost = parts.get_cost();
+        if !(4..=MAX_COST).contains(&cost) {
+            return Err(format!("a bcrypt hash with a cost of {cost}: use 4 to {MAX_COST}"));
+        }
+        Ok(Self { hash, cost })
+    }
+}
+
+impl fmt::Debug for HashedPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashedPassword(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    fn users(cost: u32) -> Users {
+        let hash = |password| bcrypt::hash(password, cost).expect("hashed").try_into();
+        let by_name = [("alice", "sesame"), ("bob", "caraway")]
+            .map(|(name, password)| (name.to_owned(), hash(password).expect("a hash")));
+        Users::new(by_name.into()).expect("some")
+    }
+
+    async fn took(users: &Users, name: &str, password: &str) -> Duration {
+        let begun = Instant::now();
+        users.admits(name, password.as_bytes()).await.expect("a turn");
+        begun.elapsed()
+    }
+
+    #[tokio::test]
+    async fn each_has_a_password_and_nobody_else_has() {
+        let users = users(4);
+        for (name, password, admitted) in [
+            ("alice", "sesame", true),
+            ("alice", "sesame", true),
+            ("alice", "caraway", false),
+            ("alice", "", false),
+            ("bob", "caraway", true),
+            ("carol", "sesame", false),
+            ("carol", "caraway", false),
+            ("", "", false),
+            ("alice", "ses\0ame", false),
+        ] {
+            assert_eq!(users.admits(name, password.as_bytes()).await, Ok(admitted), "{name}");
+        }
+        assert!(users.admitted().keys().all(|name| ["alice", "bob"].contains(&name.as_str())));
+        assert_eq!(users.admitted().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_takes_as_long_whoever_it_is_and_who_is_known_does_not_wait() {
+        let users = users(9);
+        let first = took(&users, "alice", "sesame").await;
+        let (mut known, mut wrong, mut stranger) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..15 {
+            known.push(took(&users, "alice", "sesame").await);
+            wrong.push(took(&users, "alice", "salt").await);
+            stranger.push(took(&users, "mallory", "salt").await);
+        }
+        // The shortest of many is what it takes where nothing else is in the way.
+        let [known, wrong, stranger] =
+            [known, wrong, stranger].map(|times| times.into_iter().min().expect("some"));
+        println!("first {first:?}, known {known:?}, wrong {wrong:?}, stranger {stranger:?}");
+        assert!(stranger.abs_diff(wrong) < wrong / 2, "{stranger:?} and {wrong:?}");
+        assert!(known < wrong / 4, "{known:?} and {wrong:?}");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_strangers_is_bounded_and_keeps_nobody_out_who_is_known() {
+        let users = users(4);
+        assert_eq!(users.admits("alice", b"sesame").await, Ok(true));
+        let turn = Arc::clone(&users.turn).acquire_owned().await.expect("a turn");
+        let strangers = (0..MAX_WAITING + 3).map(|_| users.admits("mallory", b"salt"));
+        let (answers, alice) = tokio::join!(join_all(strangers), async {
+            let alice = users.admits("alice", b"sesame").await;
+            drop(turn);
+            alice
+        });
+        assert_eq!(alice, Ok(true));
+        assert_eq!(answers.iter().filter(|answer| **answer == Err(Busy)).count(), 3);
+    }
+}

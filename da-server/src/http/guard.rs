@@ -1,0 +1,68 @@
+//! What stands before what operators see: who may come in, over what.
+
+use anyhow::{Context, ensure};
+use axum::http::HeaderMap;
+use axum_server::tls_rustls::RustlsConfig;
+
+use super::access::Access;
+use super::tls::tls;
+use super::web_config::{ClientAuth, WebConfig};
+use crate::Listeners;
+use crate::config::MetricsConfig;
+
+/// As configured.
+#[derive(Debug)]
+pub(super) struct Guard {
+    /// Who may come in; everyone, where there is none.
+    pub(super) access: Option<Access>,
+    /// Of the listener for metrics.
+    pub(super) tls: Option<RustlsConfig>,
+    /// Added to responses of that listener, or of the only one.
+    pub(super) headers: HeaderMap,
+}
+
+impl Guard {
+    /// Reads what the configuration names. Where nobody is asked for anything and strangers may come,
+    /// that is said: metrics and calls tell how busy the host is and which providers it uses.
+    ///
+    /// # Errors
+    /// A file can't be read or used.
+    pub(super) fn configured(
+        config: &MetricsConfig,
+        listeners: &Listeners,
+    ) -> anyhow::Result<Self> {
+        let file = config.web_config_file.as_deref();
+        let web = file.map(WebConfig::read).transpose()?.unwrap_or_default();
+        let named = || format!("metrics.web_config_file {}", file.unwrap_or("".as_ref()).display());
+        let headers = web.headers()?;
+        let tls_config = web.tls_server_config.as_ref();
+        ensure!(
+            tls_config.is_none() || listeners.metrics.is_some(),
+            "{}: tls_server_config needs metrics.listen, a listener of its own: the main one speaks \
+             plain HTTP, for a proxy in front of it",
+            named()
+        );
+        let asks_certificates = tls_config
+            .is_some_and(|tls| tls.client_auth_type == ClientAuth::RequireAndVerifyClientCert);
+        let tls = tls_config.map(tls).transpose().with_context(named)?;
+        let access = Access::new(config.bearer_token_file.as_deref(), web.basic_auth_users)?;
+        if access.is_none() && !asks_certificates {
+            warn_if_public(listeners)?;
+        }
+        Ok(Self { access, tls, headers })
+    }
+}
+
+fn warn_if_public(listeners: &Listeners) -> anyhow::Result<()> {
+    let listener = listeners.metrics.as_ref().unwrap_or(&listeners.main);
+    let address = listener.local_addr().context("listener")?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "/metrics (and a game's /calls) can be read by anyone who reaches this address: set \
+             metrics.bearer_token_file, or users or client certificates in metrics.web_config_file, \
+             or metrics.listen to a private address"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! Files that hold secrets.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+
+/// What everyone on the host may do with a file: read it.
+const READABLE_BY_ALL: u32 = 0o004;
+
+/// The text of a file that `setting` names. That everyone on this host can read it is said in the log.
+///
+/// # Errors
+/// It can't be read, or is no text.
+pub(super) fn read_secret(path: &Path, setting: &str) -> anyhow::Result<String> {
+    let shown = path.display();
+    let cant_read = || format!("can't read {setting} {shown}");
+    let mut file = File::open(path).with_context(cant_read)?;
+    let mode = file.metadata().with_context(cant_read)?.permissions().mode();
+    if mode & READABLE_BY_ALL != 0 {
+        tracing::warn!("{setting} {shown} can be read by everyone on this host: chmod o-r {shown}");
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).with_context(cant_read)?;
+    Ok(text)
+}
