@@ -32,8 +32,9 @@ pub fn stacks_beside_their_lines(prometheus: &Prometheus) -> Vec<String> {
             let (stack, line) = (sum(false), sum(true));
             let said = format!("{}: stack {stack:.4} s, line {line:.4} s", text(&panel["title"]));
             eprintln!("{said}");
-            // Neither of nothing: then this is NaN.
-            if !((stack / line - 1.0).abs() < TOLERANCE) {
+            // Where both are nothing their ratio is no number, and no agreement either.
+            let agree = (stack / line - 1.0).abs() < TOLERANCE;
+            if !agree {
                 beside.push(said);
             }
         }
