@@ -24,6 +24,10 @@ use crate::{
     syscall, tls,
 };
 
+/// Servers send one to four tickets of some 100 bytes each; those with certificates in them take a few
+/// thousand.
+const MOST_TICKET_BYTES: u64 = 4_096;
+
 #[btf_tracepoint(function = "sock_send_length")]
 fn sock_send(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockSend) else { return 0 };
@@ -173,8 +177,8 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
 }
 
 /// Whether something has arrived in answer to the current request. Of what came in the time of the
-/// session tickets the programs can't tell; what came since the request is reported, and da-server
-/// puts the two halves of a request together where it was tickets.
+/// session tickets the programs can't tell, unless it is more than these can be; what came since the
+/// request is reported, and da-server puts the two halves of a request together where it was tickets.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
@@ -185,7 +189,7 @@ unsafe fn is_answered(connection: *const Connection, now_ns: u64) -> bool {
         let response = arrival::response(connection, (*connection).request);
         response.first_ns != 0
             || response.last_ns > (*connection).request_last_ns
-                && now_ns >= (*connection).tickets_until_ns
+                && (now_ns >= (*connection).tickets_until_ns || response.bytes > MOST_TICKET_BYTES)
     }
 }
 

@@ -19,6 +19,7 @@ use da_ebpf_common::existing::Existing;
 use foldhash::{HashMap, HashSet};
 
 use self::known::{Known, Totals};
+pub use self::settle::Over;
 use super::arrival::ArrivalMetrics;
 use super::config::Unlisted;
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
@@ -170,7 +171,7 @@ impl Tracker {
         let remembered: Vec<_> = known.chain(self.undetermined.keys()).copied().collect();
         for id in remembered {
             match record(id) {
-                Some(record) => self.settle(id, &record, silent_since_ns),
+                Some(record) => self.settle(id, &record, Over::Silent(silent_since_ns)),
                 None => {
                     gone.insert(id);
                 }

@@ -19,7 +19,7 @@ use crate::kernel::observation::Observation;
 use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
 use crate::kernel::self_metrics::{EventMetrics, StatusMetrics};
 use crate::kernel::syscall::tier::Tier;
-use crate::kernel::tracker::{Tracker, Verdict};
+use crate::kernel::tracker::{Over, Tracker, Verdict};
 
 /// Events that are taken before the reader looks whether something else is due.
 const MAX_BATCH: usize = 4_096;
@@ -110,7 +110,7 @@ impl Intake {
     pub fn settle(&mut self, settlements: &Receiver<Settlement>) {
         for Settlement { connection, over_ns } in settlements.try_iter() {
             if let Some(record) = self.connections.record(connection) {
-                self.tracker.settle(connection, &record, over_ns);
+                self.tracker.settle(connection, &record, Over::Read(over_ns));
                 publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
             }
         }

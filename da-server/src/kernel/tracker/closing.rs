@@ -5,6 +5,7 @@ use da_ebpf_common::event::ConnectionId;
 
 use super::Tracker;
 use super::known::{Known, Totals};
+use super::settle::Over;
 use crate::kernel::connection::{ConnectionOutcome, addresses};
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::observation::What;
@@ -56,9 +57,9 @@ impl Tracker {
     /// It is over, in whatever way, and nothing has reported it: what it owes is in its record. Whether
     /// its last exchange was complete can't be told, unless that has been silent since then.
     pub fn closed_unseen(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
-        self.settle(id, record, silent_since_ns);
+        self.settle(id, record, Over::Silent(silent_since_ns));
         let flags = record.flags | flags::UNREADABLE;
-        self.settle(id, &Connection { flags, ..*record }, u64::MAX);
+        self.settle(id, &Connection { flags, ..*record }, Over::Silent(u64::MAX));
         self.advance(
             id,
             Totals {

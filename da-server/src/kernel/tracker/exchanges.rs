@@ -8,7 +8,7 @@ use da_ebpf_common::exchange::Exchange;
 
 use super::Tracker;
 use super::known::{Begun, Settled, Totals};
-use super::settle::settle;
+use super::settle::{Over, settle};
 use crate::kernel::connection::addresses;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
 use crate::kernel::observation::{Pickup, SeenExchange, What};
@@ -95,9 +95,9 @@ impl Tracker {
         );
     }
 
-    /// Counts the exchange that a connection owes, unless something has happened on it since then.
-    pub fn settle(&mut self, id: ConnectionId, record: &Connection, silent_since_ns: u64) {
-        let Some(owed) = settle(id, record, silent_since_ns) else { return };
+    /// Counts the exchange that a connection owes, unless something has happened since it was over.
+    pub fn settle(&mut self, id: ConnectionId, record: &Connection, over: Over) {
+        let Some(owed) = settle(id, record, over) else { return };
         let exchange = owed.exchange;
         let Some(known) = self.known.get_mut(&id) else { return };
         if known.settled.as_ref().is_some_and(|before| before.number == exchange.number) {

@@ -1,7 +1,8 @@
 //! The last exchange of a connection that is kept for later.
 //!
 //! The programs report an exchange when the next one begins or the connection closes. Until then an
-//! idle connection owes its last one; after a silence it is read from the record itself.
+//! idle connection owes its last one; it is read from the record itself after a silence, or when
+//! whoever made it says that it is over.
 
 use da_ebpf_common::arrival::{Arrivals, FirstArrivals, MAX_FIRST_ARRIVALS};
 use da_ebpf_common::connection::{Connection, Phase, flags};
@@ -23,19 +24,31 @@ pub struct Owed {
     pub exchange: Exchange,
 }
 
-/// The current exchange of a connection on which nothing has happened since `silent_since_ns`; `None`
-/// where there is none, or it is unanswered.
-///
-/// Language models pause while they think, and the silence must be longer: what comes after it is
-/// counted as late.
-pub fn settle(id: ConnectionId, record: &Connection, silent_since_ns: u64) -> Option<Owed> {
+/// By what an exchange is known to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Nothing has happened since then, ns. Language models pause while they think, and the silence
+    /// must be longer: what comes after it is counted as late.
+    Silent(u64),
+    /// Whoever made it had read all of the response by then, ns.
+    Read(u64),
+}
+
+/// The current exchange of a connection; `None` where there is none, it is unanswered, or something
+/// has happened since it was over.
+pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed> {
     let slot = &record.arrivals[(record.request & 1) as usize];
+    let (over_ns, is_answer) = match over {
+        // What came in the time of the session tickets may have been nothing else.
+        Over::Silent(since_ns) => (since_ns, slot.response.first_ns != 0),
+        Over::Read(at_ns) => (at_ns, true),
+    };
     let answered = record.request != 0
         && slot.request == record.request
         && slot.response.arrivals != 0
-        && slot.response.first_ns != 0;
+        && is_answer;
     let last_ns = record.last_arrival_ns.max(record.request_last_ns);
-    if record.phase != Phase::Open as u32 || !answered || last_ns > silent_since_ns {
+    if record.phase != Phase::Open as u32 || !answered || last_ns > over_ns {
         return None;
     }
     let pickups = &record.pickups[(record.request & 1) as usize];
@@ -115,8 +128,8 @@ mod tests {
     #[test]
     fn an_answered_exchange_is_over_after_a_silence() {
         let record = record();
-        assert!(settle(ID, &record, 299).is_none());
-        let owed = settle(ID, &record, 300).expect("owed");
+        assert!(settle(ID, &record, Over::Silent(299)).is_none());
+        let owed = settle(ID, &record, Over::Silent(300)).expect("owed");
         assert_eq!(owed.exchange.number, 3);
         assert_eq!(owed.exchange.response.last_ns, 300);
         assert_eq!((owed.exchange.pickups, owed.exchange.first_pickup_ns), (1, 7));
@@ -129,6 +142,18 @@ mod tests {
     fn an_unanswered_exchange_is_never_over() {
         let mut record = record();
         record.request = 4;
-        assert!(settle(ID, &record, u64::MAX).is_none());
+        for over in [Over::Silent(u64::MAX), Over::Read(u64::MAX)] {
+            assert!(settle(ID, &record, over).is_none());
+        }
+    }
+
+    #[test]
+    fn an_answer_among_the_session_tickets_is_one_only_to_whoever_has_read_it() {
+        let mut record = record();
+        record.arrivals[1].response.first_ns = 0;
+        assert!(settle(ID, &record, Over::Silent(u64::MAX)).is_none());
+        assert!(settle(ID, &record, Over::Read(299)).is_none());
+        let owed = settle(ID, &record, Over::Read(300)).expect("owed");
+        assert_eq!(owed.exchange.response.arrivals, 2);
     }
 }

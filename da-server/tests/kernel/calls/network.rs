@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use da_server::calls::{Attempt, Call, Phase, Reuse};
+use da_server::calls::{Attempt, Call, Join, Phase, Reuse};
 use da_server::llm::{LlmClient, LlmConfig};
 use da_server::provider::{ApiKey, Outcome};
 use da_standin::{Delay, Options, Plan, Standin};
@@ -24,6 +24,8 @@ const THERE: &str = "192.0.2.2";
 const PORT: u16 = 443;
 /// How long the network takes there and back.
 const ROUND_TRIP_MS: f64 = 40.0;
+/// How long a network takes over which answers are over before session tickets would have had to come.
+const FAR_AWAY_MS: f64 = 150.0;
 /// Between two calls of a client: its connection is back by then, and its exchange has been asked for.
 const PAUSE: Duration = Duration::from_millis(150);
 
@@ -40,12 +42,17 @@ struct Abroad {
 
 impl Abroad {
     fn open() -> Option<Self> {
+        Self::with(Options::default().tickets)
+    }
+
+    /// The stand-in sends so many session tickets.
+    fn with(tickets: usize) -> Option<Self> {
         let at: SocketAddr = format!("{THERE}:{PORT}").parse().expect("an address");
         let desk = Desk::open(&config(), &[endpoint_at(NAME, NAME, at)])?;
         let (here, there) = (Network::new(), Network::new());
         let line = Line::between((&here, HERE), (&there, THERE));
         let names = vec![NAME.to_owned()];
-        let options = Options { listen: at, names, ..Options::default() };
+        let options = Options { listen: at, names, tickets, ..Options::default() };
         let standin = there.run(Standin::start(options)).expect("a stand-in");
         Some(Self { calls: 0, standin, line, here, there, desk })
     }
@@ -62,11 +69,11 @@ impl Abroad {
     }
 
     /// So many calls one after the other, by each of the clients at the same time.
-    fn calls(&mut self, clients: &[LlmClient], of_each: usize) -> Vec<Arc<Call>> {
+    fn calls(&mut self, clients: &[LlmClient], of_each: usize, pause: Duration) -> Vec<Arc<Call>> {
         let ask_each = |client: LlmClient| async move {
             for _ in 0..of_each {
                 ask(&client).await;
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(pause).await;
             }
         };
         self.here.run(join_all(clients.iter().cloned().map(ask_each)));
@@ -84,7 +91,7 @@ impl Abroad {
         self.standin.set_plan(usual(reuse));
         let client = self.client();
         // The first one pays for the connection.
-        let calls = self.calls(&[client], CALLS + 1);
+        let calls = self.calls(&[client], CALLS + 1, PAUSE);
         let attempts = calls[1..].iter().map(|call| call.attempts[0].clone());
         let attempts: Vec<_> = attempts.collect();
         for (call, attempt) in calls[1..].iter().zip(&attempts) {
@@ -123,38 +130,36 @@ fn a_slow_network_shows_where_calls_wait_for_it_and_nowhere_else() {
     assert!(exact, "see the tables above");
 }
 
+/// Makes calls by new clients whose answers come at once, so within the time in which session tickets
+/// of their connection may.
+fn are_joined(abroad: &mut Abroad, text_characters: usize, of_each: usize) {
+    let text_characters = Some(text_characters);
+    abroad.standin.set_plan(Plan { chunks: Some(1), text_characters, ..Plan::default() });
+    let clients: Vec<_> = (0..4).map(|_| abroad.client()).collect();
+    for call in abroad.calls(&clients, of_each, Duration::ZERO) {
+        let attempt = &call.attempts[0];
+        assert_eq!(attempt.join, Join::Joined, "{attempt:?}");
+        let wait_ms = attempt.phases.ns(Phase::Wait) as f64 / 1e6;
+        assert!(wait_ms > 0.9 * FAR_AWAY_MS, "{attempt:?}");
+    }
+}
+
+#[test]
+fn first_answers_that_come_at_once_from_far_away_are_joined() {
+    for tickets in [2, 0] {
+        let Some(mut abroad) = Abroad::with(tickets) else { return };
+        abroad.line.set_round_trip(Duration::from_secs_f64(FAR_AWAY_MS / 1e3));
+        // Nothing follows on the connection: what the kernel saw is nowhere but in its record.
+        are_joined(&mut abroad, 100, 1);
+        // The next one follows at once: the first was too long for tickets.
+        are_joined(&mut abroad, 8_000, 2);
+    }
+}
+
 /// Segments that the kernel sent again during a call; none where it was not joined.
 fn sent_again(call: &Call) -> Option<u64> {
     let socket = |attempt: &Attempt| attempt.socket.as_ref().map(|socket| socket.retransmits);
     call.attempts.iter().map(socket).sum()
-}
-
-/// Makes calls over a network that loses packets; whether all of them were joined. What is told of
-/// those that were is never more than what the network's own counter says, and in all just that.
-fn is_told_of_each(abroad: &mut Abroad, clients: &mut Vec<LlmClient>) -> bool {
-    const CLIENTS: usize = 16;
-    const OF_EACH: usize = 20;
-    let new: Vec<_> = (0..CLIENTS).map(|_| abroad.client()).collect();
-    // What closes sends, too.
-    clients.extend_from_slice(&new);
-    let before = abroad.here.retransmits();
-    let calls = abroad.calls(&new, OF_EACH);
-    let by_the_kernel = abroad.here.retransmits() - before;
-    let told: Vec<_> = calls.iter().filter_map(|call| sent_again(call)).collect();
-    let sum: u64 = told.iter().sum();
-    let hit = told.iter().filter(|sent_again| **sent_again > 0).count();
-    let (joined, made) = (told.len(), calls.len());
-    println!("{by_the_kernel} segments sent again, {sum} of them during {hit} calls");
-    println!("{joined} of {made} calls joined");
-    assert!(by_the_kernel > 0, "nothing was lost");
-    assert!(sum <= by_the_kernel, "{told:?}");
-    assert!(joined < made || sum == by_the_kernel, "{told:?}");
-
-    let served = Served::start(&abroad.desk.calls.recent);
-    for call in &calls {
-        assert_eq!(retransmits(&served.call(call.id)), sent_again(call), "{call:?}");
-    }
-    joined == made
 }
 
 #[test]
@@ -163,9 +168,24 @@ fn what_was_sent_again_is_told_of_the_call_during_which_it_was() {
     abroad.standin.set_plan(Plan { first_byte_ms: Delay::Fixed(USUAL_MS), ..Plan::default() });
     abroad.here.lose(5);
     abroad.there.lose(5);
-    let mut clients = Vec::new();
-    let all = (0..TRIES).any(|_| is_told_of_each(&mut abroad, &mut clients));
-    assert!(all, "see above");
+    let clients: Vec<_> = (0..16).map(|_| abroad.client()).collect();
+    let before = abroad.here.retransmits();
+    let calls = abroad.calls(&clients, 20, PAUSE);
+    // What closes sends, too: until here nothing has.
+    let by_the_kernel = abroad.here.retransmits() - before;
+    drop(clients);
+    let told: Vec<_> = calls.iter().filter_map(|call| sent_again(call)).collect();
+    let sum: u64 = told.iter().sum();
+    let hit = told.iter().filter(|sent_again| **sent_again > 0).count();
+    println!("{by_the_kernel} segments sent again, {sum} of them during {hit} calls");
+    assert!(by_the_kernel > 0, "nothing was lost");
+    assert_eq!(told.len(), calls.len(), "all were joined");
+    assert_eq!(sum, by_the_kernel, "{told:?}");
+
+    let served = Served::start(&abroad.desk.calls.recent);
+    for call in &calls {
+        assert_eq!(retransmits(&served.call(call.id)), sent_again(call), "{call:?}");
+    }
 }
 
 /// What `/api/calls/{id}` says was sent again, if anything.
