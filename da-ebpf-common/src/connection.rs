@@ -163,6 +163,11 @@ pub struct Connection {
     pub unread: [Unread; 2],
     /// Reads during even and odd requests.
     pub pickups: [Pickups; 2],
+    /// When something used the receive window up, ns: the peer can send no more then. Written by what
+    /// arrives, and only once the time before is over.
+    pub window_full_ns: u64,
+    /// The same of the time that was over last, since somebody read; written by the receive hook.
+    pub window_read_ns: u64,
     /// Payload bytes read, modulo 2³², as of the last read that has returned; written by the
     /// receive hook alone.
     pub read_bytes: u32,
@@ -173,7 +178,7 @@ pub struct Connection {
 const _: () = assert!(size_of::<Peers>() == 64);
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 17 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
+        == 8 * 19 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.

@@ -40,6 +40,8 @@ pub struct Exchange {
     pub first_read_ns: u64,
     /// How long the first of them had waited, ns.
     pub first_pickup_ns: u64,
+    /// How long the peer could send nothing because nobody read, ns, in all.
+    pub window_closed_ns: u64,
     /// Payload bytes sent on the connection so far.
     pub sent_bytes: u64,
     /// Payload bytes received on the connection so far.
@@ -58,4 +60,4 @@ pub struct Exchange {
     pub request_thread: u32,
 }
 
-const _: () = assert!(size_of::<Exchange>() == 24 + 32 + 32 + 24 + 16 + 24);
+const _: () = assert!(size_of::<Exchange>() == 24 + 32 + 32 + 32 + 16 + 24);

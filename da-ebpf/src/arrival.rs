@@ -50,6 +50,7 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
         (*connection).last_arrival_ns = now_ns;
         (*connection).srtt_eighths_us = sock.srtt_eighths_us();
         (*connection).retransmits = sock.retransmits();
+        pickup::note_window(sock, connection, received_bytes as u32, now_ns);
         if (*connection).phase == Phase::Handshake as u32 {
             return;
         }

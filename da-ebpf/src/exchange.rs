@@ -260,9 +260,11 @@ unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32
     unsafe {
         let number = (*connection).request;
         let (mut pickups, mut first_read_ns, mut first_pickup_ns) = (0, 0, 0);
+        let mut window_closed_ns = pickup::closed_for_ns(connection);
         if let Some(picked_up) = pickup::of(connection, number) {
             pickups = (*picked_up).count;
             (first_read_ns, first_pickup_ns) = ((*picked_up).first_read_ns, (*picked_up).first_ns);
+            window_closed_ns += (*picked_up).window_closed_ns;
         }
         event::emit(|| Exchange {
             header: event::header::<Exchange>(sock, connection, Kind::Exchange),
@@ -274,6 +276,7 @@ unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32
             pickups,
             first_read_ns,
             first_pickup_ns,
+            window_closed_ns,
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             flags: (*connection).flags,

@@ -63,6 +63,10 @@ offsets! {
     TCP_SRTT_US,
     /// `tcp_sock.total_retrans`
     TCP_TOTAL_RETRANS,
+    /// `tcp_sock.rcv_wup`: `rcv_nxt` as the last acknowledgement had it
+    TCP_RCV_WUP,
+    /// `tcp_sock.rcv_wnd`: the window that this one advertised
+    TCP_RCV_WND,
     /// `sk_buff.cb`, where TCP keeps its `tcp_skb_cb`
     SKB_CONTROL,
     /// `tcp_skb_cb.tcp_flags`

@@ -23,6 +23,10 @@ use crate::{
 /// `MSG_PEEK`, include/linux/socket.h: what is only looked at stays unread.
 const MSG_PEEK: i32 = 2;
 
+/// A peer with a full segment of Ethernet to send waits until there is room for it: RFC 9293
+/// §3.8.6.2.1.
+const SEGMENT_BYTES: i32 = 1_460;
+
 #[btf_tracepoint(function = "sock_recv_length")]
 fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockRecv) else { return 0 };
@@ -39,6 +43,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             receive(connection, to_bytes.wrapping_sub(result as u32));
             // SAFETY: as above.
             unsafe { (*connection).read_bytes = to_bytes };
+            make_room(connection);
         }
     }
     run.end();
@@ -72,6 +77,81 @@ pub unsafe fn arrived(
     }
 }
 
+/// Notes whether what has arrived, the first `received_bytes` with it, leaves the peer room to send more.
+///
+/// # Safety
+/// As for [`arrived`].
+#[inline(always)]
+pub unsafe fn note_window(
+    sock: Sock,
+    connection: *mut Connection,
+    received_bytes: u32,
+    now_ns: u64,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let next = (*connection).first_sequence.wrapping_add(received_bytes);
+        let room_bytes = sock.window_end().wrapping_sub(next).cast_signed();
+        if room_bytes < SEGMENT_BYTES && closed_since_ns(connection).is_none() {
+            (*connection).window_full_ns = now_ns;
+        }
+    }
+}
+
+/// Since when the receive window is used up and nobody has read, if so.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+unsafe fn closed_since_ns(connection: *const Connection) -> Option<u64> {
+    // SAFETY: the caller's promise.
+    let (full_ns, read_ns) =
+        unsafe { ((*connection).window_full_ns, (*connection).window_read_ns) };
+    (full_ns != read_ns).then_some(full_ns)
+}
+
+/// For how long it has been, ns; 0 where it is not.
+///
+/// # Safety
+/// As for [`closed_since_ns`].
+#[inline(always)]
+pub unsafe fn closed_for_ns(connection: *const Connection) -> u64 {
+    // SAFETY: the caller's promise.
+    match unsafe { closed_since_ns(connection) } {
+        Some(since_ns) => now_ns().saturating_sub(since_ns),
+        None => 0,
+    }
+}
+
+/// Somebody has read.
+#[inline(always)]
+fn make_room(connection: *mut Connection) {
+    // SAFETY: see `connection::find`.
+    unsafe {
+        let Some(since_ns) = closed_since_ns(connection) else { return };
+        (*connection).window_read_ns = since_ns;
+        let current = Progress::from_word((*connection).progress).request;
+        let slot = slot(connection, current.into());
+        (*slot).window_closed_ns += now_ns().saturating_sub(since_ns);
+    }
+}
+
+/// What is noted of reads during a request, to be written.
+///
+/// # Safety
+/// `connection` is from `connection::find`, and the caller runs in the receive hook.
+#[inline(always)]
+unsafe fn slot(connection: *mut Connection, request: u64) -> *mut Pickups {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let slot = &raw mut (*connection).pickups[(request & 1) as usize];
+        if (*slot).request != request {
+            ((*slot).request, (*slot).count, (*slot).window_closed_ns) = (request, 0, 0);
+        }
+        slot
+    }
+}
+
 /// Payload bytes read since the connect, modulo 2³².
 #[inline(always)]
 unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
@@ -99,6 +179,7 @@ pub fn receive_up_to(sock: Sock, connection: *mut Connection) {
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
             receive(connection, from_bytes);
+            make_room(connection);
         }
     }
 }
@@ -125,10 +206,7 @@ fn receive(connection: *mut Connection, from_bytes: u32) {
         let current = Progress::from_word((*connection).progress).request;
         let reported = current.wrapping_sub(oldest.request).cast_signed() > 0;
         let request = u64::from(if reported { current } else { oldest.request });
-        let slot = &raw mut (*connection).pickups[(request & 1) as usize];
-        if (*slot).request != request {
-            ((*slot).request, (*slot).count) = (request, 0);
-        }
+        let slot = slot(connection, request);
         let count = (*slot).count;
         if count == 0 {
             ((*slot).first_read_ns, (*slot).first_ns) = (now_ns, waited_ns);
@@ -142,7 +220,7 @@ fn receive(connection: *mut Connection, from_bytes: u32) {
     }
 }
 
-/// The pickups during a request, if there were any.
+/// What is noted of reads during a request, if anything is.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.

@@ -166,6 +166,12 @@ impl Sock {
         self.load(&layout::TCP_RCV_NXT)
     }
 
+    /// The sequence number behind the receive window: the peer may send up to there.
+    pub fn window_end(self) -> u32 {
+        let from: u32 = self.load(&layout::TCP_RCV_WUP);
+        from.wrapping_add(self.load(&layout::TCP_RCV_WND))
+    }
+
     /// `tcp_sock.snd_una`: the first sequence number that is not acknowledged.
     pub fn unacked_sequence(self) -> u32 {
         self.load(&layout::TCP_SND_UNA)

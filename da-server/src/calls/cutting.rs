@@ -231,6 +231,7 @@ mod tests {
             first_pickup: None,
             rtt_ns: None,
             retransmits: 0,
+            window_closed_ns: 0,
             measured,
         })
     }

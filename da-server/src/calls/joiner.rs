@@ -309,5 +309,6 @@ fn socket(seen: Seen, asked_ns: u64) -> Socket {
         }),
         rtt_ns: of_exchange.and_then(|exchange| exchange.rtt_ns),
         retransmits: of_exchange.map_or(0, |exchange| exchange.retransmits),
+        window_closed_ns: of_exchange.map_or(0, |exchange| exchange.window_closed_ns),
     }
 }

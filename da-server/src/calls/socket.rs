@@ -33,6 +33,9 @@ pub struct Socket {
     pub rtt_ns: Option<u64>,
     /// Segments sent again during the attempt.
     pub retransmits: u64,
+    /// How long the provider could send nothing because the application did not read: the receive
+    /// window was used up.
+    pub window_closed_ns: u64,
 }
 
 /// A read of something that had waited for it.

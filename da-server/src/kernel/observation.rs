@@ -95,6 +95,9 @@ pub struct SeenExchange {
     /// The first time that something had waited to be read; none where nothing was read, or the
     /// reads could not be seen.
     pub first_pickup: Option<Pickup>,
+    /// How long the other side could send nothing because nobody read, ns: the receive window was
+    /// used up.
+    pub window_closed_ns: u64,
     /// Outcome and times.
     pub measured: Measured,
 }

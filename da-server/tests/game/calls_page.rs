@@ -125,7 +125,12 @@ async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
             .starts_with("queue 6.00 ms, dns 42.0 ms, connect 121 ms, tls 148 ms"),
         "{words}"
     );
-    for (id, note) in [(1, "3 retransmits"), (2, "2 attempts"), (4, "application alone"), (7, "")] {
+    for (id, note) in [
+        (1, "3 retransmits · window closed 250 ms"),
+        (2, "2 attempts"),
+        (4, "application alone"),
+        (7, ""),
+    ] {
         let notes = texts(&format!("#slowest li[data-call='{id}'] .notes"));
         assert_eq!(browser.evaluate(&notes).await, json!([note]), "{id}");
     }
@@ -163,6 +168,7 @@ async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
     for (fact, value) in [
         ("TLS", "TLS 1.3"),
         ("retransmits", "3"),
+        ("window closed", "250 ms: nobody read"),
         ("round trip", "11.4 ms"),
         ("request id", "req_018EeWyXxfu5pfWkrYcMdjWG"),
     ] {

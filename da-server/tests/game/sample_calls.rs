@@ -57,6 +57,7 @@ pub fn attempt(took: &[(Phase, f64)]) -> Attempt {
             first_wait: Some(Wait { read_ns: answered_ns, waited_ns: phases.ns(Phase::Pickup) }),
             rtt_ns: Some(11 * MS + 400_000),
             retransmits: 0,
+            window_closed_ns: 0,
         }),
     }
 }
@@ -116,6 +117,7 @@ fn fresh(id: u64) -> Call {
     if let Some(socket) = &mut fresh.socket {
         socket.exchange = Some(1);
         socket.retransmits = 3;
+        socket.window_closed_ns = 250 * MS;
     }
     call(id, CallKind::Llm, vec![fresh])
 }

@@ -46,6 +46,7 @@ function trafficFacts({ reads_total, body_bytes, socket }) {
     ["response", socket && `${bytes(socket.response_bytes)}, TLS included`],
     ["body", reads_total > 0 ? `${bytes(body_bytes)} in ${counted(reads_total, "read")}` : null],
     ["last arrival", socket && after(socket.last_arrival_ns)],
+    ["window closed", socket?.window_closed_ns > 0 ? `${duration(socket.window_closed_ns)}: nobody read` : null],
     ["first wait to be read", wait && `${duration(wait.waited_ns)}, read ${after(wait.read_ns)}`],
   ];
 }

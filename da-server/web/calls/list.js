@@ -20,6 +20,8 @@ const REDRAW_MS = 250;
 const REFRESH_MS = 60_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
+// Below that a burst has filled the window, and was read at once.
+const LONG_CLOSED_NS = 1e6;
 
 const shown = { slowest: [], latest: [] };
 // What ended since each load began: its answer may be older.
@@ -66,6 +68,8 @@ function notes(call) {
   if (call.attempts.length !== 1) all.push(counted(call.attempts.length, "attempt"));
   const sentAgain = call.attempts.reduce((sum, { socket }) => sum + (socket?.retransmits ?? 0), 0);
   if (sentAgain > 0) all.push(counted(sentAgain, "retransmit"));
+  const closedNs = call.attempts.reduce((sum, { socket }) => sum + (socket?.window_closed_ns ?? 0), 0);
+  if (closedNs >= LONG_CLOSED_NS) all.push(`window closed ${duration(closedNs)}`);
   if (call.attempts.some(isCoarse)) all.push("application alone");
   return all.join(" · ");
 }

@@ -29,6 +29,8 @@ const REQUIRED: &[Field] = &[
     ("TCP_COPIED_SEQ", "tcp_sock", "copied_seq"),
     ("TCP_SRTT_US", "tcp_sock", "srtt_us"),
     ("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
+    ("TCP_RCV_WUP", "tcp_sock", "rcv_wup"),
+    ("TCP_RCV_WND", "tcp_sock", "rcv_wnd"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_SYSCALL", "pt_regs", "orig_ax"),
     #[cfg(target_arch = "x86_64")]

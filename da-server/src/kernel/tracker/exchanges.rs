@@ -90,6 +90,7 @@ impl Tracker {
                     read_ns: exchange.first_read_ns,
                     waited_ns: exchange.first_pickup_ns,
                 }),
+                window_closed_ns: exchange.window_closed_ns,
                 measured,
             }),
         );

@@ -65,6 +65,7 @@ pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed>
         exchange.pickups = pickups.count;
         exchange.first_read_ns = pickups.first_read_ns;
         exchange.first_pickup_ns = pickups.first_ns;
+        exchange.window_closed_ns = pickups.window_closed_ns;
     }
     exchange.sent_bytes = record.sent_bytes;
     exchange.received_bytes = record.received_bytes;
@@ -122,6 +123,7 @@ mod tests {
         (slot.first[0].at_ns, slot.first[1].at_ns) = (200, 300);
         let pickups = &mut record.pickups[1];
         (pickups.request, pickups.count, pickups.first_ns) = (3, 1, 7);
+        pickups.window_closed_ns = 5;
         record
     }
 
@@ -133,6 +135,7 @@ mod tests {
         assert_eq!(owed.exchange.number, 3);
         assert_eq!(owed.exchange.response.last_ns, 300);
         assert_eq!((owed.exchange.pickups, owed.exchange.first_pickup_ns), (1, 7));
+        assert_eq!(owed.exchange.window_closed_ns, 5);
         assert_eq!((owed.exchange.srtt_eighths_us, owed.exchange.retransmits), (80, 2));
         assert_eq!(owed.first_arrivals.map(|first| first.count), Some(2));
         assert!(owed.gaps.is_none() && owed.pickups.is_none());
