@@ -30,7 +30,7 @@ pub use config::CallsConfig;
 pub use desk::{Calls, KernelView, StartError};
 pub use join::Join;
 pub use phase::{Cut, Phase, Phases};
-pub use recent::{Bounds, MAX_LISTED, Recent};
+pub use recent::{Bounds, MAX_LISTED, Recent, Update};
 pub use socket::{Socket, Wait};
 
 #[cfg(test)]

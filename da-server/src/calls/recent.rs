@@ -1,7 +1,7 @@
 //! The calls that are remembered: the latest, and the slowest.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
@@ -31,12 +31,39 @@ impl Default for Bounds {
     }
 }
 
+/// A call that has just ended, for all who follow.
+#[derive(Debug)]
+pub struct Update {
+    /// The call.
+    pub call: Arc<Call>,
+    json: OnceLock<Option<String>>,
+}
+
+impl Update {
+    fn new(call: Arc<Call>) -> Self {
+        Self { call, json: OnceLock::new() }
+    }
+
+    /// The call as JSON: the first who asks writes it, for all others too. None if it can't be written,
+    /// which the log says.
+    pub fn json(&self) -> Option<&str> {
+        let write = || match serde_json::to_string(&*self.call) {
+            Ok(json) => Some(json),
+            Err(error) => {
+                tracing::error!(call = self.call.id, "a call can't be written: {error}");
+                None
+            }
+        };
+        self.json.get_or_init(write).as_deref()
+    }
+}
+
 /// The latest and the slowest calls, in bounded memory.
 #[derive(Debug)]
 pub struct Recent {
     bounds: Bounds,
     kept: Mutex<Kept>,
-    updates: broadcast::Sender<Arc<Call>>,
+    updates: broadcast::Sender<Arc<Update>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +99,7 @@ impl Recent {
         }
         drop(kept);
         // Nobody may be listening.
-        let _ = self.updates.send(call);
+        let _ = self.updates.send(Arc::new(Update::new(call)));
     }
 
     /// The latest calls, the last one first.
@@ -107,7 +134,7 @@ impl Recent {
 
     /// Every call from now on. A reader that is too slow is told how many it missed.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Call>> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Update>> {
         self.updates.subscribe()
     }
 
@@ -162,11 +189,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_call_is_written_once_for_all_who_follow() {
+        let recent = Recent::new(Bounds::default());
+        let (mut one, mut other) = (recent.subscribe(), recent.subscribe());
+        recent.add(Arc::new(call(7, 1)));
+        let (one, other) = (one.recv().await.expect("a call"), other.recv().await.expect("a call"));
+        let json = one.json().expect("JSON");
+        assert_eq!(serde_json::from_str::<Call>(json).expect("a call"), *other.call);
+        assert!(std::ptr::eq(json, other.json().expect("JSON")));
+    }
+
+    #[tokio::test]
     async fn who_follows_is_told_of_every_call_or_of_how_many_it_missed() {
         let recent = with_calls(Bounds::default());
         let mut updates = recent.subscribe();
         recent.add(Arc::new(call(6, 1)));
-        assert_eq!(updates.recv().await.expect("a call").id, 6);
+        assert_eq!(updates.recv().await.expect("a call").call.id, 6);
         let missed = 10;
         for id in 0..(MAX_BEHIND + missed) as u64 {
             recent.add(Arc::new(call(id, 1)));

@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::Calls;
 use super::query::CallQuery;
-use crate::calls::Call;
+use crate::calls::Update;
 use crate::http::ApiError;
 
 /// How often a follower hears something where there is no call: proxies give up on silence.
@@ -47,7 +47,7 @@ fn events(
     stream::unfold(following, |(mut updates, query, seat)| async move {
         let event = loop {
             match updates.recv().await {
-                Ok(call) if query.admits(&call) => break of_call(&call),
+                Ok(update) if query.admits(&update.call) => break of_call(&update),
                 Ok(_) => {}
                 Err(RecvError::Lagged(calls)) => break missed(calls),
                 Err(RecvError::Closed) => return None,
@@ -57,11 +57,9 @@ fn events(
     })
 }
 
-fn of_call(call: &Call) -> Event {
-    Event::default().event("call").json_data(call).unwrap_or_else(|error| {
-        tracing::error!(call = call.id, "a call can't be written: {error}");
-        missed(1)
-    })
+fn of_call(update: &Update) -> Event {
+    let event = |json| Event::default().event("call").data(json);
+    update.json().map_or_else(|| missed(1), event)
 }
 
 fn missed(calls: u64) -> Event {
