@@ -16,7 +16,7 @@ pub struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Only this one
-    #[arg(value_parser = ["hooks", "server", "reader", "scrape", "accuracy"])]
+    #[arg(value_parser = ["hooks", "server", "reader", "join", "scrape", "accuracy"])]
     name: Option<String>,
 }
 

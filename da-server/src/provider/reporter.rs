@@ -117,3 +117,31 @@ impl Drop for CallNotes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_call_ends_without_waiting_although_nobody_takes_its_report() {
+        let dropped = IntCounter::new("dropped", "Reports that found no room.").expect("a counter");
+        let (reports, taken) = CallReports::channel(2, dropped.clone());
+        let reporter = Reporter {
+            kind: CallKind::Llm,
+            provider: "anthropic",
+            model: Arc::from("m"),
+            reports: Some(reports),
+        };
+        let (ended, all_ended) = channel();
+        std::thread::spawn(move || {
+            (0..5).for_each(|_| drop(reporter.call()));
+            ended.send(()).expect("waited for");
+        });
+        all_ended.recv_timeout(Duration::from_secs(10)).expect("none of them waits");
+        assert_eq!(taken.iter().map(|report| report.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(dropped.get(), 3);
+    }
+}

@@ -2,7 +2,7 @@
 //! measure and starts this program in network and mount namespaces of its own: nobody else's
 //! traffic is in the way, and none of ours leaves.
 //!
-//! One room per benchmark: `hooks`, `server`, `reader`, `scrape`, `accuracy`. What they find are
+//! One room per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`. What they find are
 //! `figure`s; `report` and `document` show them, with the `machine` they were found on.
 
 mod accuracy;
@@ -13,6 +13,7 @@ mod exchanges;
 mod exposition;
 mod figure;
 mod hooks;
+mod join;
 mod machine;
 mod process;
 mod reader;
@@ -65,6 +66,7 @@ enum Benchmark {
     Hooks,
     Server,
     Reader,
+    Join,
     Scrape,
     Accuracy,
 }
@@ -75,6 +77,7 @@ impl Benchmark {
             Self::Hooks => "hooks",
             Self::Server => "server",
             Self::Reader => "reader",
+            Self::Join => "join",
             Self::Scrape => "scrape",
             Self::Accuracy => "accuracy",
         }
@@ -86,6 +89,7 @@ impl Benchmark {
             Self::Hooks => hooks::DONE,
             Self::Server => server::DONE,
             Self::Reader => reader::DONE,
+            Self::Join => join::DONE,
             Self::Scrape => scrape::DONE,
             Self::Accuracy => accuracy::DONE,
         }
@@ -96,6 +100,7 @@ impl Benchmark {
             Self::Hooks => hooks::measure(stage),
             Self::Server => server::measure(stage),
             Self::Reader => reader::measure(stage),
+            Self::Join => join::measure(stage),
             Self::Scrape => scrape::measure(stage),
             Self::Accuracy => accuracy::measure(stage),
         }
