@@ -8,7 +8,7 @@ pub const USUAL_MS: f64 = 30.0;
 /// Calls of each kind: what counts is their median, since each of them may have to wait for the CPU.
 pub const CALLS: usize = 15;
 /// Busy machines prove nothing about times.
-pub const TRIES: usize = 4;
+pub const TRIES: usize = 6;
 /// A phase may differ so much from what was put in.
 const BOUND_MS: f64 = 1.0;
 
