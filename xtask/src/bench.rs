@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: what the kernel view costs and how exact it is, on this machine.
+//! `cargo xtask bench`: what the kernel view costs, how exact it is, and how many players a server
+//! carries, on this machine.
 
 use std::process::Command;
 
@@ -9,14 +10,14 @@ use crate::command::{run, step};
 use crate::packages::{self, BENCHMARKS};
 use crate::workspace::Workspace;
 
-/// Measure what the kernel view costs and how exact it is, and write docs/BENCHMARKS.md
+/// Measure what the kernel view costs and what a server carries, and write docs/BENCHMARKS.md
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Two minutes instead of fifteen, building aside; leaves docs/BENCHMARKS.md as it is
     #[arg(long)]
     quick: bool,
     /// Only this one
-    #[arg(value_parser = ["hooks", "server", "reader", "join", "scrape", "accuracy"])]
+    #[arg(value_parser = ["hooks", "server", "reader", "join", "scrape", "accuracy", "players"])]
     name: Option<String>,
 }
 

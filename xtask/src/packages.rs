@@ -123,6 +123,11 @@ pub const BENCHMARKS: &[Package] = &[
     Package { name: "nginx-light", why: "a web server to watch", shown_by: "/usr/sbin/nginx" },
     Package { name: "wrk", why: "asks it as fast as it answers", shown_by: "wrk" },
     Package { name: "bpftrace", why: "measures the same by a script", shown_by: "bpftrace" },
+    Package {
+        name: "postgresql-15",
+        why: "a database for the players' turns",
+        shown_by: "/usr/lib/postgresql/15/bin/initdb",
+    },
     Package { name: "tcpdump", why: "says when each packet came", shown_by: "tcpdump" },
     Package { name: "strace", why: "watches the server's system calls", shown_by: "strace" },
     Package { name: "iproute2", why: "brings a namespace's loopback up", shown_by: "ip" },

@@ -60,8 +60,10 @@ impl Postgres {
         }
         let postgres = Self { folder, address, port, keeper: Mutex::new(None) };
         let made = as_nobody(program("initdb"))
-            .args(["--username=postgres", "--auth=scram-sha-256", "--no-sync", "--encoding=UTF8"])
-            .args(["--locale=C", "--pgdata"])
+            // A password takes thousands of hashes, and they their time without optimization: over
+            // the socket none is asked for.
+            .args(["--auth-local=trust", "--auth-host=scram-sha-256", "--username=postgres"])
+            .args(["--no-sync", "--encoding=UTF8", "--locale=C", "--pgdata"])
             .arg(postgres.data())
             .arg(format!("--pwfile={}", password.display()))
             .output()
@@ -132,9 +134,14 @@ impl Postgres {
         format!("postgres://postgres:{PASSWORD}@{folder}:{}/{database}", self.port)
     }
 
-    /// Where it listens for TCP.
-    pub fn address(&self) -> (Ipv4Addr, u16) {
-        (self.address, self.port)
+    /// The URL of its first database, reached over TCP, where it asks for the password.
+    pub fn url_over_tcp(&self) -> String {
+        format!("postgres://postgres:{PASSWORD}@{}:{}/postgres", self.address, self.port)
+    }
+
+    /// Its address, which a certificate has to name.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
     }
 
     /// What it says.

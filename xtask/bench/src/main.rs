@@ -2,8 +2,8 @@
 //! measure and starts this program in network and mount namespaces of its own: nobody else's
 //! traffic is in the way, and none of ours leaves.
 //!
-//! One room per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`. What they find are
-//! `figure`s; `report` and `document` show them, with the `machine` they were found on.
+//! One room per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`, `players`. What
+//! they find are `figure`s; `report` and `document` show them, with the `machine` they were found on.
 
 mod accuracy;
 mod client;
@@ -15,6 +15,7 @@ mod figure;
 mod hooks;
 mod join;
 mod machine;
+mod players;
 mod process;
 mod reader;
 mod report;
@@ -38,7 +39,7 @@ use crate::machine::Machine;
 use crate::report::Report;
 use crate::stage::Stage;
 
-/// Measures what the kernel view costs and how exact it is.
+/// Measures what the kernel view costs, how exact it is, and how many players a server carries.
 #[derive(Parser)]
 struct Arguments {
     /// da-server, optimized
@@ -69,6 +70,7 @@ enum Benchmark {
     Join,
     Scrape,
     Accuracy,
+    Players,
 }
 
 impl Benchmark {
@@ -80,6 +82,7 @@ impl Benchmark {
             Self::Join => "join",
             Self::Scrape => "scrape",
             Self::Accuracy => "accuracy",
+            Self::Players => "players",
         }
     }
 
@@ -92,6 +95,7 @@ impl Benchmark {
             Self::Join => join::DONE,
             Self::Scrape => scrape::DONE,
             Self::Accuracy => accuracy::DONE,
+            Self::Players => players::DONE,
         }
     }
 
@@ -103,6 +107,7 @@ impl Benchmark {
             Self::Join => join::measure(stage),
             Self::Scrape => scrape::measure(stage),
             Self::Accuracy => accuracy::measure(stage),
+            Self::Players => players::measure(stage),
         }
     }
 }

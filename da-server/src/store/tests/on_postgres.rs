@@ -4,21 +4,14 @@ use super::postgres_server::PASSWORD;
 use super::*;
 use crate::store::pool::Pool;
 
-/// The same database, asked for over TCP.
-fn over_tcp(postgres: &Postgres, parameters: &str) -> String {
-    let (address, port) = postgres.address();
-    format!("postgres://postgres:{PASSWORD}@{address}:{port}/postgres?{parameters}")
-}
-
 #[tokio::test]
 async fn a_server_that_is_down_is_said_and_used_once_it_is_up() {
     let postgres = Postgres::new();
-    let opened = Opened::at(&over_tcp(&postgres, ""));
+    let opened = Opened::at(&postgres.url_over_tcp());
     let asked = Instant::now();
     let said = opened.store.ping().await.expect_err("down").to_string();
     assert!(asked.elapsed() < Duration::from_secs(1), "a refusal needs no waiting for");
-    let (address, port) = postgres.address();
-    let place = format!("postgres://postgres@{address}:{port}/postgres: ");
+    let place = postgres.url_over_tcp().replace(&format!(":{PASSWORD}"), "");
     for part in [place.as_str(), "refused", "DATABASE_URL"] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -46,7 +39,7 @@ async fn a_server_that_is_down_is_said_and_used_once_it_is_up() {
 #[tokio::test]
 async fn a_restart_between_two_queries_is_not_noticed() {
     let postgres = Postgres::start();
-    let opened = Opened::at(&over_tcp(&postgres, ""));
+    let opened = Opened::at(&postgres.url_over_tcp());
     let claim = opened.store.create_session(&new_session(1)).await.expect("created");
     postgres.stop();
     postgres.run();
@@ -56,7 +49,7 @@ async fn a_restart_between_two_queries_is_not_noticed() {
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_not_shown() {
-    let right = Postgres::shared().url("postgres");
+    let right = Postgres::shared().url_over_tcp();
     let opened = Opened::at(&right.replace(PASSWORD, "the-wrong-secret"));
     let said = opened.store.ping().await.expect_err("refused");
     let text = format!("{said} {said:?} {opened:?}", opened = opened.store);
@@ -97,7 +90,8 @@ async fn a_server_that_never_answers_is_waited_for_by_all_at_once() {
 #[tokio::test]
 async fn tls_is_as_the_url_asks() {
     let postgres = Postgres::new();
-    let (address, _) = postgres.address();
+    let over = |parameters: &str| format!("{}?{parameters}", postgres.url_over_tcp());
+    let address = postgres.address();
     let certificate = rcgen::generate_simple_self_signed([address.to_string()]).expect("made");
     let other = rcgen::generate_simple_self_signed([address.to_string()]).expect("made");
     let folder = tempfile::tempdir().expect("folder");
@@ -109,14 +103,14 @@ async fn tls_is_as_the_url_asks() {
     let (known, unknown) = (root("known.pem", &certificate.cert), root("other.pem", &other.cert));
 
     postgres.run();
-    let refused = Opened::at(&over_tcp(&postgres, "sslmode=require")).store.ping().await;
+    let refused = Opened::at(&over("sslmode=require")).store.ping().await;
     let said = refused.expect_err("it speaks no TLS").to_string();
     assert!(said.contains("does not support TLS"), "{said}");
     postgres.stop();
 
     postgres.use_certificate(&certificate.cert.pem(), &certificate.signing_key.serialize_pem());
     postgres.run();
-    let verified = Opened::at(&over_tcp(&postgres, &format!("sslmode=verify-full&{known}")));
+    let verified = Opened::at(&over(&format!("sslmode=verify-full&{known}")));
     verified.store.ping().await.expect("the server that it should be");
     let Pool::Postgres(pool) = verified.store.opening.pool().await.expect("open") else {
         panic!("not PostgreSQL")
@@ -124,7 +118,7 @@ async fn tls_is_as_the_url_asks() {
     let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     assert!(sqlx::query_scalar::<_, bool>(sql).fetch_one(&pool).await.expect("asked"));
     for doubtful in [format!("sslmode=verify-full&{unknown}"), "sslmode=verify-full".to_owned()] {
-        let refused = Opened::at(&over_tcp(&postgres, &doubtful)).store.ping().await;
+        let refused = Opened::at(&over(&doubtful)).store.ping().await;
         let said = refused.expect_err("anybody could be that").to_string();
         assert!(said.contains("certificate"), "{said}");
     }

@@ -238,8 +238,7 @@ async fn a_server_that_hangs_loses_its_sessions_and_can_write_to_them_no_more() 
 #[tokio::test]
 async fn a_refused_password_is_said_and_not_shown() {
     let world = World::new().await;
-    let right = std::fs::read_to_string(&world.url_file).expect("URL");
-    let wrong = right.replace(PASSWORD, "the-wrong-secret");
+    let wrong = Postgres::shared().url_over_tcp().replace(PASSWORD, "the-wrong-secret");
     // The variable wins over the file.
     let variables = [("DATABASE_URL", wrong), ("DA_STORE__URL_FILE", world.url_file.clone())];
     let mut replica = world.replica_with(&variables).await;
