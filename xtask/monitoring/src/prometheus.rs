@@ -1,6 +1,6 @@
 //! A real Prometheus with a configuration of the caller's.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 use crate::api::{Api, Labels, Series};
 use crate::program::Program;
+
+/// A port of its own.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// How long it may take to begin its work.
 const STARTING: Duration = Duration::from_secs(30);
@@ -88,7 +91,7 @@ impl Prometheus {
     /// # Errors
     /// If it refuses the configuration: what it says about it.
     pub fn start(config: &Path) -> Result<Self> {
-        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), config)
+        Self::start_at(ANY, config)
     }
 
     /// As [`Self::start`], listening on `address`.
@@ -96,6 +99,18 @@ impl Prometheus {
     /// # Errors
     /// If it refuses the configuration or can't listen there: what it says about it.
     pub fn start_at(address: SocketAddr, config: &Path) -> Result<Self> {
+        Self::start_with(address, config, &[])
+    }
+
+    /// As [`Self::start`], and it takes what others send it by remote write.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub fn start_store(config: &Path) -> Result<Self> {
+        Self::start_with(ANY, config, &["--web.enable-remote-write-receiver"])
+    }
+
+    fn start_with(address: SocketAddr, config: &Path, arguments: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder")?;
         let mut command = Command::new("prometheus");
         command
@@ -103,7 +118,8 @@ impl Prometheus {
             .arg(config)
             .arg("--storage.tsdb.path")
             .arg(folder.path().join("data"))
-            .arg(format!("--web.listen-address={address}"));
+            .arg(format!("--web.listen-address={address}"))
+            .args(arguments);
         let mut program = Program::start(command, &folder.path().join("log"))?;
         let address = program.wait_for(STARTING, |said| {
             // It listens before it can be asked.

@@ -6,6 +6,7 @@ mod live;
 mod prometheus;
 mod promql;
 mod rules;
+mod scaling;
 
 /// Whether there is a Prometheus to test with; says so where there is none, and fails in CI.
 fn prometheus_is_here() -> bool {
