@@ -147,6 +147,40 @@ fn a_container_of_another_user_has_what_was_added_to_it_and_starts_without() {
     }
 }
 
+#[test]
+fn a_container_engine_that_forbids_bpf_is_not_taken_for_an_old_kernel() {
+    let _alone = alone();
+    if !is_root() {
+        return skip("not root: nothing but seccomp should be in the way");
+    }
+    let collector = Program::start(&["collect"], "", |command| {
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed: this is one system
+        // call, on values of its own.
+        unsafe { command.pre_exec(forbid_bpf) };
+    });
+    collector.exposes("digital_actors_ebpf_unavailable{reason=\"refused\"} 1");
+    collector.logged(&["by a seccomp profile"]);
+}
+
+/// From now on bpf(2) fails with EPERM, as under the profile of an engine that does not know CAP_BPF.
+fn forbid_bpf() -> std::io::Result<()> {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let forbidden = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    // `nr` is the first field of `struct seccomp_data`.
+    let mut filter = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_bpf as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, forbidden),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` and the filter that it points to outlive the call, which copies them.
+    let failed = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+    };
+    if failed == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// A collector started as Docker starts the process of a user other than root: what was added is in the
 /// bounding set and nowhere else. The first setpriv makes it so, of which the second knows nothing.
 fn contained(binary: &Path, added: &str, engine: &[&str]) -> Program {

@@ -29,12 +29,10 @@ pub fn check() -> Result<(), Unavailable> {
         }
     }
     let effective = caps::read(None, CapSet::Effective).map_err(unusable)?;
-    if effective.contains(&Capability::CAP_SYS_ADMIN) {
-        return Ok(()); // includes both, as it did before Linux 5.8
-    }
     let missing: Vec<_> = NEEDED.iter().filter(|needed| !effective.contains(needed)).collect();
-    if missing.is_empty() {
-        return Ok(());
+    // CAP_SYS_ADMIN includes both, as it did before Linux 5.8.
+    if missing.is_empty() || effective.contains(&Capability::CAP_SYS_ADMIN) {
+        return check_calls(look_nowhere_up());
     }
     let names: Vec<_> = missing.iter().map(ToString::to_string).collect();
     Err(Unavailable::new(
@@ -45,6 +43,19 @@ pub fn check() -> Result<(), Unavailable> {
             names.join(" and ")
         ),
     ))
+}
+
+/// With its capabilities in effect the kernel lets this process call bpf(2), as an errno tells that is
+/// about the map; so where it is not let, something in front of the kernel's own check forbids it.
+fn check_calls(errno: Option<i32>) -> Result<(), Unavailable> {
+    match errno {
+        Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Err(Unavailable::new(
+            Reason::Refused,
+            "bpf(2) is forbidden to this process, whatever its capabilities: by a seccomp profile, as \
+             older container engines have it, or by a security module",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that maps can be used once every privilege is gone.
@@ -134,6 +145,16 @@ mod tests {
         // Where these tests run, anything may come of it.
         let _ = check_maps_outlive();
         assert_eq!((read(), no_new_privileges()), before);
+    }
+
+    #[test]
+    fn a_call_that_is_forbidden_is_told_from_one_that_fails() {
+        for errno in [libc::EPERM, libc::EACCES, libc::ENOSYS] {
+            let why = check_calls(Some(errno)).expect_err("forbidden");
+            assert_eq!(why.reason, Reason::Refused);
+            assert!(why.detail.contains("seccomp"), "{why}");
+        }
+        assert!(check_calls(Some(libc::EBADF)).is_ok());
     }
 
     #[test]
