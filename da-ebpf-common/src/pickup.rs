@@ -29,7 +29,7 @@ pub struct Pickups {
     pub first_read_ns: u64,
     /// The first sample, ns.
     pub first_ns: u64,
-    /// How long the receive window was used up before somebody read, ns, in all.
+    /// How long the receive window was used up before somebody had read enough, ns, in all.
     pub window_closed_ns: u64,
     /// The others; stale where there is none.
     pub rest: Histogram,

@@ -28,7 +28,14 @@ fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
     let sock = Sock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
         let sock = sock.typed(ctx.arg(0));
-        arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+        let received_bytes = sock.payload_bytes_received();
+        // SAFETY: see `connection::find`.
+        if received_bytes == unsafe { (*connection).received_bytes } {
+            // SAFETY: as above.
+            unsafe { pickup::note_refusal(sock, connection) };
+        } else {
+            arrive(sock, connection, received_bytes, sock.bytes_acked());
+        }
     }
     run.end();
     0

@@ -43,7 +43,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             receive(connection, to_bytes.wrapping_sub(result as u32));
             // SAFETY: as above.
             unsafe { (*connection).read_bytes = to_bytes };
-            make_room(connection);
+            make_room(sock, connection);
         }
     }
     run.end();
@@ -90,10 +90,37 @@ pub unsafe fn note_window(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let next = (*connection).first_sequence.wrapping_add(received_bytes);
-        let room_bytes = sock.window_end().wrapping_sub(next).cast_signed();
-        if room_bytes < SEGMENT_BYTES && closed_since_ns(connection).is_none() {
+        if !has_room(sock, connection, received_bytes) && closed_since_ns(connection).is_none() {
             (*connection).window_full_ns = now_ns;
+        }
+    }
+}
+
+/// Whether the peer may send a segment behind the first `received_bytes`.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+unsafe fn has_room(sock: Sock, connection: *const Connection, received_bytes: u32) -> bool {
+    // SAFETY: the caller's promise.
+    let next = unsafe { (*connection).first_sequence }.wrapping_add(received_bytes);
+    sock.window_end().wrapping_sub(next).cast_signed() >= SEGMENT_BYTES
+}
+
+/// The socket is told of something that does not count as arrived: the peer's end, or what the kernel has
+/// no room for, and drops.
+///
+/// # Safety
+/// As for [`arrived`].
+#[inline(never)]
+pub unsafe fn note_refusal(sock: Sock, connection: *mut Connection) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !sock.peer_is_done()
+            && unread_bytes(sock, connection) > 0
+            && closed_since_ns(connection).is_none()
+        {
+            (*connection).window_full_ns = now_ns();
         }
     }
 }
@@ -123,12 +150,18 @@ pub unsafe fn closed_for_ns(connection: *const Connection) -> u64 {
     }
 }
 
-/// Somebody has read.
+/// Somebody has read. That opens a closed window only once there is room for a segment: then the
+/// kernel has told the peer before the hook of the read runs.
 #[inline(always)]
-fn make_room(connection: *mut Connection) {
+fn make_room(sock: Sock, connection: *mut Connection) {
     // SAFETY: see `connection::find`.
     unsafe {
         let Some(since_ns) = closed_since_ns(connection) else { return };
+        if !has_room(sock, connection, (*connection).received_bytes as u32)
+            && unread_bytes(sock, connection) > 0
+        {
+            return;
+        }
         (*connection).window_read_ns = since_ns;
         let current = Progress::from_word((*connection).progress).request;
         let slot = slot(connection, current.into());
@@ -179,7 +212,7 @@ pub fn receive_up_to(sock: Sock, connection: *mut Connection) {
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
             receive(connection, from_bytes);
-            make_room(connection);
+            make_room(sock, connection);
         }
     }
 }

@@ -101,9 +101,14 @@ impl Sock {
     /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
     /// one of them.
     pub fn payload_bytes_received(self) -> u64 {
-        let flags: u64 = self.load(&layout::SKC_FLAGS);
         let bytes: u64 = self.load(&layout::TCP_BYTES_RECEIVED);
-        bytes.saturating_sub(flags >> SOCK_DONE & 1)
+        bytes.saturating_sub(self.peer_is_done().into())
+    }
+
+    /// Whether the peer's FIN has come.
+    pub fn peer_is_done(self) -> bool {
+        let flags: u64 = self.load(&layout::SKC_FLAGS);
+        flags >> SOCK_DONE & 1 != 0
     }
 
     /// Payload bytes handed to the kernel since the connect: those acknowledged and those on their

@@ -12,3 +12,4 @@ mod provider;
 mod reused;
 mod served;
 mod shared;
+mod window;

@@ -1,0 +1,48 @@
+//! Answers that nobody reads until the receive window is used up.
+
+use std::time::Duration;
+
+use da_server::calls::Call;
+use da_server::tts::{Speech, TtsClient};
+use da_standin::Plan;
+use futures_util::StreamExt;
+
+use super::provider::{Provider, one_worker};
+
+/// How long nobody reads.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A peer with a segment too long for the rest of the window may wait so long before it sends a part of it.
+const PROBE: Duration = Duration::from_millis(500);
+
+/// Has this spoken so many times in a row, and does not listen for a while once it begins.
+async fn hear(voice: TtsClient, times: usize) {
+    let speech = Speech { voice_id: "v".to_owned(), text: "Well, well. ".repeat(times) };
+    let mut audio = voice.speak(speech).await.expect("audio");
+    audio.next().await.expect("a piece").expect("audio");
+    tokio::time::sleep(PAUSE).await;
+    while let Some(piece) = audio.next().await {
+        piece.expect("audio");
+    }
+}
+
+fn closed_for(call: &Call) -> Duration {
+    let socket = call.attempts[0].socket.as_ref().expect("joined");
+    Duration::from_nanos(socket.window_closed_ns)
+}
+
+#[test]
+fn a_window_that_was_closed_is_told_of_the_call() {
+    let provider = Provider::start("window.calls.test", Plan::default());
+    let Some(desk) = provider.desk() else { return };
+    let (voice, players) = (provider.voice(&desk), one_worker());
+    // Megabytes at once, and a few kilobytes that fit, however late they are read.
+    players.block_on(hear(voice.clone(), 200));
+    players.block_on(hear(voice, 1));
+
+    let calls = desk.known(2);
+    let [large, small] = &calls[..] else { panic!("{calls:?}") };
+    println!("{:?} of {} bytes", closed_for(large), large.attempts[0].body_bytes);
+    assert!(closed_for(large) >= PAUSE - PROBE, "{large:?}");
+    assert!(closed_for(large) <= Duration::from_nanos(large.duration_ns), "{large:?}");
+    assert_eq!(closed_for(small), Duration::ZERO, "{small:?}");
+}
