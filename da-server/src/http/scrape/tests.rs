@@ -12,14 +12,14 @@ use tower_service::Service;
 
 use super::*;
 
-/// Counts how often it was asked, and answers when it may.
+/// Counts how often it was asked, and from its registration on answers when it may.
 #[derive(Clone)]
 struct Slow(Arc<SlowState>);
 
 #[derive(Default)]
 struct SlowState {
     asked: AtomicU64,
-    may_answer: std::sync::Mutex<bool>,
+    must_wait: std::sync::Mutex<bool>,
     changed: Condvar,
 }
 
@@ -28,6 +28,8 @@ impl Slow {
     fn register(metrics: &Metrics, source: Source) -> Self {
         let slow = Self(Arc::default());
         metrics.registry_of(source).register(Box::new(slow.clone())).expect("registers");
+        slow.0.asked.store(0, Ordering::Relaxed);
+        *slow.0.must_wait.lock().expect("no panic") = true;
         slow
     }
 
@@ -36,7 +38,7 @@ impl Slow {
     }
 
     fn may_answer(&self) {
-        *self.0.may_answer.lock().expect("no panic") = true;
+        *self.0.must_wait.lock().expect("no panic") = false;
         self.0.changed.notify_all();
     }
 }
@@ -48,8 +50,8 @@ impl Collector for Slow {
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
-        let waiting = self.0.may_answer.lock().expect("no panic");
-        let _answered = self.0.changed.wait_while(waiting, |may| !*may).expect("no panic");
+        let waiting = self.0.must_wait.lock().expect("no panic");
+        let _answered = self.0.changed.wait_while(waiting, |must| *must).expect("no panic");
         let gauge = IntGauge::new("slowly_read", "x").expect("made");
         gauge.collect()
     }
