@@ -2,10 +2,9 @@
 
 use anyhow::{Context, ensure};
 use axum::http::HeaderMap;
-use axum_server::tls_rustls::RustlsConfig;
 
 use super::access::Access;
-use super::tls::tls;
+use super::tls::Tls;
 use super::web_config::{ClientAuth, WebConfig};
 use crate::Listeners;
 use crate::config::MetricsConfig;
@@ -16,7 +15,7 @@ pub(super) struct Guard {
     /// Who may come in; everyone, where there is none.
     pub(super) access: Option<Access>,
     /// Of the listener for metrics.
-    pub(super) tls: Option<RustlsConfig>,
+    pub(super) tls: Option<Tls>,
     /// Added to responses of that listener, or of the only one.
     pub(super) headers: HeaderMap,
 }
@@ -35,16 +34,17 @@ impl Guard {
         let web = file.map(WebConfig::read).transpose()?.unwrap_or_default();
         let named = || format!("metrics.web_config_file {}", file.unwrap_or("".as_ref()).display());
         let headers = web.headers()?;
-        let tls_config = web.tls_server_config.as_ref();
+        let tls = web.tls_server_config;
         ensure!(
-            tls_config.is_none() || listeners.metrics.is_some(),
+            tls.is_none() || listeners.metrics.is_some(),
             "{}: tls_server_config needs metrics.listen, a listener of its own: the main one speaks \
              plain HTTP, for a proxy in front of it",
             named()
         );
-        let asks_certificates = tls_config
+        let asks_certificates = tls
+            .as_ref()
             .is_some_and(|tls| tls.client_auth_type == ClientAuth::RequireAndVerifyClientCert);
-        let tls = tls_config.map(tls).transpose().with_context(named)?;
+        let tls = tls.map(Tls::new).transpose().with_context(named)?;
         let access = Access::new(config.bearer_token_file.as_deref(), web.basic_auth_users)?;
         if access.is_none() && !asks_certificates {
             warn_if_public(listeners)?;

@@ -11,6 +11,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -65,6 +66,13 @@ impl Routes {
             closing.graceful_shutdown(Some(grace));
         });
         let Guard { tls, headers, .. } = guard;
+        // Ends with this future.
+        let mut refreshing = JoinSet::new();
+        let tls = tls.map(|tls| {
+            let in_force = tls.in_force();
+            refreshing.spawn(tls.keep_fresh());
+            in_force
+        });
         let main = main.merge(health.clone());
         match listeners.metrics {
             None => {

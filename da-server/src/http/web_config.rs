@@ -27,7 +27,7 @@ pub(super) struct WebConfig {
 }
 
 /// `tls_server_config`; relative paths begin at the file's folder.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TlsServerConfig {
     /// PEM: the server's certificate, and what leads from it to an authority.
