@@ -3,6 +3,7 @@
 
 pub mod alertmanager;
 pub mod api;
+pub mod built;
 pub mod dashboards;
 pub mod program;
 pub mod prometheus;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use da_monitoring::built;
 use da_monitoring::program::Program;
 use da_monitoring::prometheus::Prometheus;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -46,9 +47,9 @@ impl Stage {
         let path = search_path(folder.path());
         run(Command::new("ip").args(["link", "set", "lo", "up"])).expect("a loopback");
 
-        let mut demo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        demo.args(["xtask", "demo"]).current_dir(root());
-        let mut game = Program::start(demo, &folder.path().join("demo.log")).expect("cargo");
+        let mut demo = Command::new(built::program("xtask").expect("is built"));
+        demo.arg("demo").arg("--programs").arg(built::folder().expect("is there"));
+        let mut game = Program::start(demo, &folder.path().join("demo.log")).expect("starts");
         game.wait_for(STARTING, |said| said.contains("first scrape").then_some(()))
             .unwrap_or_else(|error| panic!("{error:#}"));
         let prometheus = Prometheus::start_at(PROMETHEUS, &configuration(folder.path()))
@@ -99,9 +100,8 @@ fn search_path(folder: &Path) -> std::ffi::OsString {
     let sudo = bin.join("sudo");
     fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").expect("a script");
     fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).expect("a mode");
-    let built = env::current_exe().expect("a path");
-    let built = built.ancestors().nth(2).expect("target/debug/deps/documents");
-    symlink(built.join("da-server"), bin.join("da-server")).expect("a link");
+    let server = built::program("da-server").expect("is built");
+    symlink(server, bin.join("da-server")).expect("a link");
     let before = env::var_os("PATH").unwrap_or_default();
     env::join_paths([bin].into_iter().chain(env::split_paths(&before))).expect("a path")
 }

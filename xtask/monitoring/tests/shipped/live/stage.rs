@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use da_monitoring::built;
 use da_monitoring::program::Program;
 use da_monitoring::prometheus::Prometheus;
 use tempfile::TempDir;
@@ -96,9 +97,9 @@ fn free_addresses() -> Result<[SocketAddr; 3]> {
 }
 
 fn start_demo(folder: &Path, address: SocketAddr, play: Play) -> Result<Program> {
-    let mut command = Command::new(program("xtask")?);
+    let mut command = Command::new(built::program("xtask")?);
     command.args(["demo", "--seconds", LONGEST, "--port", &address.port().to_string()]);
-    command.arg("--programs").arg(programs()?);
+    command.arg("--programs").arg(built::folder()?);
     if play == Play::Faulty {
         command.arg("--faults");
     }
@@ -111,27 +112,11 @@ fn start_demo(folder: &Path, address: SocketAddr, play: Play) -> Result<Program>
 fn start_server(folder: &Path, mode: &str, address: SocketAddr, settings: &str) -> Result<Program> {
     let config = folder.join(format!("{mode}.toml"));
     fs::write(&config, format!("listen = \"{address}\"\n{settings}"))?;
-    let mut command = Command::new(program("da-server")?);
+    let mut command = Command::new(built::program("da-server")?);
     command.arg("--config").arg(config).arg(mode).env_clear().current_dir(folder);
     let mut server = Program::start(command, &folder.join(format!("{mode}.log")))?;
     server.wait_for(STARTING, |_| TcpStream::connect(address).ok().map(drop))?;
     Ok(server)
-}
-
-/// Where cargo puts the programs that it builds along with this test.
-fn programs() -> Result<PathBuf> {
-    let test = env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent);
-    folder.map(Path::to_owned).context("this test is nowhere")
-}
-
-/// Checks that all of them are there: testing this package alone does not build them.
-fn program(name: &str) -> Result<PathBuf> {
-    let folder = programs()?;
-    for name in ["xtask", "da-server", "da-standin"] {
-        ensure!(folder.join(name).is_file(), "there is no {name}: cargo xtask build");
-    }
-    Ok(folder.join(name))
 }
 
 /// The shipped configuration and rules, but for the addresses and a quicker pace.
