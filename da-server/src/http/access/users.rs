@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hint::black_box;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,8 +71,12 @@ impl Users {
         let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Err(Busy) };
         let known = self.by_name.get(name);
         let (hash, password) = (known.unwrap_or(&self.stand_in).clone(), password.to_owned());
+        let dearest = self.stand_in.cost;
         let hashing = tokio::task::spawn_blocking(move || {
             let is_right = hash.is_of(&password);
+            if !is_right {
+                hash.pass_the_time_up_to(dearest);
+            }
             drop(turn);
             is_right
         });
@@ -90,6 +95,14 @@ impl Users {
 impl HashedPassword {
     fn is_of(&self, password: &[u8]) -> bool {
         bcrypt::verify(password, &self.hash).unwrap_or(false)
+    }
+
+    /// Takes what a hash of the cost `dearest` would have taken longer than this one. Each cost takes
+    /// twice the time of the one before: this one's, and those from here to the dearest, add up to it.
+    fn pass_the_time_up_to(&self, dearest: u32) {
+        for cost in self.cost..dearest {
+            black_box(bcrypt::bcrypt(cost, [0; 16], b"nobody's"));
+        }
     }
 }
 
@@ -122,9 +135,14 @@ mod tests {
     use super::*;
 
     fn users(cost: u32) -> Users {
-        let hash = |password| bcrypt::hash(password, cost).expect("hashed").try_into();
-        let by_name = [("alice", "sesame"), ("bob", "caraway")]
-            .map(|(name, password)| (name.to_owned(), hash(password).expect("a hash")));
+        users_of([("alice", "sesame", cost), ("bob", "caraway", cost)])
+    }
+
+    fn users_of(all: [(&str, &str, u32); 2]) -> Users {
+        let by_name = all.map(|(name, password, cost)| {
+            let hash = bcrypt::hash(password, cost).expect("hashed");
+            (name.to_owned(), hash.try_into().expect("a hash"))
+        });
         Users::new(by_name.into()).expect("some")
     }
 
@@ -170,6 +188,21 @@ mod tests {
         println!("first {first:?}, known {known:?}, wrong {wrong:?}, stranger {stranger:?}");
         assert!(stranger.abs_diff(wrong) < wrong / 2, "{stranger:?} and {wrong:?}");
         assert!(known < wrong / 4, "{known:?} and {wrong:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_takes_as_long_where_one_hash_is_cheaper_than_another() {
+        let users = users_of([("alice", "sesame", 4), ("bob", "caraway", 9)]);
+        let (mut cheap, mut dear, mut stranger) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..15 {
+            cheap.push(took(&users, "alice", "salt").await);
+            dear.push(took(&users, "bob", "salt").await);
+            stranger.push(took(&users, "mallory", "salt").await);
+        }
+        let [cheap, dear, stranger] =
+            [cheap, dear, stranger].map(|times| times.into_iter().min().expect("some"));
+        assert!(cheap.abs_diff(stranger) < stranger / 2, "{cheap:?} and {stranger:?}");
+        assert!(dear.abs_diff(stranger) < stranger / 2, "{dear:?} and {stranger:?}");
     }
 
     #[tokio::test]
