@@ -115,7 +115,9 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
         headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let codings = asked.flat_map(|value| value.split(',')).map(|coding| {
         let (name, rest) = coding.split_once(';').unwrap_or((coding, ""));
-        (name.trim().to_ascii_lowercase(), quality(rest.trim().strip_prefix("q=")))
+        // RFC 9110 §12.4.2: a weight may be written with either q.
+        let weight = rest.trim().strip_prefix(['q', 'Q']).and_then(|rest| rest.strip_prefix('='));
+        (name.trim().to_ascii_lowercase(), quality(weight))
     });
     let (mut named, mut any) = (None, false);
     for (name, quality) in codings {

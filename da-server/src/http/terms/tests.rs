@@ -88,6 +88,7 @@ fn gzip_is_given_to_those_who_take_it() {
         ("GZIP;q=0.5", true),
         ("*", true),
         ("gzip;q=0, *", false),
+        ("gzip;Q=0, *", false),
         ("br;q=1.0, *;q=0.1", true),
         ("identity", false),
         ("", false),
