@@ -14,7 +14,7 @@ pub enum DatabaseUrlError {
     #[error("{0}: use postgres://user:password@host:5432/database?sslmode=verify-full")]
     Malformed(String),
     /// The file that should hold it can't be read.
-    #[error("can't read store.url_file {path}: {source}")]
+    #[error("can't read store.url_file {path}")]
     File {
         /// The file.
         path: String,
@@ -123,6 +123,8 @@ mod tests {
         let url = DatabaseUrl::read(file.path()).expect("URL");
         assert_eq!(url.options().get_port(), 5433);
         let error = DatabaseUrl::read(Path::new("/nonexistent/url")).expect_err("no file");
-        assert!(error.to_string().contains("/nonexistent/url"), "{error}");
+        let said = format!("{:#}", anyhow::Error::from(error));
+        assert!(said.contains("/nonexistent/url"), "{said}");
+        assert_eq!(said.matches("No such file").count(), 1, "{said}");
     }
 }
