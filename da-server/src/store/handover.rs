@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::asking::ask;
-use super::queries::now_ms;
+use super::queries::{now_ms, only};
 use super::{Claim, Handover, Operation, SavedSession, Store, StoreError, TokenHash};
 
 /// How often a server looks whether its sessions are wanted elsewhere.
@@ -87,13 +87,12 @@ impl Store {
                    WHERE token_hash = $3 AND (server IS NULL OR server = $1 OR $4) \
                    RETURNING id, claim, scene, difficulty, world";
         let answer = ask!(self, Operation::ClaimSession, |db| {
-            sqlx::query_as(sql)
+            let update = sqlx::query_as(sql)
                 .bind(self.server)
                 .bind(now_ms())
                 .bind(token_hash.as_slice())
-                .bind(force)
-                .fetch_optional(db)
-                .await
+                .bind(force);
+            update.fetch_all(db).await.map(only)
         });
         let claimed: Option<Row> = answer?;
         Ok(claimed.map(SavedSession::from))
@@ -106,7 +105,7 @@ impl Store {
                    SET handover = CASE handover WHEN 'none' THEN 'wanted' ELSE handover END \
                    WHERE token_hash = $1 RETURNING handover = 'leaving'";
         ask!(self, Operation::AskForSession, |db| {
-            sqlx::query_scalar(sql).bind(token_hash.as_slice()).fetch_optional(db).await
+            sqlx::query_scalar(sql).bind(token_hash.as_slice()).fetch_all(db).await.map(only)
         })
     }
 

@@ -26,16 +26,15 @@ impl Store {
                    (token_hash, scene, difficulty, world, used_at_ms, claim, server) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
         let answer = ask!(self, Operation::CreateSession, |db| {
-            sqlx::query_scalar(sql)
+            let insert = sqlx::query_scalar(sql)
                 .bind(new.token_hash.as_slice())
                 .bind(&new.scene)
                 .bind(&new.difficulty)
                 .bind(&new.world)
                 .bind(now_ms())
                 .bind(FIRST_CLAIM)
-                .bind(self.server)
-                .fetch_one(db)
-                .await
+                .bind(self.server);
+            only(insert.fetch_all(db).await?).ok_or(sqlx::Error::RowNotFound)
         });
         answer.map(|session| Claim { session, number: FIRST_CLAIM })
     }
@@ -129,6 +128,13 @@ impl Store {
         ask!(self, Operation::Ping, |db| sqlx::query(sql).fetch_optional(db).await.map(|_| ()))
     }
 }
+
+/// The row that a write returns. Such a write is fetched with `fetch_all` alone: whatever stops at the row
+/// does not hear that the write could not be committed, for which a disk may be too full.
+pub(super) fn only<T>(returned: Vec<T>) -> Option<T> {
+    returned.into_iter().next()
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     asked_by: String,

@@ -53,6 +53,29 @@ async fn a_full_disk_fails_writes_once_each_and_leaves_reading() {
 }
 
 #[tokio::test]
+async fn a_write_that_cant_be_committed_has_failed_although_it_returned_its_row() {
+    let opened = Opened::in_sqlite();
+    opened.store.create_session(&new_session(1)).await.expect("created");
+    let pool: Pool = opened.store.opening.pool().await.expect("open");
+    let Connection::Sqlite(mut connection) = pool.acquire().await.expect("connection") else {
+        panic!("not SQLite")
+    };
+    // What every write now refers to is not there, which is looked for only when it is committed.
+    for sql in [
+        "CREATE TABLE nobody (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE friends (id REFERENCES nobody (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TRIGGER begun AFTER INSERT ON sessions BEGIN INSERT INTO friends VALUES (1); END",
+        "CREATE TRIGGER taken AFTER UPDATE ON sessions BEGIN INSERT INTO friends VALUES (1); END",
+    ] {
+        sqlx::query(sql).execute(&mut *connection).await.expect("made");
+    }
+    drop(connection);
+    opened.store.create_session(&new_session(2)).await.expect_err("not begun");
+    opened.store.claim_session(&new_session(1).token_hash).await.expect_err("not taken over");
+    assert_eq!(opened.database_errors(), 2.0);
+}
+
+#[tokio::test]
 async fn a_file_of_an_older_version_keeps_its_conversations() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("a.sqlite");
