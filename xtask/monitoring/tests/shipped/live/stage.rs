@@ -38,7 +38,7 @@ resolve = false
 const COLLECTOR_JOB: &str = "
   # - job_name: digital-actors-collector
   #   static_configs:
-  #     - targets: [\"worker-1:8888\", \"worker-2:8888\"]
+  #     - targets: [\"worker-1:9464\", \"worker-2:9464\"]
 ";
 
 /// What a test takes for it to go well, or wrong.
@@ -124,7 +124,7 @@ fn write_config(folder: &Path, servers: [SocketAddr; 3]) -> Result<PathBuf> {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus");
     let [demo, game, collector] = servers.map(|address| format!("\"{address}\""));
     let collector_job =
-        COLLECTOR_JOB.replace("# ", "").replace("\"worker-1:8888\", \"worker-2:8888\"", &collector);
+        COLLECTOR_JOB.replace("# ", "").replace("\"worker-1:9464\", \"worker-2:9464\"", &collector);
     let interval = format!("{}s", INTERVAL.as_secs());
     let config = Changed::read(&shipped.join("prometheus.yml"))?
         .replace("scrape_interval: 15s", &format!("scrape_interval: {interval}"))?
