@@ -28,6 +28,7 @@ pub mod tts;
 mod app;
 mod collector;
 mod listeners;
+mod secret_file;
 
 pub use app::App;
 pub use collector::Collector;

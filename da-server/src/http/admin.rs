@@ -1,6 +1,7 @@
 //! What operators and their tools ask for: `/metrics` and `/health`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -8,12 +9,17 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::access::{self, Access};
 use super::{ApiError, ScrapeError, Scrapes, Terms};
 use crate::App;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
+
+/// How long `/health` waits for the database: whoever asks for it waits for a few seconds, and a database
+/// that hangs keeps no player from playing.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// `/metrics`, for whoever may see it.
 pub(super) fn metrics(metrics: Metrics, access: Option<Access>) -> Router {
@@ -51,8 +57,11 @@ pub(super) fn game_health(app: Arc<App>) -> Router {
 
 async fn game_parts(State(app): State<Arc<App>>) -> impl IntoResponse {
     // What exactly is in the log: strangers may ask here, too.
-    let unanswered = |_| "the database does not answer; the log says why";
-    let store = app.game.store().ping().await.err().map(unanswered);
+    let store = match timeout(DATABASE_PATIENCE, app.game.store().ping()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(_)) => Some("the database does not answer; the log says why"),
+        Err(_) => Some("the database does not answer in time"),
+    };
     let voice = (!app.game.has_voice()).then_some("no key for a speech provider");
     Json(json!({
         "status": "ok",

@@ -13,7 +13,6 @@ mod gzip;
 mod listen;
 mod page;
 mod scrape;
-mod secret_file;
 mod terms;
 mod tls;
 mod web_config;

@@ -14,8 +14,8 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::secret_file::read_secret;
 use super::web_config::{ClientAuth, TlsServerConfig, TlsVersion};
+use crate::secret_file::read_secret;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(60);
@@ -137,7 +137,9 @@ fn certificates(file: &Path, key: &str) -> anyhow::Result<Vec<CertificateDer<'st
 }
 
 fn key(file: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
-    let pem = read_secret(file, "key_file")?;
+    let shown = file.display();
+    let pem =
+        read_secret(file, "key_file").with_context(|| format!("can't read key_file {shown}"))?;
     PrivateKeyDer::from_pem_slice(pem.as_bytes())
         .map_err(|_| anyhow::anyhow!("key_file {} has no PRIVATE KEY block in it", file.display()))
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_saphyr::Error;
 
 use super::access::HashedPassword;
-use super::secret_file::read_secret;
+use crate::secret_file::read_secret;
 
 const SETTING: &str = "metrics.web_config_file";
 
@@ -90,7 +90,9 @@ impl WebConfig {
     /// The file can't be read, or there is a mistake in it: with the line, and without a value, for
     /// that may be a secret.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = read_secret(path, SETTING)?;
+        let shown = path.display();
+        let text =
+            read_secret(path, SETTING).with_context(|| format!("can't read {SETTING} {shown}"))?;
         let mut config = Self::parse(&text).map_err(|(line, reason)| {
             let place = line.map(|line| format!(":{line}")).unwrap_or_default();
             anyhow!("{SETTING} {}{place}: {reason}", path.display())

@@ -5,6 +5,7 @@ use std::{fmt, path::Path};
 use reqwest::header::HeaderValue;
 
 use super::ProviderSetupError;
+use crate::secret_file::read_secret;
 
 /// An API key. Its `Debug` form hides it, and its header value is marked sensitive.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl ApiKey {
 
     /// The key in a file; `Ok(None)` if that is blank.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, ProviderSetupError> {
-        let text = std::fs::read_to_string(path)
+        let text = read_secret(path, "the key file")
             .map_err(|source| ProviderSetupError::File { path: path.to_owned(), source })?;
         Ok(Self::new(&text))
     }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use tracing::subscriber::NoSubscriber;
 
+use crate::secret_file::read_secret;
+
 /// Why there is no usable [`DatabaseUrl`]. Neither form shows what was read: it may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseUrlError {
@@ -33,9 +35,8 @@ impl DatabaseUrl {
     /// # Errors
     /// See [`DatabaseUrlError`].
     pub fn read(path: &Path) -> Result<Self, DatabaseUrlError> {
-        let text = std::fs::read_to_string(path).map_err(|source| DatabaseUrlError::File {
-            path: path.display().to_string(),
-            source,
+        let text = read_secret(path, "store.url_file").map_err(|source| {
+            DatabaseUrlError::File { path: path.display().to_string(), source }
         })?;
         text.parse()
     }

@@ -78,6 +78,11 @@ impl Client {
     pub(super) fn new(args: &CallsArgs) -> anyhow::Result<Self> {
         let url = Url::parse(&format!("{}/api/calls", args.url.trim_end_matches('/')))
             .with_context(|| format!("{:?} is not a URL", args.url))?;
+        // What is in an address stays in the shell's history, and would be in our messages.
+        ensure!(
+            url.username().is_empty() && url.password().is_none(),
+            "no user and password in the URL: give --user and --password-file"
+        );
         ensure!(
             ["http", "https"].contains(&url.scheme()),
             "{:?} is not a URL of HTTP: write http://… or https://…",

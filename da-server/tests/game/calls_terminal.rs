@@ -98,6 +98,7 @@ async fn what_is_wrong_is_said() {
     for (url, arguments, part) in [
         (nobody.as_str(), &["--follow"][..], "Connection refused"),
         ("localhost:8888", &[], "not a URL of HTTP"),
+        ("http://user:word@127.0.0.1", &[], "no user and password in the URL"),
         (&game, &["--outcome", "fine"], "outcome (success, failed"),
         (&format!("{game}/elsewhere"), &[], "404"),
     ] {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -17,11 +17,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::ApiError;
-use super::secret_file::read_secret;
+use crate::secret_file::read_secret;
 use fingerprint::{Fingerprint, Fingerprints};
 use users::{Busy, Users};
 
 pub(super) use users::HashedPassword;
+
+const SETTING: &str = "metrics.bearer_token_file";
 
 /// The token and the users that may come in; either will do. Clones are the same.
 #[derive(Clone)]
@@ -92,9 +94,11 @@ impl fmt::Debug for Access {
 
 impl Token {
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = read_secret(path, "metrics.bearer_token_file")?;
+        let shown = path.display();
+        let text =
+            read_secret(path, SETTING).with_context(|| format!("can't read {SETTING} {shown}"))?;
         let token = text.trim();
-        ensure!(!token.is_empty(), "metrics.bearer_token_file {} is empty", path.display());
+        ensure!(!token.is_empty(), "{SETTING} {shown} is empty");
         Ok(Self::new(token))
     }
 
@@ -135,7 +139,8 @@ enum Credentials<'a> {
 fn credentials(headers: &HeaderMap) -> Option<Credentials<'_>> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let space = value.iter().position(|byte| *byte == b' ')?;
-    let (scheme, sent) = (&value[..space], &value[space + 1..]);
+    // RFC 9110 §11.4: one space or more.
+    let (scheme, sent) = (&value[..space], value[space..].trim_ascii_start());
     if scheme.eq_ignore_ascii_case(b"bearer") {
         return Some(Credentials::Token(sent));
     }
@@ -163,7 +168,7 @@ mod tests {
             Some(Credentials::Token(sent)) => token.is(sent),
             _ => false,
         };
-        assert!(is_it("Bearer s3cret") && is_it("bearer s3cret"));
+        assert!(is_it("Bearer s3cret") && is_it("bearer s3cret") && is_it("Bearer  s3cret"));
         for wrong in
             ["Bearer s3cre", "Bearer s3crets", "Bearer ", "Bearer", "Basic s3cret", "s3cret", ""]
         {
