@@ -11,6 +11,7 @@ use da_monitoring::prometheus::Prometheus;
 use flate2::read::GzDecoder;
 
 use crate::relay::Relay;
+use crate::scrape::Scrape;
 use crate::server::{PATIENCE, Server};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -55,7 +56,11 @@ async fn played() -> Server {
     player.say("Hello").await;
     player.hear_turn().await;
     drop(player);
-    server.scrape_until(|scrape| scrape.sum("websocket_closes_total") == 1.0).await;
+    // The player's end and the calls' are counted a moment later, and bring series of their own.
+    let counted = |scrape: &Scrape| {
+        scrape.sum("websocket_closes_total") == 1.0 && scrape.sum("call_join_total") == 2.0
+    };
+    server.scrape_until(counted).await;
     server
 }
 

@@ -136,6 +136,8 @@ const GAP: Delay = Delay::Fixed(60.0);
 
 /// What else differs from turn to turn, in seconds.
 const NOISE: f64 = 0.15;
+/// A busy machine holds one side up and not the other: what is wrong is wrong each time.
+const ROUNDS: usize = 3;
 
 fn causes() -> [Cause; 7] {
     let first = || Plan { first_byte_ms: FIRST, ..long() };
@@ -187,21 +189,39 @@ async fn each_cause_is_in_its_own_stage_and_in_no_other() {
     let mut player = server.player_in("quiet").await;
     // The first turn connects, and opens the database.
     say(&server, &mut player, &causes()[0]).await;
-    let mut table = Vec::new();
-    for cause in causes() {
-        table.push((seconds_of(&server, &mut player, &cause).await, cause));
+    let mut turns = 1;
+    let mut wrong = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut table = Vec::new();
+        for cause in causes() {
+            table.push((seconds_of(&server, &mut player, &cause).await, cause));
+        }
+        print_table(&table);
+        turns += 3 * table.len();
+        wrong = deviations(&table);
+        if wrong.is_empty() {
+            break;
+        }
     }
-    print_table(&table);
-    let usual = table[0].0.clone();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_agree(&server.scrape().await, turns as f64);
+}
+
+/// Stages that are longer or shorter than the cause says.
+fn deviations(table: &[(BTreeMap<&'static str, f64>, Cause)]) -> Vec<String> {
+    let usual = &table[0].0;
+    let mut deviations = Vec::new();
     for (seconds, cause) in &table[1..] {
         for stage in STAGES {
             let expected = cause.more.iter().find(|(name, _)| *name == stage);
             let expected = expected.map_or(0.0, |(_, more)| *more);
             let off = seconds[stage] - usual[stage] - expected;
-            assert!(off.abs() < NOISE, "{}: {stage} is {off:.3} s off", cause.name);
+            if off.abs() >= NOISE {
+                deviations.push(format!("{}: {stage} is {off:.3} s off", cause.name));
+            }
         }
     }
-    assert_agree(&server.scrape().await, (1 + 3 * table.len()) as f64);
+    deviations
 }
 
 async fn say(server: &Server, player: &mut Player, cause: &Cause) {
