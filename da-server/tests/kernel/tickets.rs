@@ -56,6 +56,9 @@ fn check(tickets: usize, first_byte_ms: u64, one_write: bool) {
     let (counted_ok, counted_doubtful) =
         (counted(ExchangeOutcome::Ok), counted(ExchangeOutcome::Doubtful));
 
+    // Runs of a program that the kernel skips for one under way are counted, for the whole host.
+    let skipped = lab.value("digital_actors_ebpf_lost_total{reason=\"recursion\"}") as usize;
+
     let (mut right, mut doubtful, mut wrong) = (0, 0, 0);
     let mut reported: HashMap<_, usize> = HashMap::new();
     for one in lab.close() {
@@ -81,7 +84,8 @@ fn check(tickets: usize, first_byte_ms: u64, one_write: bool) {
         "{tickets} tickets, first byte after {first_byte_ms} ms, one write {one_write}: \
          {right} right, {doubtful} doubtful, {wrong} wrong of {FRESH}"
     );
-    assert_eq!(right + doubtful + wrong, FRESH, "none missed, none invented");
+    let seen = right + doubtful + wrong;
+    assert!(seen <= FRESH && FRESH - seen <= skipped, "none missed, none invented: {seen}");
     assert_eq!(wrong, 0, "silently wrong");
     assert_eq!((counted_ok, counted_doubtful), (right as f64, doubtful as f64), "all counted");
     assert!(right * 100 >= FRESH * 98, "{right} of {FRESH} right");
