@@ -6,13 +6,12 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::metrics::Registry;
-
 use super::joiner::{Joiner, Round};
 use super::metrics::CallMetrics;
 use super::{CallsConfig, Recent, slow};
 use crate::clock::monotonic_ns;
 use crate::kernel::{Observation, Settlements};
+use crate::metrics::Registry;
 use crate::provider::{CallReport, CallReports};
 
 /// How often both halves are looked at.

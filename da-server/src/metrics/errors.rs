@@ -2,8 +2,7 @@
 
 use prometheus::{IntCounterVec, Opts};
 
-use super::ErrorType;
-use crate::metrics::Registry;
+use super::{ErrorType, Registry};
 
 /// Counts failures. The room that deals with a failure counts it, so each counts once.
 #[derive(Debug, Clone)]

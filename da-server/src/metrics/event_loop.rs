@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use prometheus::{Histogram, HistogramOpts};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
-use super::buckets;
-use crate::metrics::Registry;
+use super::{Registry, buckets};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(50);
@@ -117,8 +116,6 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use crate::metrics::Registry;
-
     use super::*;
 
     const BLOCKED: Duration = Duration::from_millis(400);

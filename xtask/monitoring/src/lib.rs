@@ -4,6 +4,7 @@
 pub mod alertmanager;
 pub mod api;
 pub mod built;
+pub mod changed;
 pub mod dashboards;
 pub mod program;
 pub mod prometheus;

@@ -1,7 +1,5 @@
 //! The reader's path without a kernel behind it.
 
-use crate::metrics::Registry;
-
 use super::event::Event;
 use crate::kernel::endpoints::Endpoints;
 use crate::kernel::self_metrics::EventMetrics;
@@ -9,6 +7,7 @@ use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
 use crate::kernel::series::AllSeries;
 use crate::kernel::tracker::Tracker;
 use crate::kernel::{Observation, Watch};
+use crate::metrics::Registry;
 
 /// Turns events into measurements as the reader does, from whatever bytes it is given: for
 /// benchmarks.

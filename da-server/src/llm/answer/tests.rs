@@ -1,10 +1,9 @@
 //! Recorded bytes, cut in every way a network may cut them.
 
-use crate::metrics::Registry;
-
 use super::*;
 use crate::llm::{Completion, LlmProvider};
 use crate::llm::{LlmMetrics, Prices};
+use crate::metrics::Registry;
 
 /// What a caller would have seen of an answer.
 #[derive(Debug, Default)]

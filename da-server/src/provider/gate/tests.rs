@@ -1,8 +1,7 @@
 //! Who is let through, and who is counted as what.
 
-use crate::metrics::Registry;
-
 use super::*;
+use crate::metrics::Registry;
 use crate::provider::CallKind;
 
 /// A gate whose metrics nobody reads.

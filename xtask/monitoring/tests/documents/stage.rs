@@ -1,15 +1,17 @@
-//! What the documents' commands are typed beside: a game, a Prometheus and an Alertmanager where
+//! What the documents' commands are typed beside: a game and a Prometheus where
 //! readers have theirs, in a network of their own.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use da_monitoring::built;
+use da_monitoring::changed::Changed;
 use da_monitoring::program::Program;
 use da_monitoring::prometheus::Prometheus;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -22,13 +24,13 @@ const STARTING: Duration = Duration::from_secs(60);
 /// How long a block of commands may take, by `timeout` of the coreutils.
 const PATIENCE: &str = "30s";
 /// Where Prometheus listens if nobody says otherwise.
-const PROMETHEUS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+const PROMETHEUS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 
 /// Everything that the commands need.
 pub struct Stage {
     prometheus: Prometheus,
-    _game: Program,
-    path: std::ffi::OsString,
+    game: Program,
+    path: OsString,
     folder: TempDir,
 }
 
@@ -54,7 +56,7 @@ impl Stage {
             .unwrap_or_else(|error| panic!("{error:#}"));
         let prometheus = Prometheus::start_at(PROMETHEUS, &configuration(folder.path()))
             .unwrap_or_else(|error| panic!("{error:#}"));
-        let stage = Self { prometheus, _game: game, path, folder };
+        let stage = Self { prometheus, game, path, folder };
         stage.wait_for_calls();
         Some(stage)
     }
@@ -86,7 +88,7 @@ impl Stage {
         let begun = Instant::now();
         let joined = r#"sum(digital_actors_call_join_total{result="joined"}) > 3"#;
         while self.prometheus.query(joined).expect("parses").is_empty() {
-            assert!(begun.elapsed() < STARTING, "no call was joined: {}", self._game.said());
+            assert!(begun.elapsed() < STARTING, "no call was joined: {}", self.game.said());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -94,7 +96,7 @@ impl Stage {
 
 /// A `PATH` on which the programs of this build come first, as if they had been installed. Tests run as
 /// root, so `sudo` has nothing to do.
-fn search_path(folder: &Path) -> std::ffi::OsString {
+fn search_path(folder: &Path) -> OsString {
     let bin = folder.join("bin");
     fs::create_dir(&bin).expect("a folder");
     let sudo = bin.join("sudo");
@@ -109,16 +111,19 @@ fn search_path(folder: &Path) -> std::ffi::OsString {
 /// The shipped configuration, with the names of this host and less patience.
 fn configuration(folder: &Path) -> PathBuf {
     let shipped = root().join("deploy/prometheus");
-    let text = fs::read_to_string(shipped.join("prometheus.yml")).expect("is shipped");
-    let text = text
-        .replace("da-server:8888", "127.0.0.1:8888")
-        .replace("alertmanager:9093", "127.0.0.1:9093")
-        .replace("15s", "1s")
-        .replace("scrape_timeout: 10s", "scrape_timeout: 1s");
     symlink(shipped.join("rules"), folder.join("rules")).expect("a link");
     let path = folder.join("prometheus.yml");
-    fs::write(&path, text).expect("writes");
+    changed(&shipped.join("prometheus.yml"), &path).unwrap_or_else(|error| panic!("{error:#}"));
     path
+}
+
+fn changed(shipped: &Path, path: &Path) -> anyhow::Result<()> {
+    Changed::read(shipped)?
+        .replace("da-server:8888", "127.0.0.1:8888")?
+        .replace("alertmanager:9093", "127.0.0.1:9093")?
+        .replace("15s", "1s")?
+        .replace("scrape_timeout: 10s", "scrape_timeout: 1s")?
+        .write(path)
 }
 
 /// # Errors

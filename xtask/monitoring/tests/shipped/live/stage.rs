@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use da_monitoring::built;
+use da_monitoring::changed::Changed;
 use da_monitoring::program::Program;
 use da_monitoring::prometheus::Prometheus;
 use tempfile::TempDir;
@@ -136,7 +137,7 @@ fn write_config(folder: &Path, servers: [SocketAddr; 3]) -> Result<PathBuf> {
         .replace("alertmanager:9093", "127.0.0.1:1")?
         .replace("localhost:9090", "127.0.0.1:1")?;
     let path = folder.join("prometheus.yml");
-    fs::write(&path, config.0)?;
+    config.write(&path)?;
 
     let rules = folder.join("rules");
     fs::create_dir(&rules)?;
@@ -148,19 +149,4 @@ fn write_config(folder: &Path, servers: [SocketAddr; 3]) -> Result<PathBuf> {
         fs::write(rules.join(name), text)?;
     }
     Ok(path)
-}
-
-/// A file's text, to be changed in places that must be there.
-struct Changed(String);
-
-impl Changed {
-    fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path);
-        text.map(Self).with_context(|| format!("cannot read {}", path.display()))
-    }
-
-    fn replace(self, from: &str, to: &str) -> Result<Self> {
-        ensure!(self.0.contains(from), "the configuration has no {from} any more");
-        Ok(Self(self.0.replace(from, to)))
-    }
 }
