@@ -4,6 +4,10 @@
 #   xtask/install-packages.sh PACKAGE...
 set -eu
 
+# One at a time, or one would take away what keeps the other's services from starting.
+exec 9> /run/lock/digital-actors-install-packages
+flock 9
+
 policy=/usr/sbin/policy-rc.d # Debian asks it before it starts a service; 101 means no.
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
@@ -12,7 +16,11 @@ if [ ! -e "$policy" ]; then
     chmod 755 "$policy"
 fi
 
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 set -x
-apt-get update --quiet=2
-apt-get install --yes --quiet=2 --no-install-recommends --no-remove "$@"
+if [ -z "${NO_UPDATE:-}" ]; then
+    # One source that can't be reached, of several, is no reason to stop.
+    apt-get update --quiet=2 || echo "apt-get update failed: going on with the lists that are here" >&2
+fi
+apt-get install --yes --quiet=2 --no-install-recommends --no-remove \
+    --option DPkg::Lock::Timeout=300 "$@"

@@ -28,6 +28,11 @@ pub struct Peers {
     pub thread: u32,
     /// That process's name, zero-padded: the one of its first thread, whichever one connected.
     pub command: [u8; 16],
+    /// Inode number of the socket's network namespace: the same address is another host in another one.
+    /// 0 where the kernel knows of none.
+    pub network: u32,
+    /// Keeps the layout free of padding.
+    pub reserved_too: u32,
 }
 
 /// How far a connection has got, as seen from what the client sent.
@@ -72,6 +77,15 @@ pub mod flags {
     pub const HTTP2_PREFACE: u32 = 1 << 12;
     /// Bytes were sent in no hook's sight.
     pub const UNSEEN_SEND: u32 = 1 << 13;
+    /// The connect failed before anything was sent: there was no local port for it.
+    pub const NO_LOCAL_PORT: u32 = 1 << 14;
+    /// The report of the first bytes did not get through: what is reported as such came later.
+    pub const FIRST_BYTES_LOST: u32 = 1 << 15;
+    /// It is followed from its first send on: when it connected was not seen, and
+    /// [`Connection::established_ns`](super::Connection::established_ns) is that of the send.
+    pub const UNSEEN_CONNECT: u32 = 1 << 16;
+    /// By then something had arrived, be it a part of the answer to that send.
+    pub const UNSEEN_ARRIVAL: u32 = 1 << 17;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs
@@ -175,10 +189,10 @@ pub struct Connection {
     pub request_thread: u32,
 }
 
-const _: () = assert!(size_of::<Peers>() == 64);
+const _: () = assert!(size_of::<Peers>() == 72);
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 19 + 64 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
+        == 8 * 19 + 72 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.
@@ -207,7 +221,7 @@ pub struct Closed {
     pub retransmits: u32,
 }
 
-const _: () = assert!(size_of::<Closed>() == 24 + 64 + 32 + 16);
+const _: () = assert!(size_of::<Closed>() == 24 + 72 + 32 + 16);
 
 #[cfg(feature = "user")]
 // SAFETY: `Connection` is `repr(C)`, made of integers and byte arrays only (zerocopy's `FromBytes`

@@ -70,6 +70,9 @@ pub struct ConnectionId {
     pub born_ns: u64,
 }
 
+/// Connections of which one reading of the iterator `leftover` tells, at most.
+pub const MAX_LEFTOVERS: usize = 128;
+
 /// First bytes of every event.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

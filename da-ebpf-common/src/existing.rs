@@ -21,4 +21,4 @@ pub struct Existing {
     pub retransmits: u64,
 }
 
-const _: () = assert!(size_of::<Existing>() == 24 + 64 + 24);
+const _: () = assert!(size_of::<Existing>() == 24 + 72 + 24);

@@ -11,13 +11,18 @@ pub mod connection;
 pub mod event;
 pub mod exchange;
 pub mod existing;
+pub mod head;
 pub mod histogram;
 pub mod meter;
 pub mod pickup;
 pub mod program;
+pub mod silent;
 pub mod syscall;
 pub mod tls;
 
-/// Bytes of the first send that are copied to user space: a post-quantum ClientHello is about
-/// 1,500 bytes and may carry its server name at the very end.
+/// Bytes of a ClientHello that are copied to user space: a post-quantum one is about 1,500 bytes and may
+/// carry its server name at the very end.
 pub const MAX_FIRST_BYTES: usize = 4096;
+
+/// Bytes of a first send in the clear in which its name is looked for.
+pub const MAX_HEAD_BYTES: usize = 1024;

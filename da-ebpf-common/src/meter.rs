@@ -24,22 +24,25 @@ pub enum Counter {
     Released = 1,
     /// Connections not tracked because `CONNECTIONS` was full.
     ConnectionsFull = 2,
-    /// Events not delivered because the ring buffer was full.
+    /// Events not delivered: the ring buffer was full, or its lock could not be had.
     RingFull = 3,
     /// Connections whose calls were not timed before it was known whose they are: `EARLY_CALLS` was
     /// full.
     EarlyCallsFull = 4,
     /// Processes whose calls were not timed: `PROCESSES` was full.
     ProcessesFull = 5,
-    /// System calls not timed: there was no memory for what is remembered of their thread.
+    /// System calls not timed: there was no memory for what is remembered of their thread, or its lock
+    /// could not be had.
     ThreadsFull = 6,
     /// Records that were still there when their socket had become another connection's.
     UnseenClose = 7,
+    /// Connections not followed before their first send: too many are on which nothing was sent.
+    SilentFull = 8,
 }
 
 impl Counter {
     /// Entries of the `COUNTERS` array.
-    pub const COUNT: u32 = 8;
+    pub const COUNT: u32 = 9;
 }
 
 #[cfg(feature = "user")]

@@ -28,7 +28,7 @@ pub enum Program {
     SysEnter = 10,
     /// On `sys_exit`: their end.
     SysExit = 11,
-    /// On the iterator `bpf_map_elem`, now and then: records whose connection is over.
+    /// On the iterator `bpf_map`, now and then: records whose connection is over.
     Leftover = 12,
 }
 
@@ -40,10 +40,10 @@ pub enum Hook {
     /// A tracepoint whose arguments the verifier knows by their types in the kernel's BTF: fields are
     /// read by plain loads.
     BtfTracepoint(&'static str),
-    /// An iterator, while its file is read.
+    /// An iterator, while its file is read, once.
     Iterator(&'static str),
-    /// The iterator over a map's entries, while its file is read; the map's name.
-    MapIterator(&'static str),
+    /// An iterator that is read again and again, each time from a new file.
+    RepeatedIterator(&'static str),
 }
 
 impl Program {
@@ -102,20 +102,20 @@ impl Program {
             Self::SysEnter => "sys_enter",
             Self::SysExit => "sys_exit",
             Self::Existing => return Hook::Iterator("task_file"),
-            Self::Leftover => return Hook::MapIterator("CONNECTIONS"),
+            Self::Leftover => return Hook::RepeatedIterator("bpf_map"),
         })
     }
 
     /// The Linux release that has its hook and all that it calls: `bpf_task_pt_regs` came with 5.15,
-    /// storage for tasks in such programs with 5.12, `bpf_sock_from_file` with 5.11, iterators over
-    /// hashes with 5.9, `bpf_probe_read_kernel` with 5.5.
+    /// `bpf_for_each_map_elem` with 5.13, storage for tasks in such programs with 5.12,
+    /// `bpf_sock_from_file` with 5.11, `bpf_probe_read_kernel` with 5.5.
     pub fn since(self) -> &'static str {
         match self {
             Self::SockSend | Self::SockArrival | Self::SockRecv => "6.3",
             Self::SyscallSend => "5.15",
             Self::SockState | Self::TcpRead | Self::SysEnter | Self::SysExit => "5.12",
             Self::Existing => "5.11",
-            Self::Leftover => "5.9",
+            Self::Leftover => "5.13",
             Self::TcpSegment => "5.5",
             Self::ResetReceived | Self::ResetSent => "4.15",
         }

@@ -4,8 +4,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{connection::Peers, event::Header};
 
-/// The first thing the client sent: what the connection is attributed by. In the ring buffer the
-/// bytes themselves follow, `captured_bytes` of them.
+/// The first thing the client sent: what the connection is attributed by. In the ring buffer so much of
+/// the bytes follows as tells the name, `captured_bytes` of them: a ClientHello, or of an HTTP/1 request
+/// the method, what of the target names a host, the version, and the headers `Host` and `Upgrade`.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FirstBytes {
@@ -25,7 +26,7 @@ pub struct FirstBytes {
     pub sent_bytes: u64,
 }
 
-const _: () = assert!(size_of::<FirstBytes>() == 24 + 64 + 32);
+const _: () = assert!(size_of::<FirstBytes>() == 24 + 72 + 32);
 
 /// The TLS handshake is done on the client's side.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]

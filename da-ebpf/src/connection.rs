@@ -3,6 +3,8 @@
 //! BTF tracepoint `inet_sock_set_state`, since 4.16:
 //! `(const struct sock *sk, const int oldstate, const int newstate)`.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_NOEXIST,
@@ -22,7 +24,7 @@ use da_ebpf_common::{
 use crate::{
     arrival, event, exchange,
     meter::{self, now_ns},
-    pickup,
+    pickup, silent,
     sock::Sock,
     syscall,
     task::Task,
@@ -59,6 +61,11 @@ pub fn find(sock: Sock) -> Option<*mut Connection> {
     CONNECTIONS.get_ptr_mut(sock.key())
 }
 
+/// The map of the records, as helpers take it.
+pub fn records() -> *mut c_void {
+    (&raw const CONNECTIONS).cast_mut().cast()
+}
+
 /// Whether a record is of the connection that a socket has now, which is not closed.
 ///
 /// # Safety
@@ -79,21 +86,47 @@ pub fn adopt(sock: Sock, record: &Connection) -> bool {
     match CONNECTIONS.insert(sock.key(), record, BPF_NOEXIST.into()) {
         Ok(()) => {
             meter::count(Counter::Tracked);
+            if record.sent_bytes == 0 {
+                silent::begins();
+            }
             true
         }
         Err(EEXIST) => false,
         Err(_) => {
-            meter::count(Counter::ConnectionsFull);
+            // One that is adopted late was counted at its connect.
+            if record.flags & flags::UNSEEN_CONNECT == 0 {
+                meter::count(Counter::ConnectionsFull);
+            }
             false
         }
+    }
+}
+
+/// Bytes were sent on a connection.
+///
+/// # Safety
+/// `connection` is from [`find`].
+#[inline(always)]
+pub unsafe fn add_sent(connection: *mut Connection, bytes: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*connection).sent_bytes == 0 && bytes > 0 {
+            silent::ends();
+        }
+        (*connection).sent_bytes += bytes;
     }
 }
 
 /// Ends the tracking of a connection.
 #[inline(always)]
 pub fn release(sock: Sock) {
+    // SAFETY: see `find`.
+    let was_silent = find(sock).is_some_and(|record| unsafe { (*record).sent_bytes } == 0);
     if CONNECTIONS.remove(sock.key()).is_ok() {
         meter::count(Counter::Released);
+        if was_silent {
+            silent::ends();
+        }
     }
 }
 
@@ -120,15 +153,26 @@ fn begin(ctx: &BtfTracePointContext, sock: Sock) {
         return;
     }
     let Some(blank) = BLANK.get(0) else { return };
-    // Overwrites what a socket at the same address may have left: the kernel reuses addresses.
-    let leftover = find(sock).is_some();
+    // What a socket at the same address may have left: the kernel reuses addresses.
+    let leftover = find(sock);
+    // SAFETY: see `find`.
+    let leftover_silent = leftover.is_some_and(|record| unsafe { (*record).sent_bytes } == 0);
+    if leftover.is_none() && silent::is_full() {
+        silent::adopt_from_now_on();
+        meter::count(Counter::SilentFull);
+        return;
+    }
     if CONNECTIONS.insert(sock.key(), blank, 0).is_err() {
         // No more than that: whoever can connect could fill the log.
+        silent::adopt_from_now_on();
         meter::count(Counter::ConnectionsFull);
         debug!(ctx, "no room to track a connection of pid {}", ctx.tgid());
         return;
     }
-    meter::count(if leftover { Counter::UnseenClose } else { Counter::Tracked });
+    meter::count(if leftover.is_some() { Counter::UnseenClose } else { Counter::Tracked });
+    if !leftover_silent {
+        silent::begins();
+    }
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
@@ -183,6 +227,10 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
     // Whoever closes with data unread sends a reset, but only once the state says CLOSE.
     let open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
     let reset = if open && sock.error() == 0 { flags::RESET_SENT } else { 0 };
+    // Not closed by the client, nor refused by the network: the SYN was never sent. (Whether there is a
+    // port does not tell: one that the kernel had chosen is given back before it says CLOSE.)
+    let unsent = from == TCP_SYN_SENT && sock.error() == 0 && !sock.is_shut_down();
+    let no_port = if unsent && sock.segments_sent() == 0 { flags::NO_LOCAL_PORT } else { 0 };
     // SAFETY: see `find`.
     unsafe {
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
@@ -201,7 +249,7 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
             exchange::break_off(sock, connection, unseen_bytes);
         }
         exchange::finish(sock, connection, how, errno);
-        report(sock, connection, reset, errno);
+        report(sock, connection, reset | no_port, errno);
         debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
     }
     release(sock);
@@ -212,7 +260,7 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
 /// # Safety
 /// `connection` is from [`find`].
 #[inline(never)]
-unsafe fn report(sock: Sock, connection: *const Connection, reset: u32, errno: u32) -> u32 {
+unsafe fn report(sock: Sock, connection: *const Connection, ending: u32, errno: u32) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         event::emit(|| Closed {
@@ -223,7 +271,7 @@ unsafe fn report(sock: Sock, connection: *const Connection, reset: u32, errno: u
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             phase: (*connection).phase,
-            flags: (*connection).flags | (*connection).resets | reset,
+            flags: (*connection).flags | (*connection).resets | ending,
             errno,
             retransmits: sock.retransmits(),
         });

@@ -53,12 +53,14 @@ pub fn emit<T: 'static>(event: impl FnOnce() -> T) {
     }
 }
 
-/// Delivers an event of variable length, or counts it as lost.
+/// Delivers an event of variable length, or counts it as lost; whether it got through.
 #[inline(always)]
-pub fn emit_bytes(event: &[u8]) {
-    if EVENTS.output::<[u8]>(event, wakeup()).is_err() {
+pub fn emit_bytes(event: &[u8]) -> bool {
+    let delivered = EVENTS.output::<[u8]>(event, wakeup()).is_ok();
+    if !delivered {
         meter::count(Counter::RingFull);
     }
+    delivered
 }
 
 /// Asking how full the ring is takes two calls of a helper, a third of what it takes to deliver an

@@ -16,10 +16,10 @@ use da_ebpf_common::{
 
 use crate::{
     arrival,
-    connection::find,
-    event,
+    connection::{self, find},
+    event, latecomer,
     meter::{self, now_ns},
-    pickup,
+    pickup, silent,
     sock::Sock,
     syscall, tls,
 };
@@ -33,7 +33,11 @@ fn sock_send(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockSend) else { return 0 };
     let sock = Sock::from_argument(ctx.arg(0));
     let result: i32 = ctx.arg(1);
-    if let Some(connection) = find(sock) {
+    let mut connection = find(sock);
+    if connection.is_none() && result > 0 && silent::adopts() {
+        connection = latecomer::adopt(&ctx, sock.typed(ctx.arg(0)), result as u64);
+    }
+    if let Some(connection) = connection {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
         if result > 0 {
@@ -66,7 +70,7 @@ pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, byt
         }
         // Last, and with the request's number in the same word: until here an answer to this send
         // is known by acknowledging more than was counted.
-        (*connection).sent_bytes += bytes;
+        connection::add_sent(connection, bytes);
         let progress = Progress {
             request: (*connection).request as u32,
             sent_bytes: (*connection).sent_bytes as u32,
@@ -86,7 +90,7 @@ pub unsafe fn add_unseen(sock: Sock, connection: *mut Connection, bytes: u64) ->
     unsafe {
         let seen_bytes = (*connection).sent_bytes + bytes;
         let unseen_bytes = sock.payload_bytes_sent().saturating_sub(seen_bytes);
-        (*connection).sent_bytes += unseen_bytes;
+        connection::add_sent(connection, unseen_bytes);
         unseen_bytes
     }
 }
@@ -206,20 +210,30 @@ pub fn record_overhead_bytes(connection_flags: u32) -> u64 {
     }
 }
 
-/// An HTTP/2 SETTINGS acknowledgement is a bare frame header of 9 bytes: RFC 9113 §4.1. AES-GCM in
-/// TLS 1.2 adds a nonce of 8 to the least overhead: RFC 5288 §3.
+/// Java's own TLS pads each record of TLS 1.3 with so many zeros (`sun.security.ssl.OutputRecord`), as
+/// RFC 8446 §5.4 allows.
+const JAVA_PADDING_BYTES: u64 = 16;
+/// AES-GCM in TLS 1.2 takes so much more than the least overhead: RFC 5288 §3.
+const NONCE_BYTES: u64 = 8;
+
+/// An HTTP/2 SETTINGS acknowledgement is a bare frame header of 9 bytes: RFC 9113 §4.1.
 #[inline(always)]
 fn is_settings_ack(connection_flags: u32, bytes: u64) -> bool {
     let least = 9 + record_overhead_bytes(connection_flags);
-    bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8
+    let may_be_more = match connection_flags & flags::TLS13 {
+        0 => NONCE_BYTES,
+        _ => JAVA_PADDING_BYTES,
+    };
+    bytes == least || bytes == least + may_be_more
 }
 
-/// `GET / HTTP/1.0` and two line ends, in one record; 1 where the protocol is not known to be TLS.
+/// `GET / HTTP/1.1`, `host: a` and three line ends, in one record. A key update (5 bytes, the longest
+/// that is none) is shorter with Java's padding as well. 1 where the protocol is not known to be TLS.
 #[inline(always)]
 fn smallest_request_bytes(connection_flags: u32) -> u64 {
     match record_overhead_bytes(connection_flags) {
         0 => 1,
-        overhead => 18 + overhead,
+        overhead => 27 + overhead,
     }
 }
 

@@ -9,11 +9,11 @@
 use aya_ebpf::{
     helpers::bpf_probe_read_user, macros::raw_tracepoint, programs::RawTracePointContext,
 };
-use da_ebpf_common::program::Program;
+use da_ebpf_common::{connection::Connection, program::Program};
 
 use crate::{
-    arrival, connection::find, exchange, layout, meter, pickup, registers::Registers,
-    segment::Segment, sock::Sock, syscall, task::Task,
+    arrival, connection::find, exchange, latecomer, layout, meter, pickup, registers::Registers,
+    segment::Segment, silent, sock::Sock, syscall, task::Task,
 };
 
 /// Where in a `struct mmsghdr` the kernel says how much of the message it took:
@@ -28,7 +28,7 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
     if result > 0
         && let Some(sent) = sent(Registers::from_argument(ctx.arg(0)), result as u64)
         && let Some(sock) = Task::current().sock(sent.descriptor)
-        && let Some(connection) = find(sock)
+        && let Some(connection) = find_or_adopt(&ctx, sock, sent.bytes)
     {
         // SAFETY: see `connection::find`.
         unsafe {
@@ -41,6 +41,18 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
     }
     run.end();
     0
+}
+
+#[inline(always)]
+fn find_or_adopt(
+    ctx: &RawTracePointContext,
+    sock: Sock,
+    sent_bytes: u64,
+) -> Option<*mut Connection> {
+    match find(sock) {
+        None if silent::adopts() => latecomer::adopt(ctx, sock, sent_bytes),
+        found => found,
+    }
 }
 
 /// What a system call has sent.

@@ -27,14 +27,20 @@ offsets! {
     SKC_RCV_SADDR,
     /// `sock_common.skc_daddr`: remote IPv4 address
     SKC_DADDR,
-    /// `sock_common.skc_v6_rcv_saddr`: local IPv6 address
+    /// `sock_common.skc_v6_rcv_saddr`: local IPv6 address; 0 on a kernel without IPv6
     SKC_V6_RCV_SADDR,
-    /// `sock_common.skc_v6_daddr`: remote IPv6 address
+    /// `sock_common.skc_v6_daddr`: remote IPv6 address; 0 on a kernel without IPv6
     SKC_V6_DADDR,
+    /// `sock_common.skc_net.net`: the network namespace; 0 on a kernel without such
+    SKC_NET,
+    /// `net.ns.inum`: its inode number
+    NET_INUM,
     /// `sock.sk_protocol`
     SK_PROTOCOL,
     /// `sock.sk_err`
     SK_ERR,
+    /// `sock.sk_shutdown`
+    SK_SHUTDOWN,
     /// `sock.sk_max_ack_backlog`
     SK_MAX_ACK_BACKLOG,
     /// `sock_common.skc_flags`
@@ -63,6 +69,8 @@ offsets! {
     TCP_SRTT_US,
     /// `tcp_sock.total_retrans`
     TCP_TOTAL_RETRANS,
+    /// `tcp_sock.segs_out`
+    TCP_SEGS_OUT,
     /// `tcp_sock.rcv_wup`: `rcv_nxt` as the last acknowledgement had it
     TCP_RCV_WUP,
     /// `tcp_sock.rcv_wnd`: the window that this one advertised

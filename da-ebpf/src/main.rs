@@ -2,9 +2,10 @@
 //! until `da-server` says that it is of no interest.
 //!
 //! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server; `fallback` has the
-//! hooks of older kernels, and `leftover` looks for what they have left behind. `sock`, `segment`, `task`,
-//! `registers`, `layout` and `send_buffer` read the kernel and the sending process, `thread` is what is
-//! remembered of it during a system call; `event`, `iterator` and `meter` are the way out.
+//! hooks of older kernels, `leftover` looks for what they have left behind, `silent` bounds the
+//! connections that say nothing, and `latecomer` takes up those that do so at last. `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the kernel and the
+//! sending process, `thread` is what is remembered of it during a system call; `redaction` takes out of a
+//! request what is nobody's business; `event`, `iterator` and `meter` are the way out.
 
 #![no_std]
 #![no_main]
@@ -12,6 +13,7 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod arrival;
+mod atomic;
 mod connection;
 mod event;
 mod exchange;
@@ -19,14 +21,17 @@ mod existing;
 mod fallback;
 mod histogram;
 mod iterator;
+mod latecomer;
 mod layout;
 mod leftover;
 mod meter;
 mod pickup;
+mod redaction;
 mod registers;
 mod reset;
 mod segment;
 mod send_buffer;
+mod silent;
 mod sock;
 mod syscall;
 mod task;

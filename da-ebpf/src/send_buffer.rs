@@ -7,7 +7,7 @@ use aya_ebpf::{
     macros::map,
     maps::PerCpuArray,
 };
-use da_ebpf_common::{MAX_FIRST_BYTES, tls::FirstBytes};
+use da_ebpf_common::{MAX_FIRST_BYTES, connection::Connection, head::Head, tls::FirstBytes};
 
 use crate::{layout, registers::Registers};
 
@@ -31,6 +31,10 @@ pub struct Scratch {
     limit_bytes: u32,
     /// What `tls` makes of it.
     pub flight: Flight,
+    /// What `redaction` makes of it.
+    pub head: Head,
+    /// A record under construction: see `latecomer`.
+    pub draft: Connection,
 }
 
 /// The TLS record headers at the beginning of a send.

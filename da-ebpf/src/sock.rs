@@ -98,6 +98,32 @@ impl Sock {
         self.load(&layout::SK_ERR)
     }
 
+    /// Whether the process has closed it, or a half of it.
+    pub fn is_shut_down(self) -> bool {
+        self.load::<u8>(&layout::SK_SHUTDOWN) != 0
+    }
+
+    /// `tcp_sock.segs_out`: segments handed to the network since the connect.
+    pub fn segments_sent(self) -> u32 {
+        self.load(&layout::TCP_SEGS_OUT)
+    }
+
+    /// Inode number of its network namespace; 0 where the kernel knows of none.
+    fn network(self) -> u32 {
+        if layout::SKC_NET.load() == 0 {
+            return 0;
+        }
+        if self.tcp.is_null() {
+            return layout::read(self.read(&layout::SKC_NET), &layout::NET_INUM);
+        }
+        // SAFETY: as in `load`; what the first one loads is a pointer that the verifier knows as one to a
+        // `struct net`, which outlives its sockets.
+        unsafe {
+            let net = self.tcp.add(layout::SKC_NET.load() as usize).cast::<*const u8>();
+            net.read_volatile().add(layout::NET_INUM.load() as usize).cast::<u32>().read_volatile()
+        }
+    }
+
     /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
     /// one of them.
     pub fn payload_bytes_received(self) -> u64 {
@@ -196,6 +222,7 @@ impl Sock {
         // SAFETY: the caller's promise.
         unsafe {
             (*peers).family = family;
+            (*peers).network = self.network();
             ((*peers).local_port, (*peers).remote_port) = self.ports();
             let (local, remote) =
                 (&raw mut (*peers).local_address, &raw mut (*peers).remote_address);

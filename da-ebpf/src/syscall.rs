@@ -26,6 +26,7 @@ use da_ebpf_common::{
 };
 
 use crate::{
+    atomic::add_word,
     meter::{self, now_ns},
     sock::Sock,
     thread::{self, Thread},
@@ -197,18 +198,6 @@ unsafe fn add(calls: *mut Calls, syscall: u8, took_ns: u64) {
         add_word(&raw mut (*durations).sum_ns, took_ns);
         add_word((&raw mut (*durations).buckets).cast::<u64>().add(bucket(took_ns)), 1);
     }
-}
-
-/// Adds to a word to which other CPUs add at the same time. `core` has no such operation for BPF.
-///
-/// # Safety
-/// The word is aligned and part of a map's value.
-#[inline(always)]
-unsafe fn add_word(word: *mut u64, amount: u64) {
-    // SAFETY: one atomic instruction on the word that the caller vouches for.
-    unsafe {
-        asm!("lock *(u64 *)({word} + 0) += {amount}", word = in(reg) word, amount = in(reg) amount)
-    };
 }
 
 /// A connection has begun in the current thread, inside connect().

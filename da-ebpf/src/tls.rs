@@ -14,7 +14,7 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    event, exchange,
+    event, exchange, redaction,
     send_buffer::{self, MAX_RECORDS, Scratch},
     sock::Sock,
 };
@@ -56,25 +56,45 @@ pub unsafe fn first(
     unsafe {
         let captured = send_buffer::copy(scratch, bytes);
         let payload = &(*scratch).payload;
-        let pre_existing = (*connection).flags & flags::PRE_EXISTING != 0;
+        let earlier = (*connection).flags;
+        // Not its very first bytes, where the report of these is lost, or nobody saw them.
+        let midway = earlier & (flags::PRE_EXISTING | flags::FIRST_BYTES_LOST) != 0;
         let mut proxied = false;
         let mut request = true;
+        let mut told = Told::Head;
         if captured == 0 {
             (*connection).flags |= flags::UNREADABLE;
             debug!(ctx, "first bytes of pid {} out of reach", (*connection).peers.pid);
-        } else if pre_existing && captured > 5 && is_record(payload) && !is_hello(payload) {
+        } else if midway && captured > 5 && is_record(payload) && !is_hello(payload) {
+            if payload[0] == ALERT && earlier & flags::TLS != 0 {
+                return; // the handshake has failed
+            }
             (*connection).flags |= flags::TLS | flags::TLS_UNDER_WAY;
             request = payload[0] == APPLICATION_DATA;
-        } else if payload[0] == HANDSHAKE {
+            told = Told::Nothing;
+        } else if captured > 1 && is_record(payload) && payload[0] == HANDSHAKE {
             (*connection).flags |= flags::TLS;
             (*connection).hello_ns = now_ns;
+            told = Told::Record;
         } else {
             proxied = captured >= 8 && starts_with_connect(payload);
             if proxied {
                 // Its answer is none to what comes through the tunnel.
                 (*connection).hello_ns = now_ns;
             }
+            if midway && payload[0] == 0 && payload[3] <= MOST_HTTP2_FRAME_TYPE {
+                told = Told::FrameHeader;
+            }
         }
+        let captured = match told {
+            Told::Nothing => 0,
+            Told::FrameHeader => at_most(captured, HTTP2_FRAME_HEADER_BYTES),
+            Told::Record => {
+                let length = u16::from_be_bytes([payload[3], payload[4]]);
+                at_most(captured, RECORD_HEADER_BYTES + u32::from(length))
+            }
+            Told::Head => redaction::redact(scratch, captured),
+        };
         let report = ptr::addr_of_mut!((*scratch).event);
         (*report).header = event::header::<FirstBytes>(sock, connection, Kind::FirstBytes);
         (*report).peers = (*connection).peers;
@@ -86,7 +106,11 @@ pub unsafe fn first(
         // The mask changes nothing, but the verifier can follow it.
         let length = size_of::<FirstBytes>() + (captured as usize & (2 * MAX_FIRST_BYTES - 1));
         (*report).header.length = length as u32;
-        event::emit_bytes(core::slice::from_raw_parts(scratch.cast::<u8>(), length));
+        if !event::emit_bytes(core::slice::from_raw_parts(scratch.cast::<u8>(), length)) {
+            // The next send tries again: else da-server would never hear whose this is.
+            (*connection).flags |= flags::FIRST_BYTES_LOST;
+            return;
+        }
         if proxied || !request {
             return;
         }
@@ -97,6 +121,29 @@ pub unsafe fn first(
             exchange::request(sock, connection, bytes, now_ns);
         }
     }
+}
+
+/// What da-server is told of a first send: no more than it needs to tell whose connection it is.
+#[derive(Clone, Copy)]
+enum Told {
+    /// Nothing: it is encrypted.
+    Nothing,
+    /// What may be the header of an HTTP/2 frame.
+    FrameHeader,
+    /// The first TLS record: a ClientHello.
+    Record,
+    /// What is in the head of an HTTP request.
+    Head,
+}
+
+/// RFC 9113 §4.1.
+const HTTP2_FRAME_HEADER_BYTES: u32 = 9;
+/// CONTINUATION: RFC 9113 §6.10.
+const MOST_HTTP2_FRAME_TYPE: u8 = 9;
+
+#[inline(always)]
+fn at_most(bytes: u32, most: u32) -> u32 {
+    if bytes < most { bytes } else { most }
 }
 
 /// A TLS record, of any version: RFC 8446 §5.1.
@@ -292,7 +339,9 @@ unsafe fn round_trip_ns(sock: Sock, connection: *const Connection) -> u64 {
             (*connection).flight_ns.saturating_sub((*connection).hello_ns),
         )
     };
-    let least_ns = if handshake_ns < connect_ns { handshake_ns } else { connect_ns };
+    // 0 where the connect was not seen.
+    let by_connect = connect_ns != 0 && connect_ns < handshake_ns;
+    let least_ns = if by_connect { connect_ns } else { handshake_ns };
     let smoothed_ns = u64::from(sock.srtt_eighths_us()) * (1_000 / 8);
     if smoothed_ns != 0 && smoothed_ns < least_ns { smoothed_ns } else { least_ns }
 }

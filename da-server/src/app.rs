@@ -8,7 +8,7 @@ use crate::game::scene::Scenes;
 use crate::game::{Game, GameMetrics, GameParts};
 use crate::kernel::Reason;
 use crate::llm::{LlmClient, LlmMetrics, Prices};
-use crate::metrics::{ErrorMetrics, Metrics};
+use crate::metrics::{ErrorMetrics, EventLoopMetrics, Metrics};
 use crate::provider::{GateMetrics, ProviderSetupError, http_client};
 use crate::store::{Store, StoreMetrics};
 use crate::tts::{TtsClient, TtsMetrics};
@@ -21,6 +21,8 @@ pub struct App {
     pub metrics: Metrics,
     /// `errors_total`.
     pub errors: ErrorMetrics,
+    /// How late the runtime is.
+    pub event_loop: EventLoopMetrics,
     /// Scenes, providers and the store.
     pub game: Game,
     /// Every call to a provider, with its time accounted for.
@@ -42,20 +44,25 @@ impl App {
     ) -> anyhow::Result<Self> {
         let registry = metrics.registry();
         let errors = ErrorMetrics::register(registry)?;
-        let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
+        let scenes = checked_scenes(&config)?;
         let kernel_missing = kernel.as_ref().err().copied();
         let calls = Calls::start(&config.calls, registry, kernel.ok()).context("calls")?;
         let reports = Some(calls.reports.clone());
         let http = http_client(&config.http_client).context("http_client")?;
-        let gates = GateMetrics::register(registry)?;
+        let event_loop = EventLoopMetrics::register(registry)?;
+        let gates = GateMetrics::register(registry)?.with_standstill(event_loop.standstill());
         let prices = Prices::with(&config.price).context("price")?;
         let llm_metrics = LlmMetrics::register(registry, prices)?;
         let llm = LlmClient::new(&config.llm, http.clone(), &gates, &llm_metrics, reports.clone())
             .context("llm")?;
-        let tts_metrics = TtsMetrics::register(registry, config.tts.provider)?;
-        let tts = match TtsClient::new(&config.tts, http, &gates, tts_metrics, reports) {
+        let tts_metrics = TtsMetrics::register(registry)?;
+        let tts_config = config.tts.clone().with_elevenlabs_voices(&config.game.voices);
+        let tts = match TtsClient::new(&tts_config, http, &gates, &tts_metrics, reports) {
             Ok(tts) => Some(tts),
-            Err(error @ ProviderSetupError::MissingKey { .. }) => {
+            // Who lists fallbacks wants to be heard.
+            Err(error @ ProviderSetupError::MissingKey { .. })
+                if tts_config.fallback.is_empty() =>
+            {
                 tracing::warn!("characters will not speak: {error}");
                 None
             }
@@ -72,6 +79,18 @@ impl App {
             errors: errors.clone(),
             config: config.game.clone(),
         });
-        Ok(Self { config, metrics, errors, game, calls, kernel_missing })
+        Ok(Self { config, metrics, errors, event_loop, game, calls, kernel_missing })
     }
+}
+
+/// The scenes, each of whose characters has a voice wherever it may be asked to speak.
+///
+/// # Errors
+/// A scene file has a mistake, or a character no voice.
+pub fn checked_scenes(config: &Config) -> anyhow::Result<Scenes> {
+    let scenes = Scenes::load(config.game.scenes_dir.as_deref()).context("scene")?;
+    let characters = scenes.iter().map(|scene| scene.character.id.as_str());
+    let tts = config.tts.clone().with_elevenlabs_voices(&config.game.voices);
+    tts.check_voices(characters)?;
+    Ok(scenes)
 }

@@ -27,15 +27,17 @@ pub mod tts;
 
 mod app;
 mod collector;
+#[cfg(test)]
+mod fuzzing;
 mod listeners;
 mod secret_file;
+mod token_bucket;
 
-pub use app::App;
+pub use app::{App, checked_scenes};
 pub use collector::Collector;
 pub use listeners::Listeners;
 
 use anyhow::Context;
-use metrics::EventLoopMetrics;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -52,15 +54,14 @@ pub const COMMIT: &str = match option_env!("DA_COMMIT") {
 /// grace time is over.
 ///
 /// # Errors
-/// A listener can't be used, or a family is registered twice: a defect of the program.
+/// A listener can't be used.
 pub async fn run(
     app: App,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let lag = EventLoopMetrics::register(app.metrics.registry())?;
     // Ends with this future.
     let mut watching = JoinSet::new();
-    watching.spawn(lag.watch());
+    watching.spawn(app.event_loop.clone().watch());
     http::serve(app, listeners, shutdown).await.context("serving")
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
@@ -12,17 +13,21 @@ use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command};
 use da_server::config::{Config, Reader};
 use da_server::health;
-use da_server::kernel::catalogue::{doubts, with_catalogue};
-use da_server::kernel::{Kernel, Observation, Preflight, Reason, Watch};
+use da_server::kernel::catalogue::doubts;
+use da_server::kernel::{
+    EndpointKind, Kernel, Observation, Preflight, Reason, Service, Watch, with_services,
+};
 use da_server::metrics::Metrics;
 use da_server::reload::Reload;
 use da_server::terminal::{self, CallsArgs};
-use da_server::{App, Collector, Listeners, manual, shutdown, telemetry};
+use da_server::{App, Collector, Listeners, checked_scenes, manual, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 /// What the kernel saw that may wait to be joined with calls.
 const MAX_OBSERVATIONS: usize = 8_192;
+/// How long the start waits for where the database is.
+const LOOK_UP: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
 fn check(cli: &Cli, json: bool) -> anyhow::Result<ExitCode> {
     let config = Config::of_process(cli.config.as_deref())?;
     telemetry::init(&config.log)?;
+    checked_scenes(&config)?;
     let found = Preflight::run(&config.kernel);
     if json {
         println!("{}", serde_json::to_string_pretty(&found)?);
@@ -99,7 +105,7 @@ impl Start {
         for variable in &config.unknown_variables {
             warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
         }
-        for doubt in doubts(&config.endpoint) {
+        for doubt in config.doubts().into_iter().chain(doubts(&config.endpoint)) {
             warn!("{doubt}");
         }
         let metrics = Metrics::new()?;
@@ -112,24 +118,27 @@ impl Start {
         Ok(Self { file: cli.config.clone(), config, metrics, listeners, kernel })
     }
 
-    /// Starts the kernel view's thread, which tells `subscriber` what it sees, and hears of SIGHUP
-    /// from now on.
+    /// Starts the kernel view's thread, which tells `subscriber` what it sees of `services` and the
+    /// endpoints, and hears of SIGHUP from now on.
     fn watch(
         self,
         reader: Reader,
+        services: Vec<Service>,
         subscriber: Option<SyncSender<Observation>>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<Watching> {
         let Self { file, config, metrics, listeners, kernel } = self;
         let kernel_missing = kernel.unavailable().map(|why| why.reason);
-        let (max_processes, resolved) = match reader {
-            Reader::Game => (0, config.http_client.resolve.clone().into_iter().collect()),
-            Reader::Collector => (config.kernel.max_processes, Vec::new()),
+        let max_processes = match reader {
+            Reader::Game => 0,
+            Reader::Collector => config.kernel.max_processes,
         };
-        let endpoints = with_catalogue(&config.endpoint)?;
+        let resolved = services.iter().filter_map(Service::resolved).collect();
+        let endpoints = with_services(&config.endpoint, &services)?;
         let watch = Watch { endpoints, unlisted: config.kernel.unlisted, max_processes, resolved };
         let endpoints = kernel.endpoints_in_force();
-        Reload { file, config: config.clone(), reader, endpoints }.on_signal(metrics.registry())?;
+        let reload = Reload { file, config: config.clone(), reader, services, endpoints };
+        reload.on_signal(metrics.registry())?;
         let view = kernel.start(watch, &metrics, subscriber, shutdown)?;
         Ok(Watching { config, metrics, listeners, kernel_missing, view })
     }
@@ -145,6 +154,7 @@ struct Watching {
 }
 
 fn serve(start: Start) -> anyhow::Result<()> {
+    start.config.check_proxies()?;
     if let Some(why) = start.kernel.unavailable() {
         warn!("no kernel view: {why}");
     }
@@ -153,8 +163,9 @@ fn serve(start: Start) -> anyhow::Result<()> {
         let shutdown = shutdown::on_signal()?;
         let (sender, observations) = sync_channel(MAX_OBSERVATIONS);
         let seen = KernelView { observations, settlements: start.kernel.settlements() };
+        let services = looked_up(start.config.services()).await;
         let Watching { config, metrics, listeners, kernel_missing, view } =
-            start.watch(Reader::Game, Some(sender), shutdown.clone())?;
+            start.watch(Reader::Game, services, Some(sender), shutdown.clone())?;
         let app = App::new(config, metrics, kernel_missing.map_or(Ok(seen), Err))?;
         da_server::run(app, listeners, shutdown).await?;
         anyhow::Ok(view)
@@ -166,9 +177,33 @@ fn serve(start: Start) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// With where the database is. Its protocol shows no name, and its connections, which stay, may be made
+/// before the view's own look-ups have an answer.
+async fn looked_up(services: Vec<Service>) -> Vec<Service> {
+    let mut found = Vec::new();
+    for service in services {
+        let answer = match service.host().filter(|_| service.kind() == EndpointKind::Db) {
+            Some(host) => tokio::time::timeout(LOOK_UP, tokio::net::lookup_host(host)).await,
+            None => {
+                found.push(service);
+                continue;
+            }
+        };
+        let addresses: Vec<_> = answer.into_iter().flatten().flatten().collect();
+        if addresses.is_empty() {
+            found.push(service);
+        } else {
+            found.extend(addresses.into_iter().map(|address| service.clone().at(address)));
+        }
+    }
+    found
+}
+
 fn collect(start: Start) -> anyhow::Result<()> {
     for section in start.config.sections_of_the_game() {
-        info!("[{section}] is the game's: it means nothing to the collector");
+        // Of that section, one key says under which names any server answers.
+        let but = if section == "websocket" { ", but for allowed_origins" } else { "" };
+        info!("[{section}] is the game's: it means nothing to the collector{but}");
     }
     if let Some(why) = start.kernel.unavailable() {
         error!("nothing will be collected, for there is no kernel view: {why}");
@@ -178,7 +213,7 @@ fn collect(start: Start) -> anyhow::Result<()> {
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
         let Watching { config, metrics, listeners, kernel_missing, view } =
-            start.watch(Reader::Collector, None, shutdown.clone())?;
+            start.watch(Reader::Collector, Vec::new(), None, shutdown.clone())?;
         Collector { config, metrics, kernel_missing }.run(listeners, view, shutdown).await
     })
 }

@@ -8,8 +8,8 @@ use prometheus::{Gauge, IntCounterVec, IntGauge, Opts};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Reader};
-use crate::kernel::EndpointsInForce;
-use crate::kernel::catalogue::{doubts, with_catalogue};
+use crate::kernel::catalogue::doubts;
+use crate::kernel::{EndpointsInForce, Service, with_services};
 use crate::metrics::Registry;
 
 /// What a reload takes.
@@ -20,6 +20,8 @@ pub struct Reload {
     pub config: Config,
     /// Who reads it.
     pub reader: Reader,
+    /// What the server itself calls, for as long as it runs.
+    pub services: Vec<Service>,
     /// Where the endpoints go.
     pub endpoints: EndpointsInForce,
 }
@@ -57,7 +59,7 @@ impl Reload {
         for doubt in doubts(&config.endpoint) {
             tracing::warn!("{doubt}");
         }
-        let endpoints = with_catalogue(&config.endpoint)?;
+        let endpoints = with_services(&config.endpoint, &self.services)?;
         let count = endpoints.len();
         match self.endpoints.replace(endpoints, config.kernel.unlisted).await {
             Ok(()) => tracing::info!(endpoints = count, "the endpoints were read again"),

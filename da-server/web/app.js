@@ -7,13 +7,20 @@ import { Connection } from "./connection.js";
 const $ = (id) => document.getElementById(id);
 const SAVED = "digital-actors";
 
-const voice = new Voice($("voice"), () => aside("Press play below to hear the voice.", false));
+const voice = new Voice($("voice"), {
+  blocked: () => aside("Press play below to hear the voice.", false),
+  changed: () => showSpeaking(),
+});
 let config = null;
 let connection = null;
 let scene = null;
 let difficulty = "normal";
 let turn = null; // {number, bubble}: what the character is saying
+let begun = 0; // the number of the connection's last turn that has begun
 let thinking = null; // the bubble that waits for the first word
+let keeping = true; // whether what is said can be found again later, as far as the player was told
+let asked = null; // what the player said that is not answered yet
+let cutOff = null; // {asked, answer}: what was being said when the connection was lost
 
 // ---- lobby ----
 
@@ -80,6 +87,7 @@ function enter(chosen, chosenDifficulty, token) {
   $("gauges").replaceChildren(...scene.variables.map(gauge));
   $("controls").replaceChildren(...scene.controls.map(control));
   clearStage();
+  asked = cutOff = null;
   connection = new Connection({
     start: { type: "start", scene: scene.id, difficulty },
     token,
@@ -93,7 +101,8 @@ function enter(chosen, chosenDifficulty, token) {
 function leave() {
   connection?.close();
   connection = null;
-  voice.stop();
+  begun = 0;
+  voice.stop(begun);
   $("stage").hidden = $("leave").hidden = true;
   $("lobby").hidden = false;
   $("connection").dataset.state = "off";
@@ -105,7 +114,8 @@ function clearStage() {
   $("log").replaceChildren();
   $("outcome").hidden = $("trouble").hidden = true;
   turn = thinking = null;
-  showSpeaking(false);
+  keeping = true;
+  showSpeaking();
 }
 
 function connectionChanged({ state, sentence, retry }) {
@@ -114,7 +124,15 @@ function connectionChanged({ state, sentence, retry }) {
   $("connection").textContent = words[state];
   show($("trouble"), sentence);
   $("reconnect").hidden = !retry;
-  if (state !== "on") endTurn("cancelled");
+  if (state !== "on") {
+    if (turn || thinking) cutOff = { asked, answer: turn?.bubble.textContent ?? "" };
+    asked = null;
+    endTurn("cancelled");
+    dropThinking();
+    begun = 0; // the next connection counts anew
+    if (state === "trying") voice.disconnected();
+    else voice.stop(begun); // it goes on elsewhere, or not at all
+  }
   $("send").disabled = state !== "on";
 }
 
@@ -126,9 +144,12 @@ const receivers = {
     try {
       sessionStorage.setItem(SAVED, JSON.stringify({ scene: scene.id, difficulty, token }));
     } catch { /* without storage the scene can't be continued after a reload */ }
+    const lost = cutOff;
+    cutOff = null;
     if (!resumed) return;
     clearStage();
     for (const { speaker, text } of history) addLine(speaker, text);
+    if (lost) restore(lost, history);
   },
 
   state({ variables, controls, outcome }) {
@@ -146,7 +167,8 @@ const receivers = {
     bubble.classList.add("thinking");
     thinking = null;
     turn = { number, bubble };
-    showSpeaking(true);
+    begun = number;
+    showSpeaking();
   },
 
   text({ turn: number, text }) {
@@ -158,9 +180,12 @@ const receivers = {
   audio_start({ turn: number, mime }) { voice.begin(number, mime); },
   audio_end() { voice.end(); },
 
-  turn_end({ turn: number, status }) {
+  turn_end({ turn: number, status, kept }) {
     if (status === "cancelled") voice.cut(number);
-    if (turn?.number === number) endTurn(status);
+    if (kept !== undefined) showKeeping(kept);
+    if (turn?.number !== number) return;
+    asked = null;
+    endTurn(status);
   },
 
   notice({ message }) { aside(message, false); },
@@ -171,8 +196,27 @@ const receivers = {
   },
 };
 
+// Said when it begins, and when it is over.
+function showKeeping(kept) {
+  if (kept === keeping) return;
+  keeping = kept;
+  aside(kept
+    ? "What you say is saved again from here on."
+    : "What you say can't be saved right now: you can play on, but it will be missing when you come back.", !kept);
+}
+
 function receive(message) {
   receivers[message.type]?.(message);
+}
+
+// What the server does not remember of an answer that broke off is shown again.
+function restore({ asked: line, answer }, history) {
+  const known = answer
+    ? history.some(({ speaker, text }) => speaker === "character" && text.startsWith(answer))
+    : history.at(-2)?.text === line;
+  if (known) return;
+  if (line) addLine("player", line);
+  if (answer) addLine("character", answer).classList.add("cancelled");
 }
 
 function endTurn(status) {
@@ -182,7 +226,7 @@ function endTurn(status) {
     else if (status !== "success") turn.bubble.classList.add("cancelled");
   }
   turn = null;
-  showSpeaking(false);
+  showSpeaking();
 }
 
 // ---- what the player does ----
@@ -191,17 +235,18 @@ function say(event) {
   event.preventDefault();
   const text = $("line").value.trim();
   if (!text || !connection?.send({ type: "say", text })) return;
-  voice.stop();
+  voice.stop(begun);
   endTurn("cancelled");
   addLine("player", text);
   dropThinking();
   thinking = addLine("character", "");
   thinking.classList.add("thinking");
+  asked = text;
   $("line").value = "";
 }
 
 function stop() {
-  voice.stop();
+  voice.stop(begun);
   connection?.send({ type: "interrupt" });
 }
 
@@ -273,8 +318,9 @@ function keepingTheEndInView(change, always = false) {
   if (always || atEnd) log.scrollTop = log.scrollHeight;
 }
 
-function showSpeaking(speaking) {
-  $("stop").hidden = !speaking;
+// An answer is there long before its voice has said it.
+function showSpeaking() {
+  $("stop").hidden = !turn && !voice.speaks;
 }
 
 function avatar(character) {

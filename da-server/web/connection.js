@@ -11,6 +11,9 @@ const ENDED = {
 };
 const WAITING = {
   busy: "Every seat is taken. Trying again…",
+  too_many_sessions: "Too many play from your network already. Trying again…",
+  too_many_starts: "Too many scenes were started from your network. Trying again…",
+  store_unavailable: "Your conversation can't be opened right now. Trying again…",
   server_shutdown: "The theatre closes for a moment. Trying again…",
   slow_player: "Your connection is too slow. Trying again…",
 };
@@ -20,6 +23,7 @@ export class Connection {
   constructor(handlers) {
     Object.assign(this, handlers);
     this.failures = 0;
+    this.leastWaitMs = 0; // what the server asked for
     this.timer = 0;
     this.closed = false;
     this.open();
@@ -37,6 +41,11 @@ export class Connection {
       if (socket !== this.socket) return;
       if (data instanceof ArrayBuffer) return this.audio(data);
       const message = JSON.parse(data);
+      if (message.retry_after_seconds) {
+        // It closes the connection next, and the reason says the same.
+        this.leastWaitMs = message.retry_after_seconds * 1000;
+        return;
+      }
       if (message.type === "session") {
         this.failures = 0;
         this.state({ state: "on" });
@@ -59,7 +68,9 @@ export class Connection {
     this.failures += 1;
     this.state({ state: "trying", sentence: this.sentence });
     // Half of it by chance, so that a thousand pages don't come back in the same moment.
-    this.timer = setTimeout(() => this.open(), wait * (0.5 + Math.random() / 2));
+    const backOff = wait * (0.5 + Math.random() / 2);
+    this.timer = setTimeout(() => this.open(), this.leastWaitMs + backOff);
+    this.leastWaitMs = 0;
   }
 
   retryNow() {

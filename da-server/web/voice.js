@@ -1,14 +1,25 @@
-// Plays each turn's audio, one after the other, as it comes where the browser can do that.
+// Plays each turn's audio, one after the other.
+
+import { Clip, wav } from "./clip.js";
 
 export class Voice {
-  // blocked() is called when the browser wants a gesture before it plays.
-  constructor(audio, blocked) {
+  // blocked() is called when the browser wants a gesture before it plays, changed() when there is
+  // something to hear, or nothing any more.
+  constructor(audio, { blocked, changed }) {
     this.audio = audio;
     this.blocked = blocked;
+    this.changed = changed;
     this.clips = []; // the first one is playing
     this.bytes = 0;
-    audio.addEventListener("ended", () => this.next());
+    this.silentUpTo = 0; // the last turn that is not to be heard, though its audio may be on its way
+    audio.disableRemotePlayback = true; // without this iPhones stream nothing
+    audio.addEventListener("ended", () => this.clips.length && this.next());
     audio.addEventListener("error", () => this.clips.length && this.next());
+  }
+
+  // Whether there is something to hear, now or next.
+  get speaks() {
+    return this.clips.length > 0;
   }
 
   // Call it from a gesture: some browsers play later only what was played once by then.
@@ -20,8 +31,10 @@ export class Voice {
   }
 
   begin(turn, mime) {
+    if (turn <= this.silentUpTo) return;
     this.clips.push(new Clip(turn, mime));
     if (this.clips.length === 1) this.play();
+    this.changed();
   }
 
   append(bytes) {
@@ -32,122 +45,54 @@ export class Voice {
 
   end() {
     const clip = this.clips.at(-1);
-    clip?.end();
-    if (clip && clip === this.clips[0] && !clip.streams) this.play();
+    if (!clip || clip.complete) return;
+    clip.end();
+    if (!clip.bytes) this.drop((each) => each === clip); // there is nothing that could play to its end
+    else if (clip === this.clips[0] && !clip.streams) this.play();
+  }
+
+  // Nothing more comes over this connection, and the next one counts its turns anew. What has come
+  // plays to its end.
+  disconnected() {
+    this.end();
+    this.silentUpTo = 0;
+    for (const clip of this.clips) clip.turn = null;
   }
 
   // Forgets a turn's audio: it was interrupted.
   cut(turn) {
+    this.drop((clip) => clip.turn === turn);
+  }
+
+  // Nothing of this turn or an earlier one is heard any more, what is still on its way included.
+  stop(turn) {
+    this.silentUpTo = turn;
+    this.drop(() => true);
+  }
+
+  drop(which) {
     const playing = this.clips[0];
-    for (const clip of this.clips) if (clip.turn === turn) clip.release();
-    this.clips = this.clips.filter((clip) => clip.turn !== turn);
+    for (const clip of this.clips) if (which(clip)) clip.release();
+    this.clips = this.clips.filter((clip) => !which(clip));
     if (playing && playing !== this.clips[0]) {
       this.audio.pause();
       if (this.clips.length) this.play();
     }
-  }
-
-  stop() {
-    for (const clip of this.clips) clip.release();
-    this.clips = [];
-    this.audio.pause();
+    this.changed();
   }
 
   next() {
     this.clips.shift()?.release();
     if (this.clips.length) this.play();
+    this.changed();
   }
 
   play() {
-    const clip = this.clips[0];
-    const address = clip.address();
+    const address = this.clips[0].address();
     if (!address) return; // it has to be complete first
     this.audio.src = address;
     this.audio.play().catch((error) => {
       if (error.name === "NotAllowedError") this.blocked();
     });
   }
-}
-
-// One turn's audio.
-class Clip {
-  constructor(turn, mime) {
-    this.turn = turn;
-    this.mime = mime;
-    this.pieces = [];
-    this.complete = false;
-    this.url = null;
-    this.streams = "MediaSource" in window && MediaSource.isTypeSupported(mime);
-  }
-
-  append(bytes) {
-    this.pieces.push(bytes);
-    this.pump();
-  }
-
-  end() {
-    this.complete = true;
-    this.pump();
-  }
-
-  // Where an audio element finds it; nothing while it must be complete and is not. What is behind
-  // an address stays in memory until release().
-  address() {
-    if (this.streams) {
-      this.source = new MediaSource();
-      this.source.addEventListener("sourceopen", () => {
-        this.buffer = this.source.addSourceBuffer(this.mime);
-        this.buffer.addEventListener("updateend", () => this.pump());
-        this.pump();
-      }, { once: true });
-      this.url = URL.createObjectURL(this.source);
-    } else if (this.complete) {
-      this.url = URL.createObjectURL(playable(this.pieces, this.mime));
-    }
-    return this.url;
-  }
-
-  release() {
-    if (this.url) URL.revokeObjectURL(this.url);
-  }
-
-  // Hands the next piece to the browser when it is ready for one.
-  pump() {
-    if (!this.buffer || this.buffer.updating || this.source.readyState !== "open") return;
-    const piece = this.pieces.shift();
-    if (piece) this.buffer.appendBuffer(piece);
-    else if (this.complete) this.source.endOfStream();
-  }
-}
-
-// Browsers play no bare samples; a WAV header makes them a file.
-function playable(pieces, mime) {
-  const rate = /^audio\/pcm;rate=(\d+)/.exec(mime)?.[1];
-  if (!rate) return new Blob(pieces, { type: mime });
-  const samples = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.byteLength, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    samples.set(new Uint8Array(piece), at);
-    at += piece.byteLength;
-  }
-  return wav(samples, Number(rate));
-}
-
-// 16-bit little-endian samples of one channel as a WAV file.
-function wav(samples, rate) {
-  const header = new DataView(new ArrayBuffer(44));
-  const text = (at, letters) => [...letters].forEach((c, i) => header.setUint8(at + i, c.charCodeAt(0)));
-  text(0, "RIFF");
-  header.setUint32(4, 36 + samples.length, true);
-  text(8, "WAVEfmt ");
-  header.setUint32(16, 16, true);
-  header.setUint16(20, 1, true);
-  header.setUint16(22, 1, true);
-  header.setUint32(24, rate, true);
-  header.setUint32(28, rate * 2, true);
-  header.setUint16(32, 2, true);
-  header.setUint16(34, 16, true);
-  text(36, "data");
-  header.setUint32(40, samples.length, true);
-  return new Blob([header.buffer, samples], { type: "audio/wav" });
 }

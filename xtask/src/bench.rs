@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what the kernel view costs, how exact it is, and how many players a server
-//! carries, on this machine.
+//! `cargo xtask bench`: what the kernel view costs, how exact it is, how many players a server carries, and
+//! what it takes to read answers without measure, on this machine.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ pub struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Only this one
-    #[arg(value_parser = ["hooks", "server", "reader", "join", "scrape", "accuracy", "players"])]
+    #[arg(value_parser = ["hooks", "server", "reader", "join", "scrape", "accuracy", "players", "answers"])]
     name: Option<String>,
 }
 
@@ -49,6 +49,8 @@ pub fn bench(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         .arg(program("da-server")?)
         .arg("--empty-object")
         .arg(workspace.empty_bpf_object())
+        .arg("--asker")
+        .arg(program("da-bench-asker")?)
         .arg("--output")
         .arg(workspace.bench_output())
         .args(["--document", "docs/BENCHMARKS.md"]);

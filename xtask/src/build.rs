@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the BPF object, then everything for the host, which embeds it.
+//! `cargo xtask build`: the BPF object, then the host's programs, of which the server embeds it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,15 +16,30 @@ use crate::workspace::Workspace;
 /// Build the BPF programs, and the server that embeds them
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Optimize the host's programs (the BPF programs always are)
+    /// Build what operators install, and nothing else: the server, optimized (the BPF programs always are)
     #[arg(long)]
     release: bool,
 }
 
-/// Builds the workspace, the BPF object first.
+impl Arguments {
+    /// What cargo builds for the host.
+    fn of_cargo(&self) -> &'static [&'static str] {
+        if self.release {
+            &["--release", "--package", "da-server"]
+        } else {
+            &["--bins", AS_FOR_TESTS]
+        }
+    }
+}
+
+/// Has cargo choose the features of dependencies as it does for tests, which use more of them: by itself
+/// it would compile most dependencies once for programs and once more for tests. There are no examples.
+pub const AS_FOR_TESTS: &str = "--examples";
+
+/// Builds the host's programs, the BPF object first.
 pub fn build(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     bpf_object(workspace)?;
-    host_programs(if arguments.release { &["--release"] } else { &[] }).map(|_| ())
+    host_programs(arguments.of_cargo()).map(|_| ())
 }
 
 /// Builds for the host what `arguments` of `cargo build` say, everything without them; returns where
@@ -112,6 +127,33 @@ mod tests {
         ] {
             assert_eq!(built_program(other), None, "{other}");
         }
+    }
+
+    /// As cargo's own plan of the build has it, which takes an unstable flag.
+    #[test]
+    fn a_release_is_the_server_alone() {
+        let plan = |arguments: &Arguments| {
+            let mut command = cargo("build");
+            // Elsewhere it would build what is there.
+            command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+            command.args(["--unit-graph", "-Zunstable-options"]).env("RUSTC_BOOTSTRAP", "1");
+            let said = run_and_read(command.args(arguments.of_cargo())).unwrap();
+            let plan: serde_json::Value = serde_json::from_str(&said).unwrap();
+            let units = plan["units"].as_array().unwrap().clone();
+            let roots = plan["roots"].as_array().unwrap().iter();
+            let root = |at: &serde_json::Value| units[at.as_u64().unwrap() as usize].clone();
+            roots.map(root).collect::<Vec<_>>()
+        };
+        let programs = |units: &[serde_json::Value]| {
+            let targets = units.iter().map(|unit| &unit["target"]);
+            let programs = targets.filter(|target| target["kind"][0] == "bin");
+            programs.map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let release = plan(&Arguments { release: true });
+        assert_eq!(programs(&release), ["da-server"]);
+        assert!(release.iter().all(|unit| unit["profile"]["name"] == "release"));
+        let all = programs(&plan(&Arguments { release: false }));
+        assert!(all.len() > 3 && all.contains(&"da-bench".to_owned()), "{all:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::build::bpf_cargo;
+use crate::build::{AS_FOR_TESTS, bpf_cargo};
 use crate::cargo_tool::cargo_deny;
 use crate::command::{cargo, run, step};
 use crate::setup::{BpfTools, bpf_linter, bpf_tools};
@@ -37,7 +37,9 @@ fn lint(workspace: &Workspace, tools: &BpfTools) -> Result<()> {
 /// rustdoc. Its readers work on these programs, so private items are part of it.
 fn document(workspace: &Workspace, tools: &BpfTools) -> Result<()> {
     step("build the documentation");
-    for mut command in [bpf_cargo(workspace, tools, "doc"), cargo("doc")] {
+    let mut of_host = cargo("doc");
+    of_host.args(["--lib", "--bins", AS_FOR_TESTS]);
+    for mut command in [bpf_cargo(workspace, tools, "doc"), of_host] {
         command.args(["--no-deps", "--document-private-items"]);
         run(command.env("RUSTDOCFLAGS", RUSTDOC_FLAGS))?;
     }

@@ -56,6 +56,21 @@ pub fn run_and_read(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
+/// Like [`run`], and returns what the program says on standard error where it fails: why.
+pub fn run_or_why(command: &mut Command) -> std::result::Result<(), String> {
+    eprintln!("    $ {}", as_typed(command));
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => {
+            let said =
+                String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            eprint!("{said}");
+            Err(said.into_owned())
+        }
+        Err(error) => Err(format!("cannot start {}: {error}", program(command))),
+    }
+}
+
 /// Runs `command` unshown, for a question that changes nothing, and returns its standard output;
 /// `None` if it could not be started or did not exit with 0.
 pub fn answer(command: &mut Command) -> Option<String> {
@@ -113,6 +128,14 @@ mod tests {
     fn a_failing_command_is_an_error_that_names_it() {
         let error = run(Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
         assert!(error.to_string().contains("sh -c 'exit 3'"), "{error}");
+    }
+
+    #[test]
+    fn why_a_command_failed_is_what_it_said() {
+        let why = run_or_why(Command::new("sh").args(["-c", "echo gone >&2; exit 3"]));
+        assert_eq!(why, Err("gone\n".to_owned()));
+        assert_eq!(run_or_why(Command::new("sh").args(["-c", "echo gone >&2"])), Ok(()));
+        assert!(run_or_why(&mut Command::new("/nonexistent/program")).is_err());
     }
 
     #[test]

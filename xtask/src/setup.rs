@@ -2,14 +2,19 @@
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
 use crate::cargo_tool::cargo_deny;
 use crate::command::{as_typed, step};
+use crate::guest;
 use crate::linker::bpf_linker;
-use crate::packages::{self, BENCHMARKS, BPF_COMPILER, BPF_LINTER, DISTRIBUTION, Package, TESTS};
-use crate::python::test_libraries;
+use crate::node;
+use crate::packages::{
+    self, BENCHMARKS, BPF_COMPILER, BPF_LINTER, DISTRIBUTION, Package, TESTS, Unavailable,
+};
+use crate::python;
 use crate::toolchain::Toolchain;
 use crate::workspace::Workspace;
 
@@ -39,20 +44,31 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     if !toolchain.as_ref().is_some_and(Toolchain::has_clippy) {
         missing.extend(BPF_LINTER);
     }
-    missing.extend(packages::missing(TESTS));
-    missing.extend(packages::missing(BENCHMARKS));
-    missing.extend(packages::missing(DISTRIBUTION));
+    let mut optional = packages::missing(TESTS);
+    for package in packages::missing(BENCHMARKS).into_iter().chain(packages::missing(DISTRIBUTION))
+    {
+        if optional.iter().all(|one| one.name != package.name) {
+            optional.push(package);
+        }
+    }
 
-    if !missing.is_empty() && !arguments.yes {
-        confirm(&missing)?;
+    let all: Vec<_> = missing.iter().copied().chain(optional.iter().copied()).collect();
+    if !all.is_empty() && !arguments.yes {
+        confirm(&all)?;
     }
     packages::install(&missing)?;
+    let mut unavailable = packages::install_what_can_be_had(&optional);
     let tools = bpf_tools(workspace)?;
     bpf_linter(&tools.toolchain)?;
-    test_libraries(workspace)?;
+    // What is left is for tests alone.
+    unavailable.extend(test_needs(workspace).unavailable);
+    unavailable.dedup();
     cargo_deny(workspace)?;
 
-    step("everything is there");
+    for Unavailable { what, why } in &unavailable {
+        eprintln!("\nNOT INSTALLED: {what}: {why}");
+    }
+    step("what can be had is there");
     eprintln!("    BPF compiler: {}", tools.toolchain.describe());
     eprintln!("    BPF linker: {}", tools.linker.display());
     Ok(())
@@ -92,13 +108,40 @@ pub fn bpf_linter(toolchain: &Toolchain) -> Result<()> {
     }
 }
 
-/// The programs that the tests drive, installed if they are not there.
-pub fn test_programs(workspace: &Workspace) -> Result<()> {
+/// What the tests drive besides our own programs.
+pub struct TestNeeds {
+    /// The emulator in which a test boots an older kernel.
+    pub emulator: Option<PathBuf>,
+    /// That kernel.
+    pub guest_kernel: Option<PathBuf>,
+    /// What this machine can't have: the tests that drive it say that they are skipped.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// Installs what the tests drive and is not there, as far as it can be had.
+pub fn test_needs(workspace: &Workspace) -> TestNeeds {
     let mut missing = packages::missing(TESTS);
     // A test packs a release and installs it.
     missing.extend(packages::missing(DISTRIBUTION));
-    packages::install(&missing)?;
-    test_libraries(workspace)
+    let mut unavailable = packages::install_what_can_be_had(&missing);
+    // Side by side: each is a long download of many small files.
+    let (for_python, for_node) = thread::scope(|scope| {
+        let for_node = scope.spawn(|| node::test_libraries(workspace));
+        (python::test_libraries(workspace), for_node.join())
+    });
+    unavailable.extend(for_python);
+    unavailable.extend(for_node.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let mut or_why_not = |what: &str, file: Result<PathBuf>| {
+        let error = match file {
+            Ok(path) => return Some(path),
+            Err(error) => error,
+        };
+        unavailable.push(Unavailable { what: what.to_owned(), why: format!("{error:#}") });
+        None
+    };
+    let emulator = or_why_not("an emulator", guest::emulator(workspace));
+    let guest_kernel = or_why_not("an older kernel for it", guest::kernel(workspace));
+    TestNeeds { emulator, guest_kernel, unavailable }
 }
 
 fn confirm(packages: &[&Package]) -> Result<()> {

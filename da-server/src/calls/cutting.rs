@@ -74,7 +74,10 @@ fn request_end_ns(marks: &Marks, exchange: &SeenExchange) -> u64 {
 fn connect(cut: &mut Cut, marks: &Marks, seen: &Seen) -> bool {
     let Connection { id, established_ns, handshake_ns, closed_ns, .. } = &seen.connection;
     let own = |poll: &ConnectPoll| (poll.from_ns..=poll.to_ns).contains(&id.born_ns);
-    if marks.connect_polls.iter().any(own) {
+    // Then the kernel view knows it from its first send on, and not how it came about.
+    let talks = handshake_ns.is_some() || seen.exchange.is_some();
+    let unseen = established_ns.is_none() && talks;
+    if unseen || marks.connect_polls.iter().any(own) {
         let (dns_from_ns, dns_to_ns) = marks.dns_ns.unzip();
         cut.until(Phase::Queue, dns_from_ns.or(marks.connecting_ns));
         cut.until(Phase::Dns, dns_to_ns.flatten());
@@ -83,7 +86,7 @@ fn connect(cut: &mut Cut, marks: &Marks, seen: &Seen) -> bool {
         // Begun for another attempt, which then had no use for it: until then this one waited.
         cut.until(Phase::Queue, id.born_ns);
     }
-    if established_ns.is_none() {
+    if established_ns.is_none() && !unseen {
         cut.until(Phase::Connect, closed_ns.unwrap_or(marks.ended_ns));
         return false;
     }
@@ -293,6 +296,18 @@ mod tests {
             assert_eq!(reuse, Reuse::Reused);
             assert_eq!(of(&phases), [440, 0, 0, 0, 20, 440, 200, 100, 600, 100]);
         }
+    }
+
+    #[test]
+    fn a_connect_that_nobody_saw_is_unexplained() {
+        // Known from its ClientHello on.
+        let mut seen = seen(420, exchange(1, ExchangeOutcome::Ok, &[1_000]));
+        seen.connection.established_ns = None;
+        let (phases, reuse) = joined(&marks(), &seen);
+        assert_eq!(reuse, Reuse::Fresh);
+        let unexplained = 140 + 100; // from the addresses to the hello, and at the end
+        assert_eq!(of(&phases), [50, 130, 0, 80, 60, 440, 200, 100, 600, unexplained]);
+        assert_eq!(phases.sum_ns(), 1_900);
     }
 
     #[test]

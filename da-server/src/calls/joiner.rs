@@ -250,7 +250,7 @@ impl Waiting {
         Call {
             id: report.id,
             kind: report.kind,
-            provider: report.provider.to_owned(),
+            provider: report.provider.to_string(),
             model: report.model.to_string(),
             began_unix_ms: report.began_unix_ms,
             duration_ns: report.ended_ns.saturating_sub(report.began_ns),

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 
 use crate::kernel::{ConnectionId, HandshakeKind, Observation, SeenExchange, What};
 
-/// Exchanges of one connection that are kept.
-const MAX_EXCHANGES: usize = 16;
+/// Exchanges that are kept in all: more than can be made in the time that a report takes.
+const MAX_EXCHANGES: usize = 65_536;
+/// The same of one connection, which is looked through for each attempt on it.
+const MAX_OF_CONNECTION: usize = 1_024;
 /// Connections that are kept after their close, for attempts that have not been reported yet.
 const MAX_CLOSED: usize = 4_096;
 /// Connections that are kept in all: the end of one may have been lost.
@@ -40,6 +42,8 @@ pub struct Connection {
     pub begun_by_known: bool,
     /// The last exchanges, oldest first.
     exchanges: VecDeque<Kept>,
+    /// When something was last seen of it, as [`Sockets::seen`] counts.
+    last_seen: u64,
 }
 
 /// An exchange, until an attempt claims it.
@@ -57,6 +61,12 @@ pub struct Sockets {
     /// Unclaimed exchanges by when their requests were first sent.
     unclaimed: BTreeSet<(u64, Birth)>,
     closed: VecDeque<Birth>,
+    /// Connections by when something was last seen of them.
+    by_use: BTreeSet<(u64, Birth)>,
+    /// Connections of the exchanges that are kept, one for each, oldest first.
+    kept: VecDeque<Birth>,
+    /// Observations so far.
+    seen: u64,
     /// This process as the kernel names it, which within a PID namespace is not how it names itself:
     /// learned from what is found by its addresses.
     own_pid: Option<u32>,
@@ -82,8 +92,13 @@ impl Sockets {
                 closed_ns: None,
                 begun_by_known: false,
                 exchanges: VecDeque::new(),
+                last_seen: 0,
             }
         });
+        self.by_use.remove(&(connection.last_seen, birth));
+        self.seen += 1;
+        connection.last_seen = self.seen;
+        self.by_use.insert((self.seen, birth));
         match seen.what {
             What::Connected { to_ns, .. } => connection.established_ns = Some(to_ns),
             What::HandshakeDone { from_ns, to_ns, kind } => {
@@ -92,10 +107,12 @@ impl Sockets {
             }
             What::EndedUp(_) => {}
             What::Exchange(exchange) => {
-                if connection.exchanges.len() >= MAX_EXCHANGES
+                if connection.exchanges.len() >= MAX_OF_CONNECTION
                     && let Some(oldest) = connection.exchanges.pop_front()
                 {
                     self.unclaimed.remove(&(oldest.exchange.request_first_ns, birth));
+                } else {
+                    self.kept.push_back(birth);
                 }
                 self.unclaimed.insert((exchange.request_first_ns, birth));
                 connection.exchanges.push_back(Kept { exchange, claimed: false });
@@ -206,14 +223,22 @@ impl Sockets {
             self.remove(birth);
         }
         if self.connections.len() > MAX_CONNECTIONS
-            && let Some((birth, _)) = self.connections.first_key_value()
+            && let Some((_, birth)) = self.by_use.first().copied()
         {
-            self.remove(*birth);
+            self.remove(birth);
+        }
+        if self.kept.len() > MAX_EXCHANGES
+            && let Some(birth) = self.kept.pop_front()
+            && let Some(connection) = self.connections.get_mut(&birth)
+            && let Some(oldest) = connection.exchanges.pop_front()
+        {
+            self.unclaimed.remove(&(oldest.exchange.request_first_ns, birth));
         }
     }
 
     fn remove(&mut self, birth: Birth) {
         let Some(connection) = self.connections.remove(&birth) else { return };
+        self.by_use.remove(&(connection.last_seen, birth));
         for Kept { exchange, .. } in &connection.exchanges {
             self.unclaimed.remove(&(exchange.request_first_ns, birth));
         }
@@ -258,6 +283,97 @@ impl Connection {
             closed_ns,
             begun_by_known: self.begun_by_known,
             exchanges: VecDeque::new(),
+            last_seen: self.last_seen,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{EndpointKind, ExchangeOutcome, Measured};
+
+    const REMOTE: ([u8; 4], u16) = ([127, 0, 0, 1], 443);
+
+    fn local(born_ns: u64) -> SocketAddr {
+        SocketAddr::from(([127, (born_ns >> 16) as u8, (born_ns >> 8) as u8, born_ns as u8], 1_000))
+    }
+
+    fn observation(born_ns: u64, what: What) -> Observation {
+        Observation {
+            connection: ConnectionId { sock: 1, born_ns },
+            endpoint: "a".to_owned(),
+            kind: EndpointKind::Llm,
+            pid: 1,
+            thread: 1,
+            process: String::new(),
+            local: local(born_ns),
+            remote: SocketAddr::from(REMOTE),
+            what,
+        }
+    }
+
+    fn exchange(number: u64) -> What {
+        What::Exchange(SeenExchange {
+            number,
+            request_first_ns: 1_000 * number,
+            request_thread: 1,
+            request_last_ns: 1_000 * number + 1,
+            request_bytes: 1,
+            response_bytes: 1,
+            arrivals_ns: Vec::new(),
+            last_arrival_ns: None,
+            first_pickup: None,
+            rtt_ns: None,
+            retransmits: 0,
+            window_closed_ns: 0,
+            measured: Measured::without_sample(ExchangeOutcome::Ok),
+        })
+    }
+
+    fn addresses(born_ns: u64) -> (SocketAddr, SocketAddr) {
+        (local(born_ns), SocketAddr::from(REMOTE))
+    }
+
+    #[test]
+    fn a_busy_connection_keeps_all_that_happened_since_the_last_round() {
+        const EXCHANGES: u64 = 500; // ten thousand a second, a twentieth of a second long
+        let mut sockets = Sockets::default();
+        for number in 1..=EXCHANGES {
+            sockets.observed(observation(1, exchange(number)));
+        }
+        for number in 1..=EXCHANGES {
+            let at_ns = 1_000 * number;
+            let claimed = sockets.claim(addresses(1), at_ns, at_ns + 500);
+            assert_eq!(claimed.map(|(_, exchange)| exchange.number), Some(number));
+        }
+    }
+
+    #[test]
+    fn what_is_kept_has_a_bound_for_each_connection_and_for_all() {
+        let mut sockets = Sockets::default();
+        for number in 1..=2 * MAX_OF_CONNECTION as u64 {
+            sockets.observed(observation(1, exchange(number)));
+        }
+        assert_eq!(sockets.unclaimed.len(), MAX_OF_CONNECTION);
+        assert_eq!(sockets.kept.len(), MAX_OF_CONNECTION);
+        for born_ns in 2..=MAX_EXCHANGES as u64 {
+            sockets.observed(observation(born_ns, exchange(born_ns)));
+        }
+        assert_eq!(sockets.unclaimed.len(), MAX_EXCHANGES);
+        assert_eq!(sockets.connections[&(1, 1)].exchanges.len(), 1, "the oldest went first");
+    }
+
+    #[test]
+    fn of_too_many_connections_the_one_goes_that_has_been_idle_for_longest() {
+        let mut sockets = Sockets::default();
+        for born_ns in 1..=MAX_CONNECTIONS as u64 {
+            sockets.observed(observation(born_ns, exchange(1)));
+        }
+        sockets.observed(observation(1, exchange(2)));
+        sockets.observed(observation(MAX_CONNECTIONS as u64 + 1, exchange(1)));
+        assert!(sockets.between(addresses(1), u64::MAX).is_some(), "the oldest is in use");
+        assert!(sockets.between(addresses(2), u64::MAX).is_none(), "the next one is not");
+        assert_eq!(sockets.by_use.len(), sockets.connections.len());
     }
 }

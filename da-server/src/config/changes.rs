@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use figment::value::{Dict, Value};
 
 use super::{Config, OF_THE_GAME};
+use crate::llm::LlmConfig;
+use crate::provider::fallback::Section;
+use crate::tts::TtsConfig;
 
 /// What is read again while the program runs.
 const RELOADED: [&str; 2] = ["endpoint", "kernel.unlisted"];
@@ -32,7 +35,16 @@ impl Config {
         keys.retain(|key| before.get(*key) != after.get(*key));
         keys.sort();
         keys.dedup();
-        keys.into_iter().cloned().collect()
+        let mut keys: Vec<_> = keys.into_iter().cloned().collect();
+        let names = |config: &Self| {
+            let llm = config.llm.in_order().map(LlmConfig::provider);
+            llm.chain(config.tts.in_order().map(TtsConfig::provider)).collect::<Vec<_>>()
+        };
+        // The kernel view takes a new name over, and the game's families don't.
+        if reader == Reader::Game && names(self) != names(other) {
+            keys.push("what the [[endpoint]] of a provider is called".to_owned());
+        }
+        keys
     }
 }
 
@@ -58,6 +70,19 @@ mod tests {
 
     fn config(toml: &str) -> Config {
         Config { said: toml::from_str(toml).expect("TOML"), ..Config::default() }
+    }
+
+    #[test]
+    fn a_provider_keeps_its_name_until_a_restart() {
+        let named = |name: &str| {
+            let mut config = config("");
+            config.tts.provider = Some(name.into());
+            config
+        };
+        let changes = |reader| named("old").changes_for_a_restart(&named("new"), reader);
+        assert_eq!(changes(Reader::Game), ["what the [[endpoint]] of a provider is called"]);
+        assert!(changes(Reader::Collector).is_empty());
+        assert!(named("old").changes_for_a_restart(&named("old"), Reader::Game).is_empty());
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) const NAME: &str = "the environment";
 const SECTIONS: &[&str] = &[
     "listen",
     "grace_seconds",
+    "keep_alive_seconds",
     "log",
     "game",
     "websocket",

@@ -1,9 +1,12 @@
 //! What the operator says: a TOML file, and the environment over it.
 
 mod changes;
+mod doubts;
 mod environment;
 mod file;
+mod proxies;
 mod ranges;
+mod watched;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,7 +20,6 @@ use serde::Deserialize;
 use crate::calls::CallsConfig;
 use crate::game::GameConfig;
 use crate::http::WebSocketConfig;
-use crate::kernel::catalogue::with_catalogue;
 use crate::kernel::{EndpointConfig, KernelConfig};
 use crate::llm::{LlmConfig, PriceConfig, Prices};
 use crate::provider::HttpConfig;
@@ -39,6 +41,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How long open sessions may go on after SIGTERM before they are closed, seconds.
     pub grace_seconds: u64,
+    /// How long a connection of HTTP/1.1 may wait for its next request before it is closed, seconds.
+    pub keep_alive_seconds: u64,
     /// Logging.
     pub log: LogConfig,
     /// The game.
@@ -76,6 +80,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8888)),
             grace_seconds: 10,
+            keep_alive_seconds: 75,
             log: LogConfig::default(),
             game: GameConfig::default(),
             websocket: WebSocketConfig::default(),
@@ -161,9 +166,11 @@ impl Config {
         }
         config.store.url = environment_url;
         let place = |key: &str| place_of(key, &figment, file.as_ref());
-        with_catalogue(&config.endpoint).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
+        config.name_providers().map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         Prices::with(&config.price).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         config.llm.check_fallbacks().map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
+        config.tts.check_fallbacks().map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
+        config.tts.check_formats().map_err(|(key, bad)| anyhow!("{}: {bad}", place(&key)))?;
         config.kernel.validate().map_err(|bad| anyhow!("{}: {bad}", place(bad.key())))?;
         ranges::validate(&config).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key)))?;
         Ok(config)
@@ -192,8 +199,8 @@ impl Config {
 /// Where the value of `key` comes from: a variable, or a line of the file.
 fn place_of(key: &str, figment: &Figment, file: Option<&ConfigFile>) -> String {
     // An array has one source for all that is in it.
-    let array =
-        ["endpoint", "price", "llm.fallback"].into_iter().find(|array| key.starts_with(array));
+    let arrays = ["endpoint", "price", "llm.fallback", "tts.fallback"];
+    let array = arrays.into_iter().find(|array| key.starts_with(array));
     let whole = array.unwrap_or(key);
     match (figment.find_metadata(whole), file) {
         (Some(source), Some(file)) if source.name != environment::NAME => file.place_of(key),

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::Config;
+use crate::llm::LlmConfig;
 
 const HOUR_SECONDS: u64 = 3600;
 const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
@@ -29,6 +30,7 @@ pub(super) struct OutOfRange {
 pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
     let Config { game, websocket, store, llm, tts, calls, .. } = config;
     within("grace_seconds", config.grace_seconds, 0..=HOUR_SECONDS)?;
+    within("keep_alive_seconds", config.keep_alive_seconds, 1..=HOUR_SECONDS)?;
 
     within("store.retention_days", store.retention_days, 1..=36_500)?;
     within("store.max_connections", store.max_connections, 1..=1000)?;
@@ -37,24 +39,48 @@ pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
     within("game.requests_per_minute", game.requests_per_minute, 1..=100_000)?;
     within("game.queue_entries", game.queue_entries, 1..=1000)?;
     within("game.history_turns", game.history_turns, 0..=1000)?;
-    within("game.temperature", game.temperature, 0.0..=2.0)?;
+    temperature("game", game.temperature)?;
     within("game.max_tokens", game.max_tokens, 1..=100_000)?;
 
-    within("llm.max_concurrent", llm.max_concurrent, 1..=MAX_CONCURRENT)?;
+    model("llm", llm)?;
     for (index, fallback) in llm.fallback.iter().enumerate() {
-        let key = format!("llm.fallback.{index}.max_concurrent");
-        within(&key, fallback.max_concurrent, 1..=MAX_CONCURRENT)?;
+        model(&format!("llm.fallback.{index}"), fallback)?;
     }
     within("tts.max_concurrent", tts.max_concurrent, 1..=MAX_CONCURRENT)?;
+    for (index, fallback) in tts.fallback.iter().enumerate() {
+        let key = format!("tts.fallback.{index}.max_concurrent");
+        within(&key, fallback.max_concurrent, 1..=MAX_CONCURRENT)?;
+    }
     within("calls.latest", calls.latest, 0..=100_000)?;
     within("calls.slowest", calls.slowest, 0..=10_000)?;
 
     within("websocket.max_sessions", websocket.max_sessions, 1..=1_000_000)?;
+    let per_address = websocket.max_sessions_per_address;
+    within("websocket.max_sessions_per_address", per_address, 1..=1_000_000)?;
+    within("websocket.starts_per_minute", websocket.starts_per_minute, 1..=1_000_000)?;
+    let per_address = websocket.starts_per_minute_per_address;
+    within("websocket.starts_per_minute_per_address", per_address, 1..=1_000_000)?;
+    let per_address = websocket.requests_per_minute_per_address;
+    within("websocket.requests_per_minute_per_address", per_address, 1..=1_000_000)?;
     within("websocket.max_message_bytes", websocket.max_message_bytes, 256..=1024 * 1024)?;
     within("websocket.heartbeat_seconds", websocket.heartbeat_seconds, 1..=HOUR_SECONDS)?;
     within("websocket.idle_seconds", websocket.idle_seconds, 1..=DAY_SECONDS)?;
     within("websocket.write_timeout_seconds", websocket.write_timeout_seconds, 1..=HOUR_SECONDS)?;
-    within("websocket.outbound_messages", websocket.outbound_messages, 1..=65_536)
+    within("websocket.outbound_messages", websocket.outbound_messages, 1..=65_536)?;
+    within("websocket.outbound_bytes", websocket.outbound_bytes, 16_384..=16_777_216)
+}
+
+fn model(section: &str, llm: &LlmConfig) -> Result<(), OutOfRange> {
+    within(&format!("{section}.max_concurrent"), llm.max_concurrent, 1..=MAX_CONCURRENT)?;
+    temperature(section, llm.temperature)?;
+    let Some(tokens) = llm.context_tokens else { return Ok(()) };
+    within(&format!("{section}.context_tokens"), tokens, 1..=100_000_000)
+}
+
+/// Not every provider takes all of these.
+fn temperature(section: &str, temperature: Option<f64>) -> Result<(), OutOfRange> {
+    let Some(temperature) = temperature else { return Ok(()) };
+    within(&format!("{section}.temperature"), temperature, 0.0..=2.0)
 }
 
 fn within<T: PartialOrd + Display>(
@@ -82,6 +108,7 @@ mod tests {
     fn each_number_that_makes_no_sense_is_refused_by_its_name() {
         let cases: &[(&str, &str, &str)] = &[
             ("", "grace_seconds", "18446744073709551"),
+            ("", "keep_alive_seconds", "0"),
             ("store", "retention_days", "0"),
             ("store", "max_connections", "0"),
             ("game", "max_line_characters", "0"),
@@ -93,6 +120,8 @@ mod tests {
             ("game", "temperature", "-0.1"),
             ("game", "max_tokens", "0"),
             ("llm", "max_concurrent", "0"),
+            ("llm", "temperature", "2.1"),
+            ("llm", "context_tokens", "0"),
             ("tts", "max_concurrent", "0"),
             ("tts", "max_concurrent", "9000000000000000000"),
             ("calls", "latest", "100001"),
@@ -104,6 +133,11 @@ mod tests {
             ("websocket", "heartbeat_seconds", "9000000000000000000"),
             ("websocket", "idle_seconds", "0"),
             ("websocket", "write_timeout_seconds", "0"),
+            ("websocket", "max_sessions_per_address", "0"),
+            ("websocket", "starts_per_minute", "0"),
+            ("websocket", "starts_per_minute_per_address", "0"),
+            ("websocket", "requests_per_minute_per_address", "0"),
+            ("websocket", "outbound_bytes", "0"),
             ("websocket", "outbound_messages", "0"),
             ("websocket", "outbound_messages", "9000000000000000000"),
         ];

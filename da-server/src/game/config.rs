@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub struct GameConfig {
     /// A folder of scene files, beside the built-in ones.
     pub scenes_dir: Option<PathBuf>,
-    /// Character id → voice, in place of the scene file's.
+    /// Character id → voice of ElevenLabs, in place of the scene file's.
     pub voices: BTreeMap<String, String>,
     /// Longest line of a player, in characters.
     pub max_line_characters: usize,
@@ -21,8 +21,9 @@ pub struct GameConfig {
     pub queue_entries: usize,
     /// How many past turns the character remembers.
     pub history_turns: u32,
-    /// 0: the likeliest words. 1: the widest choice.
-    pub temperature: f64,
+    /// 0: the likeliest words. 1 and more: a wider choice. Left out of the request unless it is set:
+    /// newer models refuse it.
+    pub temperature: Option<f64>,
     /// Longest answer, in tokens.
     pub max_tokens: u32,
 }
@@ -36,7 +37,7 @@ impl Default for GameConfig {
             requests_per_minute: 30,
             queue_entries: 8,
             history_turns: 20,
-            temperature: 0.8,
+            temperature: None,
             max_tokens: 800,
         }
     }

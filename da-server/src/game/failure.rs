@@ -19,6 +19,8 @@ pub(super) enum Cause {
     RateLimited,
     Unavailable,
     Refused,
+    /// What there is of it is right; the rest did not come.
+    Interrupted,
     Protocol,
 }
 
@@ -29,11 +31,13 @@ impl Failure {
             Self::Llm(Cause::RateLimited) => ErrorType::LlmRateLimited,
             Self::Llm(Cause::Unavailable) => ErrorType::LlmUnavailable,
             Self::Llm(Cause::Refused) => ErrorType::LlmRefused,
+            Self::Llm(Cause::Interrupted) => ErrorType::LlmInterrupted,
             Self::Llm(Cause::Protocol) => ErrorType::LlmProtocol,
             Self::Tts(Cause::Timeout) => ErrorType::TtsTimeout,
             Self::Tts(Cause::RateLimited) => ErrorType::TtsRateLimited,
             Self::Tts(Cause::Unavailable) => ErrorType::TtsUnavailable,
             Self::Tts(Cause::Refused) => ErrorType::TtsRefused,
+            Self::Tts(Cause::Interrupted) => ErrorType::TtsInterrupted,
             Self::Tts(Cause::Protocol) => ErrorType::TtsProtocol,
         }
     }
@@ -52,8 +56,9 @@ impl From<ErrorKind> for Cause {
             ErrorKind::Authentication | ErrorKind::Quota | ErrorKind::InvalidRequest => {
                 Self::Refused
             }
+            ErrorKind::Interrupted => Self::Interrupted,
             ErrorKind::Protocol
-            | ErrorKind::Interrupted
+            | ErrorKind::EmptyAnswer
             | ErrorKind::NotAudio
             | ErrorKind::Cancelled => Self::Protocol,
         }

@@ -13,8 +13,22 @@ pub(super) struct Job {
     pub(super) task: Task,
     /// The request that it answers; `None` for what nobody asked for.
     pub(super) request: Option<Request>,
+    /// The id of the scene's cue that it is.
+    pub(super) cue: Option<String>,
     /// When it began to wait for its place.
     pub(super) queued: Instant,
+}
+
+impl Job {
+    /// One that nobody asked for; it waits from now on.
+    pub(super) fn unasked(task: Task) -> Self {
+        Self { task, request: None, cue: None, queued: Instant::now() }
+    }
+
+    /// One that answers a player's request; it waits from now on.
+    pub(super) fn requested(task: Task, request: Request) -> Self {
+        Self { request: Some(request), ..Self::unasked(task) }
+    }
 }
 
 /// Where the words come from.

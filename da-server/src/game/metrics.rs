@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
+use super::keeping::NotKept;
 use super::queue::Priority;
 use super::scene::{Scene, Scenes};
 use super::stage::{Stage, Stages};
@@ -20,6 +21,7 @@ pub struct GameMetrics {
     outcomes: IntCounterVec,
     turns: Arc<TurnMetrics>,
     queue_wait: [Histogram; Priority::ALL.len()],
+    not_kept: [IntCounter; NotKept::ALL.len()],
     underrun_margin: Histogram,
 }
 
@@ -53,7 +55,14 @@ impl GameMetrics {
             buckets::QUEUE_WAIT_SECONDS,
             &["priority"],
         )?;
+        let not_kept = counter(
+            registry,
+            "turns_not_kept_total",
+            "Turns with an answer that are not in the database, by why not.",
+            &["reason"],
+        )?;
         let metrics = Self {
+            not_kept: NotKept::ALL.map(|reason| not_kept.with_label_values(&[reason.as_str()])),
             requests: counter(
                 registry,
                 "requests_total",
@@ -110,6 +119,11 @@ impl GameMetrics {
     /// The character begins to say something that has waited so long.
     pub(super) fn waited(&self, priority: Priority, waited: Duration) {
         self.queue_wait[priority as usize].observe(waited.as_secs_f64());
+    }
+
+    /// A turn is not in the database.
+    pub(super) fn not_kept(&self, reason: NotKept) {
+        self.not_kept[reason as usize].inc();
     }
 
     /// A whole utterance was handed over; this is how close it came to a pause, or how long that

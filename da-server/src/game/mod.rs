@@ -8,6 +8,7 @@ mod budget;
 mod config;
 mod failure;
 mod job;
+mod keeping;
 mod line;
 mod metrics;
 mod outbox;
@@ -25,7 +26,8 @@ pub mod world;
 
 pub use config::GameConfig;
 pub use metrics::GameMetrics;
-pub use outbox::{Outbound, Outbox, PlayerGone, outbox};
+pub use outbox::{Outbound, Outbox, PlayerGone, Queued, outbox};
+pub use sentences::not_let_in;
 pub use session::{Limits, PlayerInput};
 
 use std::time::Duration;
@@ -36,7 +38,8 @@ use crate::llm::LlmClient;
 use crate::metrics::ErrorMetrics;
 use crate::store::{LOOKED_FOR_EVERY, Store};
 use crate::tts::TtsClient;
-use scene::{Character, Scenes};
+use budget::RequestBudgets;
+use scene::Scenes;
 use seats::Seats;
 
 /// How long a database that failed is not asked whether sessions are wanted elsewhere.
@@ -52,6 +55,7 @@ pub struct Game {
     errors: ErrorMetrics,
     config: GameConfig,
     seats: Seats,
+    budgets: RequestBudgets,
 }
 
 /// What a [`Game`] is made of.
@@ -76,7 +80,9 @@ impl Game {
     /// A game without players.
     pub fn new(parts: GameParts) -> Self {
         let GameParts { scenes, llm, tts, store, metrics, errors, config } = parts;
-        Self { scenes, llm, tts, store, metrics, errors, config, seats: Seats::default() }
+        let budgets = RequestBudgets::new(config.requests_per_minute);
+        let seats = Seats::default();
+        Self { scenes, llm, tts, store, metrics, errors, config, seats, budgets }
     }
 
     /// What can be played.
@@ -109,10 +115,5 @@ impl Game {
     /// Whether characters can be heard.
     pub fn has_voice(&self) -> bool {
         self.tts.is_some()
-    }
-
-    /// The operator's choice for a character, or the scene's.
-    fn voice<'a>(&'a self, character: &'a Character) -> &'a str {
-        self.config.voices.get(&character.id).unwrap_or(&character.voice)
     }
 }

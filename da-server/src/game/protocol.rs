@@ -90,6 +90,10 @@ pub enum ServerMessage {
         turn: u64,
         /// `success`, `error` or `cancelled`.
         status: &'static str,
+        /// Whether what was said is in the database now: if not, who comes back will not find it.
+        /// Absent where nothing was said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kept: Option<bool>,
     },
     /// Something to know.
     Notice {
@@ -104,7 +108,21 @@ pub enum ServerMessage {
         code: &'static str,
         /// A sentence for the player.
         message: String,
+        /// When to connect again, before the server closes the connection; otherwise absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_seconds: Option<u64>,
     },
+}
+
+impl ServerMessage {
+    /// Bytes of the texts of others in it, which have no other bound.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Text { text, .. } => text.len(),
+            Self::Session { history, .. } => history.iter().map(|line| line.text.len()).sum(),
+            _ => 0,
+        }
+    }
 }
 
 /// A line that was said.

@@ -114,6 +114,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Whether such an entry waits.
+    pub fn any(&self, which: impl Fn(&Entry<T>) -> bool) -> bool {
+        self.entries.iter().any(which)
+    }
+
     /// Empties the queue.
     pub fn clear(&mut self) -> Vec<T> {
         self.remove(|_| true)

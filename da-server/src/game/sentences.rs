@@ -1,14 +1,33 @@
 //! What players are told, in words of theirs: a code for programs and a sentence for people.
 
+use std::time::Duration;
+
 use super::failure::{Cause, Failure};
 use super::line::LineError;
+use super::protocol::ServerMessage;
 use super::world::Refusal;
-use crate::metrics::ErrorType;
+use crate::metrics::{CloseReason, ErrorType};
+
+/// When to ask again for a session that could not be read.
+const STORE_RETRY_SECONDS: u64 = 1;
 
 /// What a player is told.
 pub(super) struct Sentence {
     pub(super) code: &'static str,
     pub(super) message: String,
+}
+
+impl Sentence {
+    /// Something did not work.
+    pub(super) fn error(self) -> ServerMessage {
+        let Self { code, message } = self;
+        ServerMessage::Error { code, message, retry_after_seconds: None }
+    }
+
+    /// Something to know.
+    pub(super) fn notice(self) -> ServerMessage {
+        ServerMessage::Notice { code: self.code, message: self.message }
+    }
 }
 
 fn say(code: &'static str, message: impl Into<String>) -> Sentence {
@@ -25,7 +44,8 @@ pub(super) fn failure(failure: Failure, name: &str) -> Sentence {
         Failure::Llm(Cause::Refused) => {
             format!("{name} can't speak today. Whoever runs this game can find out why.")
         }
-        Failure::Llm(Cause::Protocol) => format!("{name} broke off. Please try again."),
+        Failure::Llm(Cause::Interrupted) => format!("{name} broke off. Please try again."),
+        Failure::Llm(Cause::Protocol) => format!("{name} lost the thread. Please try again."),
         Failure::Tts(_) => {
             format!("{name}'s voice got lost on the way, but you can read every word.")
         }
@@ -65,8 +85,15 @@ pub(super) fn too_many_requests() -> Sentence {
     say("too_many_requests", "Not so fast: give the character a moment to think.")
 }
 
-pub(super) fn queue_full(name: &str) -> Sentence {
-    say("queue_full", format!("{name} has too much to answer already. Wait a moment."))
+/// For a client it is the same; the player can't help it.
+pub(super) fn too_many_requests_of_address() -> Sentence {
+    let message = "Too many speak from your network right now. Try again in a moment.";
+    say("too_many_requests", message)
+}
+
+/// A press worked, but there are no words about it.
+pub(super) fn press_unanswered(name: &str) -> Sentence {
+    say("press_unanswered", format!("That worked. {name} has too much to answer to speak of it."))
 }
 
 pub(super) fn haste() -> Sentence {
@@ -87,6 +114,38 @@ pub(super) fn already_started() -> Sentence {
 
 pub(super) fn starts_afresh() -> Sentence {
     say("starts_afresh", "Your earlier conversation is gone, so this one starts afresh.")
+}
+
+/// The database has lost a session that goes on.
+pub(super) fn history_lost() -> Sentence {
+    say(
+        "history_lost",
+        "What was said before has been lost where this game keeps it. From here on it is kept again.",
+    )
+}
+
+/// What a player is told who comes back while their session can't be read.
+pub(super) fn store_unavailable() -> ServerMessage {
+    let message = "Your earlier conversation can't be opened right now. It is not lost.".to_owned();
+    ServerMessage::Error {
+        code: CloseReason::StoreUnavailable.as_str(),
+        message,
+        retry_after_seconds: Some(STORE_RETRY_SECONDS),
+    }
+}
+
+/// What a player is told who is not let in, or `None` where that is for another reason.
+pub fn not_let_in(reason: CloseReason, retry_after: Duration) -> Option<ServerMessage> {
+    let message = match reason {
+        CloseReason::Busy => "Every seat is taken.",
+        CloseReason::TooManySessions => "Too many play from your network already.",
+        CloseReason::TooManyStarts => "Too many scenes were started from your network.",
+        _ => return None,
+    };
+    // Whole seconds, and never too early.
+    let seconds = retry_after.as_secs_f64().ceil().max(1.0) as u64;
+    let (code, message) = (reason.as_str(), message.to_owned());
+    Some(ServerMessage::Error { code, message, retry_after_seconds: Some(seconds) })
 }
 
 pub(super) fn no_session() -> Sentence {

@@ -12,12 +12,12 @@ use super::job::{Request, Task};
 use super::outbox::{Outbox, PlayerGone};
 use super::prompt::{Sampling, prompt};
 use super::protocol::ServerMessage;
-use super::sentences::{self, Sentence};
+use super::sentences;
 use super::stage::Stage;
 use super::world::World;
 use crate::llm::{LlmError, LlmEvent};
 use crate::metrics::RequestStatus;
-use crate::store::{AskedBy, Claim, StoreError, Turn, TurnStatus};
+use crate::store::{AskedBy, Claim, TurnStatus};
 use voice::Utterance;
 
 /// What a turn needs to know.
@@ -36,6 +36,15 @@ pub(super) struct Performance<'a> {
     pub(super) request: Option<Request>,
 }
 
+/// How a turn ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    /// As what it is counted.
+    pub(super) status: RequestStatus,
+    /// Whether the player had any words of it.
+    pub(super) has_words: bool,
+}
+
 /// Why a turn has no end of its own.
 enum Stop {
     /// It failed; counted and said.
@@ -51,7 +60,7 @@ impl From<PlayerGone> for Stop {
 
 impl Performance<'_> {
     /// Performs `job`. Cancelling drops what runs, and with it the calls to the providers.
-    pub(super) async fn perform(mut self, task: Task, cancel: CancellationToken) -> RequestStatus {
+    pub(super) async fn perform(mut self, task: Task, cancel: CancellationToken) -> Ended {
         let mut said = String::new();
         let speaking = self.speak(&task, &mut said);
         let (status, kept_as) = match cancel.run_until_cancelled(speaking).await {
@@ -62,18 +71,20 @@ impl Performance<'_> {
         if let Some(request) = self.request.take() {
             request.end(status);
         }
-        let end = ServerMessage::TurnEnd { turn: self.number, status: status.as_str() };
-        // Neither waits for the other: the store must not hold up the player, nor a player who
-        // has stopped reading what is to be remembered. One who has gone needs no word of it.
-        let (_, ()) = tokio::join!(self.outbox.send(end), self.keep(task, said, kept_as));
-        status
+        let has_words = !said.trim().is_empty();
+        // In this order: what a player was told is kept has to be. The store waits for no player, and a
+        // player for the store no longer than is bounded there; one who has gone needs no word of it.
+        let kept = self.keep(task, said, kept_as).await;
+        let end = ServerMessage::TurnEnd { turn: self.number, status: status.as_str(), kept };
+        let _ = self.outbox.send(end).await;
+        Ended { status, has_words }
     }
 
     /// Words, then voice; and the moment when the last of it was handed over.
     async fn speak(&mut self, task: &Task, said: &mut String) -> Result<(), Stop> {
         self.send(ServerMessage::TurnStart { turn: self.number }).await?;
         let told = match task {
-            Task::Answer { asked, .. } => self.answer(asked, said).await,
+            Task::Answer { asked_by, asked } => self.answer((*asked_by, asked), said).await,
             Task::Recite { text, .. } => self.tell(text, said).await.map_err(Stop::from),
         };
         let utterance = match told {
@@ -111,7 +122,7 @@ impl Performance<'_> {
         self.send(piece).await
     }
 
-    async fn answer(&mut self, asked: &str, said: &mut String) -> Result<(), Stop> {
+    async fn answer(&mut self, asked: (AskedBy, &str), said: &mut String) -> Result<(), Stop> {
         let game = self.game;
         let config = &game.config;
         self.enter(Stage::History);
@@ -136,7 +147,11 @@ impl Performance<'_> {
                     self.tell(&text, said).await?;
                     self.enter(Stage::LlmRest);
                 }
-                Ok(LlmEvent::Done(_)) => {}
+                Ok(LlmEvent::Complete) => {
+                    stream.read_on();
+                    break;
+                }
+                Ok(LlmEvent::Done(_)) => break,
                 Err(error) => return self.llm_failed(&error).await,
             }
         }
@@ -156,23 +171,8 @@ impl Performance<'_> {
     async fn failed(&mut self, failure: Failure) -> Result<(), Stop> {
         self.game.errors.count(failure.error_type());
         let name = &self.world.scene().character.name;
-        let Sentence { code, message } = sentences::failure(failure, name);
-        self.send(ServerMessage::Error { code, message }).await?;
+        let error = sentences::failure(failure, name).error();
+        self.send(error).await?;
         Err(Stop::Failed)
-    }
-
-    async fn keep(&self, task: Task, answer: String, status: TurnStatus) {
-        let Some(claim) = self.claim.filter(|_| !answer.is_empty()) else { return };
-        let (asked_by, asked) = match task {
-            Task::Answer { asked_by, asked } => (asked_by, asked),
-            Task::Recite { direction, .. } => (AskedBy::Scene, direction),
-        };
-        let turn = Turn { asked_by, asked, answer, status };
-        let kept = self.game.store.add_turn(claim, &turn, &self.world.to_json()).await;
-        // Whatever else goes wrong is counted and in the log.
-        if let Err(StoreError::Replaced) = kept {
-            tracing::warn!("a turn was not kept: its session is another connection's by now");
-            self.replaced.cancel();
-        }
     }
 }

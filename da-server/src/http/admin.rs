@@ -1,7 +1,6 @@
-//! What operators and their tools ask for: `/metrics` and `/health`.
+//! What operators and their tools ask for: `/metrics`, `/health` and `/readyz`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -9,17 +8,14 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Access};
 use super::{ApiError, ScrapeError, Scrapes, Terms};
 use crate::App;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
-
-/// How long `/health` waits for the database: whoever asks for it waits for a few seconds, and a database
-/// that hangs keeps no player from playing.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(1);
+use crate::store::Condition;
 
 /// `/metrics`, for whoever may see it.
 pub(super) fn metrics(metrics: Metrics, access: Option<Access>) -> Router {
@@ -56,12 +52,16 @@ pub(super) fn game_health(app: Arc<App>) -> Router {
 }
 
 async fn game_parts(State(app): State<Arc<App>>) -> impl IntoResponse {
-    // What exactly is in the log: strangers may ask here, too.
-    let store = match timeout(DATABASE_PATIENCE, app.game.store().ping()).await {
-        Ok(Ok(())) => None,
-        Ok(Err(_)) => Some("the database does not answer; the log says why"),
-        Err(_) => Some("the database does not answer in time"),
-    };
+    // Nothing is asked of the database here, however many ask: strangers may.
+    let mut store = part(match app.game.store().condition().await {
+        Condition::Available => None,
+        Condition::Missing(why) => Some(why),
+        Condition::Unknown => Some("the database does not answer in time"),
+    });
+    let files_lost = app.game.store().files_lost();
+    if files_lost > 0 {
+        store["files_lost"] = files_lost.into();
+    }
     let voice = (!app.game.has_voice()).then_some("no key for a speech provider");
     Json(json!({
         "status": "ok",
@@ -70,13 +70,29 @@ async fn game_parts(State(app): State<Arc<App>>) -> impl IntoResponse {
         "scenes": app.game.scenes().iter().count(),
         "llm": {
             "status": "ok",
-            "provider": app.config.llm.provider.as_str(),
+            "provider": &*app.config.llm.provider(),
             "model": app.config.llm.model(),
         },
         "voice": part(voice),
-        "store": part(store),
+        "store": store,
         "kernel": part(app.kernel_missing.map(Reason::as_str)),
     }))
+}
+
+/// `/readyz`: whether new players, or new scrapes, are to be sent here. Not any more once the server was
+/// told to stop: a game says so while players finish, and whoever has none to wait for closes its listeners
+/// at once, which says the same. A database that is away is no reason: the game goes on without it, and where several
+/// servers share one, it would take all of them out of service at once.
+pub(super) fn readiness(shutdown: CancellationToken) -> Router {
+    let is_ready = move || {
+        let answer = if shutdown.is_cancelled() {
+            Err(ApiError::shutting_down())
+        } else {
+            Ok(Json(json!({"status": "ok"})))
+        };
+        async move { answer }
+    };
+    Router::new().route("/readyz", get(is_ready))
 }
 
 /// `/health` of the collector: 200 as long as the process serves. Without a kernel view too, since

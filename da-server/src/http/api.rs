@@ -12,7 +12,8 @@ use crate::game::scene::{Color, Control, Difficulty, Scene, Variable};
 
 #[derive(Serialize)]
 struct PublicConfig<'a> {
-    /// The media type of the characters' voices; null if they can't be heard.
+    /// The media type of the characters' first voice; null if they can't be heard. Each line tells
+    /// its own.
     audio_mime: Option<String>,
     max_line_characters: usize,
     difficulties: [&'static str; 3],

@@ -20,12 +20,14 @@ pub async fn serve_collector(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Collector { config, metrics, kernel_missing } = collector;
-    let guard = Guard::configured(&config.metrics, &listeners)?;
+    let guard = Guard::configured(&config.metrics, &listeners, metrics.registry())?;
     let routes = Routes {
         main: Router::new(),
-        health: admin::collector_health(*kernel_missing),
+        health: admin::collector_health(*kernel_missing).merge(admin::readiness(shutdown.clone())),
         for_operators: admin::metrics(metrics.clone(), guard.access.clone()),
         guard,
+        allowed_origins: config.websocket.allowed_origins.clone(),
+        keep_alive: Duration::from_secs(config.keep_alive_seconds),
         write_timeout: WRITE_TIMEOUT,
     };
     routes.serve(listeners, Duration::from_secs(config.grace_seconds), shutdown).await

@@ -51,6 +51,14 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "origin_refused", message)
     }
 
+    pub(super) fn host_refused() -> Self {
+        let message = "This server listens on a loopback address, and answers under a name of this \
+                       machine alone: ask for localhost. A proxy in front of it asks for localhost \
+                       too, and says in X-Forwarded-Host whom it was asked for; any other name has to \
+                       be in websocket.allowed_origins.";
+        Self::new(StatusCode::FORBIDDEN, "host_refused", message)
+    }
+
     pub(super) fn not_a_websocket() -> Self {
         let message = "Connect to this address with a WebSocket.";
         Self::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", message)
@@ -75,6 +83,10 @@ impl ApiError {
     pub(super) fn too_many_scrapes() -> Self {
         let message = "As many scrapes as may be are under way; try again in a second.";
         Self::busy("too_many_scrapes", message)
+    }
+
+    pub(super) fn shutting_down() -> Self {
+        Self::busy("shutting_down", "This server stops, and takes nobody new; another one may.")
     }
 
     pub(super) fn internal() -> Self {

@@ -4,10 +4,12 @@ use anyhow::{Context, ensure};
 use axum::http::HeaderMap;
 
 use super::access::Access;
+use super::certificate_metrics::CertificateMetrics;
 use super::tls::Tls;
 use super::web_config::{ClientAuth, WebConfig};
 use crate::Listeners;
 use crate::config::MetricsConfig;
+use crate::metrics::Registry;
 
 /// As configured.
 #[derive(Debug)]
@@ -29,7 +31,9 @@ impl Guard {
     pub(super) fn configured(
         config: &MetricsConfig,
         listeners: &Listeners,
+        registry: &Registry,
     ) -> anyhow::Result<Self> {
+        let certificates = CertificateMetrics::register(registry)?;
         let file = config.web_config_file.as_deref();
         let web = file.map(WebConfig::read).transpose()?.unwrap_or_default();
         let named = || format!("metrics.web_config_file {}", file.unwrap_or("".as_ref()).display());
@@ -44,7 +48,7 @@ impl Guard {
         let asks_certificates = tls
             .as_ref()
             .is_some_and(|tls| tls.client_auth_type == ClientAuth::RequireAndVerifyClientCert);
-        let tls = tls.map(Tls::new).transpose().with_context(named)?;
+        let tls = tls.map(|tls| Tls::new(tls, certificates)).transpose().with_context(named)?;
         let access = Access::new(config.bearer_token_file.as_deref(), web.basic_auth_users)?;
         if access.is_none() && !asks_certificates {
             warn_if_public(listeners)?;

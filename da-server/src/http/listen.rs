@@ -18,10 +18,11 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::ApiError;
 use super::guard::Guard;
+use super::own_host;
 use super::write_timeout::WriteTimeoutAcceptor;
 use crate::Listeners;
 
-/// A connection that has not sent a whole request by then is closed.
+/// A connection that has not sent a whole first request by then is closed.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request that has no response by then is answered with 504. WebSockets are upgraded at once,
 /// so this does not limit them.
@@ -43,6 +44,10 @@ pub(super) struct Routes {
     pub(super) for_operators: Router,
     /// Before those.
     pub(super) guard: Guard,
+    /// Origins whose names are the server's own on a loopback address as well.
+    pub(super) allowed_origins: Vec<String>,
+    /// A connection that asks for nothing more for so long is closed.
+    pub(super) keep_alive: Duration,
     /// Of the main listener; the one for metrics has [`WRITE_TIMEOUT`].
     pub(super) write_timeout: Duration,
 }
@@ -58,7 +63,8 @@ impl Routes {
         grace: Duration,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let Self { main, health, for_operators, guard, write_timeout } = self;
+        let Self { main, health, for_operators, guard, allowed_origins, keep_alive, write_timeout } =
+            self;
         let handle = Handle::new();
         let closing = handle.clone();
         tokio::spawn(async move {
@@ -74,15 +80,18 @@ impl Routes {
             in_force
         });
         let main = main.merge(health.clone());
+        let names = &allowed_origins;
+        let main_timeouts = Timeouts { keep_alive, write: write_timeout };
         match listeners.metrics {
             None => {
                 let routes = with_headers(main.merge(for_operators), headers);
-                accept(listeners.main, routes, write_timeout, None, handle).await
+                accept(listeners.main, routes, names, main_timeouts, None, handle).await
             }
             Some(listener) => {
-                let main = accept(listeners.main, main, write_timeout, None, handle.clone());
+                let main = accept(listeners.main, main, names, main_timeouts, None, handle.clone());
                 let routes = with_headers(for_operators.merge(health), headers);
-                let operators = accept(listener, routes, WRITE_TIMEOUT, tls, handle);
+                let timeouts = Timeouts { keep_alive, write: WRITE_TIMEOUT };
+                let operators = accept(listener, routes, names, timeouts, tls, handle);
                 tokio::try_join!(main, operators).map(|_| ())
             }
         }
@@ -102,10 +111,20 @@ fn with_headers(routes: Router, headers: HeaderMap) -> Router {
     }))
 }
 
+/// When a connection is given up.
+#[derive(Clone, Copy)]
+struct Timeouts {
+    /// It asks for nothing more.
+    keep_alive: Duration,
+    /// It takes nothing.
+    write: Duration,
+}
+
 async fn accept(
     listener: TcpListener,
     routes: Router,
-    write_timeout: Duration,
+    names: &[String],
+    timeouts: Timeouts,
     tls: Option<RustlsConfig>,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<()> {
@@ -115,15 +134,18 @@ async fn accept(
         .fallback(|| async { ApiError::not_found() })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, RESPONSE_TIMEOUT))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
-        .into_make_service();
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES));
+    let routes = own_host::require(routes, address, names)
+        .into_make_service_with_connect_info::<SocketAddr>();
     let mut server = axum_server::from_tcp(listener)
         .with_context(|| format!("can't accept on {address}"))?
         .first_request_timeout(REQUEST_HEAD_TIMEOUT)
         .handle(handle);
-    server.http_builder().http1().header_read_timeout(REQUEST_HEAD_TIMEOUT);
+    // From the end of one request to the end of the next one's head: most of it is idle time, and a load
+    // balancer must be the first to give up an idle connection, or it sends a request into a closed one.
+    server.http_builder().http1().header_read_timeout(timeouts.keep_alive);
     server.http_builder().http2().max_concurrent_streams(MAX_STREAMS);
-    let acceptor = WriteTimeoutAcceptor(write_timeout);
+    let acceptor = WriteTimeoutAcceptor(timeouts.write);
     let served = match tls {
         None => server.acceptor(acceptor).serve(routes).await,
         Some(tls) => {

@@ -20,10 +20,12 @@ const CSS: &str = "text/css; charset=utf-8";
 /// Path, media type and text.
 type File = (&'static str, &'static str, &'static str);
 
-const GAME: [File; 5] = [
+const GAME: [File; 7] = [
     ("/", HTML, include_str!("../../web/index.html")),
     ("/app.js", JAVASCRIPT, include_str!("../../web/app.js")),
+    ("/clip.js", JAVASCRIPT, include_str!("../../web/clip.js")),
     ("/connection.js", JAVASCRIPT, include_str!("../../web/connection.js")),
+    ("/mp3.js", JAVASCRIPT, include_str!("../../web/mp3.js")),
     ("/voice.js", JAVASCRIPT, include_str!("../../web/voice.js")),
     ("/style.css", CSS, include_str!("../../web/style.css")),
 ];

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use da_ebpf_common::connection::{Closed, Peers, Phase, flags};
 
+use super::endpoints::learned::Place;
 use super::series::family::{
     DetailCounter, EndpointCounter, EndpointDistribution, EndpointGauge, EndpointHistogram,
 };
@@ -30,6 +31,8 @@ pub enum ConnectionOutcome {
     /// Not connected: the network said EHOSTUNREACH or ENETUNREACH. Where the host itself has no
     /// route no connection is begun, and none counted.
     Unreachable,
+    /// Not connected: EADDRNOTAVAIL, all local ports to that address were taken.
+    NoLocalPort,
     /// Not connected: the client gave up while connecting.
     Cancelled,
     /// Not connected: any other errno.
@@ -46,6 +49,7 @@ impl ConnectionOutcome {
             Self::Refused => "refused",
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
+            Self::NoLocalPort => "no_local_port",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         }
@@ -55,6 +59,7 @@ impl ConnectionOutcome {
     pub fn of(closed: &Closed) -> Option<Self> {
         if closed.established_ns == 0 {
             return Some(match i32::try_from(closed.errno).unwrap_or(i32::MAX) {
+                0 if closed.flags & flags::NO_LOCAL_PORT != 0 => Self::NoLocalPort,
                 0 => Self::Cancelled,
                 libc::ECONNREFUSED => Self::Refused,
                 libc::ETIMEDOUT => Self::TimedOut,
@@ -64,10 +69,30 @@ impl ConnectionOutcome {
         }
         match closed.phase {
             phase if phase == Phase::Open as u32 => None,
+            // Requests may have been sent in it, but where it ended its handshake was not seen.
+            _ if closed.flags & flags::TLS_UNDER_WAY != 0 => None,
             _ if closed.flags & flags::TLS != 0 => Some(Self::TlsFailed),
+            _ if has_talked_unheard(closed) => None,
             _ => Some(Self::Unused),
         }
     }
+}
+
+/// Whether what a connection has sent is known by the number of its bytes alone.
+pub fn has_talked_unheard(closed: &Closed) -> bool {
+    const UNHEARD: u32 = flags::UNSEEN_SEND | flags::FIRST_BYTES_LOST;
+    closed.phase == Phase::Fresh as u32 && closed.sent_bytes > 0 && closed.flags & UNHEARD != 0
+}
+
+/// When a connection was established; none if it never was, or nobody saw it.
+pub fn established_ns(connection_flags: u32, established_ns: u64) -> Option<u64> {
+    let seen = established_ns != 0 && connection_flags & flags::UNSEEN_CONNECT == 0;
+    seen.then_some(established_ns)
+}
+
+/// Where a connection leads.
+pub fn place(peers: &Peers) -> Place {
+    Place { network: peers.network, address: addresses(peers).1 }
 }
 
 /// Local and remote address of a connection; v4-mapped addresses come out as IPv4.
@@ -193,13 +218,15 @@ impl ConnectionMetrics {
         closed: &Closed,
         exchanges: Option<u64>,
     ) {
-        if closed.established_ns != 0 {
-            let lifetime_ns = closed.closed_ns.saturating_sub(closed.established_ns);
+        if let Some(established_ns) = established_ns(closed.flags, closed.established_ns) {
+            let lifetime_ns = closed.closed_ns.saturating_sub(established_ns);
             let lifetime_seconds = Duration::from_nanos(lifetime_ns).as_secs_f64();
             self.lifetime_seconds.observe(id, labels, lifetime_seconds);
-            if let Some(exchanges) = exchanges {
-                self.exchanges_per_connection.observe(id, labels, exchanges as f64);
-            }
+        }
+        if closed.established_ns != 0
+            && let Some(exchanges) = exchanges
+        {
+            self.exchanges_per_connection.observe(id, labels, exchanges as f64);
         }
     }
 
@@ -253,8 +280,14 @@ mod tests {
         assert_eq!(ConnectionOutcome::of(&closed), Some(ConnectionOutcome::Refused));
         closed.errno = 0;
         assert_eq!(ConnectionOutcome::of(&closed), Some(ConnectionOutcome::Cancelled));
-        closed.established_ns = 1;
+        closed.flags = flags::NO_LOCAL_PORT;
+        assert_eq!(ConnectionOutcome::of(&closed), Some(ConnectionOutcome::NoLocalPort));
+        (closed.flags, closed.established_ns) = (0, 1);
         assert_eq!(ConnectionOutcome::of(&closed), Some(ConnectionOutcome::Unused));
+        (closed.flags, closed.sent_bytes) = (flags::UNSEEN_SEND, 100);
+        assert_eq!(ConnectionOutcome::of(&closed), None, "it was used, where nobody could see it");
+        closed.flags = 0;
+        assert_eq!(ConnectionOutcome::of(&closed), Some(ConnectionOutcome::Unused), "a CONNECT");
         closed.phase = Phase::Handshake as u32;
         closed.flags = flags::TLS;
         assert_eq!(ConnectionOutcome::of(&closed), Some(ConnectionOutcome::TlsFailed));

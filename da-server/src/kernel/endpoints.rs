@@ -3,20 +3,23 @@
 pub(super) mod answers;
 pub mod catalogue;
 pub(super) mod hosts;
+pub(super) mod learned;
 pub(super) mod lookups;
 pub(super) mod names;
 pub(super) mod replacement;
+pub mod services;
+pub(super) mod target;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use self::answers::Answers;
 use self::catalogue::{EndpointConfig, EndpointKind};
 use self::hosts::Hosts;
+use self::learned::{Full, Learned, Place, Who};
+use self::target::Target;
 use super::config::Unlisted;
-
-/// Addresses learned from named connections; beyond that no more are learned.
-const MAX_LEARNED: usize = 4096;
 
 /// An endpoint of [`Endpoints`]: its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +36,7 @@ impl EndpointId {
 /// Label values of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointLabels {
-    /// The `endpoint` label.
+    /// The `provider` label.
     pub name: String,
     /// The `kind` label.
     pub kind: EndpointKind,
@@ -57,15 +60,6 @@ enum Owner {
     Several,
 }
 
-/// Who is behind an address that a connection showed. By name, so that it stays true when the
-/// endpoints are replaced.
-#[derive(Debug, PartialEq, Eq)]
-enum Learned {
-    Host(String),
-    /// Hosts of several endpoints, or of one and of none.
-    Several,
-}
-
 /// The endpoints, and what is known of their addresses.
 #[derive(Debug, Default)]
 pub struct Endpoints {
@@ -73,7 +67,9 @@ pub struct Endpoints {
     labels: Vec<EndpointLabels>,
     hosts: Hosts,
     configured: HashMap<SocketAddr, Owner>,
-    learned: HashMap<SocketAddr, Learned>,
+    /// Hosts that the configuration has at an address.
+    resolved: HashMap<SocketAddr, Vec<String>>,
+    learned: Learned,
     answers: Answers,
     other: Option<EndpointId>,
 }
@@ -121,60 +117,87 @@ impl Endpoints {
         &self.labels[id.0]
     }
 
-    /// Hosts that can be looked up.
-    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+    /// Hosts that can be looked up, and for which port.
+    pub fn hosts(&self) -> impl Iterator<Item = (&str, u16)> {
         self.hosts.exact()
     }
 
     /// Says what one of [`Self::hosts`] was looked up to.
-    pub fn looked_up(&mut self, host: &str, addresses: Vec<SocketAddr>) {
-        self.answers.put(host, addresses);
+    pub fn looked_up(&mut self, host: &str, port: u16, addresses: Vec<SocketAddr>) {
+        self.answers.put(host, port, addresses);
     }
 
     /// Says that the configuration has `host` at `address`.
     pub fn resolved(&mut self, host: &str, address: SocketAddr) {
-        let host = host.to_ascii_lowercase();
-        if self.hosts.find(&host).is_some() {
-            self.learn(address, &host);
+        self.resolved.entry(address).or_default().push(host.to_ascii_lowercase());
+    }
+
+    /// Attributes a connection that asked for `name` (in lower case), or showed none, at `place`.
+    pub fn attribute(&self, name: Option<&str>, place: Place) -> Attribution {
+        match name {
+            Some(name) => self.by_name(name, place.address.port()),
+            None => self.by_address(place),
         }
     }
 
-    /// Attributes a connection that asked for `name` (in lower case), or showed none, at `address`.
-    pub fn attribute(&mut self, name: Option<&str>, address: SocketAddr) -> Attribution {
-        let Some(name) = name else { return self.by_address(address) };
-        match self.hosts.find(name) {
-            Some(id) => {
-                self.learn(address, name);
-                Attribution::To(id)
-            }
-            None => {
-                // Whoever connects there without a name may want this host as well.
-                if self.learned.contains_key(&address) || !self.answers.hosts_at(address).is_empty()
-                {
-                    self.learned.insert(address, Learned::Several);
-                }
-                self.unlisted()
-            }
+    /// A connection to `place` itself has asked for `name`: a later one may show none, as where a connect
+    /// fails. Whoever asks a proxy, or through one, has told nothing of the proxy's address.
+    ///
+    /// # Errors
+    /// There is no room for more addresses.
+    pub fn learn(&mut self, name: &str, place: Place) -> Result<(), Full> {
+        let now = Instant::now();
+        if self.hosts.find(name, place.address.port()).is_some() {
+            return self.learned.saw(place, Who::Host(name.to_owned()), now);
         }
+        // Whoever connects there without a name may want this host as well.
+        let is_of_interest = self.learned.at(place, now).next().is_some()
+            || self.hosts_at(place.address).next().is_some();
+        if is_of_interest { self.learned.saw(place, Who::Unlisted, now) } else { Ok(()) }
     }
 
-    /// Attributes a connection by the name asked for through a proxy, whose address tells nothing.
-    pub fn attribute_proxied(&self, name: Option<&str>) -> Attribution {
-        self.by_name(name)
+    /// Attributes a connection by what a proxy, whose own address tells nothing, was asked for, and by
+    /// the name that was then asked for through it, if there was one.
+    pub fn attribute_proxied(&self, name: Option<&str>, target: Option<&Target>) -> Attribution {
+        match (name, target) {
+            (Some(name), Some(target)) => self.by_name(name, target.port()),
+            (None, Some(Target::Host(name, port))) => self.by_name(name, *port),
+            (None, Some(Target::Address(address))) => self.by_configuration(*address),
+            (Some(name), None) => self.by_name(name, hosts::PORT),
+            (None, None) => self.unlisted(),
+        }
     }
 
     /// Configuration has the last word. Below it, whatever is known must agree.
-    fn by_address(&self, address: SocketAddr) -> Attribution {
-        let learned = match (self.configured.get(&address), self.learned.get(&address)) {
-            (Some(Owner::One(id)), _) => return Attribution::To(*id),
-            (Some(Owner::Several), _) | (None, Some(Learned::Several)) => {
-                return Attribution::Ambiguous;
+    fn by_address(&self, place: Place) -> Attribution {
+        if self.configured.contains_key(&place.address) {
+            return self.by_configuration(place.address);
+        }
+        let mut hosts: Vec<_> = self.hosts_at(place.address).map(String::as_str).collect();
+        for who in self.learned.at(place, Instant::now()) {
+            match who {
+                Who::Host(host) => hosts.push(host),
+                Who::Unlisted => return Attribution::Ambiguous,
             }
-            (None, Some(Learned::Host(host))) => Some(host),
-            (None, None) => None,
-        };
-        let hosts = learned.into_iter().chain(self.answers.hosts_at(address));
-        let mut ids = hosts.filter_map(|host| self.hosts.find(host));
+        }
+        self.agreed(&hosts, place.address.port())
+    }
+
+    /// The same of an address that a proxy connects to: only the proxy knows in which network.
+    fn by_configuration(&self, address: SocketAddr) -> Attribution {
+        match self.configured.get(&address) {
+            Some(Owner::One(id)) => Attribution::To(*id),
+            Some(Owner::Several) => Attribution::Ambiguous,
+            None => {
+                let hosts: Vec<_> = self.hosts_at(address).map(String::as_str).collect();
+                self.agreed(&hosts, address.port())
+            }
+        }
+    }
+
+    /// Whose all of these hosts are that anybody lists.
+    fn agreed(&self, hosts: &[&str], port: u16) -> Attribution {
+        let mut ids = hosts.iter().filter_map(|host| self.hosts.find(host, port));
         match ids.next() {
             Some(first) if ids.all(|id| id == first) => Attribution::To(first),
             Some(_) => Attribution::Ambiguous,
@@ -182,30 +205,18 @@ impl Endpoints {
         }
     }
 
-    fn by_name(&self, name: Option<&str>) -> Attribution {
-        name.and_then(|name| self.hosts.find(name)).map_or(self.unlisted(), Attribution::To)
+    /// Hosts that are known to be at an address without any connection to it.
+    fn hosts_at(&self, address: SocketAddr) -> impl Iterator<Item = &String> {
+        let resolved = self.resolved.get(&address).into_iter().flatten();
+        resolved.chain(self.answers.hosts_at(address))
+    }
+
+    fn by_name(&self, name: &str, port: u16) -> Attribution {
+        self.hosts.find(name, port).map_or(self.unlisted(), Attribution::To)
     }
 
     fn unlisted(&self) -> Attribution {
         self.other.map_or(Attribution::Unlisted, Attribution::To)
-    }
-
-    /// A failed connect shows no name; the address of an earlier named connection tells.
-    fn learn(&mut self, address: SocketAddr, host: &str) {
-        let room = self.learned.len() < MAX_LEARNED;
-        match self.learned.get_mut(&address) {
-            Some(learned) => {
-                if let Learned::Host(known) = learned
-                    && self.hosts.find(known) != self.hosts.find(host)
-                {
-                    *learned = Learned::Several;
-                }
-            }
-            None if room => {
-                self.learned.insert(address, Learned::Host(host.to_owned()));
-            }
-            None => {}
-        }
     }
 }
 

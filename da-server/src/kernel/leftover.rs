@@ -1,4 +1,4 @@
-//! Records of connections that are over, out of an iterator over the programs' map.
+//! Records of connections that are over, out of an iterator that walks through the programs' map.
 //!
 //! The kernel skips a run of a program that is running on that CPU already. Where that would have
 //! been CLOSE, nobody removes the connection's record; this finds it.
@@ -8,22 +8,13 @@ use std::io::{self, Read};
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use da_ebpf_common::event::ConnectionId;
+use da_ebpf_common::event::{ConnectionId, MAX_LEFTOVERS};
 use zerocopy::FromBytes;
 
 /// Commands of bpf(2) and the type of attachment, include/uapi/linux/bpf.h.
 const LINK_CREATE: libc::c_long = 28;
 const ITER_CREATE: libc::c_long = 33;
 const TRACE_ITER: u32 = 28;
-
-/// Leftovers taken at a time, at most; the others are found the next time.
-const MAX_BATCH: usize = 128;
-
-/// The `map` of `union bpf_iter_link_info`.
-#[repr(C)]
-struct OverMap {
-    map_fd: u32,
-}
 
 /// `union bpf_attr` of `BPF_LINK_CREATE`, as far as an iterator needs it.
 #[repr(C)]
@@ -32,9 +23,6 @@ struct LinkCommand {
     target_fd: u32,
     attach_type: u32,
     flags: u32,
-    over: u64,
-    over_bytes: u32,
-    padding: u32,
 }
 
 /// `union bpf_attr` of `BPF_ITER_CREATE`.
@@ -51,29 +39,24 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Attaches the program to the map; aya can attach iterators over everything else. Takes a
-    /// privilege.
+    /// Attaches the program; what aya makes of an iterator's link can be opened once. Takes a privilege.
     ///
     /// # Errors
     /// The kernel refused.
-    pub fn attach(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<Self> {
-        let over = OverMap { map_fd: map.as_raw_fd().cast_unsigned() };
+    pub fn attach(program: BorrowedFd<'_>) -> io::Result<Self> {
         let mut command = LinkCommand {
             program_fd: program.as_raw_fd().cast_unsigned(),
             target_fd: 0,
             attach_type: TRACE_ITER,
             flags: 0,
-            over: (&raw const over) as u64,
-            over_bytes: size_of::<OverMap>() as u32,
-            padding: 0,
         };
-        // SAFETY: `LinkCommand` is laid out as the kernel's `bpf_attr` for this command, and what it
-        // points to lives until the call returns.
+        // SAFETY: `LinkCommand` is laid out as the kernel's `bpf_attr` for this command.
         let link = unsafe { bpf(LINK_CREATE, &mut command) }?;
         Ok(Self { link })
     }
 
-    /// Looks at every record in the map. Takes no privilege.
+    /// Looks at every record, and finds so many at a time; the others are found the next time. Takes no
+    /// privilege.
     ///
     /// # Errors
     /// The kernel refused.
@@ -82,7 +65,7 @@ impl Leftovers {
         // SAFETY: `IteratorCommand` is laid out as the kernel's `bpf_attr` for this command.
         let file = unsafe { bpf(ITER_CREATE, &mut IteratorCommand { link_fd, flags: 0 }) }?;
         let mut file = File::from(file);
-        let mut buffer = [0; MAX_BATCH * size_of::<ConnectionId>()];
+        let mut buffer = [0; MAX_LEFTOVERS * size_of::<ConnectionId>()];
         let bytes = loop {
             match file.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -12,6 +12,7 @@ use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use da_ebpf_common::connection::Connection;
 use da_ebpf_common::meter::Meter;
+use da_ebpf_common::silent;
 use da_ebpf_common::syscall::Calls;
 use tracing::level_filters::LevelFilter;
 
@@ -35,6 +36,8 @@ pub struct Loaded {
     pub events: RingBuf<MapData>,
     /// Connections they follow.
     pub connections: HashMap<MapData, u64, Connection>,
+    /// How many of these have sent nothing.
+    pub silent: Array<MapData, u64>,
     /// What their runs cost, by program.
     pub meters: PerCpuArray<MapData, Meter>,
     /// What they count.
@@ -83,6 +86,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     let layout = Layout::of_running_kernel()?;
     let (log_level, numbers) = (log_level(), syscall::numbers());
     let times_syscalls = u32::from(config.syscalls);
+    let most_silent = silent::most(config.max_connections);
     let mut loader = EbpfLoader::new();
     for (global, value) in &layout.values {
         loader.override_global(global, value, true);
@@ -91,6 +95,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         .override_global(aya_log::LEVEL, &log_level, false)
         .override_global("SYSCALLS", numbers.as_slice(), true)
         .override_global("TIMES_SYSCALLS", &times_syscalls, true)
+        .override_global("MOST_SILENT", &most_silent, true)
         // Storage for tasks, which only the programs use.
         .allow_unsupported_maps()
         .map_max_entries("CONNECTIONS", config.max_connections)
@@ -105,6 +110,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     Ok(Loaded {
         events: take(&mut ebpf, "EVENTS")?,
         connections: take(&mut ebpf, "CONNECTIONS")?,
+        silent: take(&mut ebpf, "SILENT")?,
         meters: take(&mut ebpf, "METERS")?,
         counters: take(&mut ebpf, "COUNTERS")?,
         ebpf,

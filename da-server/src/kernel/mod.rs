@@ -45,6 +45,7 @@ pub use self::config::{Hooks, KernelConfig, Unlisted};
 pub use self::connection::ConnectionOutcome;
 pub use self::endpoints::catalogue::{self, EndpointConfig, EndpointKind};
 pub use self::endpoints::replacement::{EndpointsInForce, NoReader};
+pub use self::endpoints::services::{Names, Service, with_services};
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::load::status::{Reason, Unavailable};
 pub use self::observation::{Observation, Pickup, SeenExchange, What};
@@ -64,6 +65,7 @@ use self::load::status::ProgramState;
 use self::reader::Reader;
 use self::reader::connections_map::ConnectionsMap;
 use self::reader::settlement::Settlement;
+use self::reader::silent::Silent;
 use self::self_metrics::losses::LossMetrics;
 use self::self_metrics::meters::{Meters, ReaderCpu};
 use self::self_metrics::{EventMetrics, MapMetrics, SelfMetrics, StatusMetrics};
@@ -159,7 +161,10 @@ impl Kernel {
             let calls = SyscallMaps::new(syscalls.maps, times, maps.clone(), losses.clone());
             Tier::begin(syscalls.links, calls, self.config.cpu_budget, meters.clone(), registry)
         });
-        let connections = ConnectionsMap::new(loaded.connections);
+        let connections = ConnectionsMap::new(
+            loaded.connections,
+            Silent::new(loaded.silent, self.config.max_connections),
+        );
         metrics.registry_of(Source::Programs).register(Box::new(SelfMetrics::new(
             meters,
             loaded.counters,
@@ -201,7 +206,7 @@ impl Kernel {
 /// What to look at.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    /// The endpoints, validated: [`catalogue::with_catalogue`].
+    /// The endpoints, validated: [`with_services`].
     pub endpoints: Vec<EndpointConfig>,
     /// What becomes of connections to other hosts.
     pub unlisted: Unlisted,

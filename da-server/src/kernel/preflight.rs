@@ -155,8 +155,7 @@ fn finding(program: Program, states: &[(Program, ProgramState)]) -> ProgramFindi
             Hook::RawTracepoint(name) | Hook::BtfTracepoint(name) => {
                 format!("raw tracepoint {name}")
             }
-            Hook::Iterator(name) => format!("iterator {name}"),
-            Hook::MapIterator(map) => format!("iterator bpf_map_elem over {map}"),
+            Hook::Iterator(name) | Hook::RepeatedIterator(name) => format!("iterator {name}"),
         },
         since: program.since(),
         required: program.is_required(),

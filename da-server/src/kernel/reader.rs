@@ -6,6 +6,7 @@ pub(super) mod event;
 mod intake;
 pub(super) mod replay;
 pub(super) mod settlement;
+pub(super) mod silent;
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -154,7 +155,7 @@ impl Reader {
                     false
                 }
                 Some(answer) = lookups.next() => {
-                    intake.tracker.looked_up(&answer.host, answer.addresses);
+                    intake.tracker.looked_up(&answer.host, answer.port, answer.addresses);
                     false
                 }
                 () = shutdown.cancelled() => true,

@@ -23,19 +23,19 @@ pub struct SeriesId(usize);
 /// Their label values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesLabels {
-    /// The `endpoint` label.
-    pub endpoint: String,
     /// The `kind` label.
     pub kind: EndpointKind,
     /// The `process` label, where processes are told apart.
     pub process: Option<String>,
+    /// The `provider` label: the endpoint's name.
+    pub provider: String,
 }
 
 impl SeriesLabels {
     /// In the order of [`SocketRegistry::label_names`].
     pub fn values(&self) -> Vec<&str> {
-        let common = [self.endpoint.as_str(), self.kind.as_str()];
-        common.into_iter().chain(self.process.as_deref()).collect()
+        let kind = std::iter::once(self.kind.as_str());
+        kind.chain(self.process.as_deref()).chain([self.provider.as_str()]).collect()
     }
 }
 
@@ -66,9 +66,9 @@ impl AllSeries {
         let process = self.by_process().then(|| self.processes.id(&process_name(peers)));
         *self.ids.entry((endpoint, process)).or_insert_with(|| {
             self.labels.push(SeriesLabels {
-                endpoint: labels.name.clone(),
                 kind: labels.kind,
                 process: process.map(|id| self.processes.name(id).to_owned()),
+                provider: labels.name.clone(),
             });
             SeriesId(self.labels.len() - 1)
         })
@@ -144,7 +144,8 @@ impl SocketRegistry<'_> {
     /// The names of the labels, with those of `more` behind them.
     pub fn label_names<'n>(&self, more: &[&'n str]) -> Vec<&'n str> {
         let process = self.by_process.then_some("process");
-        ["endpoint", "kind"].into_iter().chain(process).chain(more.iter().copied()).collect()
+        let common = ["kind"].into_iter().chain(process).chain(["provider"]);
+        common.chain(more.iter().copied()).collect()
     }
 }
 
@@ -210,10 +211,10 @@ mod tests {
         let [one, two] = ["python3", "node"]
             .map(|command| series.of(EndpointId::for_test(0), &labels(), &peers(command)));
         assert_eq!(one, two);
-        assert_eq!(series.labels(one).values(), ["a", "llm"]);
+        assert_eq!(series.labels(one).values(), ["llm", "a"]);
         let registry = &Registry::new();
         let names = |by_process| SocketRegistry { registry, by_process }.label_names(&["outcome"]);
-        assert_eq!(names(false), ["endpoint", "kind", "outcome"]);
-        assert_eq!(names(true), ["endpoint", "kind", "process", "outcome"]);
+        assert_eq!(names(false), ["kind", "provider", "outcome"]);
+        assert_eq!(names(true), ["kind", "process", "provider", "outcome"]);
     }
 }

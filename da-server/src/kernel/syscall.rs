@@ -1,4 +1,4 @@
-//! `syscall_seconds{endpoint,kind,syscall}`: how long system calls on attributed connections take.
+//! `syscall_seconds{kind,provider,syscall}`: how long system calls on attributed connections take.
 //!
 //! The programs add the calls up by series; here series get their names, and are read at every
 //! scrape. No call is an event.

@@ -24,6 +24,7 @@ use super::arrival::ArrivalMetrics;
 use super::config::Unlisted;
 use super::connection::{ConnectionMetrics, ConnectionOutcome, addresses, process_name};
 use super::endpoints::catalogue::EndpointConfig;
+use super::endpoints::target::Target;
 use super::endpoints::{EndpointId, Endpoints};
 use super::exchange::ExchangeMetrics;
 use super::exchange::interleaving::Interleavings;
@@ -61,11 +62,13 @@ pub struct Tracker {
     /// Sockets forgotten until now, while older ones have still to be looked for: the program that
     /// finds those finds these again.
     judged: Option<HashSet<u64>>,
-    /// Hosts that were asked of a proxy, until the ClientHello comes through it.
-    tunnels: HashMap<ConnectionId, Option<String>>,
+    /// What proxies were asked for, until the ClientHello comes through them.
+    tunnels: HashMap<ConnectionId, Option<Target>>,
     interleavings: Interleavings,
     /// By endpoint, and for resumed handshakes apart.
     tickets: HashMap<(EndpointId, bool), Tickets>,
+    /// Unknown connections of which events speak.
+    strangers: Vec<ConnectionId>,
     /// Connections that the programs did not follow any more at the last sweep.
     gone: HashSet<ConnectionId>,
     connections: ConnectionMetrics,
@@ -112,6 +115,7 @@ impl Tracker {
             tunnels: HashMap::default(),
             interleavings: Interleavings::default(),
             tickets: HashMap::default(),
+            strangers: Vec::new(),
             gone: HashSet::default(),
             connections: ConnectionMetrics::register(registry)?,
             tls: TlsMetrics::register(registry)?,
@@ -221,6 +225,7 @@ impl Tracker {
         let forgotten = || self.forgotten.iter().any(|batch| batch.contains(&header.connection));
         if known.is_none() && !forgotten() {
             self.losses.count(Loss::UnknownConnection);
+            self.strangers.push(header.connection);
         }
         known
     }

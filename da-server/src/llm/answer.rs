@@ -1,19 +1,36 @@
 //! From the bytes of a response to the pieces of an answer.
 
 use bytes::Bytes;
-use eventsource_stream::{EventStreamError, Eventsource};
 use futures_util::{Stream, StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    LlmError, LlmEvent,
+    Completion, LlmError, LlmEvent,
+    event::Part,
     metrics::ModelMetrics,
+    thought::ThoughtFilter,
     wire::{Decoder, Step},
 };
-use crate::provider::{ErrorKind, exchange};
+use crate::provider::{
+    ErrorKind, Fault, ProviderName,
+    events::{Event, EventError, events},
+    exchange,
+};
 
-/// No protocol has lines this long. Without a limit, a line that never ends would be scanned anew
-/// with every chunk.
+/// No protocol has lines or events this long.
 const MAX_LINE_BYTES: usize = 256 * 1024;
+
+/// The widest that a token of text is on average, with room to spare: words of any language have
+/// two to six bytes a token.
+const TOKEN_BYTES: usize = 16;
+/// What an answer may have beyond that, for those of few tokens.
+const SLACK_BYTES: usize = 4 * 1024;
+
+/// How much text an answer of so many tokens can have. One that has more comes from a server that
+/// does not keep to what was asked: it ends there, as an error.
+pub(super) fn max_text_bytes(max_tokens: u32) -> usize {
+    usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_mul(TOKEN_BYTES) + SLACK_BYTES
+}
 
 /// A decoder whose tokens are counted when the answer is over, however it ends.
 pub(super) struct Tally {
@@ -33,65 +50,209 @@ impl Drop for Tally {
     }
 }
 
-/// The pieces of the answer in `body`: text, then [`LlmEvent::Done`] or an error. A body that ends
-/// before the protocol's own end is an error, whatever came before.
-pub(super) fn answer(
-    provider: &'static str,
-    body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
-    tally: Tally,
-) -> impl Stream<Item = Result<LlmEvent, LlmError>> + Send {
-    // eventsource-stream 0.2.3 panics on a byte-order mark at the very start of a stream. An
-    // empty line in front means nothing and keeps the mark out of that place.
-    let start = stream::iter([Ok(Bytes::from_static(b"\n"))]);
-    let body = with_line_limit(provider, body);
-    let events = Box::pin(start.chain(body).eventsource());
-    stream::unfold(Some((events, tally)), move |state| async move {
-        let (mut events, mut tally) = state?;
-        let failed = |error| Some((Err(error), None));
-        loop {
-            let event = match events.next().await {
-                Some(Ok(event)) => event,
-                Some(Err(EventStreamError::Transport(error))) => return failed(error),
-                Some(Err(EventStreamError::Parser(_))) => {
-                    return failed(LlmError::new(provider, ErrorKind::Protocol));
-                }
-                // `Utf8` comes only at the end of the body: it was cut inside a character.
-                Some(Err(EventStreamError::Utf8(_))) | None => {
-                    return failed(LlmError::new(provider, ErrorKind::Interrupted));
-                }
-            };
-            match tally.decoder.step(&event.data) {
-                Ok(Step::Nothing) => {}
-                Ok(Step::Text(text)) => {
-                    return Some((Ok(LlmEvent::Text(text)), Some((events, tally))));
-                }
-                Ok(Step::Done(completion)) => {
-                    exchange::drain(&mut events).await;
-                    return Some((Ok(LlmEvent::Done(completion)), None));
-                }
-                Err(fault) => return failed(LlmError::in_stream(provider, fault)),
-            }
-        }
-    })
+/// Why an answer has no more parts.
+pub(super) enum Broken {
+    /// It failed like this.
+    Failed(LlmError),
+    /// The provider reported an error in place of an answer, in these words, which may quote the prompt.
+    Refused { fault: Fault, words: String },
 }
 
-/// The same body, but an error in place of the chunk that makes a line too long.
-fn with_line_limit(
-    provider: &'static str,
+impl From<LlmError> for Broken {
+    fn from(error: LlmError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The parts of the answer in `body`: thought and text, [`LlmEvent::Complete`] if there was text, then
+/// [`LlmEvent::Done`] or an error.
+///
+/// It is complete when the protocol's own end comes, or the body ends after the model has said why
+/// it stops. From that reason on nothing makes it incomplete, and once there was text its end is waited
+/// for only for a while: the tokens are told in between. A reason that comes alone ends that text at
+/// once; one that comes with text need not, since some servers write one into every chunk, and one
+/// before the first word ends nothing. A body that ends before any is an error, whatever came.
+pub(super) fn answer(
+    provider: ProviderName,
     body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
-) -> impl Stream<Item = Result<Bytes, LlmError>> + Send {
-    let mut line_bytes = 0;
-    body.map(move |chunk| {
-        let chunk = chunk?;
-        line_bytes = match chunk.iter().rposition(|byte| matches!(byte, b'\n' | b'\r')) {
-            Some(end) => chunk.len() - end - 1,
-            None => line_bytes + chunk.len(),
-        };
-        if line_bytes > MAX_LINE_BYTES {
-            return Err(LlmError::new(provider, ErrorKind::Protocol));
+    tally: Tally,
+    max_text_bytes: usize,
+) -> impl Stream<Item = Result<Part, Broken>> + Send {
+    let reading = Reading {
+        provider,
+        events: Box::pin(events(body, MAX_LINE_BYTES).fuse()),
+        tally,
+        filter: ThoughtFilter::default(),
+        heard: false,
+        begun: false,
+        room: max_text_bytes,
+        text: Text::Coming,
+        patience: None,
+        went_on: false,
+        end: None,
+    };
+    stream::unfold(Some(reading), Reading::next)
+}
+
+/// How far the text of an answer is.
+#[derive(PartialEq)]
+enum Text {
+    Coming,
+    /// All of it has come.
+    Over,
+    /// And the caller knows.
+    Told,
+}
+
+struct Reading<S> {
+    provider: ProviderName,
+    events: S,
+    tally: Tally,
+    filter: ThoughtFilter,
+    /// There was text from the model, if only of its thoughts.
+    heard: bool,
+    /// There was text for the caller.
+    begun: bool,
+    /// How much more text there may be.
+    room: usize,
+    text: Text,
+    /// Until when the rest of an answer is waited for that is complete but for its tokens.
+    patience: Option<Instant>,
+    /// It went on after a reason to stop: some servers tell one with every chunk.
+    went_on: bool,
+    /// What comes next is the end.
+    end: Option<Result<Completion, Broken>>,
+}
+
+impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
+    async fn next(reading: Option<Self>) -> Option<(Result<Part, Broken>, Option<Self>)> {
+        let mut reading = reading?;
+        loop {
+            if let Some(part) = reading.end_of_text() {
+                return Some((Ok(part), Some(reading)));
+            }
+            if let Some(end) = reading.end.take() {
+                return Some((reading.last(end).await, None));
+            }
+            let part = match reading.step().await {
+                Ok(Step::Nothing) => {
+                    if reading.text == Text::Coming && reading.heard && reading.is_complete() {
+                        reading.text = Text::Over;
+                    }
+                    None
+                }
+                Ok(Step::Thought) => Some(Part::Thought),
+                Ok(Step::Text(_)) if reading.text != Text::Coming => None,
+                Ok(Step::Text(text)) => {
+                    reading.heard |= !text.trim().is_empty();
+                    let said = reading.filter.said(&text);
+                    Some(reading.say(said).unwrap_or(Part::Thought))
+                }
+                Ok(Step::Done(completion)) => {
+                    reading.finish(Ok(completion));
+                    None
+                }
+                Err(broken) => {
+                    let completion = reading.tally.decoder.completion();
+                    reading.finish(completion.ok_or(broken));
+                    None
+                }
+            };
+            if let Some(part) = part {
+                return Some((Ok(part), Some(reading)));
+            }
         }
-        Ok(chunk)
-    })
+    }
+
+    async fn step(&mut self) -> Result<Step, Broken> {
+        let provider = self.provider.clone();
+        let failed = |kind| Broken::Failed(LlmError::new(&provider, kind));
+        let stopped = self.is_complete();
+        let event = if stopped && self.begun && !(self.went_on && self.text == Text::Coming) {
+            let until = self.until();
+            let rest = timeout_at(until, self.events.next()).await;
+            rest.map_err(|_elapsed| failed(ErrorKind::Interrupted))?
+        } else {
+            self.events.next().await
+        };
+        let event = match event {
+            Some(Ok(event)) => event,
+            Some(Err(EventError::Body(error))) => return Err(error.into()),
+            Some(Err(EventError::TooLong)) => return Err(failed(ErrorKind::Protocol)),
+            None => return Err(failed(ErrorKind::Interrupted)),
+        };
+        let step = self.tally.decoder.step(&event.data).map_err(|fault| match fault {
+            // What the end of the body has torn is not to be blamed for making no sense.
+            Fault::PROTOCOL if !event.whole => failed(ErrorKind::Interrupted),
+            fault if self.begun || fault == Fault::PROTOCOL => {
+                Broken::Failed(LlmError::in_stream(&provider, fault))
+            }
+            fault => Broken::Refused { fault, words: event.data },
+        })?;
+        self.went_on |= stopped && matches!(step, Step::Text(_));
+        Ok(step)
+    }
+
+    /// Whether the model has said why it stops.
+    fn is_complete(&self) -> bool {
+        self.tally.decoder.completion().is_some()
+    }
+
+    /// Until when a complete answer is read on for its tokens, and so that the connection can carry the
+    /// next call.
+    fn until(&mut self) -> Instant {
+        *self.patience.get_or_insert_with(|| Instant::now() + exchange::TAIL)
+    }
+
+    /// What is still to be handed over once all text has come: what the filter has held back, and that
+    /// this is all of it.
+    fn end_of_text(&mut self) -> Option<Part> {
+        if self.text != Text::Over {
+            return None;
+        }
+        let rest = self.filter.end();
+        if let Some(rest) = self.say(rest) {
+            return Some(rest);
+        }
+        self.text = Text::Told;
+        let is_broken = matches!(self.end, Some(Err(_)));
+        (self.begun && !is_broken).then_some(Part::Event(LlmEvent::Complete))
+    }
+
+    async fn last(&mut self, end: Result<Completion, Broken>) -> Result<Part, Broken> {
+        let completion = end?;
+        let until = self.until();
+        let reading_on = async { while self.events.next().await.is_some() {} };
+        // A server that keeps it open loses the connection, not the answer.
+        let _gave_up = timeout_at(until, reading_on).await;
+        Ok(Part::Event(LlmEvent::Done(completion)))
+    }
+
+    /// Text for the caller. An answer begins with its first word: what is blank before that is left
+    /// out, so that one of nothing else is empty.
+    fn say(&mut self, mut text: String) -> Option<Part> {
+        if !self.begun {
+            text = text.trim_start().to_owned();
+        }
+        if text.is_empty() {
+            return None;
+        }
+        self.begun = true;
+        if text.len() > self.room {
+            text.truncate(text.floor_char_boundary(self.room));
+            self.end = Some(Err(LlmError::new(&self.provider, ErrorKind::Protocol).into()));
+        }
+        self.room -= text.len();
+        (!text.is_empty()).then_some(Part::Event(LlmEvent::Text(text)))
+    }
+
+    /// The answer is over, and so is its text.
+    fn finish(&mut self, end: Result<Completion, Broken>) {
+        self.end = Some(end);
+        if self.text == Text::Coming {
+            self.text = Text::Over;
+        }
+    }
 }
 
 #[cfg(test)]

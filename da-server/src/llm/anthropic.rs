@@ -1,56 +1,74 @@
 //! Anthropic Messages: `POST /v1/messages`, answered with server-sent events whose data carry
 //! their type.
 
-use reqwest::header::{HeaderMap, HeaderValue};
-use serde::Deserialize;
+use reqwest::{
+    Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use serde_json::{Value, json};
 
 use super::{
-    Completion, LlmProvider, Prompt, Role, StopReason, Usage,
-    wire::{Decoder, Step, Wire},
+    Auth, Completion, LlmProtocol, Role, StopReason, Usage, count,
+    parameter::Parameter,
+    wire::{Decoder, Request, Step, Wire, below},
 };
 use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
 
-pub(super) struct Anthropic;
+pub(super) struct Anthropic {
+    /// How the key is sent.
+    pub auth: Auth,
+    /// `anthropic-version`, unless it is the one that goes with `auth`.
+    pub version: Option<String>,
+}
 
 impl Wire for Anthropic {
-    fn path(&self) -> &'static str {
-        "/v1/messages"
+    fn url(&self, base: &Url, _model: &str) -> Url {
+        below(base, ["v1", "messages"])
     }
 
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
-        headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
-        if let Some(key) = key {
-            headers.insert("x-api-key", key.header("", LlmProvider::Anthropic.as_str())?);
-        }
+        let version = self.version.as_deref().unwrap_or(self.auth.version());
+        let version = HeaderValue::try_from(version)
+            .map_err(|_| ProviderSetupError::UnusableVersion { version: version.to_owned() })?;
+        headers.insert("anthropic-version", version);
+        let Some(key) = key else { return Ok(headers) };
+        let protocol = LlmProtocol::Anthropic.as_str();
+        match self.auth {
+            Auth::Bearer => headers.insert(AUTHORIZATION, key.header("Bearer ", protocol)?),
+            Auth::XApiKey => headers.insert("x-api-key", key.header("", protocol)?),
+        };
         Ok(headers)
     }
 
-    fn body(&self, model: &str, prompt: &Prompt) -> Value {
-        let messages: Vec<_> = prompt
+    fn body(&self, request: &Request<'_>) -> Value {
+        let messages: Vec<_> = request
             .messages
             .iter()
             .map(|message| json!({"role": role(message.role), "content": message.text}))
             .collect();
         let mut body = json!({
-            "model": model,
-            "max_tokens": prompt.max_tokens,
-            "temperature": prompt.temperature,
+            "model": request.model,
+            "max_tokens": request.max_tokens,
             "messages": messages,
             "stream": true,
         });
-        if !prompt.system.is_empty() {
-            body["system"] = json!(prompt.system);
+        if !request.system.is_empty() {
+            body["system"] = json!(request.system);
+        }
+        if let Some(temperature) = request.temperature {
+            body["temperature"] = json!(temperature);
         }
         body
     }
 
+    fn optional(&self) -> &'static [Parameter] {
+        &[Parameter::Temperature]
+    }
+
     fn fault(&self, body: &[u8]) -> Fault {
-        match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(body) => body.error.fault(),
-            Err(_) => Fault::UNKNOWN,
-        }
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        fault(&body["error"])
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
@@ -71,38 +89,79 @@ struct AnthropicDecoder {
     stop_reason: Option<StopReason>,
 }
 
+/// Events are read field by field: what is not there, or not what it should be, is absent, and what
+/// is added later is passed over.
 impl Decoder for AnthropicDecoder {
     fn step(&mut self, data: &str) -> Result<Step, Fault> {
-        let event = serde_json::from_str(data).map_err(|_| Fault::PROTOCOL)?;
-        match event {
-            Event::MessageStart { message } => self.tokens.update(message.usage),
-            Event::ContentBlockDelta { delta } => {
-                if let Delta::TextDelta { text } = delta
-                    && !text.is_empty()
-                {
-                    return Ok(Step::Text(text));
-                }
-            }
-            Event::MessageDelta { delta, usage } => {
-                self.tokens.update(usage);
-                if let Some(reason) = delta.stop_reason {
-                    self.stop_reason = Some(stop_reason(&reason));
-                }
-            }
-            Event::MessageStop => {
-                return Ok(Step::Done(Completion {
-                    stop_reason: self.stop_reason.unwrap_or(StopReason::Other),
-                    usage: self.usage(),
-                }));
-            }
-            Event::Error { error } => return Err(error.fault()),
-            Event::Other => {}
+        match data.trim() {
+            // Keeps the connection open.
+            "" => return Ok(Step::Nothing),
+            // Gateways that speak OpenAI's protocol too end with its end.
+            "[DONE]" => return Ok(Step::Done(self.ended_by(StopReason::Other))),
+            _ => {}
         }
-        Ok(Step::Nothing)
+        let event: Value = serde_json::from_str(data).map_err(|_| Fault::PROTOCOL)?;
+        Ok(match event["type"].as_str() {
+            Some("message_start") => {
+                self.tokens.update(&event["message"]["usage"]);
+                Step::Nothing
+            }
+            Some("content_block_start") => block_start(&event["content_block"]),
+            Some("content_block_delta") => block_delta(&event["delta"]),
+            Some("message_delta") => {
+                self.tokens.update(&event["usage"]);
+                // A later one without a reason takes none back.
+                if let Some(reason) = event["delta"]["stop_reason"].as_str() {
+                    self.stop_reason = Some(stop_reason(reason));
+                }
+                Step::Nothing
+            }
+            Some("message_stop") => Step::Done(self.ended_by(StopReason::Other)),
+            Some("error") => return Err(fault(&event["error"])),
+            None if event["error"].is_object() => return Err(fault(&event["error"])),
+            // `ping`, block ends, and whatever is added later.
+            _ => Step::Nothing,
+        })
+    }
+
+    fn completion(&self) -> Option<Completion> {
+        self.stop_reason.map(|reason| self.ended_by(reason))
     }
 
     fn usage(&self) -> Usage {
         self.tokens.usage()
+    }
+}
+
+impl AnthropicDecoder {
+    /// The reason that was told wins.
+    fn ended_by(&self, reason: StopReason) -> Completion {
+        Completion { stop_reason: self.stop_reason.unwrap_or(reason), usage: self.usage() }
+    }
+}
+
+/// Empty from Anthropic itself; some gateways put the first words here.
+fn block_start(block: &Value) -> Step {
+    match block["type"].as_str() {
+        Some("text") => text(&block["text"]),
+        Some("thinking" | "redacted_thinking") => Step::Thought,
+        _ => Step::Nothing,
+    }
+}
+
+/// Citations and tool input are nothing that the character says.
+fn block_delta(delta: &Value) -> Step {
+    match delta["type"].as_str() {
+        Some("text_delta") => text(&delta["text"]),
+        Some("thinking_delta" | "signature_delta") => Step::Thought,
+        _ => Step::Nothing,
+    }
+}
+
+fn text(text: &Value) -> Step {
+    match text.as_str() {
+        Some(text) if !text.is_empty() => Step::Text(text.to_owned()),
+        _ => Step::Nothing,
     }
 }
 
@@ -117,111 +176,57 @@ fn stop_reason(reason: &str) -> StopReason {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Event {
-    MessageStart {
-        message: Start,
-    },
-    ContentBlockDelta {
-        delta: Delta,
-    },
-    MessageDelta {
-        delta: Stop,
-        #[serde(default)]
-        usage: Tokens,
-    },
-    MessageStop,
-    Error {
-        error: ApiError,
-    },
-    /// `ping`, block starts and stops, and whatever is added later.
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Start {
-    #[serde(default)]
-    usage: Tokens,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Delta {
-    TextDelta {
-        text: String,
-    },
-    /// Thinking, signatures, citations, tool input: nothing that the character says.
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Stop {
-    stop_reason: Option<String>,
-}
-
 /// Usage as this protocol counts it: `input_tokens` leaves the cached ones out.
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 struct Tokens {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
+    input: Option<u64>,
+    output: Option<u64>,
+    cache_creation: Option<u64>,
+    cache_read: Option<u64>,
+    thinking: Option<u64>,
 }
 
 impl Tokens {
     /// Later figures are running totals and replace earlier ones.
-    fn update(&mut self, later: Self) {
-        self.input_tokens = later.input_tokens.or(self.input_tokens);
-        self.output_tokens = later.output_tokens.or(self.output_tokens);
-        self.cache_creation_input_tokens =
-            later.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        self.cache_read_input_tokens =
-            later.cache_read_input_tokens.or(self.cache_read_input_tokens);
+    fn update(&mut self, told: &Value) {
+        let replace = |known: &mut Option<u64>, told| *known = count::tokens(told).or(*known);
+        replace(&mut self.input, &told["input_tokens"]);
+        replace(&mut self.output, &told["output_tokens"]);
+        replace(&mut self.cache_creation, &told["cache_creation_input_tokens"]);
+        replace(&mut self.cache_read, &told["cache_read_input_tokens"]);
+        replace(&mut self.thinking, &told["output_tokens_details"]["thinking_tokens"]);
     }
 
     fn usage(&self) -> Usage {
-        let cached = [self.cache_creation_input_tokens, self.cache_read_input_tokens];
-        let total = |input| cached.into_iter().flatten().fold(input, u64::saturating_add);
+        let cached = self.cache_creation.unwrap_or(0) + self.cache_read.unwrap_or(0);
         Usage {
-            input: self.input_tokens.map(total),
-            output: self.output_tokens,
-            cache_read: self.cache_read_input_tokens,
-            cache_write: self.cache_creation_input_tokens,
-            reasoning: None,
+            input: self.input.map(|input| input + cached),
+            output: self.output,
+            cache_read: self.cache_read,
+            cache_write: self.cache_creation,
+            reasoning: self.thinking,
         }
     }
 }
 
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ApiError,
-}
-
-/// The message beside the type is left unread on purpose.
-#[derive(Deserialize)]
-struct ApiError {
-    #[serde(rename = "type")]
-    code: String,
-}
-
-impl ApiError {
-    fn fault(&self) -> Fault {
-        let kind = match self.code.as_str() {
-            "invalid_request_error" | "not_found_error" | "request_too_large" => {
-                Some(ErrorKind::InvalidRequest)
-            }
-            "authentication_error" | "permission_error" => Some(ErrorKind::Authentication),
-            "billing_error" => Some(ErrorKind::Quota),
-            "rate_limit_error" => Some(ErrorKind::RateLimited),
-            "overloaded_error" => Some(ErrorKind::Overloaded),
-            "api_error" | "conflict_error" | "timeout_error" => Some(ErrorKind::Server),
-            _ => None,
-        };
-        Fault { kind, code: ErrorCode::new(&self.code) }
-    }
+/// The message beside the type is not kept on purpose: it may quote the prompt.
+fn fault(error: &Value) -> Fault {
+    let Some(code) = error["type"].as_str() else { return Fault::UNKNOWN };
+    // An account without credit has no type of its own.
+    let says = |words| error["message"].as_str().is_some_and(|message| message.contains(words));
+    let kind = match code {
+        "invalid_request_error" if says("credit balance is too low") => Some(ErrorKind::Quota),
+        "invalid_request_error" | "not_found_error" | "request_too_large" => {
+            Some(ErrorKind::InvalidRequest)
+        }
+        "authentication_error" | "permission_error" => Some(ErrorKind::Authentication),
+        "billing_error" => Some(ErrorKind::Quota),
+        "rate_limit_error" => Some(ErrorKind::RateLimited),
+        "overloaded_error" => Some(ErrorKind::Overloaded),
+        "api_error" | "conflict_error" | "timeout_error" => Some(ErrorKind::Server),
+        _ => None,
+    };
+    Fault { kind, code: ErrorCode::new(code) }
 }
 
 #[cfg(test)]

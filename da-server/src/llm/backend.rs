@@ -1,39 +1,58 @@
 //! One provider and model: sends prompts and streams answers, whatever the wire protocol.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future};
 use reqwest::{
     Url,
     header::{CONTENT_TYPE, HeaderMap},
 };
 
 use super::{
-    LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt,
-    answer::{Tally, answer},
+    LlmConfig, LlmError, LlmEvent, LlmMetrics, Message, Prompt,
+    answer::{Tally, answer, max_text_bytes},
+    event::Part,
+    history,
+    longest::Longest,
     metrics::ModelMetrics,
-    wire::Wire,
+    parameter::{Learned, Parameter},
+    sent::Sent,
+    wire::{Request, Wire},
 };
 use crate::provider::{
-    ApiKey, CallKind, CallReports, ErrorKind, GateMetrics, ProviderSetupError, Reporter, base_url,
+    ApiKey, CallKind, CallReports, ErrorKind, Fault, GateMetrics, ProviderName, ProviderSetupError,
+    Reporter, RetryAdvice, base_url,
     call::{Pieces, Plan},
     exchange,
+    fallback::Labelled,
     span::Span,
 };
 
-/// An answer this large is no answer of a character.
+/// An answer this large is no answer of a character, whatever is around its text.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// One provider and model.
 pub(super) struct Backend {
     http: reqwest::Client,
-    wire: Box<dyn Wire>,
+    pub(super) wire: Box<dyn Wire>,
     url: Url,
     headers: HeaderMap,
     model: String,
+    temperature: Option<f64>,
+    context_tokens: Option<u32>,
+    /// Parameters that it has refused.
+    pub(super) refused: Learned,
+    pub(super) longest: Longest,
     plan: Plan,
-    metrics: ModelMetrics,
+    pub(super) metrics: ModelMetrics,
+}
+
+impl Labelled for Backend {
+    fn labels(&self) -> [&str; 2] {
+        [self.provider(), &self.model]
+    }
 }
 
 impl Backend {
@@ -44,36 +63,46 @@ impl Backend {
         gates: &GateMetrics,
         metrics: &LlmMetrics,
         reports: Option<CallReports>,
+        has_successor: bool,
     ) -> Result<Arc<Self>, ProviderSetupError> {
-        let provider = config.provider.as_str();
-        let wire = config.provider.wire(config.is_hosted());
+        let wire = config.wire()?;
         let headers = wire.headers(key.as_ref())?;
-        let url = base_url(provider, &format!("{}{}", config.base_url(), wire.path()))?;
+        let base = base_url(config.protocol.as_str(), config.base_url())?;
+        let url = wire.url(&base, config.model());
+        let metrics = metrics.of(&config.provider(), config.model());
+        metrics.know_optional(wire.optional());
         Ok(Arc::new(Self {
             http,
             wire,
             url,
             headers,
             model: config.model().to_owned(),
-            plan: Plan::new(
-                Reporter { kind: CallKind::Llm, provider, model: config.model().into(), reports },
-                config.timeouts.clone(),
-                config.retry.clone(),
-                config.max_concurrent,
-                config.breaker.clone(),
-                gates,
-            ),
-            metrics: metrics.of(config.provider, config.model()),
+            temperature: config.temperature,
+            context_tokens: config.context_tokens,
+            refused: Learned::default(),
+            longest: Longest::default(),
+            plan: Plan {
+                has_successor,
+                ..Plan::new(
+                    Reporter {
+                        kind: CallKind::Llm,
+                        provider: config.provider(),
+                        model: config.model().into(),
+                        reports,
+                    },
+                    config.timeouts.clone(),
+                    config.retry.clone(),
+                    config.max_concurrent,
+                    config.breaker.clone(),
+                    gates,
+                )
+            },
+            metrics,
         }))
     }
 
-    /// Label values: the provider and the configured model.
-    pub(super) fn labels(&self) -> [&str; 2] {
-        [self.provider(), &self.model]
-    }
-
-    fn provider(&self) -> &'static str {
-        self.plan.reporter.provider
+    pub(super) fn provider(&self) -> &ProviderName {
+        &self.plan.reporter.provider
     }
 
     /// One call, with its retries.
@@ -81,37 +110,99 @@ impl Backend {
         self: &Arc<Self>,
         prompt: &Prompt,
     ) -> Result<Pieces<LlmEvent>, LlmError> {
-        let body = Bytes::from(self.wire.body(&self.model, prompt).to_string());
-        let attempt = |span| self.clone().attempt(span, body.clone());
-        self.plan.run(self.metrics.clone(), attempt).await
+        let attempt = |span| self.attempt(span, prompt);
+        let parts = self.plan.run(self.metrics.clone(), attempt).await?;
+        let events = parts.filter_map(|part| {
+            future::ready(match part {
+                Ok(Part::Event(event)) => Some(Ok(event)),
+                Ok(Part::Thought) => None,
+                Err(error) => Some(Err(error)),
+            })
+        });
+        Ok(events.boxed())
     }
 
     async fn attempt(
-        self: Arc<Self>,
+        self: &Arc<Self>,
         span: Span,
-        body: Bytes,
-    ) -> Result<Pieces<LlmEvent>, LlmError> {
+        prompt: &Prompt,
+    ) -> Result<Pieces<Part>, LlmError> {
         let provider = self.provider();
+        let messages = history::newest(prompt, self.room(prompt));
+        let body = self.wire.body(&self.request(prompt, messages));
+        let sent = Sent::new(self, &body, &prompt.system, messages);
         let request = self
             .http
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(span.body(body));
+            .body(span.body(Bytes::from(body.to_string())));
+        let (mut advice, mut words) = (RetryAdvice::default(), Vec::new());
         let response = exchange::send(
             provider,
             request,
             &span,
-            |headers| self.metrics.rate_limits(headers),
-            |body| self.wire.fault(body),
+            |headers| {
+                self.metrics.rate_limits(headers);
+                advice = RetryAdvice::from_headers(headers, SystemTime::now());
+            },
+            |body| {
+                words = body.to_vec();
+                self.wire.fault(body)
+            },
         )
-        .await?;
-        if exchange::media_type(&response) != "text/event-stream" {
-            return Err(LlmError::new(provider, ErrorKind::Protocol));
+        .await
+        .map_err(|error| sent.refused(error.status.unwrap_or_default(), &words, error))?;
+        match exchange::media_type(&response).as_str() {
+            // The last two are what several servers and gateways call it.
+            "text/event-stream" | "text/plain" | "" => {}
+            "application/json" => {
+                let words = exchange::short_body(response, &span).await;
+                return Err(match self.wire.fault(&words) {
+                    // What is no error is an answer that was not asked for in this form.
+                    Fault::UNKNOWN => LlmError::new(provider, ErrorKind::Protocol),
+                    fault => sent.refused_late(fault, &words, advice),
+                });
+            }
+            _ => return Err(LlmError::new(provider, ErrorKind::Protocol)),
         }
-        let body =
-            exchange::body(provider, response, span, self.plan.timeouts.idle, MAX_ANSWER_BYTES);
+        let body = exchange::body(
+            provider.clone(),
+            response,
+            span,
+            self.plan.timeouts.idle,
+            MAX_ANSWER_BYTES,
+        );
         let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
-        Ok(answer(provider, body, tally).boxed())
+        let parts = answer(provider.clone(), body, tally, max_text_bytes(prompt.max_tokens));
+        Ok(parts
+            .map(move |part| match part {
+                Ok(part) => {
+                    sent.answered(&part);
+                    Ok(part)
+                }
+                Err(broken) => Err(sent.broken(broken, advice)),
+            })
+            .boxed())
+    }
+
+    fn request<'a>(&'a self, prompt: &'a Prompt, messages: &'a [Message]) -> Request<'a> {
+        let refused = self.refused.so_far();
+        let temperature = self.temperature.or(prompt.temperature);
+        Request {
+            model: &self.model,
+            system: &prompt.system,
+            messages,
+            temperature: temperature.filter(|_| !refused.has(Parameter::Temperature)),
+            max_tokens: prompt.max_tokens,
+            refused,
+        }
+    }
+
+    /// How many bytes the model may be shown.
+    fn room(&self, prompt: &Prompt) -> usize {
+        let configured = self.context_tokens.map(|tokens| history::room(tokens, prompt.max_tokens));
+        let limits = [configured, self.longest.limit()];
+        limits.into_iter().flatten().min().unwrap_or(usize::MAX)
     }
 }

@@ -9,14 +9,14 @@ use std::{
 use futures_util::{Stream, StreamExt};
 
 use super::{LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt, backend::Backend};
-use crate::provider::{CallReports, GateMetrics, ProviderSetupError, call::Pieces};
+use crate::provider::{
+    CallReports, GateMetrics, ProviderSetupError, call::Pieces, fallback::Chain,
+};
 
 /// A client of a language model and of those that stand in for it. Clones share everything.
 #[derive(Clone)]
 pub struct LlmClient {
-    /// In the order in which they are asked; never empty.
-    backends: Arc<[Arc<Backend>]>,
-    metrics: LlmMetrics,
+    chain: Chain<Backend>,
 }
 
 impl LlmClient {
@@ -33,19 +33,12 @@ impl LlmClient {
         metrics: &LlmMetrics,
         reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
-        config.check_fallbacks().map_err(|bad| ProviderSetupError::Fallback(bad.to_string()))?;
-        let backend = |config: &LlmConfig, key| {
-            Backend::new(config, key, http.clone(), gates, metrics, reports.clone())
-        };
-        let first = backend(config, config.key()?);
-        let fallbacks =
-            config.fallback.iter().map(|fallback| backend(fallback, fallback.key_of_fallback()?));
-        let backends: Arc<[_]> =
-            std::iter::once(first).chain(fallbacks).collect::<Result<_, _>>()?;
-        for pair in backends.windows(2) {
-            metrics.know_fallback(pair[0].labels(), pair[1].labels());
-        }
-        Ok(Self { backends, metrics: metrics.clone() })
+        let chain = Chain::new(config, &metrics.fallbacks, |config, is_first, has_successor| {
+            let key = if is_first { config.key() } else { config.key_of_fallback() };
+            let reports = reports.clone();
+            Backend::new(config, key?, http.clone(), gates, metrics, reports, has_successor)
+        })?;
+        Ok(Self { chain })
     }
 
     /// Asks for an answer. Returns when its first text is there, after retries and other providers
@@ -56,26 +49,24 @@ impl LlmClient {
     /// # Errors
     /// [`LlmError`] of the last attempt.
     pub async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError> {
-        let mut result = self.backends[0].call(&prompt).await;
-        for pair in self.backends.windows(2) {
-            let (from, to) = (&pair[0], &pair[1]);
-            match &result {
-                Err(error) if error.kind.may_be_mended_elsewhere() => {
-                    let [next, model] = to.labels();
-                    tracing::warn!(%error, next, model, "asking the next provider");
-                    self.metrics.fell_back(from.labels(), to.labels(), error.kind);
-                    result = to.call(&prompt).await;
-                }
-                _ => break,
-            }
-        }
-        Ok(LlmStream { pieces: result? })
+        let prompt = &prompt;
+        let ask = |backend: Arc<Backend>| async move { backend.call(prompt).await };
+        Ok(LlmStream { pieces: self.chain.ask(ask).await? })
     }
 }
 
-/// The answer as it comes: text, then [`LlmEvent::Done`], or an error in its place.
+/// The answer as it comes: text, [`LlmEvent::Complete`], then [`LlmEvent::Done`]; or an error in place of
+/// either.
 pub struct LlmStream {
     pieces: Pieces<LlmEvent>,
+}
+
+impl LlmStream {
+    /// Reads on after [`LlmEvent::Complete`], for the count of tokens and so that the connection can carry
+    /// the next call, without anybody waiting for it. Takes half a second at most.
+    pub fn read_on(mut self) {
+        tokio::spawn(async move { while self.next().await.is_some() {} });
+    }
 }
 
 impl Stream for LlmStream {

@@ -4,37 +4,45 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{anthropic::Anthropic, openai::OpenAi, wire::Wire};
+use super::{anthropic::Anthropic, google::Google, openai::OpenAi, wire::Wire};
 use crate::provider::gate::DEFAULT_MAX_CONCURRENT;
-use crate::provider::{ApiKey, BreakerConfig, ProviderSetupError, RetryPolicy, Timeouts};
+use crate::provider::openai::is_original;
+use crate::provider::{
+    ApiKey, BreakerConfig, ProviderName, ProviderSetupError, RetryPolicy, Timeouts,
+};
 
-/// The wire protocols, named after who defined them.
+/// The wire protocols, named after who defined them. Whoever speaks one can be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LlmProvider {
+pub enum LlmProtocol {
     /// Anthropic Messages.
     #[default]
     Anthropic,
     /// OpenAI chat.completions, spoken by many servers.
     OpenAi,
+    /// Google's Gemini API.
+    Google,
 }
 
-impl LlmProvider {
-    /// The label value: OTel's `gen_ai.provider.name`.
+impl LlmProtocol {
+    /// The value in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",
             Self::OpenAi => "openai",
+            Self::Google => "gcp.gemini",
         }
     }
 
-    /// The provider's own service. As in the official SDKs, OpenAI's has the version in it.
+    /// The service of who defined it. As in the official SDKs, OpenAI's has the version in it; so has
+    /// Google's, whose SDKs moved from `v1beta` to `v1` in 2026.
     #[must_use]
     pub const fn default_base_url(self) -> &'static str {
         match self {
             Self::Anthropic => "https://api.anthropic.com",
             Self::OpenAi => "https://api.openai.com/v1",
+            Self::Google => "https://generativelanguage.googleapis.com/v1",
         }
     }
 
@@ -42,24 +50,52 @@ impl LlmProvider {
     #[must_use]
     pub const fn default_model(self) -> &'static str {
         match self {
-            Self::Anthropic => "claude-haiku-4-5",
-            Self::OpenAi => "gpt-4.1-mini",
+            Self::Anthropic => "claude-haiku-5-5",
+            Self::OpenAi => "gpt-6-luna",
+            // The newest that does not think before it speaks, unless it is told to.
+            Self::Google => "gemini-3.5-flash-lite",
         }
     }
 
-    /// The environment variable that holds the key.
+    /// The environment variables that hold the key. As in the official SDKs, the first that is set
+    /// counts.
     #[must_use]
-    pub const fn key_variable(self) -> &'static str {
+    pub const fn key_variables(self) -> &'static [&'static str] {
         match self {
-            Self::Anthropic => "ANTHROPIC_API_KEY",
-            Self::OpenAi => "OPENAI_API_KEY",
+            Self::Anthropic => &["ANTHROPIC_API_KEY"],
+            Self::OpenAi => &["OPENAI_API_KEY"],
+            Self::Google => &["GOOGLE_API_KEY", "GEMINI_API_KEY"],
         }
     }
 
-    pub(super) fn wire(self, hosted: bool) -> Box<dyn Wire> {
+    /// The variable that counts, by what `lookup` knows of the environment: the first that is set,
+    /// or else the first.
+    pub(super) fn key_variable(self, lookup: impl Fn(&str) -> Option<String>) -> &'static str {
+        let variables = self.key_variables();
+        let is_set = |name: &str| lookup(name).as_deref().and_then(ApiKey::new).is_some();
+        variables.iter().copied().find(|name| is_set(name)).unwrap_or(variables[0])
+    }
+}
+
+/// How Anthropic's protocol is spoken: as its SDKs do by now, or as they did until 2026, which
+/// gateways and servers of one's own may still want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum Auth {
+    /// `Authorization: Bearer KEY`
+    #[default]
+    #[serde(rename = "bearer")]
+    Bearer,
+    /// `x-api-key: KEY`
+    #[serde(rename = "x-api-key")]
+    XApiKey,
+}
+
+impl Auth {
+    /// The `anthropic-version` of the SDKs that send the key like this.
+    pub(super) const fn version(self) -> &'static str {
         match self {
-            Self::Anthropic => Box::new(Anthropic),
-            Self::OpenAi => Box::new(OpenAi { hosted }),
+            Self::Bearer => "2026-10-21",
+            Self::XApiKey => "2023-06-01",
         }
     }
 }
@@ -68,10 +104,14 @@ impl LlmProvider {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LlmConfig {
-    /// `"anthropic"` or `"openai"`.
-    pub provider: LlmProvider,
-    /// `http://` or `https://`; the default is the provider's own service. For OpenAI-compatible
-    /// servers everything before `/chat/completions`, as in `http://localhost:11434/v1`.
+    /// `"anthropic"`, `"openai"` or `"google"`.
+    pub protocol: LlmProtocol,
+    /// What the provider is called: `Config::load` takes that from the endpoints.
+    #[serde(deserialize_with = "ProviderName::refuse")]
+    pub provider: Option<ProviderName>,
+    /// `http://` or `https://`; the default is the service of who defined the protocol. For
+    /// OpenAI-compatible servers everything before `/chat/completions`, as in `http://localhost:11434/v1`; for Google's
+    /// everything before `/models`.
     pub base_url: Option<String>,
     /// The model's name as the provider knows it; also the `model` label.
     pub model: Option<String>,
@@ -81,6 +121,15 @@ pub struct LlmConfig {
     pub api_key: Option<ApiKey>,
     /// File with the key; the environment variable wins over it.
     pub api_key_file: Option<PathBuf>,
+    /// How the key is sent; Anthropic's protocol only, where it is [`Auth::Bearer`] if left out.
+    pub auth: Option<Auth>,
+    /// `anthropic-version`, if not the one that goes with `auth`; Anthropic's protocol only.
+    pub version: Option<String>,
+    /// In place of the game's, 0 to 2.
+    pub temperature: Option<f64>,
+    /// How many tokens the model takes, with those of the answer. Older lines of a conversation that
+    /// would not fit are left out.
+    pub context_tokens: Option<u32>,
     /// Time limits.
     pub timeouts: Timeouts,
     /// Further attempts.
@@ -98,11 +147,16 @@ pub struct LlmConfig {
 impl Default for LlmConfig {
     fn default() -> Self {
         Self {
-            provider: LlmProvider::default(),
+            protocol: LlmProtocol::default(),
+            provider: None,
             base_url: None,
             model: None,
             api_key: None,
             api_key_file: None,
+            auth: None,
+            version: None,
+            temperature: None,
+            context_tokens: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             max_concurrent: DEFAULT_MAX_CONCURRENT,
@@ -117,19 +171,44 @@ impl LlmConfig {
     #[must_use]
     pub fn base_url(&self) -> &str {
         let url = self.base_url.as_deref();
-        url.unwrap_or(self.provider.default_base_url()).trim_end_matches('/')
+        url.unwrap_or(self.protocol.default_base_url()).trim_end_matches('/')
     }
 
     /// The model in force.
     #[must_use]
     pub fn model(&self) -> &str {
         let model = self.model.as_deref();
-        model.unwrap_or(self.provider.default_model())
+        model.unwrap_or(self.protocol.default_model())
     }
 
-    /// Whether the provider's own service is meant, which always wants a key.
+    /// What the provider is called: after its protocol, if nobody knows better.
+    #[must_use]
+    pub fn provider(&self) -> ProviderName {
+        self.provider.clone().unwrap_or_else(|| self.protocol.as_str().into())
+    }
+
+    /// Whether the service of who defined the protocol is meant, which always wants a key.
     pub(super) fn is_hosted(&self) -> bool {
-        self.base_url() == self.provider.default_base_url()
+        self.base_url() == self.protocol.default_base_url()
+    }
+
+    pub(super) fn wire(&self) -> Result<Box<dyn Wire>, ProviderSetupError> {
+        Ok(match self.protocol {
+            LlmProtocol::Anthropic => Box::new(Anthropic {
+                auth: self.auth.unwrap_or_default(),
+                version: self.version.clone(),
+            }),
+            _ if self.auth.is_some() || self.version.is_some() => {
+                return Err(ProviderSetupError::OnlyAnthropic);
+            }
+            LlmProtocol::OpenAi => Box::new(OpenAi { is_original: is_original(self.base_url()) }),
+            LlmProtocol::Google => Box::new(Google),
+        })
+    }
+
+    /// The variable that holds the key.
+    pub(super) fn key_variable(&self) -> &'static str {
+        self.protocol.key_variable(|name| std::env::var(name).ok())
     }
 
     /// The key in force. Only servers of one's own may do without.
@@ -137,9 +216,9 @@ impl LlmConfig {
         let hosted = self.is_hosted();
         ApiKey::in_force(
             self.api_key.as_ref(),
-            self.provider.key_variable(),
+            self.key_variable(),
             self.api_key_file.as_deref(),
-            hosted.then_some(self.provider.as_str()),
+            hosted.then_some(self.protocol.as_str()),
         )
     }
 }
@@ -153,7 +232,7 @@ mod tests {
     fn reads_its_section() {
         let config: LlmConfig = read(
             r#"
-            provider = "openai"
+            protocol = "openai"
             base_url = "http://localhost:11434/v1/"
             model = "llama3"
             timeouts.total_seconds = 30
@@ -161,7 +240,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(config.provider, LlmProvider::OpenAi);
+        assert_eq!(config.protocol, LlmProtocol::OpenAi);
         assert_eq!(config.base_url(), "http://localhost:11434/v1");
         assert_eq!(config.model(), "llama3");
         assert!(!config.is_hosted());
@@ -175,6 +254,37 @@ mod tests {
         let config = LlmConfig::default();
         assert_eq!(config.base_url(), "https://api.anthropic.com");
         assert!(config.is_hosted());
+    }
+
+    #[test]
+    fn settings_of_one_protocol_are_refused_beside_another() {
+        for toml in ["auth = 'x-api-key'", "version = '2023-06-01'"] {
+            let own: LlmConfig = read(toml).unwrap();
+            assert!(own.wire().is_ok(), "{toml}");
+            let other: LlmConfig = read(&format!("protocol = 'openai'\n{toml}")).unwrap();
+            assert!(matches!(other.wire(), Err(ProviderSetupError::OnlyAnthropic)), "{toml}");
+        }
+        assert!(read::<LlmConfig>("auth = 'basic'").is_err());
+    }
+
+    #[test]
+    fn a_provider_is_not_named_here() {
+        let error = read::<LlmConfig>("provider = 'openai'").unwrap_err().to_string();
+        assert!(error.contains("protocol = \"openai\""), "{error}");
+    }
+
+    #[test]
+    fn the_first_variable_that_is_set_holds_the_key() {
+        let google = LlmProtocol::Google;
+        let set = |names: &[&str]| {
+            google.key_variable(|name| names.contains(&name).then(|| "k".to_owned()))
+        };
+        assert_eq!(set(&["GOOGLE_API_KEY", "GEMINI_API_KEY"]), "GOOGLE_API_KEY");
+        assert_eq!(set(&["GEMINI_API_KEY"]), "GEMINI_API_KEY");
+        assert_eq!(set(&[]), "GOOGLE_API_KEY");
+        let blank =
+            |name: &str| Some(if name.starts_with("GOOGLE") { " " } else { "x" }.to_owned());
+        assert_eq!(google.key_variable(blank), "GEMINI_API_KEY", "blank is unset");
     }
 
     #[test]

@@ -7,9 +7,12 @@ use crate::provider::call::Piece;
 /// A piece of an answer.
 #[derive(Clone, PartialEq, Eq)]
 pub enum LlmEvent {
-    /// More text; never empty, never cut inside a character.
+    /// More text; never empty, never cut inside a character. The first does not begin with a space.
     Text(String),
-    /// The answer is complete. Nothing comes after it.
+    /// All of the text has come, and the answer is a success. What still comes are its tokens, which
+    /// nobody needs to wait for.
+    Complete,
+    /// The answer is over. Nothing comes after it.
     Done(Completion),
 }
 
@@ -64,15 +67,28 @@ impl Usage {
     }
 }
 
-impl Piece for LlmEvent {
+/// What an attempt hears of its answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The model thinks, or has written what is not said.
+    Thought,
+    /// A piece for the caller.
+    Event(LlmEvent),
+}
+
+impl Piece for Part {
     fn is_end(&self) -> bool {
-        matches!(self, Self::Done(_))
+        matches!(self, Self::Event(LlmEvent::Done(_)))
+    }
+
+    fn is_progress(&self) -> bool {
+        *self == Self::Thought
     }
 
     fn output_tokens(&self) -> Option<u64> {
         match self {
-            Self::Text(_) => None,
-            Self::Done(completion) => completion.usage.streamed(),
+            Self::Event(LlmEvent::Done(completion)) => completion.usage.streamed(),
+            _ => None,
         }
     }
 }
@@ -81,6 +97,7 @@ impl fmt::Debug for LlmEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Complete => f.write_str("Complete"),
             Self::Done(completion) => f.debug_tuple("Done").field(completion).finish(),
         }
     }

@@ -1,21 +1,18 @@
 //! Who is asked when a language model fails: what the list of them may look like.
 
 use super::LlmConfig;
-use crate::provider::{ApiKey, ProviderSetupError};
+use crate::provider::fallback::{Section, check};
+use crate::provider::{ApiKey, BadFallback, ProviderSetupError};
 
-/// A fallback that can't be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("llm.fallback {index}, counted from 0: {why}")]
-pub struct BadFallback {
-    index: usize,
-    why: &'static str,
-}
+impl Section for LlmConfig {
+    const NAME: &'static str = "llm";
 
-impl BadFallback {
-    /// The key of what is wrong: `llm.fallback.0`.
-    #[must_use]
-    pub fn key(&self) -> String {
-        format!("llm.fallback.{}", self.index)
+    fn fallbacks(&self) -> &[Self] {
+        &self.fallback
+    }
+
+    fn asks_as(&self, other: &Self) -> bool {
+        (other.provider(), other.model()) == (self.provider(), self.model())
     }
 }
 
@@ -25,40 +22,25 @@ impl LlmConfig {
     /// # Errors
     /// The first that can't be used, and why.
     pub fn check_fallbacks(&self) -> Result<(), BadFallback> {
-        for (index, fallback) in self.fallback.iter().enumerate() {
-            let bad = |why| Err(BadFallback { index, why });
-            if !fallback.fallback.is_empty() {
-                return bad("it has fallbacks itself; list them all in [[llm.fallback]]");
-            }
-            let is_same = |other: &Self| {
-                (other.provider, other.model()) == (fallback.provider, fallback.model())
-            };
-            if is_same(self) || self.fallback[..index].iter().any(is_same) {
-                return bad("its provider and model are asked before; name another of either");
-            }
-        }
-        Ok(())
+        check(self)
     }
 
     /// The key of a fallback. Here a key file wins: the variable is that of all providers of one
     /// protocol, and must not be sent to the wrong one of them.
     pub(super) fn key_of_fallback(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
-        let Some(file) = self.api_key_file.as_deref().filter(|_| self.api_key.is_none()) else {
-            return self.key();
-        };
-        let key = ApiKey::read(file)?;
-        if key.is_none() && self.is_hosted() {
-            let (provider, variable) = (self.provider.as_str(), self.provider.key_variable());
-            return Err(ProviderSetupError::MissingKey { provider, variable });
-        }
-        Ok(key)
+        ApiKey::of_ones_own(
+            self.api_key.as_ref(),
+            self.key_variable(),
+            self.api_key_file.as_deref(),
+            self.is_hosted().then_some(self.protocol.as_str()),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::LlmProvider;
+    use crate::llm::LlmProtocol;
     use crate::provider::{RetryPolicy, seconds::tests::read};
 
     #[test]
@@ -67,7 +49,7 @@ mod tests {
             r#"
             retry.max_retries = 0
             [[fallback]]
-            provider = "openai"
+            protocol = "openai"
             max_concurrent = 3
             [[fallback]]
             model = "claude-sonnet-5"
@@ -75,7 +57,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.fallback.len(), 2);
-        assert_eq!(config.fallback[0].provider, LlmProvider::OpenAi);
+        assert_eq!(config.fallback[0].protocol, LlmProtocol::OpenAi);
         assert_eq!(config.fallback[0].max_concurrent, 3);
         assert_eq!(config.fallback[0].retry, RetryPolicy::default());
         assert_eq!(config.check_fallbacks(), Ok(()));
@@ -88,12 +70,12 @@ mod tests {
             config.check_fallbacks().expect_err("refused").to_string()
         };
         let same =
-            refusal("[[fallback]]\nprovider = 'openai'\n[[fallback]]\nmodel = 'claude-haiku-4-5'");
+            refusal("[[fallback]]\nprotocol = 'openai'\n[[fallback]]\nmodel = 'claude-haiku-5-5'");
         assert!(same.contains("fallback 1") && same.contains("asked before"), "{same}");
-        let twice = "[[fallback]]\nprovider = 'openai'\n";
+        let twice = "[[fallback]]\nprotocol = 'openai'\n";
         assert!(refusal(&twice.repeat(2)).contains("fallback 1"));
         let branch =
-            refusal("[[fallback]]\nprovider = 'openai'\n[[fallback.fallback]]\nmodel = 'm'");
+            refusal("[[fallback]]\nprotocol = 'openai'\n[[fallback.fallback]]\nmodel = 'm'");
         assert!(branch.contains("fallback 0") && branch.contains("itself"), "{branch}");
     }
 
@@ -102,7 +84,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "sk-of-the-file\n").unwrap();
         let mut fallback = LlmConfig {
-            provider: LlmProvider::OpenAi,
+            protocol: LlmProtocol::OpenAi,
             api_key_file: Some(file.path().to_owned()),
             ..LlmConfig::default()
         };

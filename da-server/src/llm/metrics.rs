@@ -8,11 +8,13 @@ use prometheus::{
 };
 use reqwest::header::HeaderMap;
 
-use super::{LlmProvider, PriceConfig, Prices, Usage, tokens::TokenType};
+use super::{PriceConfig, Prices, Usage, parameter::Parameter, tokens::TokenType};
 use crate::metrics::{Registry, buckets};
 use crate::provider::{
-    ErrorKind, rate_limit,
-    report::{AttemptReport, Observer, Outcome},
+    ErrorKind, ProviderName,
+    fallback::FallbackMetrics,
+    rate_limit,
+    report::{AttemptReport, CallOutcome, Observer, Outcome},
 };
 
 /// The families, for whatever providers and models are configured.
@@ -25,7 +27,10 @@ pub struct LlmMetrics {
     retries: IntCounterVec,
     tokens: IntCounterVec,
     rate_limits: IntGaugeVec,
-    fallbacks: IntCounterVec,
+    pub(super) fallbacks: FallbackMetrics,
+    refused: IntCounterVec,
+    history_cuts: IntCounterVec,
+    usage_missing: IntCounterVec,
     cost: CounterVec,
     prices: Prices,
 }
@@ -52,7 +57,7 @@ impl LlmMetrics {
                 "llm_rate_limit_remaining",
                 "What the provider's last answer said is left of a rate limit.",
             ),
-            &["provider", "kind"],
+            &["provider", "model", "kind"],
         )?;
         registry.register(Box::new(rate_limits.clone()))?;
         let cost = CounterVec::new(
@@ -70,15 +75,15 @@ impl LlmMetrics {
             rate_limits,
             latency: histogram(
                 "llm_latency_seconds",
-                "Logical language-model calls from request to last token, with their retries; \
-                 failed and cancelled ones too.",
+                "Logical language-model calls from request to last token, or to their failure or \
+                 cancellation, with their retries.",
                 buckets::LLM_SECONDS,
-                &["provider", "model"],
+                &["provider", "model", "outcome"],
             )?,
             first_token: histogram(
                 "llm_time_to_first_token_seconds",
-                "From the start of an attempt to its first text token; successful attempts with \
-                 text only.",
+                "From the start of an attempt to its first text token; attempts with text that \
+                 succeeded, or that nobody waited for any more.",
                 buckets::FIRST_CONTENT_SECONDS,
                 &["provider", "model"],
             )?,
@@ -98,13 +103,30 @@ impl LlmMetrics {
             retries: counter(
                 "llm_retries_total",
                 "Attempts that followed a failed one, by why that one failed.",
-                &["provider", "reason"],
+                &["provider", "model", "reason"],
             )?,
-            fallbacks: counter(
+            fallbacks: FallbackMetrics::register(
+                registry,
                 "llm_fallbacks_total",
                 "Calls that failed before their first token and went on with the next provider, \
                  by why they failed.",
-                &["provider", "model", "to_provider", "to_model", "reason"],
+            )?,
+            refused: counter(
+                "llm_refused_parameters_total",
+                "Requests that were refused for a parameter and were made again at once without it.",
+                &["provider", "model", "parameter"],
+            )?,
+            history_cuts: counter(
+                "llm_history_cuts_total",
+                "Requests that were refused as too long and were made again at once with the newer \
+                 half of the conversation.",
+                &["provider", "model"],
+            )?,
+            usage_missing: counter(
+                "llm_usage_missing_total",
+                "Answers with text whose tokens were not told to the end, so that tokens and cost \
+                 are counted too low: interrupted ones, and those of servers that don't tell.",
+                &["provider", "model"],
             )?,
             tokens: counter(
                 "llm_tokens_total",
@@ -115,38 +137,17 @@ impl LlmMetrics {
         })
     }
 
-    /// Puts the series of a fallback at 0. Either side is a provider's label value and its model.
-    pub(super) fn know_fallback(&self, from: [&str; 2], to: [&str; 2]) {
-        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.may_be_mended_elsewhere()) {
-            self.fallback(from, to, reason);
-        }
-    }
-
-    /// A call goes on with the next provider.
-    pub(super) fn fell_back(&self, from: [&str; 2], to: [&str; 2], reason: ErrorKind) {
-        self.fallback(from, to, reason).inc();
-    }
-
-    fn fallback(
-        &self,
-        [from, from_model]: [&str; 2],
-        [to, to_model]: [&str; 2],
-        reason: ErrorKind,
-    ) -> IntCounter {
-        self.fallbacks.with_label_values(&[from, from_model, to, to_model, reason.as_str()])
-    }
-
     /// The series of one provider and model, every known one of them at 0. `model` is the
     /// configured name: what a server says about itself never becomes a label.
-    pub(super) fn of(&self, provider: LlmProvider, model: &str) -> ModelMetrics {
-        let name = provider.as_str();
+    pub(super) fn of(&self, provider: &ProviderName, model: &str) -> ModelMetrics {
+        let name: &str = provider;
         for outcome in Outcome::all() {
             self.attempts.with_label_values(&[name, model, outcome.as_str()]);
         }
         for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
-            self.retries.with_label_values(&[name, reason.as_str()]);
+            self.retries.with_label_values(&[name, model, reason.as_str()]);
         }
-        let price = self.prices.of(provider, model);
+        let price = self.prices.of(name, model);
         if price.is_none() {
             tracing::warn!(
                 provider = name,
@@ -156,14 +157,18 @@ impl LlmMetrics {
         }
         ModelMetrics {
             cost: price.map(|price| (price.clone(), self.cost.with_label_values(&[name, model]))),
-            provider,
+            provider: provider.clone(),
             model: model.to_owned(),
-            latency: self.latency.with_label_values(&[name, model]),
+            latency: CallOutcome::ALL
+                .map(|outcome| self.latency.with_label_values(&[name, model, outcome.as_str()])),
             first_token: self.first_token.with_label_values(&[name, model]),
             per_output_token: self.per_output_token.with_label_values(&[name, model]),
             rate_limits: self.rate_limits.clone(),
             attempts: self.attempts.clone(),
             retries: self.retries.clone(),
+            refused: self.refused.clone(),
+            history_cuts: self.history_cuts.with_label_values(&[name, model]),
+            usage_missing: self.usage_missing.with_label_values(&[name, model]),
             tokens: TokenType::ALL
                 .map(|kind| self.tokens.with_label_values(&[name, model, kind.as_str()])),
         }
@@ -173,14 +178,17 @@ impl LlmMetrics {
 /// The series of one provider and model.
 #[derive(Debug, Clone)]
 pub(super) struct ModelMetrics {
-    provider: LlmProvider,
+    provider: ProviderName,
     model: String,
-    latency: Histogram,
+    latency: [Histogram; CallOutcome::ALL.len()],
     first_token: Histogram,
     per_output_token: Histogram,
     attempts: HistogramVec,
     retries: IntCounterVec,
     rate_limits: IntGaugeVec,
+    refused: IntCounterVec,
+    history_cuts: IntCounter,
+    usage_missing: IntCounter,
     /// What tokens cost and where that is counted, if it is known.
     cost: Option<(PriceConfig, Counter)>,
     tokens: [IntCounter; TokenType::ALL.len()],
@@ -196,11 +204,30 @@ impl ModelMetrics {
         }
     }
 
+    /// Puts the series of parameters that can be refused at 0.
+    pub(super) fn know_optional(&self, parameters: &[Parameter]) {
+        for parameter in parameters {
+            let labels = [&*self.provider, &self.model, parameter.as_str()];
+            self.refused.with_label_values(&labels);
+        }
+    }
+
+    /// A request was refused for this parameter.
+    pub(super) fn refused(&self, parameter: Parameter) {
+        let labels = [&*self.provider, &self.model, parameter.as_str()];
+        self.refused.with_label_values(&labels).inc();
+    }
+
+    /// A request was refused as too long.
+    pub(super) fn history_cut(&self) {
+        self.history_cuts.inc();
+    }
+
     /// Notes what is left of rate limits. One that a provider never spoke of stays absent.
     pub(super) fn rate_limits(&self, headers: &HeaderMap) {
         for limit in rate_limit::from_headers(headers, SystemTime::now()) {
-            let gauge =
-                self.rate_limits.with_label_values(&[self.provider.as_str(), limit.kind.as_str()]);
+            let labels = [&*self.provider, &self.model, limit.kind.as_str()];
+            let gauge = self.rate_limits.with_label_values(&labels);
             gauge.set(i64::try_from(limit.remaining).unwrap_or(i64::MAX));
         }
     }
@@ -208,11 +235,14 @@ impl ModelMetrics {
 
 impl Observer for ModelMetrics {
     fn attempt_ended(&self, report: AttemptReport) {
-        let labels = [self.provider.as_str(), &self.model, report.outcome.as_str()];
+        let labels = [&*self.provider, &self.model, report.outcome.as_str()];
         let attempts = self.attempts.with_label_values(&labels);
         attempts.observe(report.took.as_secs_f64());
         if let Some(first) = report.first_content {
             self.first_token.observe(first.as_secs_f64());
+        }
+        if report.had_content && report.output_tokens.is_none() {
+            self.usage_missing.inc();
         }
         if let Some(each) = report.per_output_token() {
             self.per_output_token.observe(each.as_secs_f64());
@@ -220,11 +250,11 @@ impl Observer for ModelMetrics {
     }
 
     fn retried(&self, reason: ErrorKind) {
-        let labels = [self.provider.as_str(), reason.as_str()];
+        let labels = [&*self.provider, &self.model, reason.as_str()];
         self.retries.with_label_values(&labels).inc();
     }
 
-    fn call_ended(&self, took: Duration) {
-        self.latency.observe(took.as_secs_f64());
+    fn call_ended(&self, took: Duration, outcome: CallOutcome) {
+        self.latency[outcome as usize].observe(took.as_secs_f64());
     }
 }

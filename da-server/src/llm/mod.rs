@@ -1,35 +1,42 @@
 //! Language models: a prompt goes out, text comes back piece by piece.
 //!
 //! # To add a provider
-//! 1. Write `llm/<name>.rs`: implement [`wire::Wire`] (path, headers, body, error bodies) and
+//! 1. Write `llm/<name>.rs`: implement [`wire::Wire`] (URL, headers, body, error bodies) and
 //!    [`wire::Decoder`] (one server-sent event → text, end, or fault), with recorded bytes as its
 //!    unit tests. No I/O, no timing, no retry: those are done for every provider in
 //!    [`provider`](crate::provider) and `llm/backend.rs`.
-//! 2. Add a variant to [`LlmProvider`] in `llm/config.rs`; the compiler then asks for its label
-//!    value (OTel GenAI's `gen_ai.provider.name`), base URL, model, key variable and `Wire`.
+//! 2. Add a variant to [`LlmProtocol`] in `llm/config.rs`; the compiler then asks for its name
+//!    in the configuration, base URL, model, key variables and `Wire`.
 //! 3. Teach `xtask/standin` the protocol and add it to `PROVIDERS` in `tests/providers/bench.rs`:
 //!    every black-box test then runs against it too.
 //!
-//! A server that speaks OpenAI's protocol needs no code: `provider = "openai"` and its `base_url`.
+//! A server that speaks OpenAI's protocol needs no code: `protocol = "openai"` and its `base_url`.
 
 mod answer;
 mod anthropic;
 mod backend;
 mod client;
+mod complaint;
 mod config;
+mod count;
 mod event;
 mod fallback;
+mod google;
+mod history;
+mod longest;
 mod metrics;
 mod openai;
+mod parameter;
 mod price;
 mod prompt;
+mod sent;
+mod thought;
 mod tokens;
 mod wire;
 
 pub use client::{LlmClient, LlmStream};
-pub use config::{LlmConfig, LlmProvider};
+pub use config::{Auth, LlmConfig, LlmProtocol};
 pub use event::{Completion, LlmEvent, StopReason, Usage};
-pub use fallback::BadFallback;
 pub use metrics::LlmMetrics;
 pub use price::{BadPrice, PriceConfig, PriceError, Prices};
 pub use prompt::{Message, Prompt, Role};

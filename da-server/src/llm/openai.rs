@@ -1,59 +1,69 @@
 //! OpenAI chat.completions: `POST {base}/chat/completions`, answered with server-sent events that
 //! have only data, the last of which is `[DONE]`.
 
-use reqwest::header::{AUTHORIZATION, HeaderMap};
-use serde::Deserialize;
+use reqwest::{
+    Url,
+    header::{AUTHORIZATION, HeaderMap},
+};
 use serde_json::{Value, json};
 
 use super::{
-    Completion, LlmProvider, Prompt, Role, StopReason, Usage,
-    wire::{Decoder, Step, Wire},
+    Completion, LlmProtocol, Role, StopReason, Usage, count,
+    parameter::Parameter,
+    wire::{Decoder, Request, Step, Wire, below},
 };
-use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
+use crate::provider::{ApiKey, Fault, ProviderSetupError, openai as fault};
 
 pub(super) struct OpenAi {
-    /// OpenAI's own service, which names the token limit otherwise than its imitators.
-    pub hosted: bool,
+    /// OpenAI's own models, which name the token limit otherwise than their imitators.
+    pub is_original: bool,
 }
 
 impl Wire for OpenAi {
-    fn path(&self) -> &'static str {
-        "/chat/completions"
+    fn url(&self, base: &Url, _model: &str) -> Url {
+        below(base, ["chat", "completions"])
     }
 
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
-            headers.insert(AUTHORIZATION, key.header("Bearer ", LlmProvider::OpenAi.as_str())?);
+            headers.insert(AUTHORIZATION, key.header("Bearer ", LlmProtocol::OpenAi.as_str())?);
         }
         Ok(headers)
     }
 
-    fn body(&self, model: &str, prompt: &Prompt) -> Value {
-        let system = (!prompt.system.is_empty())
-            .then(|| json!({"role": "system", "content": prompt.system}));
-        let spoken = prompt
+    fn body(&self, request: &Request<'_>) -> Value {
+        let system = (!request.system.is_empty())
+            .then(|| json!({"role": "system", "content": request.system}));
+        let spoken = request
             .messages
             .iter()
             .map(|message| json!({"role": role(message.role), "content": message.text}));
         let messages: Vec<_> = system.into_iter().chain(spoken).collect();
+        let mut body = json!({"model": request.model, "messages": messages, "stream": true});
         // OpenAI's newer models refuse `max_tokens`; several compatible servers know only that.
-        let limit = if self.hosted { "max_completion_tokens" } else { "max_tokens" };
-        json!({
-            "model": model,
-            limit: prompt.max_tokens,
-            "temperature": prompt.temperature,
-            "messages": messages,
-            "stream": true,
-            "stream_options": {"include_usage": true},
-        })
+        let mut names = [Parameter::MaxTokens, Parameter::MaxCompletionTokens];
+        if self.is_original {
+            names.reverse();
+        }
+        if let Some(limit) = names.into_iter().find(|name| !request.refused.has(*name)) {
+            body[limit.as_str()] = json!(request.max_tokens);
+        }
+        if !request.refused.has(Parameter::StreamOptions) {
+            body[Parameter::StreamOptions.as_str()] = json!({"include_usage": true});
+        }
+        if let Some(temperature) = request.temperature {
+            body["temperature"] = json!(temperature);
+        }
+        body
+    }
+
+    fn optional(&self) -> &'static [Parameter] {
+        &Parameter::ALL
     }
 
     fn fault(&self, body: &[u8]) -> Fault {
-        match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(body) => body.error.fault(),
-            Err(_) => Fault::UNKNOWN,
-        }
+        fault::in_body(body)
     }
 
     fn decoder(&self) -> Box<dyn Decoder> {
@@ -74,37 +84,90 @@ struct OpenAiDecoder {
     stop_reason: Option<StopReason>,
 }
 
+/// Chunks are read field by field, since every server leaves out, adds and nulls others: what is not
+/// there, or not what it should be, is absent.
 impl Decoder for OpenAiDecoder {
     fn step(&mut self, data: &str) -> Result<Step, Fault> {
-        if data == "[DONE]" {
-            return Ok(Step::Done(Completion {
-                stop_reason: self.stop_reason.unwrap_or(StopReason::Other),
-                usage: self.usage,
-            }));
+        match data.trim() {
+            // Keeps the connection open.
+            "" => return Ok(Step::Nothing),
+            "[DONE]" => return Ok(Step::Done(self.ended_by(StopReason::Other))),
+            _ => {}
         }
-        let chunk: Chunk = serde_json::from_str(data).map_err(|_| Fault::PROTOCOL)?;
-        if let Some(error) = chunk.error {
-            return Err(error.fault());
+        let chunk: Value = serde_json::from_str(data).map_err(|_| Fault::PROTOCOL)?;
+        if let Some(fault) = fault::in_chunk(&chunk) {
+            return Err(fault);
         }
-        if let Some(tokens) = chunk.usage {
-            self.usage = tokens.usage();
-        }
+        self.update_usage(&chunk["usage"]);
         // One choice is asked for, so one is all there is.
-        let Some(choice) = chunk.choices.into_iter().next() else {
-            return Ok(Step::Nothing);
-        };
-        if let Some(reason) = choice.finish_reason {
-            self.stop_reason = Some(stop_reason(&reason));
+        let choice = &chunk["choices"][0];
+        // Some servers write "" for null, and at least one "null".
+        let reason = choice["finish_reason"].as_str();
+        if let Some(reason) = reason.filter(|reason| !matches!(*reason, "" | "null")) {
+            self.stop_reason = Some(stop_reason(reason));
         }
-        match choice.delta.and_then(|delta| delta.content) {
-            Some(text) if !text.is_empty() => Ok(Step::Text(text)),
-            _ => Ok(Step::Nothing),
-        }
+        let delta = &choice["delta"];
+        let text = text(&delta["content"]);
+        Ok(if !text.is_empty() {
+            Step::Text(text)
+        } else if is_thought(delta) {
+            Step::Thought
+        } else {
+            Step::Nothing
+        })
+    }
+
+    fn completion(&self) -> Option<Completion> {
+        self.stop_reason.map(|reason| self.ended_by(reason))
     }
 
     fn usage(&self) -> Usage {
         self.usage
     }
+}
+
+impl OpenAiDecoder {
+    /// The reason that was told wins.
+    fn ended_by(&self, reason: StopReason) -> Completion {
+        Completion { stop_reason: self.stop_reason.unwrap_or(reason), usage: self.usage }
+    }
+
+    /// Usage as this protocol counts it: the totals hold the details. It may come in parts.
+    fn update_usage(&mut self, told: &Value) {
+        let (known, count) = (self.usage, count::tokens);
+        self.usage = Usage {
+            input: count(&told["prompt_tokens"]).or(known.input),
+            output: count(&told["completion_tokens"]).or(known.output),
+            cache_read: count(&told["prompt_tokens_details"]["cached_tokens"]).or(known.cache_read),
+            cache_write: None,
+            reasoning: count(&told["completion_tokens_details"]["reasoning_tokens"])
+                .or(known.reasoning),
+        };
+    }
+}
+
+/// The text of `content`, which is a string or a list of parts, of which only some are text.
+fn text(content: &Value) -> String {
+    let part = |part: &Value| match part["type"].as_str() {
+        None | Some("text" | "output_text") => part["text"].as_str().map(ToOwned::to_owned),
+        Some(_) => None,
+    };
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(part).collect(),
+        _ => String::new(),
+    }
+}
+
+/// Whether the model thinks: servers put that into fields of its own, or into parts of `content`.
+fn is_thought(delta: &Value) -> bool {
+    ["reasoning_content", "reasoning", "thinking", "reasoning_details", "content"].iter().any(
+        |field| match &delta[*field] {
+            Value::String(text) => !text.is_empty(),
+            Value::Array(parts) => !parts.is_empty(),
+            _ => false,
+        },
+    )
 }
 
 fn stop_reason(reason: &str) -> StopReason {
@@ -114,90 +177,6 @@ fn stop_reason(reason: &str) -> StopReason {
         "tool_calls" | "function_call" => StopReason::ToolUse,
         "content_filter" => StopReason::Refusal,
         _ => StopReason::Other,
-    }
-}
-
-#[derive(Deserialize)]
-struct Chunk {
-    #[serde(default)]
-    choices: Vec<Choice>,
-    usage: Option<Tokens>,
-    error: Option<ApiError>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    delta: Option<Delta>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Delta {
-    content: Option<String>,
-}
-
-/// Usage as this protocol counts it: the totals hold the details.
-#[derive(Deserialize)]
-struct Tokens {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
-}
-
-#[derive(Deserialize)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct CompletionDetails {
-    reasoning_tokens: Option<u64>,
-}
-
-impl Tokens {
-    fn usage(self) -> Usage {
-        Usage {
-            input: self.prompt_tokens,
-            output: self.completion_tokens,
-            cache_read: self.prompt_tokens_details.and_then(|d| d.cached_tokens),
-            cache_write: None,
-            reasoning: self.completion_tokens_details.and_then(|d| d.reasoning_tokens),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: ApiError,
-}
-
-/// The message beside these is left unread on purpose: it may quote the key. `code` is a string,
-/// a number or null, depending on the server.
-#[derive(Deserialize)]
-struct ApiError {
-    #[serde(rename = "type", default)]
-    class: Value,
-    #[serde(default)]
-    code: Value,
-}
-
-impl ApiError {
-    fn fault(&self) -> Fault {
-        let class = self.class.as_str();
-        let code = self.code.as_str().or(class);
-        let kind = match (code, class) {
-            // Comes as HTTP 429, but waiting does not help.
-            (Some("insufficient_quota"), _) | (_, Some("insufficient_quota")) => {
-                Some(ErrorKind::Quota)
-            }
-            (Some("invalid_api_key"), _) => Some(ErrorKind::Authentication),
-            (Some("rate_limit_exceeded"), _) => Some(ErrorKind::RateLimited),
-            (_, Some("invalid_request_error")) => Some(ErrorKind::InvalidRequest),
-            (_, Some("server_error")) => Some(ErrorKind::Server),
-            _ => None,
-        };
-        Fault { kind, code: code.and_then(ErrorCode::new) }
     }
 }
 

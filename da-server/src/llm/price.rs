@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{LlmProvider, Usage};
+use super::Usage;
 
 /// The prices every installation knows.
 const PRICES: &str = include_str!("../../prices.toml");
@@ -13,8 +13,8 @@ const TOKENS_PER_PRICE: f64 = 1e6;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceConfig {
-    /// Whose protocol it speaks.
-    pub provider: LlmProvider,
+    /// Whose it is: the value of the label `provider`.
+    pub provider: String,
     /// The model's name, without the date of a snapshot.
     pub model: String,
     /// Prompt tokens.
@@ -83,7 +83,7 @@ impl Prices {
     }
 
     /// What a model costs, if that is known; of a dated snapshot what its model does.
-    pub(super) fn of(&self, provider: LlmProvider, model: &str) -> Option<&PriceConfig> {
+    pub(super) fn of(&self, provider: &str, model: &str) -> Option<&PriceConfig> {
         let named = |name: &str| {
             self.0.iter().find(|price| price.provider == provider && price.model == name)
         };
@@ -111,7 +111,7 @@ impl PriceConfig {
     }
 
     fn is_of_the_same(&self, other: &Self) -> bool {
-        (self.provider, &self.model) == (other.provider, &other.model)
+        (&self.provider, &self.model) == (&other.provider, &other.model)
     }
 }
 

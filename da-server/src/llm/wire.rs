@@ -1,15 +1,18 @@
 //! What a wire protocol has to provide. Implementations are pure: bytes in, bytes out.
 
-use reqwest::header::HeaderMap;
+use reqwest::{Url, header::HeaderMap};
 use serde_json::Value;
 
-use super::{Completion, Prompt, Usage};
+use super::{
+    Completion, Message, Usage,
+    parameter::{Parameter, Refused},
+};
 use crate::provider::{ApiKey, Fault, ProviderSetupError};
 
 /// A provider's protocol: requests and errors.
 pub(crate) trait Wire: Send + Sync {
-    /// The path below the base URL, with its leading slash.
-    fn path(&self) -> &'static str;
+    /// Where answers of `model` are asked for.
+    fn url(&self, base: &Url, model: &str) -> Url;
 
     /// The headers of every request, with the key if there is one.
     ///
@@ -18,13 +21,38 @@ pub(crate) trait Wire: Send + Sync {
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError>;
 
     /// The JSON body that asks for a streamed answer.
-    fn body(&self, model: &str, prompt: &Prompt) -> Value;
+    fn body(&self, request: &Request<'_>) -> Value;
+
+    /// The parameters that a request can do without, where a server refuses them.
+    fn optional(&self) -> &'static [Parameter];
 
     /// What the body of an answer other than HTTP 200 says.
     fn fault(&self, body: &[u8]) -> Fault;
 
     /// A decoder for one answer.
     fn decoder(&self) -> Box<dyn Decoder>;
+}
+
+/// The URL of a path below another one's. No segment can leave its place.
+pub(super) fn below<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
+    let mut url = base.clone();
+    // Fails only for URLs such as `mailto:`, which are no base URLs.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+/// What is asked, and what must be left out of it.
+pub(crate) struct Request<'a> {
+    pub model: &'a str,
+    /// Left out if empty.
+    pub system: &'a str,
+    pub messages: &'a [Message],
+    /// Left out unless somebody asked for it.
+    pub temperature: Option<f64>,
+    pub max_tokens: u32,
+    pub refused: Refused,
 }
 
 /// Turns the events of one answer into text and an end.
@@ -36,6 +64,10 @@ pub(crate) trait Decoder: Send {
     /// unknown types are not errors.
     fn step(&mut self, data: &str) -> Result<Step, Fault>;
 
+    /// How the answer ended, once the model has said that it does: what comes after that can't make
+    /// it incomplete any more.
+    fn completion(&self) -> Option<Completion>;
+
     /// The tokens told so far; right also for an answer that breaks off.
     fn usage(&self) -> Usage;
 }
@@ -45,6 +77,8 @@ pub(crate) trait Decoder: Send {
 pub(crate) enum Step {
     /// Nothing for the caller: a ping, a role marker, usage, an unknown type.
     Nothing,
+    /// The model thinks: a sign of life, and nothing that anybody is shown.
+    Thought,
     /// Text, not empty.
     Text(String),
     /// The answer is complete.

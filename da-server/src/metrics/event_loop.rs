@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use prometheus::{Histogram, HistogramOpts};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
-use super::{Registry, buckets};
+use super::{Registry, Standstill, buckets};
+use crate::clock::monotonic_ns;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_millis(50);
@@ -22,6 +23,7 @@ const EVERY: Duration = Duration::from_millis(50);
 pub struct EventLoopMetrics {
     lag: Histogram,
     stall: Histogram,
+    standstill: Standstill,
 }
 
 /// A worker as it was seen last.
@@ -62,7 +64,14 @@ impl EventLoopMetrics {
                 "Times in which a worker of the runtime did not come back to its loop, as far as \
                  they were seen by looking every 50 ms.",
             )?,
+            standstill: Standstill::default(),
         })
+    }
+
+    /// How long the runtime as a whole stands still while it is watched.
+    #[must_use]
+    pub fn standstill(&self) -> Standstill {
+        self.standstill.clone()
     }
 
     /// Watches the runtime that it runs on, for ever. Spawn it: only a task of its own is woken
@@ -75,6 +84,7 @@ impl EventLoopMetrics {
             .map(|number| Worker { turns: look(number), since: now, seen: now })
             .collect();
         loop {
+            self.standstill.look(monotonic_ns(), EVERY);
             let due = Instant::now() + EVERY;
             tokio::time::sleep_until(due.into()).await;
             let now = Instant::now();

@@ -39,7 +39,9 @@ pub enum ErrorType {
     LlmUnavailable,
     /// The LLM's provider refused the key, the account or the request: it needs an operator.
     LlmRefused,
-    /// The LLM's answer was not what its protocol promises, or broke off.
+    /// The connection ended before the LLM's answer did.
+    LlmInterrupted,
+    /// The LLM's answer was not what its protocol promises, or empty.
     LlmProtocol,
     /// As [`Self::LlmTimeout`], for speech.
     TtsTimeout,
@@ -49,6 +51,8 @@ pub enum ErrorType {
     TtsUnavailable,
     /// As [`Self::LlmRefused`], for speech.
     TtsRefused,
+    /// As [`Self::LlmInterrupted`], for speech.
+    TtsInterrupted,
     /// As [`Self::LlmProtocol`], for speech.
     TtsProtocol,
     /// A query failed, or the database can't be opened.
@@ -61,16 +65,18 @@ pub enum ErrorType {
 
 impl ErrorType {
     /// Every value, for pre-creating series.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::LlmTimeout,
         Self::LlmRateLimited,
         Self::LlmUnavailable,
         Self::LlmRefused,
+        Self::LlmInterrupted,
         Self::LlmProtocol,
         Self::TtsTimeout,
         Self::TtsRateLimited,
         Self::TtsUnavailable,
         Self::TtsRefused,
+        Self::TtsInterrupted,
         Self::TtsProtocol,
         Self::Database,
         Self::InvalidMessage,
@@ -84,11 +90,13 @@ impl ErrorType {
             Self::LlmRateLimited => "llm_rate_limited",
             Self::LlmUnavailable => "llm_unavailable",
             Self::LlmRefused => "llm_refused",
+            Self::LlmInterrupted => "llm_interrupted",
             Self::LlmProtocol => "llm_protocol",
             Self::TtsTimeout => "tts_timeout",
             Self::TtsRateLimited => "tts_rate_limited",
             Self::TtsUnavailable => "tts_unavailable",
             Self::TtsRefused => "tts_refused",
+            Self::TtsInterrupted => "tts_interrupted",
             Self::TtsProtocol => "tts_protocol",
             Self::Database => "database",
             Self::InvalidMessage => "invalid_message",
@@ -118,8 +126,14 @@ pub enum CloseReason {
     InvalidMessages,
     /// The player came back over another connection.
     Replaced,
-    /// The server has as many sessions as it may, or can't open one.
+    /// The server has as many sessions, or starts in a minute, as it may, or can't open one.
     Busy,
+    /// Of one address as many sessions are open as may be.
+    TooManySessions,
+    /// Of one address as many sessions were started lately as may be.
+    TooManyStarts,
+    /// The session that a player came back to could not be read.
+    StoreUnavailable,
     /// A page of another site wanted to connect.
     OriginRefused,
     /// The server stops.
@@ -128,7 +142,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every value, for pre-creating series.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::PlayerLeft,
         Self::ConnectionLost,
         Self::HeartbeatLost,
@@ -139,6 +153,9 @@ impl CloseReason {
         Self::InvalidMessages,
         Self::Replaced,
         Self::Busy,
+        Self::TooManySessions,
+        Self::TooManyStarts,
+        Self::StoreUnavailable,
         Self::OriginRefused,
         Self::ServerShutdown,
     ];
@@ -156,6 +173,9 @@ impl CloseReason {
             Self::InvalidMessages => "invalid_messages",
             Self::Replaced => "replaced",
             Self::Busy => "busy",
+            Self::TooManySessions => "too_many_sessions",
+            Self::TooManyStarts => "too_many_starts",
+            Self::StoreUnavailable => "store_unavailable",
             Self::OriginRefused => "origin_refused",
             Self::ServerShutdown => "server_shutdown",
         }
@@ -172,7 +192,7 @@ mod tests {
     fn every_value_is_listed_once() {
         let distinct = |values: &[&str]| values.iter().collect::<HashSet<_>>().len();
         assert_eq!(distinct(&RequestStatus::ALL.map(RequestStatus::as_str)), 4);
-        assert_eq!(distinct(&ErrorType::ALL.map(ErrorType::as_str)), 13);
-        assert_eq!(distinct(&CloseReason::ALL.map(CloseReason::as_str)), 12);
+        assert_eq!(distinct(&ErrorType::ALL.map(ErrorType::as_str)), 15);
+        assert_eq!(distinct(&CloseReason::ALL.map(CloseReason::as_str)), 15);
     }
 }

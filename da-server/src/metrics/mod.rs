@@ -12,6 +12,7 @@ mod openmetrics;
 mod process;
 mod registry;
 mod source;
+mod standstill;
 
 pub use errors::ErrorMetrics;
 pub use event_loop::EventLoopMetrics;
@@ -19,6 +20,7 @@ pub use format::Format;
 pub use labels::{CloseReason, ErrorType, RequestStatus};
 pub use registry::{Family, Registry};
 pub use source::{ScrapeMetrics, Source};
+pub use standstill::Standstill;
 
 use prometheus::{IntGaugeVec, Opts, TextEncoder};
 

@@ -151,9 +151,17 @@ fn parse_boot_time(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use rustix::time::{ClockId, clock_gettime};
 
     use super::*;
+
+    /// What all threads have run for, in seconds, by a clock of the kernel that is no file.
+    fn cpu_seconds() -> f64 {
+        let ran = clock_gettime(ClockId::ProcessCPUTime);
+        Duration::new(ran.tv_sec.cast_unsigned(), ran.tv_nsec as u32).as_secs_f64()
+    }
 
     fn value(families: &[MetricFamily], name: &str) -> f64 {
         let family = families.iter().find(|f| f.name() == name).expect(name);
@@ -184,19 +192,20 @@ mod tests {
     #[test]
     fn figures_follow_the_process() {
         let collector = ProcessCollector::new().expect("describes");
-        let before = collector.collect();
+        let (began, before, had_begun) = (cpu_seconds(), collector.collect(), cpu_seconds());
         assert_eq!(before.len(), DEFINITIONS.len());
 
         let files: Vec<_> =
-            (0..10).map(|_| fs::File::open("/proc/self/stat").expect("open")).collect();
-        let spin = Instant::now();
-        while spin.elapsed() < Duration::from_millis(60) {}
-        let after = collector.collect();
+            (0..200).map(|_| fs::File::open("/proc/self/stat").expect("open")).collect();
+        while cpu_seconds() < had_begun + 0.1 {}
+        let (ended, after, had_ended) = (cpu_seconds(), collector.collect(), cpu_seconds());
         let opened = value(&after, "process_open_fds") - value(&before, "process_open_fds");
-        // Other tests of this process open and close files at the same time.
+        // Other tests of this process open and close files at the same time, but not as many.
         assert!(opened > 0.0, "{opened} more files open, {} expected", files.len());
         let cpu = value(&after, CPU_SECONDS) - value(&before, CPU_SECONDS);
-        assert!(cpu > 0.0, "{cpu} CPU seconds");
+        // User and system time are whole ticks, of 10 ms each, at both ends.
+        let bounds = (ended - had_begun - 0.02)..=(had_ended - began + 0.02);
+        assert!(bounds.contains(&cpu), "{cpu} CPU seconds, {bounds:?} by the clock");
 
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
         let start = value(&after, "process_start_time_seconds");

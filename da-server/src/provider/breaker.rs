@@ -64,23 +64,35 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// The verdict of an attempt that took `took` and would have been given `patience` in any case.
     /// A time-out says something of the provider only if it had that long: the call may have spent
-    /// most of its time waiting for its turn.
-    pub(crate) fn of(outcome: Outcome, took: Duration, patience: Duration) -> Self {
+    /// most of its time waiting for its turn, or in a process that stood still. A connection that
+    /// failed in such a process says nothing either: we may have let it wait for too long.
+    pub(crate) fn of(
+        outcome: Outcome,
+        took: Duration,
+        stood_still: Duration,
+        patience: Duration,
+    ) -> Self {
         let Outcome::Failed(kind) = outcome else { return Self::Healthy };
         match kind {
-            ErrorKind::Connect
-            | ErrorKind::Tls
-            | ErrorKind::Overloaded
+            ErrorKind::Overloaded
             | ErrorKind::Server
             | ErrorKind::Protocol
-            | ErrorKind::Interrupted => Self::Failing,
-            ErrorKind::Timeout if took >= patience => Self::Failing,
+            | ErrorKind::NotAudio
+            | ErrorKind::EmptyAnswer => Self::Failing,
+            ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Interrupted
+                if stood_still.is_zero() =>
+            {
+                Self::Failing
+            }
+            ErrorKind::Timeout if took.saturating_sub(stood_still) >= patience => Self::Failing,
             ErrorKind::RateLimited
             | ErrorKind::Authentication
             | ErrorKind::Quota
-            | ErrorKind::InvalidRequest
-            | ErrorKind::NotAudio => Self::Healthy,
-            ErrorKind::Timeout
+            | ErrorKind::InvalidRequest => Self::Healthy,
+            ErrorKind::Connect
+            | ErrorKind::Tls
+            | ErrorKind::Interrupted
+            | ErrorKind::Timeout
             | ErrorKind::Saturated
             | ErrorKind::CircuitOpen
             | ErrorKind::Cancelled => Self::Nothing,

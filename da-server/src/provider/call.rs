@@ -1,7 +1,7 @@
 //! One logical call: its attempts, the pauses between them, and its deadlines.
 //!
 //! Attempts may follow one another only until the first piece of content; from then on the caller
-//! has it and a retry would repeat it.
+//! has it and a retry would repeat it. An answer that ends without any has failed.
 
 use bytes::Bytes;
 use futures_util::{
@@ -21,6 +21,11 @@ use super::{
 pub(crate) trait Piece: Send + 'static {
     /// Whether the answer is complete with this piece, which then is no content itself.
     fn is_end(&self) -> bool;
+
+    /// Whether it only shows that the answer is being made. The caller does not get it.
+    fn is_progress(&self) -> bool {
+        false
+    }
 
     /// With the end of an answer: how many tokens it was streamed in, if the provider told.
     fn output_tokens(&self) -> Option<u64> {
@@ -45,6 +50,8 @@ pub(crate) struct Plan {
     pub timeouts: Timeouts,
     pub retry: RetryPolicy,
     pub gate: Gate,
+    /// Whether somebody else is asked when a call fails.
+    pub has_successor: bool,
 }
 
 impl Plan {
@@ -57,9 +64,9 @@ impl Plan {
         breaker: BreakerConfig,
         gates: &GateMetrics,
     ) -> Self {
-        let series = gates.of(reporter.kind, reporter.provider, &reporter.model);
-        let gate = Gate::new(reporter.provider, max_concurrent, breaker, &timeouts, series);
-        Self { reporter, timeouts, retry, gate }
+        let series = gates.of(reporter.kind, &reporter.provider, &reporter.model);
+        let gate = Gate::new(reporter.provider.clone(), max_concurrent, breaker, &timeouts, series);
+        Self { reporter, timeouts, retry, gate, has_successor: false }
     }
 
     /// Runs attempts until one has its first piece, and returns that attempt's whole answer.
@@ -82,22 +89,18 @@ impl Plan {
             let mut clock = AttemptClock::start(observer.clone(), span.clone());
             let begun = match self.gate.enter(deadline).await {
                 Ok(pass) => {
-                    let limit = deadline.min(pass.admitted + self.timeouts.first_content);
+                    let admitted = pass.admitted;
                     clock.pass = Some(pass);
-                    timeout_at(limit, begin(self.reporter.provider, attempt(span)))
-                        .await
-                        .unwrap_or_else(|_elapsed| Err(self.timed_out()))
+                    self.begin(attempt(span), admitted, deadline).await
                 }
                 Err(error) => Err(error),
             };
             let error = match begun {
                 Ok((first, rest)) => {
-                    if !first.is_end() {
-                        clock.first_content();
-                    }
+                    clock.first_content();
                     let answer = Answer {
                         clock,
-                        _call: call,
+                        call,
                         first: Some(first),
                         rest,
                         deadline,
@@ -108,41 +111,62 @@ impl Plan {
                 Err(error) => error,
             };
             clock.fail(&error);
+            // What was refused is left out by now, so this is no second try of the same: it needs
+            // no pause, and takes none of the retries.
+            if error.amended {
+                continue;
+            }
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let pause = self.retry.pause(retries, &error, remaining);
+            let pause = self.retry.pause(retries, &error, remaining, self.has_successor);
             // A retry that would only be refused is not waited for.
             let Some(pause) = pause.filter(|pause| !self.gate.refuses(Instant::now() + *pause))
             else {
+                call.outcome = Outcome::Failed(error.kind);
                 return Err(error);
             };
-            observer.retried(error.kind);
-            retries += 1;
             call.notes.backing_off = true;
             sleep(pause).await;
+            // Not before: in the pause the caller may give up.
+            observer.retried(error.kind);
+            retries += 1;
+        }
+    }
+
+    /// Waits for an attempt's first content. Each sign of progress gives it as long again, within
+    /// the call's time: who thinks aloud has not stopped.
+    async fn begin<T: Piece>(
+        &self,
+        attempt: impl Future<Output = Result<Pieces<T>, ProviderError>>,
+        admitted: Instant,
+        deadline: Instant,
+    ) -> Result<(T, Pieces<T>), ProviderError> {
+        let limit = |since: Instant| deadline.min(since + self.timeouts.first_content);
+        let late = |_elapsed| self.timed_out();
+        let mut until = limit(admitted);
+        let mut pieces = timeout_at(until, attempt).await.map_err(late)??;
+        loop {
+            match timeout_at(until, pieces.next()).await.map_err(late)?.transpose()? {
+                Some(piece) if piece.is_progress() => until = limit(Instant::now()),
+                Some(piece) if piece.is_end() => return Err(self.error(ErrorKind::EmptyAnswer)),
+                Some(first) => return Ok((first, pieces)),
+                None => return Err(self.error(ErrorKind::Interrupted)),
+            }
         }
     }
 
     fn timed_out(&self) -> ProviderError {
-        ProviderError::new(self.reporter.provider, ErrorKind::Timeout)
+        self.error(ErrorKind::Timeout)
     }
-}
 
-/// Waits for an attempt's first piece.
-async fn begin<T>(
-    provider: &'static str,
-    attempt: impl Future<Output = Result<Pieces<T>, ProviderError>>,
-) -> Result<(T, Pieces<T>), ProviderError> {
-    let mut pieces = attempt.await?;
-    match pieces.next().await {
-        Some(first) => Ok((first?, pieces)),
-        None => Err(ProviderError::new(provider, ErrorKind::Interrupted)),
+    fn error(&self, kind: ErrorKind) -> ProviderError {
+        ProviderError::new(&self.reporter.provider, kind)
     }
 }
 
 /// An answer that has begun. Fields drop in this order: the attempt ends before its call.
 struct Answer<T, O: Observer> {
     clock: AttemptClock<O>,
-    _call: CallClock<O>,
+    call: CallClock<O>,
     first: Option<T>,
     rest: Pieces<T>,
     deadline: Instant,
@@ -150,12 +174,17 @@ struct Answer<T, O: Observer> {
 }
 
 impl<T: Piece, O: Observer> Answer<T, O> {
+    fn end(mut self, outcome: Outcome) {
+        self.call.outcome = outcome;
+        self.clock.end(outcome);
+    }
+
     /// One step of the stream: the next piece, and the answer itself unless it is over.
     async fn next(answer: Option<Self>) -> Option<(Result<T, ProviderError>, Option<Self>)> {
         let mut answer = answer?;
         let piece = match answer.first.take() {
             Some(first) => Some(Ok(first)),
-            None => timeout_at(answer.deadline, answer.rest.next())
+            None => timeout_at(answer.deadline, next_content(&mut answer.rest))
                 .await
                 .unwrap_or_else(|_elapsed| Some(Err(answer.timed_out.clone()))),
         };
@@ -163,17 +192,28 @@ impl<T: Piece, O: Observer> Answer<T, O> {
             Some(Ok(piece)) if !piece.is_end() => Some((Ok(piece), Some(answer))),
             Some(Ok(end)) => {
                 answer.clock.output_tokens = end.output_tokens();
-                answer.clock.end(Outcome::Success);
+                answer.end(Outcome::Success);
                 Some((Ok(end), None))
             }
             Some(Err(error)) => {
+                answer.call.outcome = Outcome::Failed(error.kind);
                 answer.clock.fail(&error);
                 Some((Err(error), None))
             }
             None => {
-                answer.clock.end(Outcome::Success);
+                answer.end(Outcome::Success);
                 None
             }
+        }
+    }
+}
+
+/// The next piece that is more than a sign of progress.
+async fn next_content<T: Piece>(pieces: &mut Pieces<T>) -> Option<Result<T, ProviderError>> {
+    loop {
+        match pieces.next().await {
+            Some(Ok(piece)) if piece.is_progress() => {}
+            piece => return piece,
         }
     }
 }

@@ -4,13 +4,13 @@ use std::{error::Error, fmt};
 
 use reqwest::StatusCode;
 
-use super::{ErrorCode, ErrorKind, Fault, RetryAdvice};
+use super::{ErrorCode, ErrorKind, Fault, ProviderName, RetryAdvice};
 
 /// A failed call to a provider.
 #[derive(Debug, Clone)]
 pub struct ProviderError {
-    /// Label value of the provider.
-    pub provider: &'static str,
+    /// Who it was.
+    pub provider: ProviderName,
     /// Why, as a closed set.
     pub kind: ErrorKind,
     /// The HTTP status, if there was an answer with one other than 200.
@@ -20,35 +20,38 @@ pub struct ProviderError {
     /// What the network or TLS library said, if they failed.
     pub cause: Option<String>,
     pub(crate) advice: RetryAdvice,
+    /// What was refused is left out from now on: the call is made again at once.
+    pub(crate) amended: bool,
 }
 
 impl ProviderError {
-    pub(crate) fn new(provider: &'static str, kind: ErrorKind) -> Self {
+    pub(crate) fn new(provider: &ProviderName, kind: ErrorKind) -> Self {
         Self {
-            provider,
+            provider: provider.clone(),
             kind,
             status: None,
             code: None,
             cause: None,
             advice: RetryAdvice::default(),
+            amended: false,
         }
     }
 
     /// An error that the provider put into a stream it had begun with HTTP 200.
-    pub(crate) fn in_stream(provider: &'static str, fault: Fault) -> Self {
+    pub(crate) fn in_stream(provider: &ProviderName, fault: Fault) -> Self {
         Self { code: fault.code, ..Self::new(provider, fault.kind.unwrap_or(ErrorKind::Server)) }
     }
 
     /// An answer with a status other than 200. The status says what kind of error it is, except
-    /// that a used-up quota hides behind several.
+    /// that a used-up quota and a key that is refused hide behind several.
     pub(crate) fn from_answer(
-        provider: &'static str,
+        provider: &ProviderName,
         status: StatusCode,
         fault: Fault,
         advice: RetryAdvice,
     ) -> Self {
         let kind = match fault.kind {
-            Some(ErrorKind::Quota) => ErrorKind::Quota,
+            Some(kind @ (ErrorKind::Quota | ErrorKind::Authentication)) => kind,
             _ => ErrorKind::from_status(status),
         };
         Self {
@@ -60,7 +63,7 @@ impl ProviderError {
     }
 
     /// A request that got no answer, or an answer that stopped.
-    pub(crate) fn from_transport(provider: &'static str, error: &reqwest::Error) -> Self {
+    pub(crate) fn from_transport(provider: &ProviderName, error: &reqwest::Error) -> Self {
         let kind = if error.is_connect() {
             if is_tls(error) { ErrorKind::Tls } else { ErrorKind::Connect }
         } else if error.is_timeout() {
@@ -122,7 +125,7 @@ mod tests {
     #[test]
     fn the_sentence_names_provider_status_and_code() {
         let error = ProviderError::from_answer(
-            "anthropic",
+            &"anthropic".into(),
             StatusCode::TOO_MANY_REQUESTS,
             Fault { kind: None, code: ErrorCode::new("rate_limit_error") },
             RetryAdvice::default(),
@@ -141,7 +144,7 @@ mod tests {
         drop(listener);
         let client = crate::provider::http_client(&Default::default()).unwrap();
         let error = client.get(url).send().await.unwrap_err();
-        let error = ProviderError::from_transport("openai", &error);
+        let error = ProviderError::from_transport(&"openai".into(), &error);
         assert_eq!(error.kind, ErrorKind::Connect);
         assert!(error.to_string().contains("refused"), "{error}");
         assert!(error.may_retry());

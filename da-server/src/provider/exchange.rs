@@ -10,18 +10,18 @@ use reqwest::{
 };
 use tokio::time::timeout;
 
-use super::{ErrorKind, Fault, ProviderError, RetryAdvice, span::Span};
+use super::{ErrorKind, Fault, ProviderError, ProviderName, RetryAdvice, pace::Pace, span::Span};
 
 /// Error bodies are short; what is beyond this is not read.
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 /// How long the rest of an error body, or the end of a finished stream, is waited for.
-const TAIL: Duration = Duration::from_millis(500);
+pub(crate) const TAIL: Duration = Duration::from_millis(500);
 
 /// Sends the request and returns its response if that is HTTP 200. Any other answer is read and
 /// handed to `describe`, which knows how this protocol words its errors. `hear` is given the headers
 /// of either.
 pub(crate) async fn send(
-    provider: &'static str,
+    provider: &ProviderName,
     request: RequestBuilder,
     span: &Span,
     hear: impl FnOnce(&HeaderMap),
@@ -39,7 +39,8 @@ pub(crate) async fn send(
         return Ok(response);
     }
     let advice = RetryAdvice::from_headers(response.headers(), SystemTime::now());
-    let fault = describe(&error_body(response, span).await);
+    let body = short_body(response, span).await;
+    let (fault, advice) = (describe(&body), advice.or_from_body(&body));
     Err(ProviderError::from_answer(provider, status, fault, advice))
 }
 
@@ -52,45 +53,42 @@ pub(crate) fn media_type(response: &Response) -> String {
 }
 
 /// The body as it arrives. A pause longer than `idle`, more than `max_bytes` in all, or a body cut
-/// short ends it with an error; after an error or the end it yields nothing more.
+/// short ends it with an error; after an error or the end it yields nothing more. Others get their
+/// turn however fast it comes.
 pub(crate) fn body(
-    provider: &'static str,
+    provider: ProviderName,
     response: Response,
     span: Span,
     idle: Duration,
     max_bytes: usize,
 ) -> impl Stream<Item = Result<Bytes, ProviderError>> + Send {
     let chunks = Box::pin(response.bytes_stream());
-    stream::unfold(Some((chunks, span, max_bytes)), move |state| async move {
-        let (mut chunks, span, left) = state?;
+    let reading = (chunks, span, max_bytes, Pace::default(), provider);
+    stream::unfold(Some(reading), move |state| async move {
+        let (mut chunks, span, left, mut pace, provider) = state?;
         let failed = |error| Some((Err(error), None));
         match timeout(idle, chunks.next()).await {
-            Err(_elapsed) => failed(ProviderError::new(provider, ErrorKind::Timeout)),
+            Err(_elapsed) => failed(ProviderError::new(&provider, ErrorKind::Timeout)),
             Ok(None) => {
                 span.body_ended();
                 None
             }
-            Ok(Some(Err(error))) => failed(ProviderError::from_transport(provider, &error)),
+            Ok(Some(Err(error))) => failed(ProviderError::from_transport(&provider, &error)),
             Ok(Some(Ok(chunk))) => {
                 span.read(chunk.len());
+                pace.spend(chunk.len()).await;
                 match left.checked_sub(chunk.len()) {
-                    None => failed(ProviderError::new(provider, ErrorKind::Protocol)),
-                    Some(left) => Some((Ok(chunk), Some((chunks, span, left)))),
+                    None => failed(ProviderError::new(&provider, ErrorKind::Protocol)),
+                    Some(left) => Some((Ok(chunk), Some((chunks, span, left, pace, provider)))),
                 }
             }
         }
     })
 }
 
-/// Reads a stream to its end after its content is complete, so that the connection can carry the
-/// next call. A server that keeps it open loses the connection, not the answer.
-pub(crate) async fn drain(mut rest: impl Stream + Unpin) {
-    let _gave_up = timeout(TAIL, async { while rest.next().await.is_some() {} }).await;
-}
-
-/// As much of an error's body as comes quickly. A part is better than none, so a body cut short is
+/// As much of an error's body as comes quickly, whatever its status. A part is better than none, so a body cut short is
 /// not an error of its own.
-async fn error_body(mut response: Response, span: &Span) -> Vec<u8> {
+pub(crate) async fn short_body(mut response: Response, span: &Span) -> Vec<u8> {
     let mut body = Vec::new();
     let _gave_up = timeout(TAIL, async {
         while let Ok(chunk) = response.chunk().await {

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::breaker::{Admission, Breaker, BreakerState, Verdict};
-use super::{BreakerConfig, ErrorKind, Outcome, ProviderError, Timeouts};
+use super::{BreakerConfig, ErrorKind, Outcome, ProviderError, ProviderName, Timeouts};
 pub use metrics::GateMetrics;
 pub(crate) use metrics::GateSeries;
 use metrics::Present;
@@ -21,7 +21,7 @@ pub(crate) const DEFAULT_MAX_CONCURRENT: usize = 64;
 /// The gate of one provider and model. Clones share everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    provider: &'static str,
+    provider: ProviderName,
     permits: Arc<Semaphore>,
     breaker: Arc<Mutex<Breaker>>,
     /// What every attempt is given, however late it was let through.
@@ -31,7 +31,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(
-        provider: &'static str,
+        provider: ProviderName,
         max_concurrent: usize,
         breaker: BreakerConfig,
         timeouts: &Timeouts,
@@ -67,8 +67,16 @@ impl Gate {
         let admission = self.with_breaker(|breaker| breaker.admit(now));
         let admission = admission.ok_or_else(|| self.error(ErrorKind::CircuitOpen))?;
         let in_flight = self.series.in_flight();
+        let stood_still = self.series.stood_still();
         let gate = self.clone();
-        Ok(Pass { admitted: now, admission, gate, _in_flight: in_flight, _permit: permit })
+        Ok(Pass {
+            admitted: now,
+            stood_still,
+            admission,
+            gate,
+            _in_flight: in_flight,
+            _permit: permit,
+        })
     }
 
     /// Whether an attempt at `when` would be refused, as far as can be known now.
@@ -77,7 +85,7 @@ impl Gate {
     }
 
     fn error(&self, kind: ErrorKind) -> ProviderError {
-        ProviderError::new(self.provider, kind)
+        ProviderError::new(&self.provider, kind)
     }
 
     /// Has `act` on the breaker, and tells the metrics what became of it.
@@ -91,10 +99,10 @@ impl Gate {
         }
         match (before, after) {
             (BreakerState::Closed, BreakerState::Open) => {
-                tracing::warn!(self.provider, "it keeps failing and is left alone for a while");
+                tracing::warn!(provider = %self.provider, "it keeps failing and is left alone for a while");
             }
             (BreakerState::HalfOpen, BreakerState::Closed) => {
-                tracing::info!(self.provider, "it works again");
+                tracing::info!(provider = %self.provider, "it works again");
             }
             _ => {}
         }
@@ -110,6 +118,8 @@ impl Gate {
 #[derive(Debug)]
 pub(super) struct Pass {
     pub(super) admitted: Instant,
+    /// How long the process had stood still by then.
+    stood_still: Duration,
     admission: Admission,
     gate: Gate,
     _in_flight: Present,
@@ -117,10 +127,25 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// The attempt has its first content: whoever answers works again. The others are not to wait
+    /// until the answer is over, which may take as long as its reader likes. From now on it is an
+    /// attempt like others.
+    pub(super) fn begun(&mut self) {
+        if self.admission == Admission::Trial {
+            let now = Instant::now();
+            self.gate.with_breaker(|breaker| {
+                breaker.conclude(Admission::Trial, Verdict::Healthy, now);
+            });
+            self.admission = Admission::Regular;
+        }
+    }
+
     /// Gives the place back, and tells the breaker how the attempt ended.
     pub(super) fn end(self, outcome: Outcome) {
         let now = Instant::now();
-        let verdict = Verdict::of(outcome, now - self.admitted, self.gate.patience);
+        let stood_still = self.gate.series.stood_still().saturating_sub(self.stood_still);
+        let took = now - self.admitted;
+        let verdict = Verdict::of(outcome, took, stood_still, self.gate.patience);
         self.gate.with_breaker(|breaker| breaker.conclude(self.admission, verdict, now));
     }
 }

@@ -24,7 +24,7 @@ pub struct HttpConfig {
     /// With any entry here, proxies named by the environment are ignored.
     pub resolve: BTreeMap<String, SocketAddr>,
     /// DNS, TCP and TLS together. Key `connect_timeout_seconds`.
-    #[serde(rename = "connect_timeout_seconds", with = "super::seconds")]
+    #[serde(rename = "connect_timeout_seconds", with = "super::seconds::limit")]
     pub connect_timeout: Duration,
     /// How long an idle connection is kept for the next call. Key `pool_idle_timeout_seconds`.
     #[serde(rename = "pool_idle_timeout_seconds", with = "super::seconds")]
@@ -75,15 +75,15 @@ pub fn http_client(config: &HttpConfig) -> Result<reqwest::Client, ProviderSetup
 
 /// Checks a URL from the configuration: absolute, `http` or `https`, without user and password.
 pub(crate) fn base_url(
-    provider: &'static str,
+    protocol: &'static str,
     text: &str,
 ) -> Result<reqwest::Url, ProviderSetupError> {
     // Before anything that quotes it: a URL that can't be parsed may hold a password as well.
     if text.contains('@') {
-        return Err(ProviderSetupError::UserInfo { provider });
+        return Err(ProviderSetupError::UserInfo { protocol });
     }
     let unusable =
-        |reason: String| ProviderSetupError::BaseUrl { provider, url: text.to_owned(), reason };
+        |reason: String| ProviderSetupError::BaseUrl { protocol, url: text.to_owned(), reason };
     let url = reqwest::Url::parse(text).map_err(|error| unusable(error.to_string()))?;
     match url.scheme() {
         "http" | "https" => Ok(url),

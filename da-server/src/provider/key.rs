@@ -39,7 +39,7 @@ impl ApiKey {
     }
 
     /// The key in force: the one `given`, or else as [`Self::load`] finds it. `wanted_by` names the
-    /// provider that can't do without; servers of one's own can.
+    /// protocol whose own service can't do without; servers of one's own can.
     pub(crate) fn in_force(
         given: Option<&Self>,
         variable: &'static str,
@@ -51,7 +51,24 @@ impl ApiKey {
             None => Self::load(variable, file)?,
         };
         match (key, wanted_by) {
-            (None, Some(provider)) => Err(ProviderSetupError::MissingKey { provider, variable }),
+            (None, Some(protocol)) => Err(ProviderSetupError::MissingKey { protocol, variable }),
+            (key, _) => Ok(key),
+        }
+    }
+
+    /// The same where a key file wins: the variable is that of all providers of one protocol, and
+    /// must not be sent to the wrong one of them.
+    pub(crate) fn of_ones_own(
+        given: Option<&Self>,
+        variable: &'static str,
+        file: Option<&Path>,
+        wanted_by: Option<&'static str>,
+    ) -> Result<Option<Self>, ProviderSetupError> {
+        let Some(file) = file.filter(|_| given.is_none()) else {
+            return Self::in_force(given, variable, None, wanted_by);
+        };
+        match (Self::read(file)?, wanted_by) {
+            (None, Some(protocol)) => Err(ProviderSetupError::MissingKey { protocol, variable }),
             (key, _) => Ok(key),
         }
     }
@@ -60,10 +77,10 @@ impl ApiKey {
     pub(crate) fn header(
         &self,
         prefix: &str,
-        provider: &'static str,
+        protocol: &'static str,
     ) -> Result<HeaderValue, ProviderSetupError> {
         let mut value = HeaderValue::try_from(format!("{prefix}{}", self.0))
-            .map_err(|_| ProviderSetupError::UnusableKey { provider })?;
+            .map_err(|_| ProviderSetupError::UnusableKey { protocol })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -116,7 +133,7 @@ mod tests {
         let key = ApiKey::new("sk-a\nb").unwrap();
         assert!(matches!(
             key.header("", "anthropic"),
-            Err(ProviderSetupError::UnusableKey { provider: "anthropic" })
+            Err(ProviderSetupError::UnusableKey { protocol: "anthropic" })
         ));
     }
 }

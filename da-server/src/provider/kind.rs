@@ -21,7 +21,7 @@ pub enum ErrorKind {
     Overloaded,
     /// HTTP 409 and other 5xx: the provider failed inside.
     Server,
-    /// HTTP 401 or 403: the key is wrong or may not do this.
+    /// HTTP 401 or 403, or a code that says so: the key is wrong or may not do this.
     Authentication,
     /// HTTP 402, or a code that says so: credit or quota is used up.
     Quota,
@@ -31,8 +31,10 @@ pub enum ErrorKind {
     Protocol,
     /// The connection ended before the answer did.
     Interrupted,
-    /// Speech was asked for and something else, or nothing, came.
+    /// Speech was asked for and something else came.
     NotAudio,
+    /// The answer was complete, and there was nothing in it to say.
+    EmptyAnswer,
     /// As many calls as allowed were in flight until this one's time was over.
     Saturated,
     /// The provider failed again and again and is left alone for a while.
@@ -43,7 +45,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for pre-creating series.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Connect,
         Self::Tls,
         Self::Timeout,
@@ -56,6 +58,7 @@ impl ErrorKind {
         Self::Protocol,
         Self::Interrupted,
         Self::NotAudio,
+        Self::EmptyAnswer,
         Self::Saturated,
         Self::CircuitOpen,
         Self::Cancelled,
@@ -77,6 +80,7 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::Interrupted => "interrupted",
             Self::NotAudio => "not_audio",
+            Self::EmptyAnswer => "empty_answer",
             Self::Saturated => "saturated",
             Self::CircuitOpen => "circuit_open",
             Self::Cancelled => "cancelled",
@@ -94,14 +98,16 @@ impl ErrorKind {
                 | Self::Overloaded
                 | Self::Server
                 | Self::Interrupted
+                | Self::EmptyAnswer
         )
     }
 
-    /// Whether another provider may answer the very same request: not if it was at fault itself, or
-    /// nobody waits for the answer any more.
+    /// Whether another provider may answer the very same request. A refused one too: most are for a
+    /// model that is gone, a parameter, or an account, which another provider has nothing to do with.
+    /// Not if nobody waits for the answer any more.
     #[must_use]
     pub const fn may_be_mended_elsewhere(self) -> bool {
-        !matches!(self, Self::InvalidRequest | Self::NotAudio | Self::Cancelled)
+        !matches!(self, Self::Cancelled)
     }
 
     /// The kind of an HTTP answer that is not 200. The transient ones are what the official
@@ -137,6 +143,9 @@ impl fmt::Display for ErrorKind {
             Self::Protocol => "not an answer of this protocol; check provider and base_url",
             Self::Interrupted => "the connection ended before the answer did",
             Self::NotAudio => "the answer was not audio; check output_format and base_url",
+            Self::EmptyAnswer => {
+                "the answer was empty; if this lasts, check the model, and max_tokens if it thinks"
+            }
             Self::Saturated => {
                 "too many calls in flight; raise max_concurrent of its section, or lower the load"
             }

@@ -63,6 +63,39 @@ impl Outcome {
     }
 }
 
+/// How a call ended, as coarse as its latency is told: label value `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallOutcome {
+    /// The answer was complete.
+    Success,
+    /// There was none, or it broke off.
+    Error,
+    /// Nobody waited for it any more.
+    Cancelled,
+}
+
+impl CallOutcome {
+    pub(crate) const ALL: [Self; 3] = [Self::Success, Self::Error, Self::Cancelled];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<Outcome> for CallOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Success => Self::Success,
+            Outcome::Failed(ErrorKind::Cancelled) => Self::Cancelled,
+            Outcome::Failed(_) => Self::Error,
+        }
+    }
+}
+
 impl Serialize for Outcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
@@ -82,12 +115,15 @@ impl<'de> Deserialize<'de> for Outcome {
 pub(crate) struct AttemptReport {
     pub outcome: Outcome,
     pub took: Duration,
-    /// From the start of the attempt to its first content. Only of successful attempts that had
-    /// content: the figure of an aborted or empty stream would mislead.
+    /// From the start of the attempt to its first content. Only of attempts that had content, and were
+    /// successful or cancelled after it: without those that players interrupt, it would be the figure of
+    /// short answers.
     pub first_content: Option<Duration>,
     /// Tokens of the answer that could be seen coming, if the provider counted them. Only of
     /// successful attempts.
     pub output_tokens: Option<u64>,
+    /// Whether there was content, however it ended.
+    pub had_content: bool,
 }
 
 impl AttemptReport {
@@ -102,25 +138,28 @@ impl AttemptReport {
 pub(crate) trait Observer: Clone + Send + Sync + 'static {
     fn attempt_ended(&self, report: AttemptReport);
     fn retried(&self, reason: ErrorKind);
-    fn call_ended(&self, took: Duration);
+    fn call_ended(&self, took: Duration, outcome: CallOutcome);
 }
 
 /// Times a logical call from its making to its dropping.
 pub(super) struct CallClock<O: Observer> {
     pub(super) started: Instant,
     pub(super) notes: CallNotes,
+    /// How it ends, from when that is known; dropped before, it was cancelled.
+    pub(super) outcome: Outcome,
     observer: O,
 }
 
 impl<O: Observer> CallClock<O> {
     pub(super) fn start(observer: O, notes: CallNotes) -> Self {
-        Self { started: Instant::now(), notes, observer }
+        let outcome = Outcome::Failed(ErrorKind::Cancelled);
+        Self { started: Instant::now(), notes, outcome, observer }
     }
 }
 
 impl<O: Observer> Drop for CallClock<O> {
     fn drop(&mut self) {
-        self.observer.call_ended(self.started.elapsed());
+        self.observer.call_ended(self.started.elapsed(), self.outcome.into());
     }
 }
 
@@ -153,6 +192,9 @@ impl<O: Observer> AttemptClock<O> {
     pub(super) fn first_content(&mut self) {
         self.first_content = Some(self.started.elapsed());
         self.span.first_content();
+        if let Some(pass) = &mut self.pass {
+            pass.begun();
+        }
     }
 
     pub(super) fn fail(self, error: &ProviderError) {
@@ -172,11 +214,13 @@ impl<O: Observer> Drop for AttemptClock<O> {
             pass.end(self.outcome);
         }
         let succeeded = self.outcome == Outcome::Success;
+        let was_given_up = self.outcome == Outcome::Failed(ErrorKind::Cancelled);
         self.observer.attempt_ended(AttemptReport {
             outcome: self.outcome,
             took: self.started.elapsed(),
-            first_content: self.first_content.filter(|_| succeeded),
+            first_content: self.first_content.filter(|_| succeeded || was_given_up),
             output_tokens: self.output_tokens.filter(|_| succeeded),
+            had_content: self.first_content.is_some(),
         });
     }
 }
@@ -191,6 +235,7 @@ mod tests {
             took: Duration::from_millis(900),
             first_content: first_content.map(Duration::from_millis),
             output_tokens,
+            had_content: first_content.is_some(),
         }
     }
 

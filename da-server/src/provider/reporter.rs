@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::IntCounter;
 
+use super::ProviderName;
 use super::report::{CallKind, Outcome};
 use super::span::{Marks, Span};
 use crate::clock::monotonic_ns;
@@ -18,8 +19,8 @@ pub struct CallReport {
     pub id: u64,
     /// Language or speech.
     pub kind: CallKind,
-    /// Label value of the provider.
-    pub provider: &'static str,
+    /// Who was called.
+    pub provider: ProviderName,
     /// The configured model.
     pub model: Arc<str>,
     /// When it began, milliseconds of the Unix epoch.
@@ -55,7 +56,7 @@ impl CallReports {
 #[derive(Debug, Clone)]
 pub(crate) struct Reporter {
     pub kind: CallKind,
-    pub provider: &'static str,
+    pub provider: ProviderName,
     pub model: Arc<str>,
     pub reports: Option<CallReports>,
 }
@@ -104,7 +105,7 @@ impl Drop for CallNotes {
         let report = CallReport {
             id: reports.next_id.fetch_add(1, Ordering::Relaxed),
             kind: self.reporter.kind,
-            provider: self.reporter.provider,
+            provider: self.reporter.provider.clone(),
             model: Arc::clone(&self.reporter.model),
             began_unix_ms: self.began_unix_ms,
             began_ns: self.began_ns,
@@ -131,7 +132,7 @@ mod tests {
         let (reports, taken) = CallReports::channel(2, dropped.clone());
         let reporter = Reporter {
             kind: CallKind::Llm,
-            provider: "anthropic",
+            provider: "anthropic".into(),
             model: Arc::from("m"),
             reports: Some(reports),
         };

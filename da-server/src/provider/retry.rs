@@ -1,11 +1,10 @@
 //! When a failed attempt is followed by another, and after how long.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::{ErrorKind, ProviderError, rate_limit};
+use super::{ErrorKind, ProviderError};
 
 /// How often a logical call is tried again, and how the pauses grow.
 ///
@@ -40,17 +39,20 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// The pause before retry number `retry` (0 is the first) after `error`, or `None` when the
     /// call is to fail now: no retries left, an error that a retry will not mend, or a pause that
-    /// would outlast `remaining`, the time left for the whole call.
+    /// would outlast `remaining`, the time left for the whole call. With somebody else to ask, no
+    /// longer pause is made for a provider than we would make ourselves.
     pub(crate) fn pause(
         &self,
         retry: u32,
         error: &ProviderError,
         remaining: Duration,
+        has_successor: bool,
     ) -> Option<Duration> {
         if retry >= self.max_retries || !error.may_retry() {
             return None;
         }
         let pause = match error.advice.after {
+            Some(asked) if has_successor && asked > self.max_backoff => return None,
             Some(asked) => asked,
             None => self.reset(error).unwrap_or_else(|| self.backoff(retry, rand::random())),
         };
@@ -72,104 +74,16 @@ impl RetryPolicy {
     }
 }
 
-/// What a provider's answer said about trying again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct RetryAdvice {
-    /// `x-should-retry`.
-    pub should_retry: Option<bool>,
-    /// `retry-after-ms`, else `retry-after` in seconds or as an HTTP date (RFC 9110 §10.2.3).
-    pub after: Option<Duration>,
-    /// Until every limit of which nothing is left is whole again.
-    pub reset: Option<Duration>,
-}
-
-impl RetryAdvice {
-    /// Reads the headers; one that makes no sense counts as absent.
-    pub(crate) fn from_headers(headers: &HeaderMap, now: SystemTime) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let should_retry = match text("x-should-retry") {
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            _ => None,
-        };
-        let after = text("retry-after-ms")
-            .and_then(|value| seconds(value, 1e-3))
-            .or_else(|| text("retry-after").and_then(|value| seconds(value, 1.0)))
-            .or_else(|| text("retry-after").and_then(|value| until(value, now)));
-        let used_up = rate_limit::from_headers(headers, now).filter(|limit| limit.remaining == 0);
-        let reset = used_up.filter_map(|limit| limit.reset).max();
-        Self { should_retry, after, reset }
-    }
-}
-
-fn seconds(number: &str, unit_seconds: f64) -> Option<Duration> {
-    let number: f64 = number.trim().parse().ok()?;
-    Duration::try_from_secs_f64(number * unit_seconds).ok()
-}
-
-/// A date in the past means now.
-fn until(date: &str, now: SystemTime) -> Option<Duration> {
-    let date = httpdate::parse_http_date(date).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
-    use reqwest::header::{HeaderName, HeaderValue};
-
     use super::*;
+    use crate::provider::RetryAdvice;
+    use crate::provider::advice::tests::advice;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn advice(pairs: &[(&'static str, &str)]) -> RetryAdvice {
-        let headers = pairs
-            .iter()
-            .map(|(name, value)| {
-                (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-            })
-            .collect();
-        RetryAdvice::from_headers(&headers, SystemTime::UNIX_EPOCH)
-    }
-
     fn error(kind: ErrorKind, advice: RetryAdvice) -> ProviderError {
-        ProviderError { advice, ..ProviderError::new("anthropic", kind) }
-    }
-
-    #[test]
-    fn milliseconds_win_over_seconds() {
-        let advice = advice(&[("retry-after", "9"), ("retry-after-ms", "250")]);
-        assert_eq!(advice.after, Some(Duration::from_millis(250)));
-    }
-
-    #[test]
-    fn seconds_may_have_a_fraction() {
-        assert_eq!(advice(&[("retry-after", "1.5")]).after, Some(Duration::from_millis(1500)));
-    }
-
-    #[test]
-    fn a_date_counts_from_now() {
-        let advice = advice(&[("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT")]);
-        assert_eq!(advice.after, Some(Duration::from_secs(7)));
-    }
-
-    #[test]
-    fn a_past_date_means_now() {
-        let headers = [(
-            reqwest::header::RETRY_AFTER,
-            HeaderValue::from_static("Thu, 01 Jan 1970 00:00:07 GMT"),
-        )]
-        .into_iter()
-        .collect();
-        let later = SystemTime::UNIX_EPOCH + MINUTE;
-        assert_eq!(RetryAdvice::from_headers(&headers, later).after, Some(Duration::ZERO));
-    }
-
-    #[test]
-    fn nonsense_is_absent() {
-        for value in ["soon", "-3", "inf", "NaN", ""] {
-            assert_eq!(advice(&[("retry-after", value)]).after, None, "{value}");
-        }
-        assert_eq!(advice(&[("x-should-retry", "maybe")]).should_retry, None);
+        ProviderError { advice, ..ProviderError::new(&"anthropic".into(), kind) }
     }
 
     #[test]
@@ -186,7 +100,7 @@ mod tests {
         assert_eq!(policy.backoff(0, 1.0), Duration::from_millis(375));
         for _ in 0..100 {
             let error = error(ErrorKind::Server, RetryAdvice::default());
-            let pause = policy.pause(0, &error, MINUTE).unwrap();
+            let pause = policy.pause(0, &error, MINUTE, false).unwrap();
             assert!((375..=500).contains(&pause.as_millis()), "{pause:?}");
         }
     }
@@ -195,30 +109,30 @@ mod tests {
     fn retries_are_counted() {
         let policy = RetryPolicy::default();
         let error = error(ErrorKind::Overloaded, RetryAdvice::default());
-        assert!(policy.pause(1, &error, MINUTE).is_some());
-        assert_eq!(policy.pause(2, &error, MINUTE), None);
+        assert!(policy.pause(1, &error, MINUTE, false).is_some());
+        assert_eq!(policy.pause(2, &error, MINUTE, false), None);
     }
 
     #[test]
     fn lasting_errors_are_not_retried_unless_the_provider_says_so() {
         let policy = RetryPolicy::default();
         let silent = error(ErrorKind::Authentication, RetryAdvice::default());
-        assert_eq!(policy.pause(0, &silent, MINUTE), None);
+        assert_eq!(policy.pause(0, &silent, MINUTE, false), None);
         let asked = error(ErrorKind::Authentication, advice(&[("x-should-retry", "true")]));
-        assert!(policy.pause(0, &asked, MINUTE).is_some());
+        assert!(policy.pause(0, &asked, MINUTE, false).is_some());
     }
 
     #[test]
     fn the_provider_may_forbid_a_retry() {
         let forbidden = error(ErrorKind::Server, advice(&[("x-should-retry", "false")]));
-        assert_eq!(RetryPolicy::default().pause(0, &forbidden, MINUTE), None);
+        assert_eq!(RetryPolicy::default().pause(0, &forbidden, MINUTE, false), None);
     }
 
     #[test]
     fn without_a_retry_after_a_limit_that_is_used_up_is_waited_for() {
         let policy = RetryPolicy::default();
         let pause = |kind, pairs: &[(&'static str, &str)]| {
-            policy.pause(0, &error(kind, advice(pairs)), MINUTE).unwrap().as_millis()
+            policy.pause(0, &error(kind, advice(pairs)), MINUTE, false).unwrap().as_millis()
         };
         let used_up = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "3s")];
         assert_eq!(pause(ErrorKind::RateLimited, &used_up), 3000);
@@ -238,21 +152,21 @@ mod tests {
     }
 
     #[test]
-    fn of_several_limits_that_are_used_up_the_last_to_be_whole_counts() {
-        let advice = advice(&[
-            ("x-ratelimit-remaining-requests", "0"),
-            ("x-ratelimit-reset-requests", "120ms"),
-            ("x-ratelimit-remaining-tokens", "0"),
-            ("x-ratelimit-reset-tokens", "1m30.5s"),
-        ]);
-        assert_eq!(advice.reset, Some(Duration::from_millis(90_500)));
-    }
-
-    #[test]
     fn a_pause_that_outlasts_the_call_fails_it_now() {
         let policy = RetryPolicy::default();
         let limited = error(ErrorKind::RateLimited, advice(&[("retry-after", "30")]));
-        assert_eq!(policy.pause(0, &limited, MINUTE), Some(MINUTE / 2));
-        assert_eq!(policy.pause(0, &limited, MINUTE / 2), None);
+        assert_eq!(policy.pause(0, &limited, MINUTE, false), Some(MINUTE / 2));
+        assert_eq!(policy.pause(0, &limited, MINUTE / 2, false), None);
+    }
+
+    #[test]
+    fn with_somebody_else_to_ask_a_long_pause_is_not_made() {
+        let policy = RetryPolicy::default();
+        let pause = |seconds: &str| {
+            let limited = error(ErrorKind::RateLimited, advice(&[("retry-after", seconds)]));
+            policy.pause(0, &limited, MINUTE, true)
+        };
+        assert_eq!(pause("8"), Some(policy.max_backoff));
+        assert_eq!(pause("9"), None);
     }
 }

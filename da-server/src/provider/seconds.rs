@@ -16,6 +16,25 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Durati
     Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
 }
 
+/// What is no time at all for an answer from anywhere.
+const SHORTEST_SECONDS: f64 = 0.001;
+
+/// For limits on how long something may take: none of them may be 0, which nothing would keep.
+pub(crate) mod limit {
+    use super::*;
+
+    /// As [`super::deserialize`], and refuses what is less than a millisecond.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+        let limit = super::deserialize(source)?;
+        if limit.as_secs_f64() < SHORTEST_SECONDS {
+            let seconds = limit.as_secs_f64();
+            let allowed = format!("use {SHORTEST_SECONDS} to {LONGEST_SECONDS} seconds");
+            return Err(D::Error::custom(format!("{seconds}: {allowed}")));
+        }
+        Ok(limit)
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use figment::{
@@ -45,6 +64,22 @@ pub(crate) mod tests {
         assert_eq!(half.wait, Duration::from_millis(500));
         let two: Sample = read("wait_seconds = 2").unwrap();
         assert_eq!(two.wait, Duration::from_secs(2));
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Limited {
+        #[serde(rename = "wait_seconds", with = "super::limit")]
+        wait: Duration,
+    }
+
+    #[test]
+    fn a_limit_that_nothing_keeps_is_refused() {
+        for seconds in ["0", "0.0", "0.0005", "1e-12"] {
+            let said = read::<Limited>(&format!("wait_seconds = {seconds}")).expect_err(seconds);
+            assert!(said.contains("use 0.001 to 86400 seconds"), "{said}");
+        }
+        let limited: Limited = read("wait_seconds = 0.001").expect("a limit");
+        assert_eq!(limited.wait, Duration::from_millis(1));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! How one query is run: with a connection, in time, timed, counted, and its failure reported once.
 
 use std::io::ErrorKind;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::HistogramTimer;
 use tokio::time::error::Elapsed;
 
 use super::metrics::Counted;
-use super::pool::{Connection, Opening, Pool};
-use super::{Operation, Store, StoreError};
+use super::pool::{Connection, NoConnection, Pool};
+use super::{Operation, Store, StoreError, postgres, sqlite};
 use crate::metrics::ErrorType;
 
 /// How long a query may take once it has a connection: longer than SQLite waits for another
@@ -20,8 +21,18 @@ pub(super) struct Asking<'a> {
     store: &'a Store,
     operation: Operation,
     pub(super) connection: Connection,
+    /// It was refused elsewhere before.
+    moved: bool,
     _in_flight: Counted<'a>,
     _timer: HistogramTimer,
+}
+
+/// What came of an operation, when not its answer.
+pub(super) enum Ended<'a, T> {
+    Answered(Result<T, StoreError>),
+    /// It was refused by a server that takes no writes any more; here is a connection to the one that
+    /// has its address now.
+    Moved(Asking<'a>),
 }
 
 /// Runs an operation of a store on whichever database it has, and evaluates to what came of it:
@@ -31,21 +42,24 @@ macro_rules! ask {
     ($store:expr, $operation:expr, |$db:ident| $query:expr) => {
         match $store.begin($operation).await {
             Err(error) => Err(error),
-            Ok(mut asking) => {
-                use $crate::store::asking::ANSWERS_WITHIN;
-                use $crate::store::pool::Connection;
-                let answer = match &mut asking.connection {
-                    Connection::Sqlite(connection) => {
+            Ok(mut asking) => loop {
+                use $crate::store::asking::{ANSWERS_WITHIN, Ended};
+                use $crate::store::pool::ConnectionKind;
+                let answer = match &mut asking.connection.kind {
+                    ConnectionKind::Sqlite(connection) => {
                         let $db = &mut **connection;
                         tokio::time::timeout(ANSWERS_WITHIN, async { $query }).await
                     }
-                    Connection::Postgres(connection) => {
+                    ConnectionKind::Postgres(connection) => {
                         let $db = &mut **connection;
                         tokio::time::timeout(ANSWERS_WITHIN, async { $query }).await
                     }
                 };
-                asking.end(answer)
-            }
+                match asking.end(answer).await {
+                    Ended::Answered(answer) => break answer,
+                    Ended::Moved(elsewhere) => asking = elsewhere,
+                }
+            },
         }
     };
 }
@@ -55,75 +69,86 @@ impl Store {
     /// Waits for a connection to run `operation` over. From here to its end it is timed, given up or
     /// not.
     pub(super) async fn begin(&self, operation: Operation) -> Result<Asking<'_>, StoreError> {
-        let pool = self.pool().await?;
+        let pool = self.pool(operation).await?;
         let timer = self.metrics.timer(operation);
         let waiting = self.metrics.wait();
-        match pool.acquire().await {
-            Ok(connection) => {
-                let in_flight = waiting.begin();
-                Ok(Asking {
-                    store: self,
-                    operation,
-                    connection,
-                    _in_flight: in_flight,
-                    _timer: timer,
-                })
+        let acquired = match pool.acquire().await {
+            Err(refused) if refused.none_can_be_made => {
+                self.opening.lost(pool.number()).await;
+                // Opening it again says what is wrong, if it still is.
+                self.pool(operation).await?.acquire().await
             }
-            Err(source) => {
-                drop((timer, waiting));
-                Err(self.no_connection(&pool, operation, source).await)
-            }
-        }
+            acquired => acquired,
+        };
+        let connection = acquired.map_err(|NoConnection { source, .. }| {
+            self.failed(StoreError::Query { operation, source })
+        })?;
+        let _in_flight = waiting.begin();
+        Ok(Asking { store: self, operation, connection, moved: false, _in_flight, _timer: timer })
     }
 
-    async fn no_connection(
-        &self,
-        pool: &Pool,
-        operation: Operation,
-        source: sqlx::Error,
-    ) -> StoreError {
-        let is_too_late = matches!(source, sqlx::Error::PoolTimedOut);
-        // That none came free while not all were in use means that no connection can be made.
-        if is_too_late && self.metrics.in_flight() < pool.max_connections().into() {
-            self.opening.lost().await;
-            // Opening it again says what is wrong, if it still is.
-            if let Err(error) = self.pool().await {
-                return error;
-            }
-        }
-        self.failed(StoreError::Query { operation, source })
-    }
-
-    async fn pool(&self) -> Result<Pool, StoreError> {
-        let Opening { database, .. } = &self.opening;
+    pub(super) async fn pool(&self, operation: Operation) -> Result<Pool, StoreError> {
         self.opening.pool().await.map_err(|source| {
-            self.failed(StoreError::Open {
-                database: database.to_string(),
-                source,
-                advice: database.advice(),
-            })
+            let database = &self.opening.database;
+            let (database, advice) = (database.to_string(), database.advice());
+            self.failed(StoreError::Open { operation, database, source, advice })
         })
     }
 
-    fn failed(&self, error: StoreError) -> StoreError {
-        self.errors.count(ErrorType::Database);
-        tracing::error!(%error, "database; the game goes on without it");
+    /// Reports a failure where it belongs: what players lost is an error, and what only looks
+    /// whether the database is there, or tidies up, is not.
+    pub(super) fn failed(&self, error: StoreError) -> StoreError {
+        let Some(operation) = error.operation() else { return error };
+        self.metrics.failed(operation);
+        if operation != Operation::Ping {
+            self.in_doubt.store(true, Ordering::Relaxed);
+        }
+        if operation.is_for_players() {
+            self.errors.count(ErrorType::Database);
+            tracing::error!(%error, "database; the game goes on without it");
+        } else {
+            tracing::debug!(%error, "database");
+        }
         error
     }
 }
 
-impl Asking<'_> {
-    /// Reports what came of it.
-    pub(super) fn end<T>(
+impl<'a> Asking<'a> {
+    /// Reports what came of it. A connection over which something failed is closed.
+    pub(super) async fn end<T>(
         self,
         answer: Result<Result<T, sqlx::Error>, Elapsed>,
-    ) -> Result<T, StoreError> {
-        let Self { store, operation, connection, .. } = self;
-        let answer = answer.unwrap_or_else(|_| {
-            // What it was asked may still be under way.
-            connection.abandon();
-            Err(std::io::Error::from(ErrorKind::TimedOut).into())
-        });
-        answer.map_err(|source| store.failed(StoreError::Query { operation, source }))
+    ) -> Ended<'a, T> {
+        let Self { store, operation, connection, moved, .. } = self;
+        let number = connection.number();
+        let timed_out = |_| Err(std::io::Error::from(ErrorKind::TimedOut).into());
+        let source = match answer.unwrap_or_else(timed_out) {
+            Ok(answer) if !operation.writes() => {
+                connection.release();
+                return Ended::Answered(Ok(answer));
+            }
+            Ok(answer) if connection.has_kept() => {
+                connection.release();
+                store.in_doubt.store(false, Ordering::Relaxed);
+                return Ended::Answered(Ok(answer));
+            }
+            Ok(_) => {
+                drop(connection);
+                store.opening.lost(number).await;
+                return Ended::Answered(Err(store.failed(StoreError::FileLost { operation })));
+            }
+            Err(source) => source,
+        };
+        drop(connection);
+        if postgres::is_not_the_one(&source) || sqlite::is_not_what_was_opened(&source) {
+            store.opening.lost(number).await;
+        }
+        if postgres::is_read_only(&source) && !moved {
+            return match store.begin(operation).await {
+                Ok(elsewhere) => Ended::Moved(Asking { moved: true, ..elsewhere }),
+                Err(error) => Ended::Answered(Err(error)),
+            };
+        }
+        Ended::Answered(Err(store.failed(StoreError::Query { operation, source })))
     }
 }

@@ -37,6 +37,15 @@ impl Default for StoreConfig {
 }
 
 impl StoreConfig {
+    /// The host and the port of the database's server, if that is asked over the network. An URL that
+    /// can't be read is told of where the store is made.
+    pub fn server(&self) -> Option<(String, u16)> {
+        match self.database().ok()? {
+            Database::Sqlite(_) => None,
+            Database::Postgres { url, .. } => url.server(),
+        }
+    }
+
     /// Which database it names.
     pub(super) fn database(&self) -> Result<Database, DatabaseUrlError> {
         let url = match (&self.url, &self.url_file) {
@@ -57,13 +66,34 @@ pub(super) enum Database {
     Postgres { url: DatabaseUrl, max_connections: u32 },
 }
 
+impl StoreConfig {
+    /// Says which database is used, and who said so: a variable that was meant for another program
+    /// must not go unnoticed.
+    pub(super) fn say_which(&self, database: &Database) {
+        let said_by = match (&self.url, &self.url_file) {
+            (Some(_), _) => "DATABASE_URL",
+            (None, Some(_)) => "store.url_file",
+            (None, None) => "store.path",
+        };
+        tracing::info!(%database, said_by, "conversations are kept in this database");
+        let is_default = self.path == Self::default().path;
+        if self.url.is_some() && (self.url_file.is_some() || !is_default) {
+            tracing::warn!(
+                %database,
+                "DATABASE_URL wins over what [store] says: unset it if it is meant for another program"
+            );
+        }
+    }
+}
+
 impl Database {
     /// What an operator looks at when it can't be opened.
     pub(super) fn advice(&self) -> &'static str {
         match self {
             Self::Sqlite(_) => "check store.path, its folder's permissions and the disk",
             Self::Postgres { .. } => {
-                "check DATABASE_URL or store.url_file, and whether the server runs and lets us in"
+                "check DATABASE_URL or store.url_file, and whether the server runs, lets us in and takes \
+                 writes"
             }
         }
     }

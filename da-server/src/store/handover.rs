@@ -29,16 +29,16 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    id: i64,
     claim: i64,
     scene: String,
     difficulty: String,
     world: String,
 }
 
-impl From<Row> for SavedSession {
-    fn from(Row { id, claim, scene, difficulty, world }: Row) -> Self {
-        Self { claim: Claim { session: id, number: claim }, scene, difficulty, world }
+impl Row {
+    fn of(self, session: TokenHash) -> SavedSession {
+        let Self { claim, scene, difficulty, world } = self;
+        SavedSession { claim: Claim { session, number: claim }, scene, difficulty, world }
     }
 }
 
@@ -85,7 +85,7 @@ impl Store {
         let sql = "UPDATE sessions SET claim = claim + 1, server = $1, handover = 'none', \
                    used_at_ms = $2 \
                    WHERE token_hash = $3 AND (server IS NULL OR server = $1 OR $4) \
-                   RETURNING id, claim, scene, difficulty, world";
+                   RETURNING claim, scene, difficulty, world";
         let answer = ask!(self, Operation::ClaimSession, |db| {
             let update = sqlx::query_as(sql)
                 .bind(self.server)
@@ -95,7 +95,26 @@ impl Store {
             update.fetch_all(db).await.map(only)
         });
         let claimed: Option<Row> = answer?;
-        Ok(claimed.map(SavedSession::from))
+        Ok(claimed.map(|row| row.of(*token_hash)))
+    }
+
+    /// Takes a session back whose claim the database has lost: it was restored, or has failed over to a
+    /// standby that had not heard of the last one. Nothing if the claim is there, or a newer one.
+    pub(super) async fn raise_claim(&self, claim: Claim) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE sessions SET claim = $1, server = $2 WHERE token_hash = $3 AND claim < $1";
+        ask!(self, Operation::RestoreSession, |db| {
+            let update = sqlx::query(sql)
+                .bind(claim.number)
+                .bind(self.server)
+                .bind(claim.session.as_slice());
+            update.execute(db).await.map(|_| ())
+        })?;
+        tracing::warn!(
+            "the database has lost who had a session last, and that one goes on with it; turns of it \
+             may be lost"
+        );
+        Ok(())
     }
 
     /// Asks the server that has a session for it, and says whether that one has answered; `None`

@@ -1,6 +1,8 @@
 //! `db_*`: what is asked of the database, and `session_handovers_total`.
 
-use prometheus::{HistogramOpts, HistogramTimer, HistogramVec, IntCounterVec, IntGauge, Opts};
+use prometheus::{
+    HistogramOpts, HistogramTimer, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+};
 
 use crate::metrics::{Registry, buckets};
 
@@ -25,13 +27,15 @@ pub enum Operation {
     LeaveSession,
     /// Delete sessions that nobody came back to.
     DeleteUnused,
-    /// Ask whether the database answers.
+    /// Keep a session again that the database has lost, or whose last claim it has.
+    RestoreSession,
+    /// Ask whether the database answers, and takes what is written.
     Ping,
 }
 
 impl Operation {
     /// Every value, for pre-creating series.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Open,
         Self::CreateSession,
         Self::ClaimSession,
@@ -41,6 +45,7 @@ impl Operation {
         Self::AddTurn,
         Self::LeaveSession,
         Self::DeleteUnused,
+        Self::RestoreSession,
         Self::Ping,
     ];
 
@@ -56,8 +61,26 @@ impl Operation {
             Self::AddTurn => "add_turn",
             Self::LeaveSession => "leave_session",
             Self::DeleteUnused => "delete_unused",
+            Self::RestoreSession => "restore_session",
             Self::Ping => "ping",
         }
+    }
+
+    /// Whether a player loses something when it fails. What looks again by itself counts apart.
+    pub(super) fn is_for_players(self) -> bool {
+        !matches!(self, Self::Open | Self::FindWanted | Self::DeleteUnused | Self::Ping)
+    }
+
+    /// Whether its success is that something was changed.
+    pub(super) fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::CreateSession
+                | Self::ClaimSession
+                | Self::AddTurn
+                | Self::LeaveSession
+                | Self::RestoreSession
+        )
     }
 }
 
@@ -91,6 +114,9 @@ pub struct StoreMetrics {
     waiting: IntGauge,
     in_flight: IntGauge,
     connections_limit: IntGauge,
+    available: IntGauge,
+    failures: IntCounterVec,
+    files_lost: IntCounter,
     handovers: IntCounterVec,
 }
 
@@ -123,6 +149,18 @@ impl StoreMetrics {
             handovers.with_label_values(&[result.as_str()]);
         }
         registry.register(Box::new(handovers.clone()))?;
+        let help = "Database queries that failed, by operation; those that players lost something \
+                    by are in errors_total as well.";
+        let failures =
+            IntCounterVec::new(Opts::new("db_query_failures_total", help), &["operation"])?;
+        for operation in Operation::ALL.into_iter().filter(|each| *each != Operation::Open) {
+            failures.with_label_values(&[operation.as_str()]);
+        }
+        registry.register(Box::new(failures.clone()))?;
+        let help = "Times the SQLite file was found deleted, moved or replaced while it was open; \
+                    what is at its path was opened, or made, instead.";
+        let files_lost = IntCounter::new("db_files_lost_total", help)?;
+        registry.register(Box::new(files_lost.clone()))?;
         Ok(Self {
             query_time,
             waiting: gauge("db_queries_waiting", "Queries that wait for a connection.")?,
@@ -131,6 +169,13 @@ impl StoreMetrics {
                 "db_connections_limit",
                 "Connections to the database that there may be; 0 before it could be opened.",
             )?,
+            available: gauge(
+                "db_available",
+                "1 if the database answered when it was last looked at, which is once a second, and \
+                 takes what is written; else 0.",
+            )?,
+            failures,
+            files_lost,
             handovers,
         })
     }
@@ -151,9 +196,24 @@ impl StoreMetrics {
         Waiting { _counted: Counted::in_(&self.waiting), in_flight: &self.in_flight }
     }
 
-    /// How many queries have a connection.
-    pub(super) fn in_flight(&self) -> i64 {
-        self.in_flight.get()
+    /// What came of the last look at the database.
+    pub(super) fn available(&self, is_available: bool) {
+        self.available.set(is_available.into());
+    }
+
+    /// A query failed, or could not be asked.
+    pub(super) fn failed(&self, operation: Operation) {
+        self.failures.with_label_values(&[operation.as_str()]).inc();
+    }
+
+    /// The file is not at its path any more.
+    pub(super) fn file_lost(&self) {
+        self.files_lost.inc();
+    }
+
+    /// How often that was so.
+    pub(super) fn files_lost(&self) -> u64 {
+        self.files_lost.get()
     }
 
     /// A session that another server had is here now.

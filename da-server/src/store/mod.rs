@@ -7,41 +7,44 @@
 //!
 //! Both databases are asked the same SQL, in `queries`; what differs is how they are opened
 //! (`sqlite`, `postgres`) and how their tables are made (`migrations/`). Several servers may share
-//! one: `handover` says who has a session.
+//! one: `handover` says who has a session. `watch` looks after it once a second, for those who ask how
+//! it is; `retention` deletes what is old, once the clock can be believed.
 
 mod asking;
 mod config;
 mod error;
+mod file;
+mod foreign;
 mod handover;
 mod metrics;
 mod pool;
 mod postgres;
 mod queries;
+mod retention;
 mod sqlite;
 mod url;
+mod watch;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use handover::LOOKED_FOR_EVERY;
 pub use metrics::{Operation, StoreMetrics};
 pub use url::{DatabaseUrl, DatabaseUrlError};
+pub use watch::Condition;
 
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch::Sender;
 
 use crate::metrics::ErrorMetrics;
 use metrics::Handover;
 use pool::Opening;
 
-/// How often unused conversations are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(3600);
-
 /// A connection's right to write to a session, until another takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
-    /// The session's key in the database.
-    session: i64,
+    /// Finds the session, in whichever database.
+    session: TokenHash,
     /// Counts those who had it.
     number: i64,
 }
@@ -115,6 +118,9 @@ pub struct Store {
     opening: Opening,
     metrics: StoreMetrics,
     errors: ErrorMetrics,
+    /// Something failed since a write last succeeded.
+    in_doubt: AtomicBool,
+    condition: Sender<Condition>,
     /// Tells this server from others that share the database.
     server: i64,
 }
@@ -129,21 +135,12 @@ impl Store {
         metrics: StoreMetrics,
         errors: ErrorMetrics,
     ) -> Result<Self, DatabaseUrlError> {
-        let opening = Opening::new(config.database()?, metrics.clone());
-        Ok(Self { config, opening, metrics, errors, server: rand::random() })
-    }
-
-    /// Deletes unused conversations now and then, until `shutdown`.
-    pub async fn keep_tidy(&self, shutdown: CancellationToken) {
-        let mut every = tokio::time::interval(TIDY_EVERY);
-        let tidy = async {
-            loop {
-                every.tick().await;
-                // What went wrong is in the log; the next hour tries again.
-                let _ = self.delete_unused().await;
-            }
-        };
-        shutdown.run_until_cancelled(tidy).await;
+        let database = config.database()?;
+        config.say_which(&database);
+        let opening = Opening::new(database, metrics.clone());
+        let (condition, _) = tokio::sync::watch::channel(Condition::Unknown);
+        let (in_doubt, server) = (AtomicBool::new(false), rand::random());
+        Ok(Self { config, opening, metrics, errors, in_doubt, condition, server })
     }
 
     /// Waits for running queries and closes the database, so that SQLite folds its log back into

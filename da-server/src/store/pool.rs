@@ -1,70 +1,204 @@
 //! Connections to whichever database it is, opened with the first query.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::config::Database;
+use super::file::{DatabaseFile, Lost};
 use super::{Operation, StoreMetrics, postgres, sqlite};
+
+/// How long the log of a file that was lost may take to be folded back into it.
+const FOLDS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long connections that are not wanted any more may take to close.
+const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The connections to an open database.
 #[derive(Debug, Clone)]
-pub(super) enum Pool {
+pub(super) struct Pool {
+    pub(super) kind: PoolKind,
+    opened: Arc<Opened>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum PoolKind {
     Sqlite(SqlitePool),
     Postgres(PgPool),
 }
 
-/// One of them, until it is dropped.
-pub(super) enum Connection {
+/// What a pool and its connections know of the opening that they belong to.
+#[derive(Debug)]
+struct Opened {
+    /// Counts the openings, so that a late failure of an older one is not taken for the newer's.
+    number: u64,
+    /// None of a server.
+    file: Option<DatabaseFile>,
+    /// What sqlx does not tell: its `size` also counts connections that are only being made.
+    handed_out: AtomicU32,
+    ever_handed_out: AtomicU64,
+}
+
+/// One connection, until it is dropped. It is closed then, and goes back to its pool only if it was
+/// [released](Self::release): after a failure, or when nobody waited for its answer any more, it may
+/// still be in a transaction. SQLite ends one by itself when the disk is full, sqlx does not hear of
+/// that, and the next transactions on that connection would never let go of the file.
+pub(super) struct Connection {
+    pub(super) kind: ConnectionKind,
+    opened: Arc<Opened>,
+    released: bool,
+}
+
+pub(super) enum ConnectionKind {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
 }
 
 impl Database {
-    async fn open(&self) -> Result<Pool, sqlx::Error> {
-        match self {
-            Self::Sqlite(path) => sqlite::open(path).await.map(Pool::Sqlite),
-            Self::Postgres { url, max_connections } => {
-                postgres::open(url, *max_connections).await.map(Pool::Postgres)
+    async fn open(&self, number: u64) -> Result<Pool, sqlx::Error> {
+        let (kind, file) = match self {
+            Self::Sqlite(path) => {
+                let (pool, file) = sqlite::open(path).await?;
+                (PoolKind::Sqlite(pool), Some(file))
             }
-        }
+            Self::Postgres { url, max_connections } => {
+                (PoolKind::Postgres(postgres::open(url, *max_connections).await?), None)
+            }
+        };
+        let (handed_out, ever_handed_out) = (AtomicU32::new(0), AtomicU64::new(0));
+        let opened = Arc::new(Opened { number, file, handed_out, ever_handed_out });
+        Ok(Pool { kind, opened })
     }
 }
 
 impl Pool {
     /// Waits for a connection.
-    pub(super) async fn acquire(&self) -> Result<Connection, sqlx::Error> {
-        match self {
-            Self::Sqlite(pool) => pool.acquire().await.map(Connection::Sqlite),
-            Self::Postgres(pool) => pool.acquire().await.map(Connection::Postgres),
+    ///
+    /// # Errors
+    /// [`NoConnection`]
+    pub(super) async fn acquire(&self) -> Result<Connection, NoConnection> {
+        let Opened { handed_out, ever_handed_out, .. } = &*self.opened;
+        let before = ever_handed_out.load(Ordering::Relaxed);
+        let acquired = match &self.kind {
+            PoolKind::Sqlite(pool) => pool.acquire().await.map(ConnectionKind::Sqlite),
+            PoolKind::Postgres(pool) => pool.acquire().await.map(ConnectionKind::Postgres),
+        };
+        match acquired {
+            Ok(kind) => {
+                handed_out.fetch_add(1, Ordering::Relaxed);
+                ever_handed_out.fetch_add(1, Ordering::Relaxed);
+                Ok(Connection { kind, opened: self.opened.clone(), released: false })
+            }
+            Err(source) => {
+                // One that is only busy has handed out all, or hands out some meanwhile.
+                let has_room = handed_out.load(Ordering::Relaxed) < self.max_connections();
+                let has_served = ever_handed_out.load(Ordering::Relaxed) != before;
+                let none_can_be_made = match source {
+                    sqlx::Error::PoolClosed => true,
+                    sqlx::Error::PoolTimedOut => has_room && !has_served,
+                    _ => false,
+                };
+                Err(NoConnection { source, none_can_be_made })
+            }
         }
     }
 
     /// How many there may be.
     pub(super) fn max_connections(&self) -> u32 {
-        match self {
-            Self::Sqlite(pool) => pool.options().get_max_connections(),
-            Self::Postgres(pool) => pool.options().get_max_connections(),
+        match &self.kind {
+            PoolKind::Sqlite(pool) => pool.options().get_max_connections(),
+            PoolKind::Postgres(pool) => pool.options().get_max_connections(),
         }
+    }
+
+    /// Which opening it is.
+    pub(super) fn number(&self) -> u64 {
+        self.opened.number
+    }
+
+    /// The file behind it, if it is one.
+    pub(super) fn file(&self) -> Option<&DatabaseFile> {
+        self.opened.file.as_ref()
+    }
+
+    fn file_lost(&self) -> Option<Lost> {
+        self.file().and_then(DatabaseFile::lost)
     }
 
     async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
+        match &self.kind {
+            PoolKind::Sqlite(pool) => pool.close().await,
+            PoolKind::Postgres(pool) => pool.close().await,
         }
+    }
+
+    /// Closes it in order, as far as that can be had in time, and leaves nothing beside a file that is
+    /// another one now.
+    ///
+    /// # Errors
+    /// The lost file's log is still there, where nothing else may be opened beside it.
+    async fn give_up(&self) -> io::Result<()> {
+        let is_folded = match &self.kind {
+            PoolKind::Sqlite(pool) => timeout(FOLDS_WITHIN, sqlite::fold_log_back(pool)).await,
+            PoolKind::Postgres(_) => Ok(true),
+        };
+        // Whoever holds a connection still closes it when done.
+        let is_closed = timeout(CLOSES_WITHIN, self.close()).await.is_ok();
+        let is_in_order = is_closed && is_folded.unwrap_or(false);
+        let Some(file) = self.file().filter(|file| file.lost().is_some() && !is_in_order) else {
+            return Ok(());
+        };
+        if let Some(aside) = file.set_log_aside()? {
+            tracing::error!(
+                log = %aside.display(),
+                "the log of the lost database file could not be folded back into it, and was renamed: \
+                 the last conversations may be in it alone. To have them, stop the server and put it \
+                 beside the old file, under that file's name with -wal"
+            );
+        }
+        Ok(())
     }
 }
 
+/// Why there is no connection.
+pub(super) struct NoConnection {
+    pub(super) source: sqlx::Error,
+    /// The pool has room for one, so it is the database that can't be reached.
+    pub(super) none_can_be_made: bool,
+}
+
 impl Connection {
-    /// Has it closed instead of given back: what it was asked may still be under way.
-    pub(super) fn abandon(mut self) {
-        match &mut self {
-            Self::Sqlite(connection) => connection.close_on_drop(),
-            Self::Postgres(connection) => connection.close_on_drop(),
+    /// Which opening it belongs to.
+    pub(super) fn number(&self) -> u64 {
+        self.opened.number
+    }
+
+    /// Whether what was just committed over it will be found there again.
+    pub(super) fn has_kept(&self) -> bool {
+        self.opened.file.as_ref().is_none_or(DatabaseFile::has_what_was_committed)
+    }
+
+    /// It has answered, and whoever comes next may have it.
+    pub(super) fn release(mut self) {
+        self.released = true;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.opened.handed_out.fetch_sub(1, Ordering::Relaxed);
+        if self.released {
+            return;
+        }
+        match &mut self.kind {
+            ConnectionKind::Sqlite(connection) => connection.close_on_drop(),
+            ConnectionKind::Postgres(connection) => connection.close_on_drop(),
         }
     }
 }
@@ -81,6 +215,7 @@ pub(super) struct Opening {
 struct State {
     pool: Option<Pool>,
     failed: Option<(Instant, Arc<sqlx::Error>)>,
+    openings: u64,
 }
 
 impl Opening {
@@ -90,30 +225,67 @@ impl Opening {
 
     /// Its connections. Who waited while another one tried in vain shares that one's error, so that
     /// a server that does not answer is not waited for by one after the other.
+    ///
+    /// Of a file that was deleted, moved or replaced the connections are given up, and what is at its
+    /// path now is opened, or made.
     pub(super) async fn pool(&self) -> Result<Pool, Arc<sqlx::Error>> {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
+        if let Some(pool) = state.pool.clone().filter(|pool| pool.file_lost().is_some()) {
+            self.leave(&mut state, &pool).await.map_err(sqlx::Error::from)?;
+        }
         match &*state {
             State { pool: Some(pool), .. } => return Ok(pool.clone()),
             State { failed: Some((at, error)), .. } if *at > asked => return Err(error.clone()),
             State { .. } => {}
         }
         let timer = self.metrics.timer(Operation::Open);
-        let opened = self.database.open().await.map_err(Arc::new);
+        state.openings += 1;
+        let opened = self.database.open(state.openings).await.map_err(Arc::new);
         drop(timer);
-        *state = match &opened {
+        match &opened {
             Ok(pool) => {
                 self.metrics.may_have(pool.max_connections());
-                State { pool: Some(pool.clone()), failed: None }
+                (state.pool, state.failed) = (Some(pool.clone()), None);
             }
-            Err(error) => State { pool: None, failed: Some((Instant::now(), error.clone())) },
-        };
+            Err(error) => {
+                (state.pool, state.failed) = (None, Some((Instant::now(), error.clone())));
+            }
+        }
         opened
     }
 
-    /// Forgets the connections: the next query opens it anew.
-    pub(super) async fn lost(&self) {
-        self.state.lock().await.pool = None;
+    fn say_lost(&self, pool: &Pool) {
+        let Some(why) = pool.file_lost() else { return };
+        self.metrics.file_lost();
+        tracing::error!(
+            database = %self.database,
+            "{why} while it was open: what is at its path now is opened, or made. To have the old \
+             conversations back, stop the server, put the file and its -wal back, and start it"
+        );
+    }
+
+    /// Forgets the connections of this opening: the next query opens it anew.
+    pub(super) async fn lost(&self, number: u64) {
+        let mut state = self.state.lock().await;
+        let Some(pool) = state.pool.clone().filter(|pool| pool.number() == number) else { return };
+        match pool.kind {
+            // Whoever opens the file next must not find another one's log beside it. If it is there
+            // still, the next query tries again, and says so.
+            PoolKind::Sqlite(_) => drop(self.leave(&mut state, &pool).await),
+            PoolKind::Postgres(_) => {
+                state.pool = None;
+                drop(tokio::spawn(async move { pool.give_up().await }));
+            }
+        }
+    }
+
+    /// Gives up these connections, and then forgets them.
+    async fn leave(&self, state: &mut State, pool: &Pool) -> io::Result<()> {
+        pool.give_up().await?;
+        self.say_lost(pool);
+        state.pool = None;
+        Ok(())
     }
 
     /// Waits for running queries and closes the connections.

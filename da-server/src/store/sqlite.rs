@@ -1,16 +1,21 @@
 //! SQLite: how the file is opened and brought up to date.
 
 use std::fs::OpenOptions;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Connection};
+
+use super::file::DatabaseFile;
+use super::foreign::refuse_foreign;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
@@ -20,28 +25,94 @@ pub(super) const MAX_CONNECTIONS: u32 = 4;
 /// How long a query waits for a connection or for another process's lock.
 const WAIT: Duration = Duration::from_secs(5);
 
-pub(super) async fn open(path: &Path) -> Result<SqlitePool, sqlx::Error> {
+/// How often it is looked whether a connection has become free.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
+
+pub(super) async fn open(path: &Path) -> Result<(SqlitePool, DatabaseFile), sqlx::Error> {
     create_private(path)?;
+    let before = DatabaseFile::at(path)?;
+    if before.is_read_only() {
+        let why = "it is read-only, by its permissions or its file system";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why).into());
+    }
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        // In WAL mode this loses at most the last turns on power loss, never the file.
-        .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(true)
         .busy_timeout(WAIT)
         .disable_statement_logging();
+    // With nothing said that would be written into it: it may be another program's.
+    let mut looking = options.clone().read_only(true).connect().await?;
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    let looked = refuse_foreign(sqlx::query_scalar(tables).fetch_all(&mut looking).await?);
+    let _ = looking.close().await;
+    looked?;
+    let options = options
+        .journal_mode(SqliteJournalMode::Wal)
+        // In WAL mode this loses at most the last turns on power loss, never the file.
+        .synchronous(SqliteSynchronous::Normal);
     let pool = SqlitePoolOptions::new()
         .max_connections(MAX_CONNECTIONS)
         .acquire_timeout(WAIT)
         .connect_with(options)
         .await?;
     MIGRATIONS.run(&pool).await?;
-    Ok(pool)
+    let file = DatabaseFile::at(path)?;
+    // Between the two SQLite has opened one of them; which is not known.
+    if before.lost().is_some() {
+        pool.close().await;
+        return Err(io::Error::other("it was replaced while it was opened").into());
+    }
+    Ok((pool, file))
+}
+
+/// Primary result codes (<https://www.sqlite.org/rescode.html>) after which the file is opened anew:
+/// READONLY, IOERR, CORRUPT, CANTOPEN, NOTADB. The file, or its log, is not what the connections take it for. A
+/// full disk and another process's lock are not among them.
+const NOT_WHAT_WAS_OPENED: [i32; 5] = [8, 10, 11, 14, 26];
+
+/// Whether all connections are to be left for new ones.
+pub(super) fn is_not_what_was_opened(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    let error = error.and_then(|error| error.try_downcast_ref::<SqliteError>());
+    let code = error.and_then(|error| error.code()?.parse::<i32>().ok());
+    code.is_some_and(|code| NOT_WHAT_WAS_OPENED.contains(&(code & 0xff)))
+}
+
+/// Writes what is only in the log into the file, and leaves the log empty: what takes the file's place
+/// must not find it, and a file that was moved has all of it. Says whether that was done: as long as
+/// somebody reads, SQLite leaves the log as it is, and calls that no error.
+pub(super) async fn fold_log_back(pool: &SqlitePool) -> bool {
+    // One that is open already: a new one would open what is at the path now. Whoever waits for this
+    // bounds it.
+    let mut connection = loop {
+        match pool.try_acquire() {
+            Some(connection) => break connection,
+            None if pool.size() == 0 => return false,
+            None => tokio::time::sleep(ASK_AGAIN).await,
+        }
+    };
+    // Who reads for longer is not waited for: neither are the players who wait for this.
+    let soon = sqlx::query("PRAGMA busy_timeout = 1000").execute(&mut *connection).await;
+    let fold = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)");
+    match soon.and(fold.fetch_one(&mut *connection).await) {
+        Ok(Folded { busy }) => busy == 0,
+        Err(error) => {
+            tracing::warn!(%error, "the log of a database that was lost could not be folded back");
+            false
+        }
+    }
+}
+
+/// What a checkpoint answers (<https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>).
+#[derive(sqlx::FromRow)]
+struct Folded {
+    /// 1 if somebody else's lock kept it from being done.
+    busy: i64,
 }
 
 /// Conversations are nobody else's business: SQLite would leave a new file to the umask. Its
 /// companion files take over the mode of this one.
-fn create_private(path: &Path) -> std::io::Result<()> {
+fn create_private(path: &Path) -> io::Result<()> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match created {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),

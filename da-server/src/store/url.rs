@@ -41,6 +41,14 @@ impl DatabaseUrl {
         text.parse()
     }
 
+    /// The host and the port of its server; none where that is asked by a socket of this host.
+    pub fn server(&self) -> Option<(String, u16)> {
+        let Self(options) = self;
+        let host = options.get_host();
+        let is_remote = options.get_socket().is_none() && !host.starts_with('/');
+        is_remote.then(|| (host.to_owned(), options.get_port()))
+    }
+
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.0
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use eventsource_stream::Eventsource;
 use futures_util::{Stream, StreamExt, stream};
 use reqwest::{Response, Url};
 use serde::Deserialize;
@@ -14,11 +13,14 @@ use tokio::time::timeout;
 use super::CallsArgs;
 use super::credentials::Credentials;
 use crate::calls::Call;
+use crate::provider::events::{EventError, events};
 use crate::provider::{HttpConfig, http_client};
 
 /// The server gives a sign of life three times as often.
 const LONGEST_SILENCE: Duration = Duration::from_secs(45);
 const LONGEST_ANSWER: Duration = Duration::from_secs(20);
+/// A call has a bounded number of attempts and reads, and is much shorter.
+const LONGEST_EVENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why the server's calls are not known.
 #[derive(Debug, thiserror::Error)]
@@ -126,14 +128,17 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Update, ClientError>>, ClientError> {
         let mut url = self.calls.clone();
         url.set_path(&format!("{}/live", url.path()));
-        let events = self.get(url).await?.bytes_stream().eventsource();
+        let events = events(self.get(url).await?.bytes_stream(), LONGEST_EVENT_BYTES);
         Ok(stream::unfold(Box::pin(events), move |mut events| async move {
             loop {
                 let update = match timeout(LONGEST_SILENCE, events.next()).await {
                     Err(_) => Err(self.silent()),
                     Ok(None) => return None,
-                    Ok(Some(Err(error))) => Err(self.unreachable(&error)),
-                    Ok(Some(Ok(event))) => match event.event.as_str() {
+                    Ok(Some(Err(EventError::Body(error)))) => Err(self.unreachable(&error)),
+                    Ok(Some(Err(error @ EventError::TooLong))) => Err(self.foreign(&error)),
+                    // Cut off: what follows is that the server has ended.
+                    Ok(Some(Ok(event))) if !event.whole => continue,
+                    Ok(Some(Ok(event))) => match event.name.as_str() {
                         "call" => self.read(event.data.as_bytes()).map(Update::Call),
                         "missed" => self
                             .read::<Missed>(event.data.as_bytes())
@@ -178,8 +183,11 @@ impl Client {
     }
 
     fn read<T: DeserializeOwned>(&self, json: &[u8]) -> Result<T, ClientError> {
-        serde_json::from_slice(json)
-            .map_err(|error| ClientError::Foreign { url: self.url(), reason: error.to_string() })
+        serde_json::from_slice(json).map_err(|error| self.foreign(&error))
+    }
+
+    fn foreign(&self, error: &dyn std::error::Error) -> ClientError {
+        ClientError::Foreign { url: self.url(), reason: error.to_string() }
     }
 
     fn silent(&self) -> ClientError {

@@ -1,36 +1,44 @@
 //! Who speaks, where, and with which limits.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{AudioFormat, elevenlabs::ElevenLabs, wire::Wire};
+use super::{AudioFormat, elevenlabs::ElevenLabs, openai::OpenAi, wire::Wire};
 use crate::provider::gate::DEFAULT_MAX_CONCURRENT;
-use crate::provider::{ApiKey, BreakerConfig, ProviderSetupError, RetryPolicy, Timeouts};
+use crate::provider::openai::is_original;
+use crate::provider::{
+    ApiKey, BreakerConfig, ProviderName, ProviderSetupError, RetryPolicy, Timeouts,
+};
 
 /// The wire protocols, named after who defined them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum TtsProvider {
+pub enum TtsProtocol {
     /// ElevenLabs text to speech, streamed over HTTP.
     #[default]
     ElevenLabs,
+    /// OpenAI's speech, spoken by many servers.
+    OpenAi,
 }
 
-impl TtsProvider {
-    /// The label value.
+impl TtsProtocol {
+    /// The value in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ElevenLabs => "elevenlabs",
+            Self::OpenAi => "openai",
         }
     }
 
-    /// The provider's own service.
+    /// The provider's own service. As in the official SDKs, OpenAI's has the version in it.
     #[must_use]
     pub const fn default_base_url(self) -> &'static str {
         match self {
             Self::ElevenLabs => "https://api.elevenlabs.io",
+            Self::OpenAi => "https://api.openai.com/v1",
         }
     }
 
@@ -39,6 +47,16 @@ impl TtsProvider {
     pub const fn default_model(self) -> &'static str {
         match self {
             Self::ElevenLabs => "eleven_flash_v2_5",
+            Self::OpenAi => "gpt-4o-mini-tts",
+        }
+    }
+
+    /// An audio format that plays in every browser while it comes.
+    #[must_use]
+    pub const fn default_format(self) -> &'static str {
+        match self {
+            Self::ElevenLabs => "mp3_44100_128",
+            Self::OpenAi => "mp3_24000",
         }
     }
 
@@ -47,28 +65,40 @@ impl TtsProvider {
     pub const fn key_variable(self) -> &'static str {
         match self {
             Self::ElevenLabs => "ELEVENLABS_API_KEY",
-        }
-    }
-
-    pub(super) fn wire(self) -> Box<dyn Wire> {
-        match self {
-            Self::ElevenLabs => Box::new(ElevenLabs),
+            Self::OpenAi => "OPENAI_API_KEY",
         }
     }
 }
 
-/// The configuration of the speech provider.
+/// [`ApiKey::in_force`] or [`ApiKey::of_ones_own`].
+type FindKey = fn(
+    Option<&ApiKey>,
+    &'static str,
+    Option<&Path>,
+    Option<&'static str>,
+) -> Result<Option<ApiKey>, ProviderSetupError>;
+
+/// The configuration of a speech provider.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TtsConfig {
-    /// `"elevenlabs"`.
-    pub provider: TtsProvider,
-    /// `http://` or `https://`; the default is the provider's own service.
+    /// `"elevenlabs"` or `"openai"`.
+    pub protocol: TtsProtocol,
+    /// What the provider is called: `Config::load` takes that from the endpoints.
+    #[serde(deserialize_with = "ProviderName::refuse")]
+    pub provider: Option<ProviderName>,
+    /// `http://` or `https://`; the default is the provider's own service. For OpenAI-compatible
+    /// servers everything before `/audio/speech`, as in `http://localhost:8880/v1`.
     pub base_url: Option<String>,
     /// The model's name as the provider knows it.
     pub model: Option<String>,
-    /// The provider's name of the audio format: see [`AudioFormat`].
-    pub output_format: String,
+    /// The voice, as the provider knows it, of characters whom `voices` does not name. Without it
+    /// that of the scene, which is one of ElevenLabs.
+    pub voice: Option<String>,
+    /// Character id → voice, as the provider knows it.
+    pub voices: BTreeMap<String, String>,
+    /// The audio format that is asked for: see [`AudioFormat`].
+    pub output_format: Option<String>,
     /// A key given by the embedding program. Never read from the configuration file: there it is
     /// the provider's environment variable, or `api_key_file`.
     #[serde(skip)]
@@ -84,21 +114,28 @@ pub struct TtsConfig {
     pub max_concurrent: usize,
     /// When the provider is left alone.
     pub breaker: BreakerConfig,
+    /// Who is asked, one after the other, when this one fails before its first audio. Each has all
+    /// the settings of its own, and no fallbacks.
+    pub fallback: Vec<TtsConfig>,
 }
 
 impl Default for TtsConfig {
     fn default() -> Self {
         Self {
-            provider: TtsProvider::default(),
+            protocol: TtsProtocol::default(),
+            provider: None,
             base_url: None,
             model: None,
-            output_format: "mp3_44100_128".to_owned(),
+            voice: None,
+            voices: BTreeMap::new(),
+            output_format: None,
             api_key: None,
             api_key_file: None,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             max_concurrent: DEFAULT_MAX_CONCURRENT,
             breaker: BreakerConfig::default(),
+            fallback: Vec::new(),
         }
     }
 }
@@ -108,32 +145,75 @@ impl TtsConfig {
     #[must_use]
     pub fn base_url(&self) -> &str {
         let url = self.base_url.as_deref();
-        url.unwrap_or(self.provider.default_base_url()).trim_end_matches('/')
+        url.unwrap_or(self.protocol.default_base_url()).trim_end_matches('/')
     }
 
     /// The model in force.
     #[must_use]
     pub fn model(&self) -> &str {
         let model = self.model.as_deref();
-        model.unwrap_or(self.provider.default_model())
+        model.unwrap_or(self.protocol.default_model())
+    }
+
+    /// What the provider is called: after its protocol, if nobody knows better.
+    #[must_use]
+    pub fn provider(&self) -> ProviderName {
+        self.provider.clone().unwrap_or_else(|| self.protocol.as_str().into())
     }
 
     /// The audio format in force.
     ///
     /// # Errors
-    /// [`ProviderSetupError::OutputFormat`] if its name is unknown.
+    /// [`ProviderSetupError::OutputFormat`] if its name is unknown, and
+    /// [`ProviderSetupError::UnavailableFormat`] if the provider does not give it.
     pub fn format(&self) -> Result<AudioFormat, ProviderSetupError> {
-        self.output_format.parse()
+        let name = self.output_format.as_deref();
+        let format = name.unwrap_or(self.protocol.default_format()).parse()?;
+        self.wire().check_format(format)?;
+        Ok(format)
     }
 
-    /// The key in force. Only servers of one's own may do without.
+    /// Checks the audio formats of this section and its fallbacks.
+    ///
+    /// # Errors
+    /// See [`Self::format`], with the key that is wrong.
+    pub fn check_formats(&self) -> Result<(), (String, ProviderSetupError)> {
+        let bad = |section: String| move |error| (format!("{section}.output_format"), error);
+        self.format().map_err(bad("tts".to_owned()))?;
+        for (index, fallback) in self.fallback.iter().enumerate() {
+            fallback.format().map_err(bad(format!("tts.fallback.{index}")))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn wire(&self) -> Box<dyn Wire> {
+        match self.protocol {
+            TtsProtocol::ElevenLabs => Box::new(ElevenLabs),
+            TtsProtocol::OpenAi => Box::new(OpenAi { is_original: is_original(self.base_url()) }),
+        }
+    }
+
+    /// The key in force of who is asked first. Only servers of one's own may do without. OpenAI's
+    /// variable is that of language models as well, so a key file wins over it.
     pub(super) fn key(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
-        let hosted = self.base_url() == self.provider.default_base_url();
-        ApiKey::in_force(
+        match self.protocol {
+            TtsProtocol::ElevenLabs => self.key_by(ApiKey::in_force),
+            TtsProtocol::OpenAi => self.key_of_fallback(),
+        }
+    }
+
+    /// The key in force of a fallback, where a key file always wins.
+    pub(super) fn key_of_fallback(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
+        self.key_by(ApiKey::of_ones_own)
+    }
+
+    fn key_by(&self, find: FindKey) -> Result<Option<ApiKey>, ProviderSetupError> {
+        let is_hosted = self.base_url() == self.protocol.default_base_url();
+        find(
             self.api_key.as_ref(),
-            self.provider.key_variable(),
+            self.protocol.key_variable(),
             self.api_key_file.as_deref(),
-            hosted.then_some(self.provider.as_str()),
+            is_hosted.then_some(self.protocol.as_str()),
         )
     }
 }
@@ -160,7 +240,34 @@ mod tests {
     }
 
     #[test]
-    fn default_format_is_known() {
-        assert!(TtsConfig::default().format().is_ok());
+    fn default_formats_are_known() {
+        for protocol in [TtsProtocol::ElevenLabs, TtsProtocol::OpenAi] {
+            let config = TtsConfig { protocol, ..TtsConfig::default() };
+            assert_eq!(config.format().unwrap().to_string(), protocol.default_format());
+        }
+    }
+
+    #[test]
+    fn what_openais_own_service_gives_is_known_and_what_others_give_is_not() {
+        let toml = "protocol = 'openai'\noutput_format = 'pcm_16000'\n";
+        assert!(read::<TtsConfig>(toml).unwrap().format().is_err());
+        let local = format!("{toml}base_url = 'http://localhost:8880/v1'");
+        assert!(read::<TtsConfig>(&local).unwrap().format().is_ok());
+    }
+
+    #[test]
+    fn a_key_file_wins_over_a_variable_that_language_models_share() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "sk-of-the-file\n").unwrap();
+        let mut config = TtsConfig {
+            protocol: TtsProtocol::OpenAi,
+            api_key_file: Some(file.path().to_owned()),
+            ..TtsConfig::default()
+        };
+        assert_eq!(config.key().unwrap(), ApiKey::new("sk-of-the-file"));
+        std::fs::write(file.path(), " \n").unwrap();
+        assert!(config.key().is_err(), "and a blank one is no licence to take it");
+        config.api_key = ApiKey::new("sk-given");
+        assert_eq!(config.key().unwrap(), config.api_key);
     }
 }

@@ -4,32 +4,40 @@ use reqwest::{Url, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AudioFormat, Speech, TtsProvider, wire::Wire};
+use super::{
+    AudioFormat, TtsProtocol,
+    wire::{Request, Wire},
+};
 use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
 
 pub(super) struct ElevenLabs;
 
 impl Wire for ElevenLabs {
+    /// Its service knows what there is, which depends on the account.
+    fn check_format(&self, _: AudioFormat) -> Result<(), ProviderSetupError> {
+        Ok(())
+    }
+
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
-            headers.insert("xi-api-key", key.header("", TtsProvider::ElevenLabs.as_str())?);
+            headers.insert("xi-api-key", key.header("", TtsProtocol::ElevenLabs.as_str())?);
         }
         Ok(headers)
     }
 
-    fn url(&self, base: &Url, format: &AudioFormat, speech: &Speech) -> Url {
+    fn url(&self, base: &Url, request: &Request<'_>) -> Url {
         let mut url = base.clone();
         // Fails only for URLs such as `mailto:`, which the client does not accept as a base.
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(["v1", "text-to-speech", &speech.voice_id, "stream"]);
+            path.pop_if_empty().extend(["v1", "text-to-speech", request.voice, "stream"]);
         }
-        url.query_pairs_mut().append_pair("output_format", &format.to_string());
+        url.query_pairs_mut().append_pair("output_format", &request.format.to_string());
         url
     }
 
-    fn body(&self, model: &str, speech: &Speech) -> Value {
-        json!({"text": speech.text, "model_id": model})
+    fn body(&self, request: &Request<'_>) -> Value {
+        json!({"text": request.text, "model_id": request.model})
     }
 
     fn fault(&self, body: &[u8]) -> Fault {
@@ -74,13 +82,13 @@ enum Detail {
 mod tests {
     use super::*;
 
-    fn speech(voice_id: &str) -> Speech {
-        Speech { text: "Ahoy".to_owned(), voice_id: voice_id.to_owned() }
+    fn request(voice: &str) -> Request<'_> {
+        let format = "mp3_44100_128".parse().unwrap();
+        Request { model: "eleven_flash_v2_5", voice, text: "Ahoy", format }
     }
 
-    fn url(base: &str, voice_id: &str) -> String {
-        let format = "mp3_44100_128".parse().unwrap();
-        ElevenLabs.url(&base.parse().unwrap(), &format, &speech(voice_id)).to_string()
+    fn url(base: &str, voice: &str) -> String {
+        ElevenLabs.url(&base.parse().unwrap(), &request(voice)).to_string()
     }
 
     #[test]
@@ -107,7 +115,7 @@ mod tests {
     #[test]
     fn body_names_text_and_model() {
         assert_eq!(
-            ElevenLabs.body("eleven_flash_v2_5", &speech("v")),
+            ElevenLabs.body(&request("v")),
             json!({"text": "Ahoy", "model_id": "eleven_flash_v2_5"})
         );
     }

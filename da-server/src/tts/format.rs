@@ -16,6 +16,9 @@ pub enum Codec {
     Ulaw,
     /// Opus in an Ogg container.
     Opus,
+    /// The samples of [`Codec::Pcm`] behind a header that says so, which is taken off: what is
+    /// played is PCM.
+    Wav,
 }
 
 /// An audio format, as `mp3_44100_128`.
@@ -36,7 +39,7 @@ impl AudioFormat {
         let rate = self.sample_rate_hz;
         match self.codec {
             Codec::Mp3 => "audio/mpeg".to_owned(),
-            Codec::Pcm => format!("audio/pcm;rate={rate};channels=1"),
+            Codec::Pcm | Codec::Wav => format!("audio/pcm;rate={rate};channels=1"),
             Codec::Ulaw => format!("audio/basic;rate={rate};channels=1"),
             Codec::Opus => "audio/ogg;codecs=opus".to_owned(),
         }
@@ -47,7 +50,7 @@ impl AudioFormat {
     #[must_use]
     pub fn duration(&self, bytes: usize) -> Option<Duration> {
         let bytes_per_second = match self.codec {
-            Codec::Pcm => 2.0 * f64::from(self.sample_rate_hz),
+            Codec::Pcm | Codec::Wav => 2.0 * f64::from(self.sample_rate_hz),
             Codec::Ulaw => f64::from(self.sample_rate_hz),
             Codec::Mp3 => self.bit_rate_kbps.map(|kbps| f64::from(kbps) * 125.0)?,
             Codec::Opus => return None,
@@ -71,6 +74,7 @@ impl fmt::Display for AudioFormat {
             Codec::Pcm => "pcm",
             Codec::Ulaw => "ulaw",
             Codec::Opus => "opus",
+            Codec::Wav => "wav",
         };
         write!(f, "{codec}_{}", self.sample_rate_hz)?;
         match self.bit_rate_kbps {
@@ -87,6 +91,7 @@ fn parse(name: &str) -> Option<AudioFormat> {
         "pcm" => Codec::Pcm,
         "ulaw" => Codec::Ulaw,
         "opus" => Codec::Opus,
+        "wav" => Codec::Wav,
         _ => return None,
     };
     let sample_rate_hz = parts.next()?.parse().ok().filter(|rate| *rate > 0)?;
@@ -103,14 +108,15 @@ mod tests {
 
     #[test]
     fn names_survive_the_round_trip() {
-        for name in ["mp3_44100_128", "pcm_16000", "ulaw_8000", "opus_48000_64"] {
+        for name in ["mp3_44100_128", "pcm_16000", "ulaw_8000", "opus_48000_64", "wav_24000"] {
             assert_eq!(name.parse::<AudioFormat>().unwrap().to_string(), name);
         }
     }
 
     #[test]
     fn unknown_names_are_refused() {
-        for name in ["", "mp3", "wav_44100", "pcm_fast", "pcm_0", "mp3_44100_128_2", "mp3_44100_"] {
+        for name in ["", "mp3", "flac_44100", "pcm_fast", "pcm_0", "mp3_44100_128_2", "mp3_44100_"]
+        {
             assert!(name.parse::<AudioFormat>().is_err(), "{name}");
         }
     }

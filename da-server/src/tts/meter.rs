@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{AudioFormat, Playback, TtsMetrics, silence};
+use super::{AudioFormat, Playback, metrics::VoiceMetrics, silence};
 use crate::clock::monotonic_ns;
 use crate::provider::call::Pieces;
 
@@ -16,7 +16,7 @@ const LEADING_BYTES: usize = 512 * 1024;
 /// only of audio that came whole.
 pub(super) struct Meter {
     format: AudioFormat,
-    metrics: TtsMetrics,
+    metrics: VoiceMetrics,
     /// From the attempt's beginning to this one's: the wait for its turn among the calls in flight.
     queued: Duration,
     started: Instant,
@@ -29,14 +29,15 @@ pub(super) struct Meter {
 
 impl Meter {
     /// An attempt that was asked for at `asked_ns` of `CLOCK_MONOTONIC`, and sends its request now.
-    pub(super) fn start(format: AudioFormat, metrics: TtsMetrics, asked_ns: u64) -> Self {
+    pub(super) fn start(format: AudioFormat, metrics: VoiceMetrics, asked_ns: u64) -> Self {
         let queued = Duration::from_nanos(monotonic_ns().saturating_sub(asked_ns));
         let (started, waited) = (Instant::now(), Duration::ZERO);
         Self { format, metrics, queued, started, waited, bytes: 0, leading: Vec::new() }
     }
 
-    /// The same audio, measured.
-    pub(super) fn watch(mut self, audio: Pieces<Bytes>) -> Pieces<Bytes> {
+    /// The same audio, which has turned out to be in this format, measured.
+    pub(super) fn watch(mut self, format: AudioFormat, audio: Pieces<Bytes>) -> Pieces<Bytes> {
+        self.format = format;
         self.waited = self.started.elapsed();
         stream::unfold((audio, Some(self)), |(mut audio, mut meter)| async move {
             let asked = Instant::now();

@@ -5,22 +5,23 @@ use std::time::Duration;
 use prometheus::{
     Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
 };
+use tokio::time::Instant;
 
-use super::TtsProvider;
 use crate::metrics::{Registry, buckets};
 use crate::provider::{
-    ErrorKind,
-    report::{AttemptReport, Observer, Outcome},
+    ErrorKind, ProviderName,
+    fallback::FallbackMetrics,
+    report::{AttemptReport, CallOutcome, Observer, Outcome},
 };
 
-/// The metrics of one speech provider, resolved once.
+/// The families, for whatever providers are configured.
 #[derive(Debug, Clone)]
 pub struct TtsMetrics {
-    provider: TtsProvider,
-    latency: Histogram,
+    latency: [Histogram; CallOutcome::ALL.len()],
     first_byte: Histogram,
     attempts: HistogramVec,
     retries: IntCounterVec,
+    pub(super) fallbacks: FallbackMetrics,
     characters: IntCounter,
     first_audio: Histogram,
     real_time_factor: Histogram,
@@ -28,125 +29,165 @@ pub struct TtsMetrics {
 }
 
 impl TtsMetrics {
-    /// Registers the families, with every known series at 0.
+    /// Registers the families.
     ///
     /// # Errors
     /// If a family of the same name is registered already.
-    pub fn register(registry: &Registry, provider: TtsProvider) -> prometheus::Result<Self> {
-        let latency = Histogram::with_opts(
-            HistogramOpts::new(
-                "tts_latency_seconds",
-                "Logical speech calls from request to last audio byte, with their retries; failed \
-                 and cancelled ones too.",
-            )
-            .buckets(buckets::TTS_SECONDS.to_vec()),
-        )?;
-        let first_byte = Histogram::with_opts(
-            HistogramOpts::new(
-                "tts_time_to_first_byte_seconds",
-                "From the start of an attempt to its first audio byte; successful attempts only.",
-            )
-            .buckets(buckets::FIRST_CONTENT_SECONDS.to_vec()),
-        )?;
-        let attempts = HistogramVec::new(
-            HistogramOpts::new(
-                "tts_attempt_seconds",
-                "Single attempts of speech calls, without the pauses between them.",
-            )
-            .buckets(buckets::TTS_SECONDS.to_vec()),
-            &["provider", "outcome"],
-        )?;
-        let retries = IntCounterVec::new(
-            Opts::new(
-                "tts_retries_total",
-                "Attempts that followed a failed one, by why that one failed.",
-            ),
-            &["provider", "reason"],
-        )?;
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let histograms = |name: &str, help: &str, edges: &[f64], labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(edges.to_vec());
+            let family = HistogramVec::new(options, labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok::<_, prometheus::Error>(family)
+        };
+        let histogram = |name: &str, help: &str, edges: &[f64]| {
+            let options = HistogramOpts::new(name, help).buckets(edges.to_vec());
+            let family = Histogram::with_opts(options)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok::<_, prometheus::Error>(family)
+        };
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok::<_, prometheus::Error>(family)
+        };
         let characters = IntCounter::new(
             "tts_characters_total",
             "Characters of text that a speech provider accepted to speak.",
         )?;
-        let first_audio = Histogram::with_opts(
-            HistogramOpts::new(
-                "tts_time_to_first_audio_seconds",
-                "From the start of an attempt to its first audible sample being heard by somebody \
-                 who plays the audio as it comes; successful attempts only.",
-            )
-            .buckets(buckets::FIRST_CONTENT_SECONDS.to_vec()),
-        )?;
-        let real_time_factor = Histogram::with_opts(
-            HistogramOpts::new(
-                "tts_real_time_factor",
-                "Waited for the provider / seconds of audio that came; successful attempts only. \
-                 Above 1 nobody can listen without a pause.",
-            )
-            .buckets(buckets::REAL_TIME_FACTORS.to_vec()),
-        )?;
+        registry.register(Box::new(characters.clone()))?;
         let audio = Counter::new(
             "tts_audio_seconds_total",
             "Audio that came from the speech provider, in seconds of playing it.",
         )?;
-        registry.register(Box::new(first_audio.clone()))?;
-        registry.register(Box::new(real_time_factor.clone()))?;
         registry.register(Box::new(audio.clone()))?;
-        registry.register(Box::new(latency.clone()))?;
-        registry.register(Box::new(first_byte.clone()))?;
-        registry.register(Box::new(attempts.clone()))?;
-        registry.register(Box::new(retries.clone()))?;
-        registry.register(Box::new(characters.clone()))?;
-        for outcome in Outcome::all() {
-            attempts.with_label_values(&[provider.as_str(), outcome.as_str()]);
-        }
-        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
-            retries.with_label_values(&[provider.as_str(), reason.as_str()]);
-        }
+        let latency = histograms(
+            "tts_latency_seconds",
+            "Logical speech calls from request to last audio byte, or to their failure or \
+             cancellation, with their retries and fallbacks.",
+            buckets::TTS_SECONDS,
+            &["outcome"],
+        )?;
         Ok(Self {
-            provider,
-            latency,
-            first_byte,
-            attempts,
-            retries,
             characters,
-            first_audio,
-            real_time_factor,
             audio,
+            latency: CallOutcome::ALL.map(|outcome| latency.with_label_values(&[outcome.as_str()])),
+            first_byte: histogram(
+                "tts_time_to_first_byte_seconds",
+                "From the start of an attempt to its first audio byte; attempts with audio that \
+                 succeeded, or that nobody waited for any more.",
+                buckets::FIRST_CONTENT_SECONDS,
+            )?,
+            attempts: histograms(
+                "tts_attempt_seconds",
+                "Single attempts of speech calls, without the pauses between them.",
+                buckets::TTS_SECONDS,
+                &["provider", "outcome"],
+            )?,
+            retries: counters(
+                "tts_retries_total",
+                "Attempts that followed a failed one, by why that one failed.",
+                &["provider", "reason"],
+            )?,
+            fallbacks: FallbackMetrics::register(
+                registry,
+                "tts_fallbacks_total",
+                "Calls that failed before their first audio and went on with the next provider, \
+                 by why they failed.",
+            )?,
+            first_audio: histogram(
+                "tts_time_to_first_audio_seconds",
+                "From the start of an attempt to its first audible sample being heard by somebody \
+                 who plays the audio as it comes; successful attempts only.",
+                buckets::FIRST_CONTENT_SECONDS,
+            )?,
+            real_time_factor: histogram(
+                "tts_real_time_factor",
+                "Waited for the provider / seconds of audio that came; successful attempts only. \
+                 Above 1 nobody can listen without a pause.",
+                buckets::REAL_TIME_FACTORS,
+            )?,
         })
     }
 
-    pub(super) fn count_characters(&self, text: &str) {
-        self.characters.inc_by(text.chars().count() as u64);
+    /// A call that begins now.
+    pub(super) fn call(&self) -> CallTimer {
+        let (started, outcome) = (Instant::now(), CallOutcome::Cancelled);
+        CallTimer { started, outcome, latency: self.latency.clone() }
     }
 
-    pub(super) fn count_audio(&self, lasts: Duration) {
-        self.audio.inc_by(lasts.as_secs_f64());
-    }
-
-    pub(super) fn first_audio(&self, took: Duration) {
-        self.first_audio.observe(took.as_secs_f64());
-    }
-
-    pub(super) fn real_time_factor(&self, factor: f64) {
-        self.real_time_factor.observe(factor);
+    /// The series of one provider, every known one of them at 0.
+    pub(super) fn of(&self, provider: ProviderName) -> VoiceMetrics {
+        for outcome in Outcome::all() {
+            self.attempts.with_label_values(&[&*provider, outcome.as_str()]);
+        }
+        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
+            self.retries.with_label_values(&[&*provider, reason.as_str()]);
+        }
+        VoiceMetrics { provider, families: self.clone() }
     }
 }
 
-impl Observer for TtsMetrics {
+/// Times a logical call, whoever is asked in it. Dropped before its end is known, it was cancelled.
+#[derive(Debug)]
+pub(super) struct CallTimer {
+    started: Instant,
+    outcome: CallOutcome,
+    latency: [Histogram; CallOutcome::ALL.len()],
+}
+
+impl CallTimer {
+    pub(super) fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome.into();
+    }
+}
+
+impl Drop for CallTimer {
+    fn drop(&mut self) {
+        self.latency[self.outcome as usize].observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+/// The series of one provider.
+#[derive(Debug, Clone)]
+pub(super) struct VoiceMetrics {
+    provider: ProviderName,
+    families: TtsMetrics,
+}
+
+impl VoiceMetrics {
+    pub(super) fn count_characters(&self, text: &str) {
+        self.families.characters.inc_by(text.chars().count() as u64);
+    }
+
+    pub(super) fn count_audio(&self, lasts: Duration) {
+        self.families.audio.inc_by(lasts.as_secs_f64());
+    }
+
+    pub(super) fn first_audio(&self, took: Duration) {
+        self.families.first_audio.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn real_time_factor(&self, factor: f64) {
+        self.families.real_time_factor.observe(factor);
+    }
+}
+
+impl Observer for VoiceMetrics {
     fn attempt_ended(&self, report: AttemptReport) {
-        let labels = [self.provider.as_str(), report.outcome.as_str()];
-        let attempts = self.attempts.with_label_values(&labels);
+        let labels = [&*self.provider, report.outcome.as_str()];
+        let attempts = self.families.attempts.with_label_values(&labels);
         attempts.observe(report.took.as_secs_f64());
         if let Some(first) = report.first_content {
-            self.first_byte.observe(first.as_secs_f64());
+            self.families.first_byte.observe(first.as_secs_f64());
         }
     }
 
     fn retried(&self, reason: ErrorKind) {
-        let labels = [self.provider.as_str(), reason.as_str()];
-        self.retries.with_label_values(&labels).inc();
+        let labels = [&*self.provider, reason.as_str()];
+        self.families.retries.with_label_values(&labels).inc();
     }
 
-    fn call_ended(&self, took: Duration) {
-        self.latency.observe(took.as_secs_f64());
-    }
+    /// One provider's part of a call has no series: a [`CallTimer`] has the whole.
+    fn call_ended(&self, _: Duration, _: CallOutcome) {}
 }

@@ -16,7 +16,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// the codec can't be decoded here.
 pub(super) fn leading(format: &AudioFormat, audio: &[u8]) -> Option<Duration> {
     let silence = match format.codec {
-        Codec::Pcm => {
+        Codec::Pcm | Codec::Wav => {
             let samples = audio.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
             after(first_audible(samples)?, format.sample_rate_hz)
         }

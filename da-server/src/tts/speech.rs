@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-/// A line and the voice to speak it with.
+/// A line, and who says it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Speech {
     /// The words.
     pub text: String,
-    /// The voice as the provider knows it.
+    /// The id of the character, by which the configuration may name a voice.
+    pub character: String,
+    /// The voice that the scene names, as ElevenLabs knows it.
     pub voice_id: String,
 }
 
@@ -15,6 +17,7 @@ impl fmt::Debug for Speech {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Speech")
             .field("text_bytes", &self.text.len())
+            .field("character", &self.character)
             .field("voice_id", &self.voice_id)
             .finish()
     }
@@ -26,7 +29,8 @@ mod tests {
 
     #[test]
     fn debug_hides_the_words() {
-        let speech = Speech { text: "a secret".to_owned(), voice_id: "v1".to_owned() };
-        assert_eq!(format!("{speech:?}"), r#"Speech { text_bytes: 8, voice_id: "v1" }"#);
+        let [text, character, voice_id] = ["a secret", "c", "v1"].map(str::to_owned);
+        let shown = format!("{:?}", Speech { text, character, voice_id });
+        assert_eq!(shown, r#"Speech { text_bytes: 8, character: "c", voice_id: "v1" }"#);
     }
 }

@@ -3,11 +3,26 @@
 use reqwest::{Url, header::HeaderMap};
 use serde_json::Value;
 
-use super::{AudioFormat, Speech};
+use super::AudioFormat;
 use crate::provider::{ApiKey, Fault, ProviderSetupError};
+
+/// What is asked of a provider, whatever its protocol.
+pub(crate) struct Request<'a> {
+    pub model: &'a str,
+    /// The voice as this provider knows it.
+    pub voice: &'a str,
+    pub text: &'a str,
+    pub format: AudioFormat,
+}
 
 /// A speech provider's protocol. Its answer is the audio itself, so there is nothing to decode.
 pub(crate) trait Wire: Send + Sync {
+    /// Whether the audio can be asked for in this format.
+    ///
+    /// # Errors
+    /// [`ProviderSetupError::UnavailableFormat`], with what there is instead.
+    fn check_format(&self, format: AudioFormat) -> Result<(), ProviderSetupError>;
+
     /// The headers of every request, with the key if there is one.
     ///
     /// # Errors
@@ -15,11 +30,11 @@ pub(crate) trait Wire: Send + Sync {
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError>;
 
     /// The URL for one speech, below the configured base URL.
-    fn url(&self, base: &Url, format: &AudioFormat, speech: &Speech) -> Url;
+    fn url(&self, base: &Url, request: &Request<'_>) -> Url;
 
     /// The JSON body for one speech.
-    fn body(&self, model: &str, speech: &Speech) -> Value;
+    fn body(&self, request: &Request<'_>) -> Value;
 
-    /// What the body of an answer other than HTTP 200 says.
+    /// What the body of an answer says that is no audio.
     fn fault(&self, body: &[u8]) -> Fault;
 }

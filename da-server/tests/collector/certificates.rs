@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
+    KeyPair, date_time_ymd,
 };
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -23,6 +23,9 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Year, month and day on which every certificate ends, but for those of authorities.
+    pub const ENDS: (i32, u8, u8) = (2089, 7, 6);
+
     /// Makes one; its files are `NAME-ca.pem`, `NAME.pem` and `NAME.key` in `folder`.
     pub fn make(folder: &Path, name: &str) -> Self {
         let mut authority = CertificateParams::default();
@@ -33,6 +36,8 @@ impl Identity {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut leaf = CertificateParams::new(names).expect("names");
         leaf.distinguished_name.push(DnType::CommonName, name);
+        let (year, month, day) = Self::ENDS;
+        leaf.not_after = date_time_ymd(year, month, day);
         leaf.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = own_key();

@@ -63,3 +63,17 @@ fn a_configuration_that_cant_be_used_is_no_finding() {
     assert_eq!(code, 3);
     assert!(said.contains("da.toml:2: kernel.ring_bytes = 1"), "{said}");
 }
+
+#[test]
+fn a_character_without_a_voice_is_no_finding_either() {
+    let (code, said) =
+        check(&[], "[tts]\nprotocol = \"openai\"\nvoices.clippy = \"nova\"\n", |_| {});
+    assert_eq!(code, 3);
+    assert!(said.contains("[tts] says nothing of a voice for \"engineer\""), "{said}");
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("bad.toml"), "title = 1\n").expect("written");
+    let scenes = format!("[game]\nscenes_dir = {:?}\n", folder.path());
+    let (code, said) = check(&[], &scenes, |_| {});
+    assert_eq!(code, 3);
+    assert!(said.contains("bad.toml:1:"), "{said}");
+}

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program; ended when dropped.
 pub struct Program {
@@ -122,7 +122,14 @@ impl Program {
 
     /// Waits for its end, and hands over how it ended and all that it logged.
     pub fn wait(mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().expect("ended");
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it goes on: {:#?}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        };
         self.reading.take().expect("once").join().expect("the log");
         (status, self.log().join("\n"))
     }
@@ -147,19 +154,25 @@ impl Drop for Program {
 
 /// Status and body of a GET; `headers` are whole lines.
 pub fn get(at: SocketAddr, path: &str, headers: &str) -> (u16, String) {
-    let (head, body) = exchange(at, path, headers);
+    get_by_name(at, "localhost", path, headers)
+}
+
+/// The same of a client that asks for this host.
+pub fn get_by_name(at: SocketAddr, host: &str, path: &str, headers: &str) -> (u16, String) {
+    let (head, body) = exchange(at, host, path, headers);
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     (status.expect("a status"), body)
 }
 
 /// The head of the response to a GET.
 pub fn head(at: SocketAddr, path: &str) -> String {
-    exchange(at, path, "").0
+    exchange(at, "localhost", path, "").0
 }
 
-fn exchange(at: SocketAddr, path: &str, headers: &str) -> (String, String) {
+fn exchange(at: SocketAddr, host: &str, path: &str, headers: &str) -> (String, String) {
     let mut socket = TcpStream::connect(at).expect("connects");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
     socket.write_all(request.as_bytes()).expect("writes");
     let mut response = String::new();
     socket.read_to_string(&mut response).expect("reads");

@@ -1,6 +1,6 @@
 //! SIGHUP: what is read again, what is refused, and how an operator learns of both.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use crate::program::Program;
@@ -107,5 +107,13 @@ fn without_configuration(command: &Command) -> Command {
     let mut bare = Command::new(command.get_program());
     bare.arg("collect").env_clear().stderr(std::process::Stdio::piped());
     bare.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let as_by_default = || {
+        // SAFETY: signal(2) is async-signal-safe and takes no pointer.
+        unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+        Ok(())
+    };
+    // What `nohup` ignores, its children ignore as well.
+    // SAFETY: the function calls nothing else, and touches no memory of the process that forks.
+    unsafe { bare.pre_exec(as_by_default) };
     bare
 }

@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
 use crate::program::{Program, get};
 
 /// Each asks again and again on a connection of its own.
@@ -16,11 +18,13 @@ struct Greedy {
     rest: &'static [u8],
 }
 
-const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 impl Greedy {
     fn connect(to: SocketAddr) -> Self {
         let socket = TcpStream::connect(to).expect("connects");
+        // Or the kernels of both sides take megabytes before anybody has to wait.
+        set_socket_recv_buffer_size(&socket, 4_096).expect("a small buffer");
         socket.set_nonblocking(true).expect("non-blocking");
         Self { socket, rest: REQUEST }
     }
@@ -38,16 +42,12 @@ impl Greedy {
     }
 }
 
-/// The shortest time of a few tries: what it takes where nothing but the server is in the way.
-fn shortest(of: impl Fn()) -> Duration {
-    let time = |_| {
-        let begun = Instant::now();
-        of();
-        begun.elapsed()
-    };
-    (0..5).map(time).min().expect("some tries")
-}
+/// Rounds in which others must be served while every greedy scraper is still there. They are let go
+/// after ten seconds at the earliest, in which time there are dozens of rounds.
+const ROUNDS: usize = 5;
 
+/// That one exposition is enough for all who wait, and is made beside the runtime, is counted in
+/// src/http/scrape/tests.rs. This is about connections whose other end takes nothing.
 #[test]
 fn those_that_never_read_keep_nobody_else_from_it_and_are_let_go() {
     let collector = Program::start(&["collect"], "", |command| {
@@ -55,21 +55,21 @@ fn those_that_never_read_keep_nobody_else_from_it_and_are_let_go() {
     });
     let at = collector.listens(1)[0];
     let ask = |path: &str| assert_eq!(get(at, path, "").0, 200, "{path}");
-    let undisturbed = shortest(|| ask("/metrics"));
     let mut greedy: Vec<_> = (0..GREEDY).map(|_| Greedy::connect(at)).collect();
     assert!(greedy.iter_mut().all(Greedy::ask), "nobody is sent away for asking");
 
-    let disturbed = ["/health", "/metrics"].map(|path| shortest(|| ask(path)));
-    println!("undisturbed {undisturbed:?}, /health and /metrics {disturbed:?}");
-    // One after the other they would be as many times as slow.
-    let bound = undisturbed * (GREEDY as u32 / 2);
-    assert!(disturbed.iter().all(|time| *time < bound), "{disturbed:?}, not within {bound:?}");
-
-    let deadline = Instant::now() + Duration::from_secs(60);
+    // Not how soon others are served, but that it is before any of these is let go.
+    let mut served_beside_all = 0;
+    let deadline = Instant::now() + Duration::from_secs(180);
     while !greedy.is_empty() {
         assert!(Instant::now() < deadline, "{} are still there", greedy.len());
-        std::thread::sleep(Duration::from_millis(100));
+        ask("/health");
+        ask("/metrics");
         greedy.retain_mut(Greedy::ask);
+        served_beside_all += usize::from(greedy.len() == GREEDY);
+        std::thread::sleep(Duration::from_millis(100));
     }
+    println!("{served_beside_all} rounds beside all {GREEDY}");
+    assert!(served_beside_all >= ROUNDS, "{served_beside_all} rounds: others wait for their end");
     ask("/metrics");
 }

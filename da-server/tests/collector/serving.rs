@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{Program, command, get};
+use crate::program::{Program, command, get, get_by_name};
 
 /// Starts a collector that is not to load programs.
 fn collector(toml: &str) -> Program {
@@ -38,7 +38,7 @@ fn it_needs_no_key_and_serves_what_it_has() {
 
 #[test]
 fn a_games_configuration_will_do() {
-    let game = "[llm]\nprovider = 'openai'\n[game]\nqueue_entries = 4\n[log]\nlevel = 'info'\n";
+    let game = "[llm]\nprotocol = 'openai'\n[game]\nqueue_entries = 4\n[log]\nlevel = 'info'\n";
     let collector = collector(game);
     for section in ["llm", "game"] {
         collector.logged(&[&format!("[{section}] is the game's")]);
@@ -72,4 +72,27 @@ fn metrics_have_the_same_doors_as_the_games() {
     assert_eq!(get(metrics, "/health", "").0, 200);
     assert_eq!(get(metrics, "/metrics", "").0, 401);
     assert_eq!(get(metrics, "/metrics", "authorization: Bearer sesame\r\n").0, 200);
+}
+
+/// A Prometheus on the same machine may scrape by the host's name, which `/etc/hosts` often has as a
+/// loopback address; another name is one that the operator lists.
+#[test]
+fn a_collector_on_loopback_answers_under_names_of_this_machine_and_those_that_are_listed() {
+    let program = collector(
+        "[metrics]\nlisten = '127.0.0.1:0'\n\
+         [websocket]\nallowed_origins = ['https://scrapes.example']\n",
+    );
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("the host's name");
+    let name = name.trim_end();
+    for (at, path) in program.listens(2).into_iter().zip(["/health", "/metrics"]) {
+        let port = at.port();
+        for own in ["localhost", "localhost.", name, "scrapes.example"] {
+            assert_eq!(get_by_name(at, &format!("{own}:{port}"), path, "").0, 200, "{own}");
+        }
+        let (status, body) = get_by_name(at, &format!("evil.example:{port}"), path, "");
+        assert_eq!(status, 403, "{body}");
+        assert!(body.contains("host_refused") && body.contains("allowed_origins"), "{body}");
+    }
+    let log = program.logged(&["[websocket] is the game's"]);
+    assert!(log.contains("allowed_origins"), "the rest of it means something here: {log}");
 }

@@ -52,6 +52,26 @@ async fn metrics_are_served_over_tls_and_the_other_listener_is_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_server_tells_when_its_certificate_ends() {
+    const FAMILY: &str = "digital_actors_tls_certificate_not_after_timestamp_seconds";
+    let files = Files::new();
+    let server = Identity::make(files.folder(), "server");
+    let web = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n";
+    let (_collector, _, metrics) = guarded(&files, web);
+    let at = format!("https://127.0.0.1:{}/metrics", metrics.port());
+    let response = client(&server, None, BOTH).get(at).send().await.expect("an answer");
+    let text = response.text().await.expect("text");
+    let mut series = text.lines().filter_map(|line| line.strip_prefix(FAMILY));
+    let value: f64 = series.next().expect("it is there").trim().parse().expect("a number");
+    let (year, month, day) = Identity::ENDS;
+    let ends = rcgen::date_time_ymd(year, month, day).unix_timestamp();
+    assert_eq!((value, series.next()), (ends as f64, None));
+
+    let without = collector("").get("/metrics").1;
+    assert!(!without.contains(FAMILY), "there is no certificate");
+}
+
+#[tokio::test]
 async fn clients_can_be_asked_for_certificates() {
     let files = Files::new();
     let [server, known, stranger] =

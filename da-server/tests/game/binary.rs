@@ -13,7 +13,7 @@ use crate::server::{LLM, TTS};
 
 const KEY: &str = "key-that-nobody-may-see";
 
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_da-server"));
     command.env_clear().env("DA_KERNEL__ENABLED", "false").env("PORT", "0");
     command
@@ -42,18 +42,41 @@ fn what_it_cant_start_with_is_said_with_what_to_do() {
     let said = refused(program().env("PORT", &port));
     assert!(said.contains(&port) && said.contains("another process has it"), "{said}");
 
+    let proxy = ("ALL_PROXY", "socks5h://127.0.0.1:1080");
+    let said = refused(program().env("ANTHROPIC_API_KEY", KEY).env(proxy.0, proxy.1));
+    assert!(said.contains("socks5h") && said.contains("HTTPS_PROXY"), "{said}");
+
     std::fs::write(folder.path().join("bad.toml"), "title = 1\n").expect("written");
     let said =
         refused(program().env("ANTHROPIC_API_KEY", KEY).env("DA_GAME__SCENES_DIR", folder.path()));
     assert!(said.contains("bad.toml:1:"), "{said}");
 }
 
+/// Each asks for more than the one that is the most anybody should.
+#[tokio::test]
+async fn no_filter_makes_it_log_a_word() {
+    for filter in [
+        "info,tungstenite::protocol=trace",
+        "trace,tungstenite=trace,tungstenite::protocol=trace,tungstenite::protocol::frame=trace",
+        "tokio_tungstenite=trace,h2=trace,h2::codec=trace,hyper=trace,hyper_util=trace,axum=trace",
+        "sqlx=trace,sqlx::query=trace,reqwest=trace,reqwest::connect=trace,rustls=trace,tower_http=trace",
+        "trace,log=trace,[{message}]=trace",
+    ] {
+        let filter = ("LOG_LEVEL", format!("{filter},da_server=trace"));
+        plays_ends_on_sigterm_and_keeps_every_word_to_itself(&[filter]).await;
+    }
+}
+
 #[tokio::test]
 async fn it_plays_ends_on_sigterm_and_keeps_every_word_to_itself() {
+    plays_ends_on_sigterm_and_keeps_every_word_to_itself(&[]).await;
+}
+
+async fn plays_ends_on_sigterm_and_keeps_every_word_to_itself(variables: &[(&str, String)]) {
     let standin = Standin::start(Options::default()).await.expect("stand-in");
     standin.set_plan(Plan { text: Some("Answered-in-confidence.".into()), ..Plan::default() });
     let folder = tempfile::tempdir().expect("folder");
-    let mut server = start(&standin, &folder, &[]);
+    let mut server = start(&standin, &folder, variables);
     let log = server.stderr.take().expect("log");
     let (address, log) = tokio::task::spawn_blocking(move || address_of(log)).await.expect("read");
 
@@ -70,8 +93,9 @@ async fn it_plays_ends_on_sigterm_and_keeps_every_word_to_itself() {
     assert_eq!(status.expect("ended").code(), Some(0));
 
     let log = log.join().expect("log");
-    assert!(log.lines().count() > 20, "it was told to log everything: {log}");
-    for word in ["in-confidence", KEY, &token, "Kestrel", "intercom"] {
+    assert!(log.contains("\"DEBUG\""), "it was told to log everything: {log}");
+    let hex: String = token.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for word in ["in-confidence", KEY, &token, &hex, "Kestrel", "intercom"] {
         let line = log.lines().find(|line| line.contains(word));
         assert_eq!(line, None, "{word} is in the log");
     }
@@ -97,6 +121,8 @@ pub fn start(standin: &Standin, folder: &TempDir, more: &[(&str, String)]) -> Ch
         .current_dir(folder)
         .envs([("ANTHROPIC_API_KEY", KEY), ("ELEVENLABS_API_KEY", KEY)])
         .envs([("LOG_LEVEL", "trace"), ("LOG_FORMAT", "json")])
+        .env("DA_WEBSOCKET__STARTS_PER_MINUTE", "100000")
+        .env("DA_WEBSOCKET__STARTS_PER_MINUTE_PER_ADDRESS", "100000")
         .envs(more.iter().map(|(name, value)| (name, value)))
         .stderr(Stdio::piped())
         .spawn()

@@ -1,6 +1,7 @@
 //! A real browser: headless Chromium, driven by its own driver.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,12 +13,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than a page here takes to show anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A window, and the processes behind it. They end with it.
 pub struct Browser {
     pub client: Client,
     driver: Child,
+    port: u16,
+    session: String,
     _profile: TempDir,
 }
 
@@ -25,12 +28,7 @@ impl Browser {
     /// A window of this size; one of a phone if it is narrow. `None`, said aloud, where there is
     /// no browser; that is a failure in CI.
     pub async fn open(width: u32, height: u32) -> Option<Self> {
-        let spawned = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut driver = match spawned {
+        let (driver, port) = match start_driver() {
             Ok(driver) => driver,
             Err(error) => {
                 assert!(std::env::var_os("CI").is_none(), "no chromedriver in CI: {error}");
@@ -40,14 +38,14 @@ impl Browser {
                 return None;
             }
         };
-        let port = port_of(&mut driver);
         let profile = tempfile::tempdir().expect("profile");
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(width, height, &profile))
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("browser");
-        Some(Self { client, driver, _profile: profile })
+        let session = client.session_id().await.expect("asked").expect("a session");
+        Some(Self { client, driver, port, session, _profile: profile })
     }
 
     /// The element that this selector finds, once it is there and can be seen.
@@ -106,10 +104,22 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// For a test that failed in between.
+    /// For a test that failed in between: a driver that is killed leaves its browser behind.
     fn drop(&mut self) {
+        let _ = self.end_session();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    fn end_session(&self) -> io::Result<()> {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let session = &self.session;
+        write!(socket, "DELETE /session/{session} HTTP/1.1\r\nconnection: close\r\n\r\n")?;
+        // It answers once the browser has ended.
+        socket.read(&mut [0; 512]).map(drop)
     }
 }
 
@@ -139,18 +149,39 @@ fn capabilities(width: u32, height: u32, profile: &TempDir) -> serde_json::Map<S
     all.as_object().expect("object").clone()
 }
 
-/// The driver takes a free port and says which.
-fn port_of(driver: &mut Child) -> u16 {
+/// A driver, and its port. It takes one that is free under IPv6 and then the same under IPv4, where
+/// it may be somebody else's: then it says so and ends, and another one is started.
+fn start_driver() -> io::Result<(Child, u16)> {
+    let mut all_said = Vec::new();
+    for _ in 0..10 {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        match port_of(&mut driver) {
+            Ok(port) => return Ok((driver, port)),
+            Err(said) => all_said.extend(said),
+        }
+        driver.wait()?;
+    }
+    panic!("chromedriver takes no port: {all_said:#?}");
+}
+
+/// The port that a driver has taken, or what it says instead.
+fn port_of(driver: &mut Child) -> Result<u16, Vec<String>> {
     let output = driver.stdout.take().expect("output");
-    let mut lines = BufReader::new(output).lines();
-    let said = lines.find_map(|line| {
-        let line = line.ok()?;
-        let port = line.strip_prefix("ChromeDriver was started successfully on port ")?;
-        port.trim_end_matches('.').parse().ok()
+    let mut lines = BufReader::new(output).lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    let port = lines.by_ref().find_map(|line| {
+        let port = line.strip_prefix("ChromeDriver was started successfully on port ");
+        let port = port.and_then(|port| port.trim_end_matches('.').parse().ok());
+        said.push(line);
+        port
     });
     // Whatever else it says must go somewhere, or it would wait for a reader.
     std::thread::spawn(move || lines.for_each(drop));
-    said.expect("chromedriver's port")
+    port.ok_or(said)
 }
 
 /// Where tests leave what people may look at.

@@ -10,6 +10,7 @@ use da_standin::{Fault, Plan};
 use eventsource_stream::Eventsource;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use serde_json::Value;
 
 use crate::sample_calls::{remarkable, usual};
@@ -102,11 +103,7 @@ async fn calls_ask_for_the_token_that_metrics_ask_for() {
 
 #[tokio::test]
 async fn calls_are_where_metrics_are() {
-    // The port is free at this moment; nobody else here takes ports by number.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    let at = free.local_addr().expect("address");
-    drop(free);
-    let server = Server::with(|config| config.metrics.listen = Some(at)).await;
+    let (server, at) = Server::with_metrics_apart(|_| {}).await;
     let http = da_server::provider::http_client(&Default::default()).expect("client");
     for path in ["/api/calls", "/calls", "/calls/1", "/calls/list.js"] {
         let there = http.get(format!("http://{at}{path}")).send().await.expect("answer");
@@ -164,7 +161,8 @@ async fn follow(server: &Server, query: &str) -> BoxStream<'static, (String, Val
 
 #[tokio::test]
 async fn who_follows_hears_of_the_calls_that_were_asked_for_until_the_server_ends() {
-    let server = Server::start().await;
+    // They would be waited for as long as that.
+    let server = Server::with(|config| config.grace_seconds = 600).await;
     let mut all = follow(&server, "").await;
     let mut failed = follow(&server, "?outcome=failed&kind=tts").await;
     remarkable().into_iter().for_each(|call| server.calls.add(call));
@@ -175,7 +173,7 @@ async fn who_follows_hears_of_the_calls_that_were_asked_for_until_the_server_end
     }
     let (_, data) = failed.next().await.expect("event");
     assert_eq!(data["id"], 5);
-    let stopping = tokio::time::timeout(Duration::from_secs(5), server.stop());
+    let stopping = tokio::time::timeout(PATIENCE, server.stop());
     stopping.await.expect("nobody waits for who follows").expect("in order");
     assert!(all.next().await.is_none() && failed.next().await.is_none());
 }
@@ -209,9 +207,12 @@ async fn seats_are_bounded_and_given_back() {
 /// A follower that reads nothing while so many calls end that no buffer between holds them.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_too_slow_is_told_how_many_it_missed_and_delays_nobody() {
-    const CALLS: u64 = 12_000;
-    let server = Server::start().await;
+    const CALLS: u64 = 8_000;
+    // It is not let go meanwhile, however busy the machine is.
+    let server = Server::with(|config| config.websocket.write_timeout_seconds = 600).await;
     let mut slow = TcpStream::connect(server.address).expect("connected");
+    // Or the kernels of both sides take megabytes before anybody has to wait.
+    set_socket_recv_buffer_size(&slow, 65_536).expect("a small buffer");
     slow.set_read_timeout(Some(PATIENCE)).expect("set");
     std::io::Write::write_all(
         &mut slow,

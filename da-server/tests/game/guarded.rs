@@ -13,12 +13,8 @@ use crate::server::Server;
 
 /// A server that asks for `alice` over TLS, on a listener for metrics of its own; and where that is.
 async fn guarded() -> (Server, Identity, SocketAddr) {
-    // The port is free at this moment; nobody else here takes ports by number.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    let at = free.local_addr().expect("address");
-    drop(free);
     let mut made = None;
-    let server = Server::with(|config| {
+    let (server, at) = Server::with_metrics_apart(|config| {
         let folder = config.store.path.parent().expect("a folder");
         made = Some(Identity::make(folder, "server"));
         let hash = bcrypt::hash("alice-s3cret", 4).expect("hashed");
@@ -29,7 +25,6 @@ async fn guarded() -> (Server, Identity, SocketAddr) {
         let file = folder.join("web.yml");
         std::fs::write(&file, web).expect("written");
         std::fs::write(folder.join("password"), "alice-s3cret\n").expect("written");
-        config.metrics.listen = Some(at);
         config.metrics.web_config_file = Some(file);
     })
     .await;

@@ -163,7 +163,7 @@ async fn a_player_who_does_not_read_is_closed_and_counted() {
     let server = Server::with(|config| {
         config.websocket.write_timeout_seconds = 1;
         config.websocket.outbound_messages = 4;
-        config.tts.output_format = "pcm_48000".to_owned();
+        config.tts.output_format = Some("pcm_48000".to_owned());
     })
     .await;
     // Some 30 MB of audio, far more than two sockets hold.

@@ -1,13 +1,15 @@
 //! The site of `deploy/nginx` in a real nginx, in front of a real server: what players reach through it,
 //! and what nobody does.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use da_monitoring::program::Program;
+use da_monitoring::programs::are_there;
+use da_server::config::Config;
 use da_server::provider::{HttpConfig, http_client};
 use da_standin::Plan;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -20,14 +22,18 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite;
 
-use crate::player::Player;
+use crate::player::{Player, Received};
 use crate::server::{PATIENCE, Server};
 
 const SITE: &str = include_str!("../../../deploy/nginx/digital-actors.conf");
+/// What the page loads.
+const PAGE: [&str; 7] =
+    ["/", "/style.css", "/app.js", "/clip.js", "/connection.js", "/mp3.js", "/voice.js"];
+
 const NAME: &str = "game.example";
 const ORIGIN: &str = "https://game.example";
 
-/// The server on its loopback address, and nginx in front of it.
+/// A server, and nginx in front of it.
 struct Site {
     server: Server,
     http: SocketAddr,
@@ -39,11 +45,19 @@ struct Site {
 }
 
 impl Site {
+    /// In front of a server on its loopback address, which is told nothing of the site.
     async fn start() -> Self {
-        let server = Server::with(|config| {
-            config.websocket.allowed_origins = vec![ORIGIN.to_owned()];
+        Self::before(|config| {
+            assert!(config.listen.ip().is_loopback());
+            assert!(config.websocket.allowed_origins.is_empty());
         })
-        .await;
+        .await
+    }
+
+    /// In front of a server with this configuration.
+    async fn before(configure: impl FnOnce(&mut Config)) -> Self {
+        let server = Server::with(configure).await;
+        let upstream = SocketAddr::from(([127, 0, 0, 1], server.address.port()));
         let [http, https] = free_addresses();
         let folder = server.folder.path().to_owned();
         let CertifiedKey { cert, signing_key } =
@@ -59,7 +73,7 @@ impl Site {
             ("listen [::]:443 ssl;", ""),
             ("/etc/letsencrypt/live/game.example/fullchain.pem", path(&certificate)),
             ("/etc/letsencrypt/live/game.example/privkey.pem", path(&key)),
-            ("server 127.0.0.1:8888;", &format!("server {};", server.address)),
+            ("server 127.0.0.1:8888;", &format!("server {upstream};")),
         ]);
         let nginx = nginx(&folder, &site);
         await_listener(https).await;
@@ -77,8 +91,9 @@ impl Site {
         self.client.get(url).send().await.expect("an answer")
     }
 
+    /// A player whose browser asks for the site by its name, for a page of `origin`.
     async fn player(&self, origin: &str) -> Result<Player, tungstenite::Error> {
-        Player::connect_from(self.relay, Some(origin)).await
+        Player::connect_with(self.relay, &[("host", NAME), ("origin", origin)]).await
     }
 }
 
@@ -167,8 +182,11 @@ async fn relay(site: SocketAddr, certificate: &Path) -> SocketAddr {
 
 #[tokio::test]
 async fn players_reach_the_game_and_nobody_what_operators_see() {
+    if !are_there(&["nginx"]) {
+        return;
+    }
     let site = Site::start().await;
-    for path in ["/", "/style.css", "/app.js", "/connection.js", "/voice.js", "/api/config"] {
+    for path in PAGE.into_iter().chain(["/api/config"]) {
         let answer = site.get(path).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         assert!(answer.headers().contains_key("strict-transport-security"), "{path}");
@@ -189,6 +207,9 @@ async fn players_reach_the_game_and_nobody_what_operators_see() {
 
 #[tokio::test]
 async fn a_player_plays_through_it() {
+    if !are_there(&["nginx"]) {
+        return;
+    }
     let site = Site::start().await;
     site.server.llm_plan(Plan { text: Some("Heard through nginx.".into()), ..Plan::default() });
     let mut player = site.player(ORIGIN).await.expect("connected");
@@ -199,28 +220,62 @@ async fn a_player_plays_through_it() {
     assert!(turn.audio_ended && !turn.audio.is_empty(), "and the voice");
     player.leave().await;
 
+    for other in ["https://evil.example", "http://localhost", "https://game.example:8443"] {
+        let refused = site.player(other).await.err().expect("refused");
+        assert!(
+            matches!(&refused, tungstenite::Error::Http(answer) if answer.status() == 403),
+            "{other}"
+        );
+    }
+}
+
+/// It goes by the name that nginx was asked for.
+#[tokio::test]
+async fn a_server_on_other_addresses_need_not_be_told_the_name_of_the_site() {
+    if !are_there(&["nginx"]) {
+        return;
+    }
+    let site = Site::before(|config| {
+        config.listen.set_ip(Ipv4Addr::UNSPECIFIED.into());
+        assert!(config.websocket.allowed_origins.is_empty());
+    })
+    .await;
+    site.server.llm_plan(Plan { text: Some("Heard without a list.".into()), ..Plan::default() });
+    let mut player = site.player(ORIGIN).await.expect("connected");
+    player.start("quiet").await;
+    player.say("Can you hear me?").await;
+    let turn = player.hear_turn().await;
+    assert_eq!((turn.text().as_str(), turn.status.as_str()), ("Heard without a list.", "success"));
+    player.leave().await;
+
     let refused = site.player("https://evil.example").await.err().expect("refused");
     assert!(matches!(&refused, tungstenite::Error::Http(answer) if answer.status() == 403));
 }
 
+/// They come through nginx from one address, whatever they say themselves.
 #[tokio::test]
-async fn who_opens_too_many_is_refused_by_nginx() {
-    let site = Site::start().await;
-    let mut opened = Vec::new();
-    let refusal = loop {
-        match site.player(ORIGIN).await {
-            Ok(player) => opened.push(player),
-            Err(error) => break error,
-        }
-        assert!(opened.len() <= 8, "nobody counts them");
-    };
-    assert!(matches!(&refusal, tungstenite::Error::Http(answer) if answer.status() == 429));
-    assert_eq!(opened.len(), 8, "so many may be open at once");
-    // Those that close make room, but not for ever more of them.
-    let mut refused = 0;
-    for player in opened {
-        player.leave().await;
-        refused += usize::from(site.player(ORIGIN).await.is_err());
+async fn players_are_counted_by_the_address_that_nginx_names() {
+    if !are_there(&["nginx"]) {
+        return;
     }
-    assert!(refused > 0, "an address may open only so many a minute");
+    let site = Site::before(|config| {
+        config.websocket.starts_per_minute_per_address = 3;
+    })
+    .await;
+    let come = async |said: &str| {
+        let headers = [("host", NAME), ("origin", ORIGIN), ("x-forwarded-for", said)];
+        let mut player = Player::connect_with(site.relay, &headers).await.expect("connected");
+        player.send(serde_json::json!({"type": "start", "scene": "quiet"})).await;
+        match player.receive().await {
+            Received::Message(message) => message["code"].as_str().map(str::to_owned),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut answers = Vec::new();
+    for number in 0..6 {
+        answers.push(come(&format!("192.0.2.{number}")).await);
+    }
+    let refused = Some("too_many_starts".to_owned());
+    assert_eq!(answers[..3], [None, None, None]);
+    assert!(answers.contains(&refused), "{answers:?}");
 }

@@ -115,11 +115,7 @@ async fn metrics_can_ask_for_a_token() {
 
 #[tokio::test]
 async fn metrics_can_have_a_listener_of_their_own() {
-    // The port is free at this moment; nobody else here takes ports by number.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
-    let at = free.local_addr().expect("address");
-    drop(free);
-    let server = Server::with(|config| config.metrics.listen = Some(at)).await;
+    let (server, at) = Server::with_metrics_apart(|_| {}).await;
     let http = da_server::provider::http_client(&Default::default()).expect("client");
     let status = async |url: String| http.get(url).send().await.expect("answer").status().as_u16();
     assert_eq!(status(format!("http://{at}/metrics")).await, 200);
@@ -167,7 +163,8 @@ async fn the_public_configuration_holds_what_a_page_needs_and_no_secret() {
 #[tokio::test]
 async fn the_page_is_strict_and_cheap_to_load_again() {
     let server = Server::start().await;
-    for path in ["/", "/app.js", "/connection.js", "/voice.js", "/style.css"] {
+    let scripts = ["/app.js", "/clip.js", "/connection.js", "/mp3.js", "/voice.js"];
+    for path in scripts.into_iter().chain(["/", "/style.css"]) {
         let response = server.request(path).send().await.expect("answer");
         assert_eq!(response.status(), 200, "{path}");
         let headers = response.headers().clone();

@@ -4,12 +4,14 @@ use da_standin::{Delay, Fault, Plan};
 use serde_json::json;
 
 use crate::browser::Browser;
+use crate::cut::Way;
+use crate::firefox::Firefox;
 use crate::server::Server;
 
 const LAST_ANSWER: &str =
     "(document.querySelector('#log .line.character:last-of-type')?.textContent ?? '')";
 
-/// Twelve pieces, far enough apart to be seen growing.
+/// Twelve pieces, far enough apart to be seen growing by a slow browser.
 fn telling() -> Plan {
     Plan {
         text: Some(
@@ -18,18 +20,18 @@ fn telling() -> Plan {
                 .into(),
         ),
         chunks: Some(12),
-        between_chunks_ms: Delay::Fixed(100.0),
+        between_chunks_ms: Delay::Fixed(300.0),
         ..Plan::default()
     }
 }
 
-async fn enter(browser: &Browser, server: &Server, scene: &str) {
+pub async fn enter(browser: &Browser, server: &Server, scene: &str) {
     browser.client.goto(&format!("http://{}/", server.address)).await.expect("page");
     browser.see(&format!("[data-scene={scene}]")).await.click().await.expect("started");
     browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
 }
 
-async fn say(browser: &Browser, line: &str) {
+pub async fn say(browser: &Browser, line: &str) {
     let field = browser.see("#line").await;
     field.send_keys(line).await.expect("typed");
     browser.see("#send").await.click().await.expect("sent");
@@ -62,7 +64,7 @@ async fn a_scene_is_played(width: u32, height: u32) {
     server.llm_plan(telling());
     say(&browser, "What do you need? {oxygen}").await;
     let lengths = watch_answer_grow(&browser).await;
-    assert!(lengths.len() >= 4, "the answer grows before the player's eyes: {lengths:?}");
+    assert!(lengths.len() >= 2, "the answer grows before the player's eyes: {lengths:?}");
     assert!(lengths.is_sorted(), "{lengths:?}");
     let answer = browser.evaluate(LAST_ANSWER).await;
     assert!(answer.as_str().expect("text").ends_with("when the needle moves."), "{answer}");
@@ -162,5 +164,205 @@ async fn trouble_is_a_sentence_and_the_page_finds_its_way_back() {
     browser.until("document.querySelector('#connection').dataset.state === 'trying'").await;
     let words = browser.see("#trouble").await.text().await.expect("text");
     assert!(words.contains("Trying again"), "{words}");
+    browser.close().await;
+}
+
+const VOICE: &str = "document.querySelector('#voice')";
+const STOP_IS_THERE: &str = "document.querySelector('#stop').hidden === false";
+
+/// A voice that is there at once, and takes its time to be heard.
+fn long_line() -> Plan {
+    let text = "The water is at my knees now, and it rises while we talk. ".repeat(4);
+    Plan { text: Some(text), chunks: Some(1), ..Plan::default() }
+}
+
+#[tokio::test]
+async fn the_stop_button_stays_while_the_voice_plays() {
+    let Some(browser) = Browser::open(1280, 800).await else { return };
+    let server = Server::start().await;
+    enter(&browser, &server, "quiet").await;
+    server.llm_plan(long_line());
+    say(&browser, "Tell me.").await;
+    browser.until(&format!("{VOICE}.currentTime > 0.2")).await;
+    // All of it has been delivered; the player hears its beginning.
+    server.scrape_until(|s| s.requests("quiet", "success") == 1.0).await;
+    browser.until(&format!("{VOICE}.currentTime > 1 && !{VOICE}.ended")).await;
+    assert_eq!(browser.evaluate(STOP_IS_THERE).await, json!(true));
+    browser.see("#stop").await.click().await.expect("clicked");
+    browser.until(&format!("{VOICE}.paused && !({STOP_IS_THERE})")).await;
+    let stopped_at = browser.evaluate(&format!("{VOICE}.currentTime")).await;
+    assert!(stopped_at.as_f64().expect("seconds") < 10.0, "{stopped_at}");
+
+    // And where it is not stopped, it goes with the voice.
+    server.llm_plan(Plan { text: Some("Yes.".into()), ..Plan::default() });
+    say(&browser, "Really?").await;
+    browser.until(STOP_IS_THERE).await;
+    browser.until(&format!("!({STOP_IS_THERE}) && {VOICE}.ended")).await;
+    browser.close().await;
+}
+
+/// From the next `audio_start` on, keeps what the server sends from the page, as a slow network would; and
+/// counts how often the page has something played.
+const HOLD: &str = "(() => {
+    window.held = [];
+    window.plays = 0;
+    const handed = (event, handler) => {
+        const starts = typeof event.data === 'string' && JSON.parse(event.data).type === 'audio_start';
+        if (window.holding && (starts || held.length)) held.push(() => handler(event));
+        else handler(event);
+    };
+    window.WebSocket = class extends WebSocket {
+        set onmessage(handler) { super.onmessage = (event) => handed(event, handler); }
+    };
+    const { play } = HTMLMediaElement.prototype;
+    HTMLMediaElement.prototype.play = function () { plays += 1; return play.call(this); };
+    return true;
+})()";
+
+#[tokio::test]
+async fn a_voice_on_its_way_is_not_heard_after_stop_or_a_new_line() {
+    let Some(browser) = Browser::open(1280, 800).await else { return };
+    let server = Server::start().await;
+    browser.client.goto(&format!("http://{}/", server.address)).await.expect("page");
+    browser.evaluate(HOLD).await;
+    browser.see("[data-scene=quiet]").await.click().await.expect("started");
+    browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    for stops in [true, false] {
+        server.llm_plan(long_line());
+        browser.evaluate("window.holding = true").await;
+        say(&browser, "Tell me.").await;
+        browser.until("held.length > 2").await;
+        server.llm_plan(Plan { text: Some("Yes.".into()), ..Plan::default() });
+        if stops {
+            browser.see("#stop").await.click().await.expect("clicked");
+        } else {
+            say(&browser, "Really?").await;
+        }
+        let begins = "(() => { plays = 0; held.shift()(); held.shift()(); return plays; })()";
+        assert_eq!(browser.evaluate(begins).await, json!(0), "stopped by the button: {stops}");
+        let rest =
+            "(() => { holding = false; held.splice(0).forEach((each) => each()); return true; })()";
+        browser.evaluate(rest).await;
+    }
+    // The answer to the new line is heard.
+    browser.until(&format!("plays > 0 && {VOICE}.currentTime > 0.2")).await;
+    browser.until(&format!("!({STOP_IS_THERE}) && {VOICE}.ended")).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_lost_in_mid_utterance_silences_nobody() {
+    let Some(browser) = Browser::open(1280, 800).await else { return };
+    let server = Server::start().await;
+    let way = Way::to(server.address).await;
+    browser.client.goto(&format!("http://{}/", way.address)).await.expect("page");
+    browser.see("[data-scene=clock]").await.click().await.expect("started");
+    browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    server.llm_plan(long_line());
+    // The voice comes slower than it is heard, so that it is not whole when the connection is lost.
+    server.tts_plan(Plan {
+        chunks: Some(20),
+        between_chunks_ms: Delay::Fixed(2000.0),
+        ..Plan::default()
+    });
+    say(&browser, "Tell me.").await;
+    browser.until(&format!("{VOICE}.currentTime > 0.2")).await;
+    let line = browser.evaluate(LAST_ANSWER).await;
+    let before = browser.evaluate(&format!("{VOICE}.src")).await;
+    way.cut();
+    server.tts_plan(Plan::default());
+    server.llm_plan(Plan { text: Some("I heard a bell.".into()), ..Plan::default() });
+    browser.until("document.querySelector('#connection').dataset.state === 'trying'").await;
+    browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    // What was seen stays, and what was asked.
+    let shown = "[...document.querySelectorAll('#log .line')].map(line => line.textContent)";
+    assert_eq!(browser.evaluate(shown).await, json!(["Tell me.", line]));
+    // And the next line is heard, though its number is that of the one before.
+    browser.see("[data-control=bell]:enabled").await.click().await.expect("pressed");
+    browser.until(&format!("{LAST_ANSWER} === 'I heard a bell.'")).await;
+    browser.until(&format!("{VOICE}.src !== {before} && {VOICE}.currentTime > 0.2")).await;
+    browser.until(&format!("!({STOP_IS_THERE}) && {VOICE}.ended")).await;
+    browser.close().await;
+}
+
+/// Of twenty pieces, one a second: it takes long to come, and each is enough to be heard.
+fn slow_voice() -> Plan {
+    Plan { chunks: Some(20), between_chunks_ms: Delay::Fixed(1000.0), ..Plan::default() }
+}
+
+/// As `currentTime` passes this, most of the voice is still to come.
+const HEARD: &str = "document.querySelector('#voice').currentTime > 0.2";
+
+async fn assert_still_coming(server: &Server) {
+    let finished = server.scrape().await.requests("quiet", "success");
+    assert_eq!(finished, 0.0, "it plays only when all of it has come");
+}
+
+#[tokio::test]
+async fn firefox_plays_before_the_whole_voice_has_come() {
+    let Some(mut firefox) = Firefox::open().await else { return };
+    let server = Server::start().await;
+    server.llm_plan(long_line());
+    server.tts_plan(slow_voice());
+    firefox.go_to(&format!("http://{}/", server.address)).await;
+    firefox.until("document.querySelector('[data-scene=quiet]') !== null").await;
+    firefox.evaluate("void document.querySelector('[data-scene=quiet]').click()").await;
+    firefox.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    let say = "document.querySelector('#line').value = 'Tell me.', \
+               void document.querySelector('#send').click()";
+    firefox.evaluate(&format!("({say})")).await;
+    firefox.until(HEARD).await;
+    assert_still_coming(&server).await;
+    // It plays on to the end, and then there is nothing to stop.
+    server.scrape_until(|s| s.requests("quiet", "success") == 1.0).await;
+    firefox.until(&format!("{VOICE}.ended && !({STOP_IS_THERE})")).await;
+    let error = firefox.evaluate(&format!("{VOICE}.error?.message ?? null")).await;
+    assert_eq!(error, json!(null));
+    let seconds = firefox.evaluate(&format!("{VOICE}.currentTime")).await;
+    assert!(seconds.as_f64().expect("seconds") > 5.0, "all of it: {seconds}");
+}
+
+/// What iPhones have in place of MediaSource is made of Chromium's.
+#[tokio::test]
+async fn a_browser_with_a_managed_source_alone_plays_before_the_whole_voice_has_come() {
+    let Some(browser) = Browser::open(390, 844).await else { return };
+    let server = Server::start().await;
+    server.llm_plan(long_line());
+    server.tts_plan(slow_voice());
+    browser.client.goto(&format!("http://{}/", server.address)).await.expect("page");
+    let swap = "(() => { window.ManagedMediaSource = window.MediaSource; \
+                window.MediaSource = undefined; return true; })()";
+    browser.evaluate(swap).await;
+    browser.see("[data-scene=quiet]").await.click().await.expect("started");
+    browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    say(&browser, "Tell me.").await;
+    browser.until(HEARD).await;
+    assert_still_coming(&server).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_page_waits_for_a_database_that_is_away_and_keeps_its_session() {
+    let Some(browser) = Browser::open(1280, 800).await else { return };
+    let server = Server::start().await;
+    let way = Way::to(server.address).await;
+    browser.client.goto(&format!("http://{}/", way.address)).await.expect("page");
+    browser.see("[data-scene=quiet]").await.click().await.expect("started");
+    browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    server.llm_plan(Plan { text: Some("I remember.".into()), ..Plan::default() });
+    say(&browser, "Remember me").await;
+    server.scrape_until(|s| s.queries("add_turn") == 1.0).await;
+    let token = "JSON.parse(sessionStorage.getItem('digital-actors')).token";
+    let before = browser.evaluate(token).await;
+
+    let locked = crate::slow_store::lock(&server).await;
+    way.cut();
+    server.scrape_until(|s| s.closes("store_unavailable") >= 1.0).await;
+    let words = browser.see("#trouble").await.text().await.expect("text");
+    assert!(words.contains("can't be opened right now"), "{words}");
+    drop(locked);
+    browser.until("document.querySelector('#connection').dataset.state === 'on'").await;
+    assert_eq!(browser.evaluate(token).await, before, "the same session");
+    browser.until(&format!("{LAST_ANSWER} === 'I remember.'")).await;
     browser.close().await;
 }

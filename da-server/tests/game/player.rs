@@ -1,22 +1,25 @@
 //! A player: a WebSocket client that knows the protocol.
 
-use std::net::SocketAddr;
-use std::time::Instant;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
+use da_standin::now_ns;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use crate::seen_turn::SeenTurn;
 use crate::server::PATIENCE;
 
 pub struct Player {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// For what no client would send.
+    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub token: String,
 }
 
@@ -28,27 +31,8 @@ pub enum Received {
     Closed(Option<CloseFrame>),
 }
 
-/// One turn as the player saw it.
-#[derive(Debug, Default)]
-pub struct SeenTurn {
-    pub number: u64,
-    pub pieces: Vec<(Instant, String)>,
-    pub mime: Option<String>,
-    pub audio: Vec<u8>,
-    pub audio_ended: bool,
-    pub errors: Vec<(String, String)>,
-    pub status: String,
-}
-
-impl SeenTurn {
-    pub fn text(&self) -> String {
-        self.pieces.iter().map(|(_, piece)| piece.as_str()).collect()
-    }
-
-    pub fn error_codes(&self) -> Vec<&str> {
-        self.errors.iter().map(|(code, _)| code.as_str()).collect()
-    }
-}
+/// No scene has it.
+const NO_CONTROL: &str = "no_such_thing";
 
 impl Player {
     pub async fn connect(address: SocketAddr) -> Self {
@@ -60,11 +44,37 @@ impl Player {
         address: SocketAddr,
         origin: Option<&str>,
     ) -> Result<Self, tungstenite::Error> {
+        let headers = origin.map(|origin| ("origin", origin));
+        Self::connect_with(address, headers.as_slice()).await
+    }
+
+    /// With these headers in place of, or beside, those that a client sends anyway.
+    pub async fn connect_with(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
         let mut request = format!("ws://{address}/ws").into_client_request()?;
-        if let Some(origin) = origin {
-            request.headers_mut().insert("origin", origin.parse().expect("origin"));
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header's value"));
         }
         let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+        Ok(Self { socket, token: String::new() })
+    }
+
+    /// From this address of this machine, with these headers, which may come more than once.
+    pub async fn connect_at(
+        from: Ipv4Addr,
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
+        let mut request = format!("ws://{address}/ws").into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().expect("a header's value"));
+        }
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let stream = MaybeTlsStream::Plain(socket.connect(address).await?);
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
         Ok(Self { socket, token: String::new() })
     }
 
@@ -101,6 +111,12 @@ impl Player {
         self.send(json!({"type": "press", "control": control})).await;
     }
 
+    /// Asks for something to which there is an answer at once: with it, everything that was sent
+    /// before has been taken up.
+    pub async fn mark(&mut self) {
+        self.press(NO_CONTROL).await;
+    }
+
     /// The next thing that came.
     pub async fn receive(&mut self) -> Received {
         loop {
@@ -118,6 +134,11 @@ impl Player {
 
     /// The next message of this type; others are skipped.
     pub async fn wait_for(&mut self, kind: &str) -> Value {
+        self.wait_within(PATIENCE, kind).await
+    }
+
+    /// The same, for what may take longer or shorter than anything else here.
+    pub async fn wait_within(&mut self, patience: Duration, kind: &str) -> Value {
         let waiting = async {
             loop {
                 match self.receive().await {
@@ -127,7 +148,7 @@ impl Player {
                 }
             }
         };
-        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("no {kind} in time"))
+        timeout(patience, waiting).await.unwrap_or_else(|_| panic!("no {kind} in time"))
     }
 
     /// The next state of the scene in which this holds.
@@ -168,9 +189,24 @@ impl Player {
         self.hear(|turn| !turn.pieces.is_empty()).await
     }
 
+    /// Waits for a line's first audio.
+    pub async fn hear_first_audio(&mut self) -> SeenTurn {
+        self.hear(|turn| !turn.audio.is_empty()).await
+    }
+
+    /// Waits until a line has been heard to its last sound.
+    pub async fn hear_whole_audio(&mut self) -> SeenTurn {
+        self.hear(|turn| turn.audio_ended).await
+    }
+
     /// The next turn, to its end.
     pub async fn hear_turn(&mut self) -> SeenTurn {
         self.hear(|turn| !turn.status.is_empty()).await
+    }
+
+    /// The next turn, to its end, and the answer to a mark, in whichever order they come.
+    pub async fn hear_turn_and_mark(&mut self) -> SeenTurn {
+        self.hear(|turn| !turn.status.is_empty() && turn.marked_ns.is_some()).await
     }
 
     /// Hears a turn to its end, or else how the server says goodbye.
@@ -197,6 +233,7 @@ impl Player {
                 match self.receive().await {
                     Received::Audio(audio) => {
                         assert!(turn.mime.is_some() && !turn.audio_ended, "audio out of place");
+                        turn.audio_came.push((now_ns(), audio.len()));
                         turn.audio.extend_from_slice(&audio);
                     }
                     Received::Message(message) => turn.see(&message),
@@ -213,34 +250,5 @@ impl Player {
         let _ = self.socket.close(None).await;
         let closing = async { while !matches!(self.receive().await, Received::Closed(_)) {} };
         timeout(PATIENCE, closing).await.expect("closed in time");
-    }
-}
-
-impl SeenTurn {
-    fn see(&mut self, message: &Value) {
-        let text = |key: &str| message[key].as_str().expect(key).to_owned();
-        let is_ours = |turn: &Self| message["turn"].as_u64() == Some(turn.number);
-        match message["type"].as_str().expect("type") {
-            "turn_start" => self.number = message["turn"].as_u64().expect("number"),
-            "text" => {
-                assert!(is_ours(self));
-                self.pieces.push((Instant::now(), text("text")));
-            }
-            "audio_start" => {
-                assert!(is_ours(self));
-                self.mime = Some(text("mime"));
-            }
-            "audio_end" => {
-                assert!(is_ours(self));
-                self.audio_ended = true;
-            }
-            "turn_end" => {
-                assert!(is_ours(self));
-                self.status = text("status");
-            }
-            "error" => self.errors.push((text("code"), text("message"))),
-            "state" | "notice" | "session" => {}
-            other => panic!("unknown message {other}"),
-        }
     }
 }

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use da_monitoring::programs::are_there;
+
 /// Of its one user, `postgres`.
 pub const PASSWORD: &str = "password-that-nobody-may-see";
 
@@ -31,6 +33,11 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// Whether there is a PostgreSQL on this machine; says that the test is skipped where there is none.
+    pub fn is_there() -> bool {
+        are_there(&[&program("initdb").to_string_lossy()])
+    }
+
     /// One that runs.
     pub fn start() -> Self {
         let postgres = Self::new();
@@ -46,19 +53,11 @@ impl Postgres {
 
     /// One that does not run yet.
     pub fn new() -> Self {
-        static STARTED: AtomicU32 = AtomicU32::new(0);
-        let nth = STARTED.fetch_add(1, Ordering::Relaxed);
-        let [_, a, b, c] = std::process::id().to_be_bytes();
-        let address = Ipv4Addr::new(127, 128 | a, b, c);
-        let port = 15_432 + u16::try_from(nth).expect("few");
-        let folder = tempfile::tempdir().expect("folder").keep();
-        let password = folder.join("password");
+        let postgres = Self::placed();
+        let password = postgres.folder.join("password");
         std::fs::write(&password, PASSWORD).expect("written");
-        for path in [&folder, &password] {
-            // Only root may, and only root need.
-            let _ = chown(path, Some(NOBODY), Some(NOBODY));
-        }
-        let postgres = Self { folder, address, port, keeper: Mutex::new(None) };
+        // Only root may, and only root need.
+        let _ = chown(&password, Some(NOBODY), Some(NOBODY));
         let made = as_nobody(program("initdb"))
             // A password takes thousands of hashes, and they their time without optimization: over
             // the socket none is asked for.
@@ -70,6 +69,48 @@ impl Postgres {
             .expect("initdb");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         postgres
+    }
+
+    /// A folder, an address and a port for one.
+    fn placed() -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let nth = STARTED.fetch_add(1, Ordering::Relaxed);
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let address = Ipv4Addr::new(127, 128 | a, b, c);
+        let port = 15_432 + u16::try_from(nth).expect("few");
+        let folder = tempfile::tempdir().expect("folder").keep();
+        let _ = chown(&folder, Some(NOBODY), Some(NOBODY));
+        Self { folder, address, port, keeper: Mutex::new(None) }
+    }
+
+    /// A standby of this one, which has to run, up to date and following it. It does not run yet.
+    pub fn standby(&self) -> Self {
+        let standby = Self::placed();
+        let copied = as_nobody(program("pg_basebackup"))
+            .env("PGPASSWORD", PASSWORD)
+            .args([
+                "--write-recovery-conf",
+                "--wal-method=stream",
+                "--checkpoint=fast",
+                "--no-sync",
+            ])
+            .arg("--host")
+            .arg(&self.folder)
+            .args(["--username=postgres", &format!("--port={}", self.port), "--pgdata"])
+            .arg(standby.data())
+            .output()
+            .expect("pg_basebackup");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        standby
+    }
+
+    /// Asks something of it over its socket.
+    pub fn ask(&self, sql: &str) -> String {
+        let mut client = self.client("psql");
+        client.args(["--no-psqlrc", "--tuples-only", "--no-align", "--dbname=postgres"]);
+        let asked = client.args(["--command", sql]).output().expect("psql");
+        assert!(asked.status.success(), "{sql}: {}", String::from_utf8_lossy(&asked.stderr));
+        String::from_utf8_lossy(&asked.stdout).trim().to_owned()
     }
 
     /// Has it speak TLS, from when it runs the next time.
@@ -137,6 +178,11 @@ impl Postgres {
     /// The URL of its first database, reached over TCP, where it asks for the password.
     pub fn url_over_tcp(&self) -> String {
         format!("postgres://postgres:{PASSWORD}@{}:{}/postgres", self.address, self.port)
+    }
+
+    /// Where it listens.
+    pub fn socket_address(&self) -> std::net::SocketAddr {
+        (self.address, self.port).into()
     }
 
     /// Its address, which a certificate has to name.

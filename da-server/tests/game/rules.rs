@@ -1,6 +1,6 @@
 //! The rules of scenes, as a player meets them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use da_standin::Plan;
 use serde_json::json;
@@ -13,20 +13,22 @@ fn sand(state: &serde_json::Value) -> f64 {
 
 #[tokio::test]
 async fn time_passes_once_a_second_at_the_scenes_rate() {
+    const STEPS: usize = 4;
     let server = Server::start().await;
-    let mut player = server.player_in("clock").await;
-    let first = player.wait_for("state").await;
     let begun = Instant::now();
-    let mut last = first.clone();
-    let mut steps = 0;
-    while begun.elapsed() < Duration::from_millis(2500) {
-        last = player.wait_for("state").await;
-        steps += 1;
+    let mut player = server.player_in("clock").await;
+    let mut seen = vec![sand(&player.wait_for("state").await)];
+    for _ in 0..STEPS {
+        seen.push(sand(&player.wait_for("state").await));
     }
     let passed = begun.elapsed().as_secs_f64();
-    let ran = (sand(&first) - sand(&last)) / 10.0;
-    assert!((ran - passed).abs() <= 1.0, "{ran} s of sand in {passed} s");
-    assert!((2..=4).contains(&steps), "{steps} steps in {passed} s");
+    // The sand tells when each step was. A busy machine puts some of them off, and no more runs out
+    // than there was time for.
+    let steps: Vec<f64> = seen.windows(2).map(|pair| (pair[0] - pair[1]) / 10.0).collect();
+    assert!(steps.iter().all(|seconds| *seconds > 0.5), "{steps:?}");
+    assert!(steps.iter().any(|seconds| *seconds < 1.5), "{steps:?}");
+    let ran: f64 = steps.iter().sum();
+    assert!(ran <= passed + 0.02, "{ran} s of sand in {passed} s");
 }
 
 #[tokio::test]
@@ -65,15 +67,17 @@ async fn haste_has_its_price() {
     for (difficulty, price) in [("easy", 350.0), ("hard", 650.0)] {
         let server = Server::start().await;
         let mut player = server.player().await;
+        let begun = Instant::now();
         player.start_as(json!({"type": "start", "scene": "clock", "difficulty": difficulty})).await;
         for control in ["bell", "bell", "bell"] {
             player.press(control).await;
         }
         assert_eq!(player.wait_for("notice").await["code"], "haste");
         let state = player.wait_for_state(|state| sand(state) < 900.0).await;
-        // The clock has run for a second or so besides.
+        // The clock has run besides, at a fiftieth of it in a second.
         let lost = 1000.0 - sand(&state);
-        assert!((price..price + 60.0).contains(&lost), "{difficulty}: {lost}");
+        let most = price + price / 50.0 * begun.elapsed().as_secs_f64() + 0.1;
+        assert!((price..=most).contains(&lost), "{difficulty}: {lost}");
     }
 }
 

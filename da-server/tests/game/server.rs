@@ -1,6 +1,5 @@
 //! A server of one test's own, between a stand-in for all providers and the test's players.
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use da_server::kernel::Reason;
 use da_server::metrics::Metrics;
 use da_server::provider::{ApiKey, HttpConfig};
 use da_server::{App, Listeners};
-use da_standin::{DEFAULT_NAMES, Options, Plan, Standin};
+use da_standin::{DEFAULT_NAMES, Event, Options, Plan, Standin};
 use sha2::{Digest, Sha256};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -20,16 +19,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::player::Player;
+use crate::scenes::test_scenes;
 use crate::scrape::Scrape;
 
 pub const LLM: &str = DEFAULT_NAMES[0];
 pub const TTS: &str = DEFAULT_NAMES[2];
 
 /// Longer than anything here takes.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Server {
     pub address: SocketAddr,
+    /// Of the listener for metrics, if it has one of its own.
+    pub metrics_address: Option<SocketAddr>,
     pub standin: Standin,
     pub folder: TempDir,
     pub shutdown: CancellationToken,
@@ -44,6 +46,17 @@ impl Server {
         Self::with(|_| {}).await
     }
 
+    /// A server with a listener of its own for metrics, and where that is.
+    pub async fn with_metrics_apart(change: impl FnOnce(&mut Config)) -> (Self, SocketAddr) {
+        let server = Self::with(|config| {
+            config.metrics.listen = Some(([127, 0, 0, 1], 0).into());
+            change(config);
+        })
+        .await;
+        let at = server.metrics_address.expect("one of its own");
+        (server, at)
+    }
+
     /// A server whose configuration was changed from what tests usually want: no retries, and a
     /// store in a folder of its own.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
@@ -53,7 +66,8 @@ impl Server {
         change(&mut config);
         let game = TcpListener::bind(config.listen).expect("port");
         let metrics = config.metrics.listen.map(|at| TcpListener::bind(at).expect("port"));
-        let address = game.local_addr().expect("address");
+        let address_of = |listener: &TcpListener| listener.local_addr().expect("address");
+        let (address, metrics_address) = (address_of(&game), metrics.as_ref().map(address_of));
         let shutdown = CancellationToken::new();
         let app = App::new(config, Metrics::new().expect("metrics"), Err(Reason::Disabled));
         let app = app.expect("app");
@@ -61,7 +75,7 @@ impl Server {
         let listeners = Listeners { main: game, metrics };
         let running = tokio::spawn(da_server::run(app, listeners, shutdown.clone()));
         let http = da_server::provider::http_client(&HttpConfig::default()).expect("client");
-        Self { address, standin, folder, shutdown, calls, running, http }
+        Self { address, metrics_address, standin, folder, shutdown, calls, running, http }
     }
 
     pub fn llm_plan(&self, plan: Plan) {
@@ -87,6 +101,10 @@ impl Server {
         self.http.get(format!("http://{}{path}", self.address))
     }
 
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     pub async fn scrape(&self) -> Scrape {
         let response = self.request("/metrics").send().await.expect("answer");
         assert_eq!(response.status(), 200);
@@ -109,6 +127,22 @@ impl Server {
             Ok(scrape) => scrape,
             Err(_) => panic!("not there: {:?}", self.scrape().await),
         }
+    }
+
+    /// Waits until the provider with this name has had so many requests.
+    pub async fn asked(&self, name: &str, times: usize) {
+        let requests = || {
+            let log = self.standin.log();
+            let of_it = log.into_iter().filter(|entry| entry.name.as_deref() == Some(name));
+            of_it.filter(|entry| matches!(entry.event, Event::Request { .. })).count()
+        };
+        let asked = async {
+            while requests() < times {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let asked = tokio::time::timeout(PATIENCE, asked).await;
+        asked.unwrap_or_else(|_| panic!("{} requests of {name}, not {times}", requests()));
     }
 
     /// What the database holds of the session with this token: who asked what, and the answer.
@@ -150,78 +184,9 @@ fn usual(standin: &Standin, folder: &TempDir) -> Config {
     config.tts.retry.max_retries = 0;
     config.game.scenes_dir = Some(test_scenes(folder));
     config.game.requests_per_minute = 6000;
+    config.websocket.max_sessions_per_address = 10_000;
+    config.websocket.starts_per_minute = 1_000_000;
+    config.websocket.starts_per_minute_per_address = 1_000_000;
+    config.websocket.requests_per_minute_per_address = 1_000_000;
     config
 }
-
-/// Scenes whose characters speak only when spoken to, and whose world moves only when told to.
-pub fn test_scenes(folder: &TempDir) -> std::path::PathBuf {
-    let scenes = folder.path().join("scenes");
-    std::fs::create_dir(&scenes).expect("made");
-    for (id, text) in BTreeMap::from([("quiet", QUIET), ("clock", CLOCK)]) {
-        std::fs::write(scenes.join(format!("{id}.toml")), text).expect("written");
-    }
-    scenes
-}
-
-const QUIET: &str = r#"
-title = "Quiet"
-description = "Nobody speaks first."
-[character]
-id = "listener"
-name = "Lis"
-description = "Listens."
-back_story = "None."
-instructions = "Answer."
-emotion_style = "calm"
-voice = "voice-of-the-file"
-"#;
-
-const CLOCK: &str = r#"
-title = "Clock"
-description = "Time passes here."
-[character]
-id = "keeper"
-name = "Kee"
-description = "Keeps time."
-back_story = "None."
-instructions = "Answer."
-emotion_style = "calm"
-voice = "v"
-[[variable]]
-name = "sand"
-label = "Sand"
-initial = 1000
-min = 0
-max = 1000
-update_rate = -10
-[[variable]]
-name = "light"
-label = "Light"
-initial = 0
-min = 0
-max = 10
-[[control]]
-id = "lamp"
-label = "Lamp"
-description = "Light, unnoticed."
-effects = { light = 1 }
-cooldown_seconds = 60
-[[control]]
-id = "bell"
-label = "Bell"
-description = "Noticed."
-noticed = "A bell rings."
-[[control]]
-id = "end"
-label = "End"
-description = "Ends it."
-effects = { light = 10 }
-[rapid_action]
-count = 3
-window_seconds = 3
-effects = { sand = -500 }
-[[success]]
-id = "bright"
-condition = "light >= 10"
-message = "There was light."
-"#;

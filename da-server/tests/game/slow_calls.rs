@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::player::Player;
 use crate::program::Program;
-use crate::server::{LLM, TTS, test_scenes};
+use crate::scenes::test_scenes;
+use crate::server::{LLM, TTS};
 
 const KEY: &str = "key-that-nobody-may-see";
 const SLOW_SECONDS: f64 = 1.0;

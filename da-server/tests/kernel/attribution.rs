@@ -1,26 +1,32 @@
 //! Whose exchange it was: names on one address, unlisted hosts, IPv6.
 
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use da_monitoring::programs::are_there;
 use da_server::kernel::{ConnectionOutcome, KernelConfig, Observation, Unlisted, What};
 use da_standin::{Options, TlsMode};
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{Lab, endpoint};
+use crate::network::in_own_network;
+use crate::plain;
 
 const QUICK: &str = r#"{"first_byte_ms":5,"chunks":1}"#;
 
 /// Exchanges counted for an endpoint, whatever their outcome.
-fn exchanges(lab: &Lab, endpoint: &str) -> f64 {
-    let prefix = format!("digital_actors_socket_exchanges_total{{endpoint=\"{endpoint}\",");
+pub fn exchanges(lab: &Lab, endpoint: &str) -> f64 {
+    let label = format!(",provider=\"{endpoint}\"");
     let text = lab.metrics();
-    let counts = text.lines().filter(|line| line.starts_with(&prefix));
+    let counts = text.lines().filter(|line| {
+        line.starts_with("digital_actors_socket_exchanges_total{") && line.contains(&label)
+    });
     counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
 }
 
 /// `count` connections with one exchange each.
-fn talk(to: SocketAddr, ca_pem: &str, tls: Tls, name: &str, count: usize) {
+pub fn talk(to: SocketAddr, ca_pem: &str, tls: Tls, name: &str, count: usize) {
     let config = (tls != Tls::None).then(|| config(ca_pem, tls));
     for _ in 0..count {
         let mut client = Client::connect(to, name, config.as_ref());
@@ -60,27 +66,9 @@ fn an_unlisted_host_is_counted_nowhere() {
     assert_eq!(exchanges(&lab, "listed"), 3.0);
     let text = lab.metrics();
     let sockets = text.lines().filter(|line| line.starts_with("digital_actors_socket_"));
-    let foreign: Vec<_> = sockets.filter(|line| !line.contains("endpoint=\"listed\"")).collect();
+    let foreign: Vec<_> = sockets.filter(|line| !line.contains("provider=\"listed\"")).collect();
     assert!(foreign.is_empty(), "{foreign:#?}");
     lab.runtime.block_on(standin.stop());
-}
-
-#[test]
-fn an_unlisted_host_is_other_where_that_is_wanted() {
-    let (listed, unlisted) = ("listed.kernel.test", "unlisted.kernel.test");
-    let Some(mut lab) = Lab::open(&[endpoint("listed", listed)], Unlisted::Other) else { return };
-    let names = vec![listed.to_owned(), unlisted.to_owned()];
-    let standin = lab.standin(Options { names, ..Options::default() });
-    talk(standin.addr(), standin.ca_pem(), Tls::V13, unlisted, 5);
-    talk(standin.addr(), standin.ca_pem(), Tls::V13, listed, 3);
-    lab.wait_closed(8);
-    lab.runtime.block_on(standin.stop());
-    assert_eq!(exchanges(&lab, "listed"), 3.0);
-    // Other programs of this host may talk meanwhile, so not by the counter.
-    let exchange_of_other = |one: &&da_server::kernel::Observation| {
-        one.endpoint == "other" && matches!(one.what, What::Exchange(_))
-    };
-    assert_eq!(lab.seen().iter().filter(exchange_of_other).count(), 5);
 }
 
 #[test]
@@ -113,7 +101,7 @@ fn a_connection_that_shows_no_name_is_told_by_what_a_host_was_looked_up_to() {
     let watched = [endpoint("looked-up", "localhost")];
     let Some(mut lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
     let lookups = "digital_actors_ebpf_name_lookups_total{result=\"resolved\"}";
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while lab.value(lookups) == 0.0 {
         assert!(Instant::now() < deadline, "localhost was not looked up");
         std::thread::sleep(Duration::from_millis(5));
@@ -131,4 +119,72 @@ fn a_connection_that_shows_no_name_is_told_by_what_a_host_was_looked_up_to() {
     };
     let seen: Vec<_> = seen.iter().filter_map(ended_up).collect();
     assert_eq!(seen, [("looked-up".to_owned(), expected)]);
+}
+
+/// Answers whatever comes, connection after connection.
+fn answer_all(listener: TcpListener) {
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let mut buffer = [0; 512];
+            while let Ok(1..) = socket.read(&mut buffer) {
+                let _ = socket.write_all(plain::RESPONSE);
+            }
+        }
+    });
+}
+
+/// A connection on which `first` is sent and something answered.
+fn say(to: SocketAddr, first: &[u8]) {
+    let mut socket = TcpStream::connect(to).expect("connects");
+    socket.write_all(first).expect("writes");
+    plain::receive(&mut socket);
+}
+
+/// A protocol that shows no name.
+const NAMELESS: &[u8] = &[5, 1, 0];
+
+#[test]
+fn a_proxys_address_is_not_taken_for_its_targets() {
+    let name = "proxied.kernel.test";
+    let Some(mut lab) = Lab::open(&[endpoint("proxied", name)], Unlisted::Drop) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let proxy = listener.local_addr().expect("an address");
+    answer_all(listener);
+    let asked = format!("GET http://{name}/ HTTP/1.1\r\nhost: {name}\r\n\r\n");
+    say(proxy, asked.as_bytes());
+    lab.wait_closed(1);
+    say(proxy, NAMELESS);
+    say(proxy, NAMELESS);
+    // What is there directly comes after these.
+    say(plain::serve("127.0.0.1:0"), &plain::request(name));
+    lab.wait_closed(2);
+    assert_eq!(exchanges(&lab, "proxied"), 2.0, "that by name, and the last one");
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+}
+
+#[test]
+fn an_address_of_another_network_is_another_one() {
+    if !are_there(&["ip"]) {
+        return;
+    }
+    let name = "networks.kernel.test";
+    let Some(mut lab) = Lab::open(&[endpoint("networks", name)], Unlisted::Drop) else { return };
+    let address = SocketAddr::from(([127, 0, 0, 1], 7_443));
+    let serve = || answer_all(TcpListener::bind(address).expect("a port"));
+    in_own_network(|| {
+        serve();
+        say(address, &plain::request(name));
+        lab.wait_closed(1);
+        say(address, NAMELESS);
+        lab.wait_closed(2);
+    });
+    assert_eq!(exchanges(&lab, "networks"), 2.0, "there the address is known");
+    in_own_network(|| {
+        serve();
+        say(address, NAMELESS);
+        say(address, &plain::request(name));
+    });
+    lab.wait_closed(3);
+    assert_eq!(exchanges(&lab, "networks"), 3.0, "here it is not");
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
 }

@@ -1,15 +1,18 @@
 //! `da-server check` where there is a kernel view: it finds what a collector on the same host has.
 
+use da_monitoring::programs::are_there;
 use da_server::kernel::config::Hooks;
 use da_server::kernel::{Extent, KernelConfig, Preflight, Verdict};
 use serde_json::Value;
+use std::process::Command;
 
-use crate::lab::{alone, cant_load, skip};
+use crate::lab::{cant_load, skip};
 use crate::program::{Program, command};
+use crate::turns::beside;
 
 #[test]
 fn a_check_finds_what_a_collector_has() {
-    let _alone = alone();
+    let _turn = beside([]);
     if let Some(why) = cant_load() {
         return skip(&why);
     }
@@ -41,8 +44,31 @@ fn a_check_finds_what_a_collector_has() {
 }
 
 #[test]
+fn a_user_namespace_of_its_own_is_told_from_a_kernel_that_refuses() {
+    if !are_there(&["unshare"]) {
+        return;
+    }
+    let (check, _folder) = command(&["check", "--json"], "");
+    let mut inside = Command::new("unshare");
+    inside.args(["--user", "--map-root-user"]).arg(check.get_program()).args(check.get_args());
+    inside.current_dir(check.get_current_dir().expect("a folder"));
+    let output = inside.output().expect("ran");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let Ok(found) = serde_json::from_slice::<Value>(&output.stdout) else {
+        return skip(&format!("no user namespace can be had: {said}"));
+    };
+    assert_eq!(output.status.code(), Some(2), "{found}");
+    let why_not = found["why_not"].as_str().expect("there is none");
+    assert!(why_not.contains("user namespace of its own"), "{why_not}");
+    assert!(why_not.ends_with("(missing_capability)"), "{why_not}");
+    let facts = found["host"].as_array().expect("facts");
+    let capabilities = facts.iter().find(|fact| fact["name"] == "capabilities").expect("a fact");
+    assert_eq!(capabilities["ok"], false, "{capabilities}");
+}
+
+#[test]
 fn the_hooks_of_older_kernels_are_told_and_degrade() {
-    let _alone = alone();
+    let _turn = beside([]);
     if let Some(why) = cant_load() {
         return skip(&why);
     }

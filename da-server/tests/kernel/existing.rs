@@ -1,20 +1,19 @@
 //! Connections that were there before the programs.
 
 use std::io::Write;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Observation, SeenExchange, Unlisted, What};
 use da_standin::{Options, Standin, TlsMode};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{self, Lab, endpoint, endpoint_at};
 use crate::plain::{self, RESPONSE, request};
 
 const NAME: &str = "older.kernel.test";
-const NAME_LABEL: &str = "endpoint=\"existing\"";
-const LABELS: &str = "{endpoint=\"existing\",kind=\"llm\"}";
+const NAME_LABEL: &str = "provider=\"existing\"";
+const LABELS: &str = "{kind=\"llm\",provider=\"existing\"}";
 
 fn outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
     let outcome = |one: &Observation| match &one.what {
@@ -236,47 +235,4 @@ fn a_connect_that_is_under_way_is_not_timed() {
     assert_eq!(value(&lab, "sent_bytes_total"), 3.0 * request(NAME).len() as f64);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ok; 3]);
-}
-
-#[test]
-fn more_older_connections_than_there_is_room_for() {
-    const CONNECTIONS: usize = 1_500;
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("descriptors");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    // Nobody accepts them.
-    rustix::net::listen(&listener, 2 * CONNECTIONS as i32).expect("listens");
-    let connect = |_| TcpStream::connect(address).expect("connects");
-    let connections: Vec<_> = (0..CONNECTIONS).map(connect).collect();
-    let config = KernelConfig { max_connections: 512, ..lab::config() };
-    let watched = [endpoint("existing", NAME)];
-    let Some(lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
-    let found = lab.value("digital_actors_ebpf_events_total{event=\"existing\"}");
-    println!("{CONNECTIONS} older connections: {found} found on this host");
-    assert!(found >= CONNECTIONS as f64, "{found}");
-    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
-    let entries = lab.value("digital_actors_ebpf_map_entries{map=\"connections\"}");
-    assert!(entries < 100.0, "{entries} were not forgotten");
-    drop(connections);
-}
-
-#[test]
-fn accepted_sockets_are_not_taken_for_connections() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let client = TcpStream::connect(address).expect("connects");
-    let (server, _) = listener.accept().expect("a client");
-    // Where everything is of interest, nothing is left out because of its address.
-    let Some(mut lab) = Lab::open(&[endpoint("existing", NAME)], Unlisted::Other) else { return };
-    server.shutdown(Shutdown::Both).expect("closed");
-    drop((client, server));
-    lab.wait_closed(1);
-    std::thread::sleep(Duration::from_millis(200));
-    let of = |one: &&Observation| one.local == address || one.remote == address;
-    let seen = lab.close();
-    let seen: Vec<_> = seen.iter().filter(of).collect();
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    assert_eq!(seen[0].remote, address);
-    assert!(matches!(seen[0].what, What::Closed { .. }));
 }

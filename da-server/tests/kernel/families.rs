@@ -15,7 +15,8 @@ use da_server::reload::Reload;
 use da_server::{App, Listeners};
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{alone, hooks, skip};
+use crate::lab::{hooks, skip};
+use crate::turns::beside;
 
 /// Set, the test writes the reference instead of comparing.
 const WRITE: &str = "DA_WRITE_METRICS";
@@ -28,7 +29,7 @@ const LAST: &str = "digital_actors_active_sessions";
 /// One server with all its parts, put together as the program does it.
 #[test]
 fn the_quick_reference_is_what_the_code_registers() {
-    let _alone = alone();
+    let _turn = beside([]);
     let kernel = Kernel::load(&KernelConfig { hooks: hooks(), ..KernelConfig::default() });
     if let Some(why) = kernel.unavailable() {
         return skip(&why.to_string());
@@ -70,7 +71,13 @@ async fn families(kernel: Kernel, folder: &Path) -> Vec<Family> {
         resolved: Vec::new(),
     };
     let endpoints = kernel.endpoints_in_force();
-    let reload = Reload { file: None, config: config.clone(), reader: Reader::Game, endpoints };
+    let reload = Reload {
+        file: None,
+        config: config.clone(),
+        reader: Reader::Game,
+        services: Vec::new(),
+        endpoints,
+    };
     reload.on_signal(metrics.registry()).expect("registers");
     let reading = kernel.start(watch, &metrics, Some(sender), shutdown.clone()).expect("starts");
     let main = TcpListener::bind("127.0.0.1:0").expect("a port");

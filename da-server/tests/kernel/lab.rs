@@ -1,6 +1,5 @@
 //! A loaded kernel view, a stand-in provider, and what each of them saw.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -15,17 +14,7 @@ use da_standin::{Options, Standin};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// One test at a time, of all on this host: the programs see every process's connections.
-pub struct Alone {
-    _lock: File,
-}
-
-/// Waits for the other tests to finish.
-pub fn alone() -> Alone {
-    let path = std::env::temp_dir().join("digital-actors-kernel-tests.lock");
-    let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
-    Alone { _lock: lock.unwrap_or_else(|error| panic!("can't lock {}: {error}", path.display())) }
-}
+use crate::turns::{Beside, beside};
 
 /// Whether a test that can't run must fail.
 pub fn required() -> bool {
@@ -39,7 +28,7 @@ pub fn skip(why: &str) {
 }
 
 /// The variable by which a run of these tests is one with the hooks of older kernels.
-pub const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";
+const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";
 
 /// The hooks to test with.
 pub fn hooks() -> Hooks {
@@ -71,6 +60,23 @@ pub fn config() -> KernelConfig {
     KernelConfig { resolve: false, cpu_budget: 1.0, ..KernelConfig::default() }
 }
 
+/// Whether a series of `ebpf_lost_total` is of a reason that may be about any connection of the host.
+fn is_of_anyone(line: &str) -> bool {
+    ["\"recursion\"", "\"unseen_close\"", "\"verdict_race\""].iter().any(|it| line.contains(it))
+}
+
+/// Series of `ebpf_lost_total` in an exposition that are not 0 and are not of anyone.
+pub fn losses(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| line.starts_with("digital_actors_ebpf_lost_total{"));
+    let lines = lines.filter(|line| !line.ends_with(" 0") && !is_of_anyone(line));
+    lines.map(str::to_owned).collect()
+}
+
+/// Waits until no other test watches these endpoints.
+pub fn turn(endpoints: &[EndpointConfig]) -> Arc<Beside> {
+    Arc::new(beside(endpoints.iter().flat_map(|one| &one.hosts).map(String::as_str)))
+}
+
 /// The view under test.
 pub struct Lab {
     /// Where stand-ins run.
@@ -81,7 +87,7 @@ pub struct Lab {
     processes: Vec<u32>,
     shutdown: CancellationToken,
     reader: Option<JoinHandle<()>>,
-    alone: Arc<Alone>,
+    turn: Arc<Beside>,
 }
 
 impl Lab {
@@ -106,9 +112,9 @@ impl Lab {
         endpoints: &[EndpointConfig],
         unlisted: Unlisted,
     ) -> Option<(Self, T)> {
-        let alone = Arc::new(alone());
+        let turn = turn(endpoints);
         let prepared = prepare();
-        Self::start(alone, config, endpoints, unlisted, || {}).map(|lab| (lab, prepared))
+        Self::start(turn, config, endpoints, unlisted, || {}).map(|lab| (lab, prepared))
     }
 
     /// The same, with `unread` done after the programs are attached and before anybody reads what
@@ -118,17 +124,17 @@ impl Lab {
         endpoints: &[EndpointConfig],
         unread: impl FnOnce(),
     ) -> Option<Self> {
-        Self::start(Arc::new(alone()), config, endpoints, Unlisted::Drop, unread)
+        Self::start(turn(endpoints), config, endpoints, Unlisted::Drop, unread)
     }
 
     /// A second view of the same host at the same time.
     pub fn beside(&self, endpoints: &[EndpointConfig]) -> Self {
-        let alone = Arc::clone(&self.alone);
-        Self::start(alone, &config(), endpoints, Unlisted::Drop, || {}).expect("loads again")
+        let turn = Arc::clone(&self.turn);
+        Self::start(turn, &config(), endpoints, Unlisted::Drop, || {}).expect("loads again")
     }
 
     fn start(
-        alone: Arc<Alone>,
+        turn: Arc<Beside>,
         config: &KernelConfig,
         endpoints: &[EndpointConfig],
         unlisted: Unlisted,
@@ -158,7 +164,7 @@ impl Lab {
             .build()
             .expect("a runtime");
         let (seen, processes) = (Vec::new(), vec![std::process::id()]);
-        let lab = Self { runtime, metrics, observations, seen, processes, shutdown, reader, alone };
+        let lab = Self { runtime, metrics, observations, seen, processes, shutdown, reader, turn };
         lab.wait_for_older_connections();
         Some(lab)
     }
@@ -166,7 +172,7 @@ impl Lab {
     /// Until all connections that are older than the programs have been found.
     fn wait_for_older_connections(&self) {
         let looking = "digital_actors_ebpf_program_state{program=\"existing\",state=\"attached\"}";
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.value(looking) != 0.0 {
             assert!(Instant::now() < deadline, "still looking for older connections");
             std::thread::sleep(Duration::from_millis(2));
@@ -191,9 +197,9 @@ impl Lab {
         &self.seen
     }
 
-    /// Waits until `count` connections have closed, or 5 s.
+    /// Waits until `count` connections have closed, a minute at most.
     pub fn wait_closed(&mut self, count: usize) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let closed = |seen: &[Observation]| {
             seen.iter().filter(|one| matches!(one.what, What::Closed { .. })).count()
         };
@@ -214,17 +220,11 @@ impl Lab {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// Series of `ebpf_lost_total` that are not 0. Not runs that nested, nor what they left behind:
-    /// they may have been about any socket of the host, and where they were not, counts and times
-    /// above do not come out.
+    /// Series of `ebpf_lost_total` that are not 0. Not runs that nested, nor what they left behind, nor
+    /// sockets that were used again at once: they may have been about any connection of the host, and
+    /// where they were not, counts and times above do not come out.
     pub fn losses(&self) -> Vec<String> {
-        let text = self.metrics();
-        let lines = text.lines().filter(|line| line.starts_with("digital_actors_ebpf_lost_total{"));
-        let of_anyone = |line: &str| {
-            ["\"recursion\"", "\"unseen_close\""].iter().any(|reason| line.contains(reason))
-        };
-        let lines = lines.filter(|line| !line.ends_with(" 0") && !of_anyone(line));
-        lines.map(str::to_owned).collect()
+        losses(&self.metrics())
     }
 
     /// The same without reasons that are none of the test's, by how they begin.

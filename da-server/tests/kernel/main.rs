@@ -2,51 +2,50 @@
 //!
 //! These tests load BPF programs, so they need root (or CAP_BPF and CAP_PERFMON) and a kernel that
 //! has the tracepoints. Where that is missing they say SKIPPED; with `CI` or `DA_REQUIRE_KERNEL` set
-//! they fail instead. They run one at a time: each measures time on a machine it wants to itself.
+//! they fail instead. Many run at once, each on a name of its own; see `turns` for those that can't.
 
-mod accuracy;
+mod alone;
+mod answered;
 mod attribution;
-mod bounds;
 #[allow(dead_code, reason = "tests/game uses other parts")]
 #[path = "../game/browser.rs"]
 mod browser;
-mod budget;
-mod call_bounds;
 mod call_edges;
 mod calls;
 mod checking;
 mod client;
 mod clients;
-mod cost;
-mod crowd;
 mod edges;
 mod existing;
 mod exposition;
 mod families;
 mod guest;
 mod lab;
+mod lost;
 mod network;
 mod older_hooks;
 mod outcomes;
 mod ownership;
 mod plain;
 mod privileges;
-mod processes;
 #[allow(dead_code, reason = "tests/collector uses other parts")]
 #[path = "../collector/program.rs"]
 mod program;
 #[path = "../collector/promtool.rs"]
 mod promtool;
+mod real;
 mod reloading;
-mod report;
 #[allow(dead_code, reason = "tests/game uses other parts")]
 #[path = "../game/scrape.rs"]
 mod scrape;
+mod sdks;
+mod secrets;
+mod silent;
 mod skipped;
 mod streams;
 mod syscalls;
 mod tcp_info;
-mod tickets;
+mod turns;
 mod unread;
 mod upgrades;
 mod waits;

@@ -204,7 +204,7 @@ fn a_process_that_dies_in_the_middle_of_a_response() {
     assert!(!child.wait().expect("ends").success());
     lab.wait_closed(1);
     server.join().expect("the server");
-    let open = "digital_actors_socket_open_connections{endpoint=\"ownership\",kind=\"llm\"}";
+    let open = "digital_actors_socket_open_connections{kind=\"llm\",provider=\"ownership\"}";
     assert_eq!(lab.value(open), 0.0);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     let seen = lab.close();
@@ -306,7 +306,7 @@ fn a_client_in_another_network_namespace() {
     bash.run(&(talk(3).repeat(3) + &open(4) + &talk(4).repeat(4)));
     bash.run("exec 3>&- 4>&-");
     lab.wait_closed(2);
-    let connections = "digital_actors_socket_connections_total{endpoint=\"ownership\",kind=\"llm\",outcome=\"ok\"}";
+    let connections = "digital_actors_socket_connections_total{kind=\"llm\",outcome=\"ok\",provider=\"ownership\"}";
     assert_eq!(lab.value(connections), 1.0, "the older one was not opened in view");
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     let seen = lab.close();

@@ -12,9 +12,10 @@ use std::process::{Command, Stdio};
 use da_standin::{Options, Standin};
 
 use crate::client::{Client, Tls, config};
-use crate::lab::{alone, skip};
+use crate::lab::skip;
 use crate::plain;
 use crate::program::Program;
+use crate::turns::beside;
 
 const NAME: &str = "privileges.kernel.test";
 
@@ -54,7 +55,7 @@ fn is_root() -> bool {
 
 #[test]
 fn without_privilege_the_game_plays_and_says_what_is_missing() {
-    let _alone = alone();
+    let _turn = beside([NAME]);
     let server = server(&by_name(), |command| {
         if is_root() {
             command.uid(65_534).gid(65_534);
@@ -73,7 +74,7 @@ fn without_privilege_the_game_plays_and_says_what_is_missing() {
 
 #[test]
 fn after_start_nothing_is_left_to_take_away_and_events_still_flow() {
-    let _alone = alone();
+    let _turn = beside([NAME]);
     if !is_root() {
         return skip("not root: there is no privilege to drop");
     }
@@ -99,14 +100,14 @@ fn after_start_nothing_is_left_to_take_away_and_events_still_flow() {
         client.close();
     }
     server.exposes(
-        "digital_actors_socket_connect_seconds_count{endpoint=\"privileges\",kind=\"llm\"} 4",
+        "digital_actors_socket_connect_seconds_count{kind=\"llm\",provider=\"privileges\"} 4",
     );
     server.exposes("digital_actors_ebpf_up 1");
 }
 
 #[test]
 fn older_connections_are_looked_for_when_no_privilege_is_left() {
-    let _alone = alone();
+    let _turn = beside([NAME]);
     if !is_root() {
         return skip("not root: there is no privilege to drop");
     }
@@ -114,7 +115,7 @@ fn older_connections_are_looked_for_when_no_privilege_is_left() {
     let mut older = TcpStream::connect(address).expect("connects");
     let server = server(&format!("{}\naddresses = [\"{address}\"]", by_name()), |_| {});
     server.exposes("digital_actors_ebpf_program_state{program=\"existing\",state=\"finished\"} 1");
-    let endpoint = "{endpoint=\"privileges\",kind=\"llm\"}";
+    let endpoint = "{kind=\"llm\",provider=\"privileges\"}";
     server.exposes(&format!("digital_actors_socket_open_connections{endpoint} 1"));
     plain::exchange(&mut older, NAME);
     drop(older);
@@ -124,7 +125,7 @@ fn older_connections_are_looked_for_when_no_privilege_is_left() {
 
 #[test]
 fn a_container_of_another_user_has_what_was_added_to_it_and_starts_without() {
-    let _alone = alone();
+    let _turn = beside([NAME]);
     if !is_root() {
         return skip("not root: file capabilities can't be set");
     }
@@ -149,7 +150,7 @@ fn a_container_of_another_user_has_what_was_added_to_it_and_starts_without() {
 
 #[test]
 fn a_container_engine_that_forbids_bpf_is_not_taken_for_an_old_kernel() {
-    let _alone = alone();
+    let _turn = beside([NAME]);
     if !is_root() {
         return skip("not root: nothing but seccomp should be in the way");
     }

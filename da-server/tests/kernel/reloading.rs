@@ -7,8 +7,9 @@ use da_standin::{Options, Standin};
 use rustls::ClientConfig;
 
 use crate::client::{Client, Tls, config};
-use crate::lab::{alone, cant_load, skip};
+use crate::lab::{cant_load, losses, skip};
 use crate::program::Program;
+use crate::turns::beside;
 
 const STAYS: &str = "stays.kernel.test";
 const COMES: &str = "comes.kernel.test";
@@ -22,16 +23,17 @@ fn toml(endpoints: &[(&str, &str)]) -> String {
 }
 
 fn series(family: &str, endpoint: &str) -> String {
-    format!("digital_actors_socket_{family}{{endpoint=\"{endpoint}\",kind=\"llm\"}}")
+    format!("digital_actors_socket_{family}{{kind=\"llm\",provider=\"{endpoint}\"}}")
 }
 
 /// The sum of a family's series of an endpoint, whatever their other labels; none if there are none.
 fn sum(collector: &Program, family: &str, endpoint: &str) -> Option<f64> {
-    let prefix = format!("digital_actors_socket_{family}{{endpoint=\"{endpoint}\",");
+    let prefix = format!("digital_actors_socket_{family}{{");
+    let label = format!(",provider=\"{endpoint}\"");
     let (_, text) = collector.get("/metrics");
     let values: Vec<f64> = text
         .lines()
-        .filter(|line| line.starts_with(&prefix))
+        .filter(|line| line.starts_with(&prefix) && line.contains(&label))
         .filter_map(|line| line.rsplit_once(' ')?.1.parse().ok())
         .collect();
     (!values.is_empty()).then(|| values.iter().sum())
@@ -49,7 +51,7 @@ fn ask(client: &mut Client, name: &str) {
 
 #[test]
 fn counts_and_connections_outlive_a_change_of_endpoints() {
-    let _alone = alone();
+    let _turn = beside([STAYS, COMES]);
     if let Some(why) = cant_load() {
         return skip(&why);
     }
@@ -97,10 +99,7 @@ fn counts_and_connections_outlive_a_change_of_endpoints() {
     for endpoint in ["stays", "comes"] {
         assert_eq!(sum(&collector, "connections_total", endpoint), Some(1.0), "{endpoint}");
     }
-    let (_, metrics) = collector.get("/metrics");
-    let lost = metrics.lines().filter(|line| line.starts_with("digital_actors_ebpf_lost_total{"));
-    let lost: Vec<_> =
-        lost.filter(|line| !line.ends_with(" 0") && !line.contains("recursion")).collect();
+    let lost = losses(&collector.get("/metrics").1);
     assert!(lost.is_empty(), "{lost:?}");
     runtime.block_on(standin.stop());
 }

@@ -13,7 +13,7 @@ use crate::client::{Client, Tls, config};
 use crate::lab::{Lab, endpoint};
 
 const NAME: &str = "streams.kernel.test";
-const LABELS: &str = "endpoint=\"streams\",kind=\"llm\"";
+const LABELS: &str = "kind=\"llm\",provider=\"streams\"";
 
 fn count(lab: &Lab, family: &str) -> f64 {
     lab.value(&format!("digital_actors_{family}_count{{{LABELS}}}"))
@@ -25,8 +25,10 @@ fn sum(lab: &Lab, family: &str) -> f64 {
 
 #[test]
 fn every_gap_of_a_stream_is_in_its_bucket() {
-    const CHUNKS: usize = 20;
-    const GAP_MS: u64 = 30;
+    const CHUNKS: usize = 8;
+    /// As far above the edge of the bucket as that is above no gap at all: a busy machine may hand each
+    /// chunk over late.
+    const GAP_MS: u64 = 500;
     let Some(mut lab) = Lab::open(&[endpoint("streams", NAME)], Unlisted::Drop) else { return };
     let standin = lab.standin(Options { names: vec![NAME.to_owned()], ..Options::default() });
     let tls = config(standin.ca_pem(), Tls::V13);
@@ -51,12 +53,12 @@ fn every_gap_of_a_stream_is_in_its_bucket() {
         else {
             return false;
         };
-        one == next && pair[1].t_ns - pair[0].t_ns > 25_000_000
+        one == next && pair[1].t_ns - pair[0].t_ns > 490_000_000
     };
     let paused = written.windows(2).filter(apart).count();
     assert!(paused >= 2 * (CHUNKS - 1), "{paused}: the stand-in did not pause");
     let below = lab
-        .value(&format!("digital_actors_socket_chunk_gap_seconds_bucket{{{LABELS},le=\"0.025\"}}"));
+        .value(&format!("digital_actors_socket_chunk_gap_seconds_bucket{{{LABELS},le=\"0.25\"}}"));
     let long = count(&lab, "socket_chunk_gap_seconds") - below;
     assert_eq!(long, paused as f64, "gaps of {GAP_MS} ms");
     // What arrives within a response spans it, whatever the scheduler did to each gap.
@@ -147,7 +149,7 @@ fn the_last_exchange_of_an_idle_connection() {
     let Some(mut lab) = Lab::with(&settings, &watched, Unlisted::Drop) else { return };
     let (mut socket, server) = serve_in_two(|| std::thread::sleep(Duration::from_millis(20)), 2);
     let ok =
-        "digital_actors_socket_exchanges_total{endpoint=\"streams\",kind=\"llm\",outcome=\"ok\"}";
+        "digital_actors_socket_exchanges_total{kind=\"llm\",outcome=\"ok\",provider=\"streams\"}";
     let mut exchange = || {
         socket.write_all(&request()).expect("writes");
         let mut response = [0; 46];

@@ -11,12 +11,9 @@ use da_server::kernel::{KernelConfig, Unlisted};
 use crate::lab::{Lab, endpoint};
 
 pub const NAME: &str = "syscalls.kernel.test";
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+pub const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /// How long the server keeps a client waiting.
 pub const DELAY: Duration = Duration::from_millis(30);
-/// Runs of a test until its times must have been within their bounds: a machine that is busy with
-/// something else proves nothing about them. Counts must come out every time.
-pub const TRIES: usize = 6;
 
 pub fn request(host: &str) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes()
@@ -83,7 +80,7 @@ impl Client {
 pub fn calls(lab: &Lab, syscall: &str) -> (f64, f64) {
     let of = |part: &str| {
         lab.value(&format!(
-            "digital_actors_syscall_seconds_{part}{{endpoint=\"syscalls\",kind=\"llm\",syscall=\"{syscall}\"}}"
+            "digital_actors_syscall_seconds_{part}{{kind=\"llm\",provider=\"syscalls\",syscall=\"{syscall}\"}}"
         ))
     };
     (of("count"), of("sum"))
@@ -92,69 +89,12 @@ pub fn calls(lab: &Lab, syscall: &str) -> (f64, f64) {
 /// Waits until so many calls were counted; what was counted on the way to an attribution is added
 /// only then.
 pub fn wait_for(lab: &Lab, syscall: &str, count: u32) -> (f64, f64) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while calls(lab, syscall).0 < f64::from(count) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
     std::thread::sleep(Duration::from_millis(100)); // would there be more?
     calls(lab, syscall)
-}
-
-#[test]
-fn blocking_calls_are_counted_one_by_one_and_last_as_long_as_they_block() {
-    let exact = (0..TRIES).any(|_| {
-        let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else {
-            return true; // it has said that it was skipped
-        };
-        calls_last_as_long_as_they_block(&lab)
-    });
-    assert!(exact, "times beyond their bounds, see above");
-}
-
-fn calls_last_as_long_as_they_block(lab: &Lab) -> bool {
-    let at = serve(request(NAME).len(), DELAY);
-    let (mut sends, mut reads, mut reading) = (0, 0, Duration::ZERO);
-    // Of the first two connections all calls are over before it is known whose they are; the third
-    // goes on when it is known.
-    for exchanges in [1, 1, 20] {
-        let mut client = Client::connect(at, NAME);
-        for _ in 0..exchanges {
-            client.send();
-            client.receive();
-        }
-        sends += exchanges;
-        reads += client.reads;
-        reading += client.reading;
-    }
-    let (count, seconds) = wait_for(lab, "recvfrom", reads);
-    assert_eq!(count, f64::from(reads), "receives");
-    let measured = reading.as_secs_f64();
-    println!("{reads} receives: {seconds:.6} s, by the client's clock {measured:.6} s");
-    assert!(seconds <= measured, "{seconds} s of receives, {measured} s by the client's clock");
-    assert_eq!(calls(lab, "sendto").0, f64::from(sends), "sends");
-    assert_eq!(calls(lab, "connect").0, 3.0, "connects");
-    let text = lab.metrics();
-    let names =
-        text.lines().filter(|line| line.starts_with("digital_actors_syscall_seconds_count"));
-    assert_eq!(names.count(), 3, "no other call has been made\n{text}");
-    let slow = "digital_actors_syscall_seconds_bucket{endpoint=\"syscalls\",kind=\"llm\",syscall=\"recvfrom\",le=\"0.025\"}";
-    let short = lab.value(slow);
-    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
-
-    // Other processes of this host may connect meanwhile, but not all the time.
-    for map in ["early_calls", "processes"] {
-        let entries = || lab.value(&format!("digital_actors_ebpf_map_entries{{map=\"{map}\"}}"));
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while entries() > 0.0 {
-            assert!(Instant::now() < deadline, "{map}: {} are left", entries());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-    // The client's clock also sees what is around a call, and it may lose the CPU there; or before
-    // one, and waits less than the server's delay.
-    let blocked = f64::from(sends) * DELAY.as_secs_f64();
-    println!("{short} receives below 25 ms, {blocked:.3} s of delays");
-    seconds > 0.9 * measured && seconds > 0.8 * blocked && short < f64::from(reads) / 4.0
 }
 
 #[test]

@@ -22,3 +22,13 @@ pub fn of(socket: &TcpStream) -> libc::tcp_info {
     assert_eq!(failed, 0, "TCP_INFO");
     info
 }
+
+/// A counter of this thread's network by its name in RFC 1213's `tcp` group: `/proc/net/snmp`.
+pub fn counter(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("counters");
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (rows.next().expect("names"), rows.next().expect("values"));
+    let mut columns = names.split(' ').zip(values.split(' '));
+    let (_, value) = columns.find(|(column, _)| *column == name).expect("a column");
+    value.parse().expect("a number")
+}

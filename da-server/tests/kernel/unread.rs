@@ -12,7 +12,7 @@ use crate::lab::{self, Lab, endpoint};
 use crate::plain;
 
 const NAME: &str = "unread.kernel.test";
-const LABELS: &str = "endpoint=\"unread\",kind=\"llm\"";
+const LABELS: &str = "kind=\"llm\",provider=\"unread\"";
 
 fn value(lab: &Lab, series: &str) -> f64 {
     lab.value(&format!("digital_actors_socket_{series}"))
@@ -79,7 +79,7 @@ fn a_stall_beyond_the_end_of_its_exchange_counts_with_it() {
     let settings = KernelConfig { silence_seconds: 1, ..lab::config() };
     let watched = [endpoint("unread", NAME)];
     let Some(mut lab) = Lab::with(&settings, &watched, Unlisted::Drop) else { return };
-    let ok = format!("exchanges_total{{{LABELS},outcome=\"ok\"}}");
+    let ok = "exchanges_total{kind=\"llm\",outcome=\"ok\",provider=\"unread\"}";
     let clients = [0, 4, 8].map(|read_at_once| {
         let (mut socket, server) = serve(2, 4, Duration::from_millis(20));
         socket.write_all(&plain::request(NAME)).expect("writes");
@@ -92,10 +92,10 @@ fn a_stall_beyond_the_end_of_its_exchange_counts_with_it() {
     std::thread::sleep(Duration::from_millis(200));
     let stalled = Instant::now();
     let deadline = stalled + Duration::from_secs(30);
-    while value(&lab, &ok) < 3.0 && Instant::now() < deadline {
+    while value(&lab, ok) < 3.0 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(value(&lab, &ok), 3.0, "counted while it waits to be read");
+    assert_eq!(value(&lab, ok), 3.0, "counted while it waits to be read");
     assert_eq!(pickups(&lab).0, 3.0, "waits of those that had begun to read");
     let stall = stalled.elapsed();
     for (mut socket, server, unread) in clients {
@@ -108,7 +108,7 @@ fn a_stall_beyond_the_end_of_its_exchange_counts_with_it() {
         server.join().expect("the server");
     }
     lab.wait_closed(3);
-    assert_eq!(value(&lab, &ok), 6.0);
+    assert_eq!(value(&lab, ok), 6.0);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     let (count, seconds) = pickups(&lab);
     println!("{count} waits, {seconds} s, three of them of {stall:?} at least");

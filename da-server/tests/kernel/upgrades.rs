@@ -41,7 +41,7 @@ fn a_websocket_in_the_clear_counts_once() {
     server.join().expect("the server");
     lab.wait_closed(1);
     let sent =
-        lab.value("digital_actors_socket_sent_bytes_total{endpoint=\"upgrades\",kind=\"llm\"}");
+        lab.value("digital_actors_socket_sent_bytes_total{kind=\"llm\",provider=\"upgrades\"}");
     assert_eq!(sent, said as f64);
     let outcomes: Vec<_> = lab
         .close()

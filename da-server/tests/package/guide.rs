@@ -1,34 +1,39 @@
-//! What docs/DEPLOYMENT.md tells people to type on a host.
+//! What the documents tell people to type on a host.
 
-/// Everything in which these tests run something.
-const RUN_HERE: [&str; 4] = [
-    include_str!("installed.rs"),
-    include_str!("removal.rs"),
-    include_str!("services.sh"),
-    include_str!("unpacked.rs"),
-];
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
-/// The commands of the parts about hosts, as root would type them: the lines of blocks of `sh`.
-fn commands() -> Vec<String> {
-    let guide = include_str!("../../../docs/DEPLOYMENT.md");
-    let parts =
-        guide.split("\n## ").filter(|part| part.starts_with("2 ") || part.starts_with("6 "));
-    let blocks = parts.flat_map(|part| part.split("\n```").skip(1).step_by(2));
-    // The first line of a block says what it is.
-    let lines =
-        blocks.filter(|block| block.starts_with("sh")).flat_map(|block| block.lines().skip(1));
-    let command = |line: &str| {
-        let line = line.split(" #").next().unwrap_or(line).trim();
-        line.strip_prefix("sudo ").unwrap_or(line).to_owned()
-    };
-    lines.map(command).collect()
+use super::machine::Machine;
+
+/// What the fence of a block says that is typed here, and nowhere else.
+const TYPED_HERE: &str = "sh ignore: da-server/tests/package types it";
+
+/// The commands of these blocks, as root types them.
+fn commands() -> BTreeSet<String> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
+    let files = fs::read_dir(folder).expect("listed").map(|entry| entry.expect("an entry").path());
+    let pages = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut commands = BTreeSet::new();
+    for page in pages.map(|path| fs::read_to_string(path).expect("read")) {
+        let blocks = page.split("\n```").skip(1).step_by(2);
+        let typed_here = blocks.filter(|block| block.starts_with(TYPED_HERE));
+        // The first line of a block is its fence.
+        commands.extend(typed_here.flat_map(|block| block.lines().skip(1)).map(command));
+    }
+    commands
 }
 
-#[test]
-fn every_command_for_hosts_is_run_by_these_tests() {
-    let commands = commands();
-    assert!(commands.len() > 12, "{commands:#?}");
-    for command in commands {
-        assert!(RUN_HERE.iter().any(|text| text.contains(&command)), "never run here: {command}");
-    }
+/// Without what explains it, and without what makes a user root.
+fn command(line: &str) -> String {
+    let line = line.split(" #").next().unwrap_or(line).trim();
+    line.strip_prefix("sudo ").unwrap_or(line).to_owned()
+}
+
+/// To be asked when everything has been run.
+pub fn every_command_for_hosts_was_run(machine: &Machine) {
+    let (told, ran) = (commands(), machine.commands());
+    assert!(told.len() > 10, "{told:#?}");
+    let never: Vec<_> = told.difference(&ran).collect();
+    assert!(never.is_empty(), "told, but not run: {never:#?}\nof {ran:#?}");
 }

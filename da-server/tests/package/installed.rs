@@ -43,7 +43,20 @@ pub fn files_are_whole_and_configuration_is_the_operators(machine: &Machine) {
     // Everything of the repository that is meant for operators.
     for (folder, ending, place) in [
         ("dashboards", ".json", "/usr/share/digital-actors/dashboards"),
+        (
+            "deploy/grafana/provisioning/dashboards",
+            ".yml",
+            "/usr/share/digital-actors/grafana/provisioning/dashboards",
+        ),
+        (
+            "deploy/grafana/provisioning/datasources",
+            ".yml",
+            "/usr/share/digital-actors/grafana/provisioning/datasources",
+        ),
+        ("deploy/nginx", ".conf", "/usr/share/digital-actors/nginx"),
+        ("deploy/prometheus", ".yml", "/usr/share/digital-actors/prometheus"),
         ("deploy/prometheus/rules", ".yml", "/usr/share/digital-actors/prometheus/rules"),
+        ("deploy/prometheus/tests", ".yml", "/usr/share/digital-actors/prometheus/tests"),
         ("deploy/systemd", ".service", "/usr/lib/systemd/system"),
         ("docs", ".md", "/usr/share/doc/digital-actors/docs"),
     ] {
@@ -56,8 +69,27 @@ pub fn files_are_whole_and_configuration_is_the_operators(machine: &Machine) {
             assert!(!name.ends_with(ending) || packed, "{file} is not in the package");
         }
     }
+    let told =
+        machine.run("dpkg-query --show --showformat='${Maintainer}, ${Homepage}' digital-actors");
+    assert_eq!(told, concat!(env!("CARGO_PKG_AUTHORS"), ", ", env!("CARGO_PKG_REPOSITORY")));
     let keys = machine.run("stat --format='%a %U' /etc/digital-actors/keys");
     assert_eq!(keys.trim(), "700 root");
+}
+
+/// On the machine, where nothing of the repository is. What is on the web is left out.
+pub fn links_lead_to_what_is_installed(machine: &Machine) {
+    let looked_at = machine.run(
+        r#"cd /usr/share
+        find doc/digital-actors digital-actors -name '*.md' | while read -r page; do
+            grep -oE '\]\([^)#]+' "$page" | grep -v '://' | sed "s|^](|$(dirname "$page")/|"
+        done | sort -u | while read -r link; do
+            if [ -e "$link" ]; then echo "there $link"; else echo "missing $link"; fi
+        done"#,
+    );
+    let (there, missing): (Vec<_>, Vec<_>) =
+        looked_at.lines().partition(|line| line.starts_with("there "));
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(there.len() > 20, "{looked_at}");
 }
 
 pub fn the_program_runs_and_has_a_kernel_view(machine: &Machine) {

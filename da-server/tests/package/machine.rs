@@ -1,5 +1,7 @@
 //! A Debian in a container.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,6 +15,8 @@ use super::built::answer;
 pub struct Machine {
     folder: Option<TempDir>,
     root: PathBuf,
+    /// What was run in it: whole scripts, each to its end.
+    ran: RefCell<Vec<String>>,
 }
 
 /// `program`, as root.
@@ -51,7 +55,7 @@ impl Machine {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("folder");
         let root = folder.path().join("root");
         fs::create_dir(&root).expect("created");
-        let machine = Self { folder: Some(folder), root };
+        let machine = Self { folder: Some(folder), root, ran: RefCell::default() };
         let mut tar = as_root("tar");
         tar.args(["--extract", "--numeric-owner", "--file"]).arg(tarball);
         answer(tar.arg("--directory").arg(&machine.root));
@@ -90,7 +94,21 @@ impl Machine {
 
     /// The same; it must succeed. Returns what it says on standard output.
     pub fn run(&self, script: &str) -> String {
-        answer(self.container().args(["--", "sh", "-euc", script]))
+        let said = answer(self.container().args(["--", "sh", "-euc", script]));
+        self.has_run(script);
+        said
+    }
+
+    /// Notes that this was run in it.
+    pub fn has_run(&self, script: &str) {
+        self.ran.borrow_mut().push(script.to_owned());
+    }
+
+    /// Every command that was run, one by one.
+    pub fn commands(&self) -> BTreeSet<String> {
+        let ran = self.ran.borrow();
+        let commands = ran.iter().flat_map(|script| script.split(['\n', ';', '|', '&']));
+        commands.map(|command| command.trim().to_owned()).collect()
     }
 
     /// Boots it into one of its units; returns when the service manager has ended.

@@ -19,7 +19,7 @@ use built::Built;
 use machine::Machine;
 
 #[test]
-fn the_same_sources_make_the_same_bytes() {
+fn the_same_program_is_packed_into_the_same_bytes() {
     let (first, second) = (Built::get(), Built::again());
     assert_eq!(first.sums(), second.sums());
     assert_eq!(first.files_of_tarball(), first.files_of_package());
@@ -40,16 +40,19 @@ fn a_debian_installs_runs_upgrades_and_forgets_the_package() {
 
     installed::install(&machine, built);
     installed::files_are_whole_and_configuration_is_the_operators(&machine);
+    installed::links_lead_to_what_is_installed(&machine);
     installed::the_program_runs_and_has_a_kernel_view(&machine);
     installed::man_pages_and_completions_are_well_formed(&machine);
     installed::units_are_clean_and_confined(&machine);
 
+    machine.put(&built.package(), "/acceptance/same.deb");
     removal::leave_next_version(&machine, built);
     let services = services::run(&machine);
     services.the_collector_measures_and_says_for_whom();
     services.the_collector_takes_over_new_endpoints();
     services.the_game_plays_with_a_key_that_only_root_can_read();
     services.neither_has_a_privilege_left();
+    services.a_policy_against_restarts_is_kept();
     services.an_upgrade_restarts_them();
     services.a_removal_ends_them();
 
@@ -57,4 +60,6 @@ fn a_debian_installs_runs_upgrades_and_forgets_the_package() {
     removal::a_purge_leaves_nothing(&machine, &before);
 
     unpacked::the_tarball_installs_over_what_is_there(&machine, built);
+
+    guide::every_command_for_hosts_was_run(&machine);
 }

@@ -31,6 +31,11 @@ pub fn run(machine: &Machine) -> Services {
     let read = |name: &str| machine.read(&format!("/acceptance/out/{name}")).unwrap_or_default();
     let seen: BTreeMap<_, _> = names.lines().map(|name| (name.to_owned(), read(name))).collect();
     assert!(booted.status.success(), "{booted:?}\n{seen:#?}");
+    // Each line of the trace is `+`, one for each level, and a command.
+    let trace = machine.read("/acceptance/trace").expect("a trace");
+    for line in trace.lines() {
+        machine.has_run(line.trim_start_matches('+').trim());
+    }
     Services(seen)
 }
 
@@ -40,7 +45,7 @@ impl Services {
         self.holds("collector.metrics", "\ndigital_actors_ebpf_up 1\n");
         let connection = self.0["collector.metrics"].lines().find(|line| {
             line.starts_with("digital_actors_socket_connections_total{")
-                && line.contains(r#"endpoint="itself""#)
+                && line.contains(r#"provider="itself""#)
                 && line.contains(r#"process="bash""#)
         });
         assert!(connection.is_some(), "{self}");
@@ -48,7 +53,7 @@ impl Services {
 
     pub fn the_collector_takes_over_new_endpoints(&self) {
         self.holds("collector.reloaded", "\ndigital_actors_config_last_reload_successful 1\n");
-        self.holds("collector.reloaded", r#"endpoint="renamed""#);
+        self.holds("collector.reloaded", r#"provider="renamed""#);
     }
 
     pub fn the_game_plays_with_a_key_that_only_root_can_read(&self) {
@@ -92,9 +97,16 @@ impl Services {
         self.holds("upgrade.page", "200 OK");
     }
 
+    /// Some machines decide for themselves when a service is restarted: invoke-rc.d(8).
+    pub fn a_policy_against_restarts_is_kept(&self) {
+        self.holds("policy.log", "policy-rc.d returned 101");
+        assert_eq!(self.0["policy.before"], self.0["policy.after"], "{self}");
+    }
+
     pub fn a_removal_ends_them(&self) {
         assert_eq!(self.0["remove.left"], "", "{self}");
         assert!(!self.0["remove.enabled"].contains("digital-actors"), "{self}");
+        assert_eq!(self.0["remove.status"], "deinstall ok config-files", "{self}");
     }
 
     fn holds(&self, name: &str, words: &str) {

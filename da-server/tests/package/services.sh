@@ -2,6 +2,9 @@
 # What the services of a freshly installed machine do, for services.rs to judge: each file in out/ is
 # one thing that was seen. Runs under the machine's service manager.
 cd /acceptance/out || exit 1
+# What is run is noted, for guide.rs.
+exec {BASH_XTRACEFD}> ../trace
+set -x
 
 # get PORT PATH
 get() {
@@ -41,7 +44,7 @@ privileges digital-actors-collector > collector.privileges
 
 sed -i 's/"itself"/"renamed"/' /etc/digital-actors/collector.toml
 systemctl reload digital-actors-collector 2> collector.reload
-until_it_says collector.reloaded 9464 /metrics 'endpoint="renamed"'
+until_it_says collector.reloaded 9464 /metrics 'provider="renamed"'
 
 install -m 600 /dev/stdin /etc/digital-actors/keys/anthropic <<< no-real-key
 systemctl enable --now digital-actors 2> game.start
@@ -55,10 +58,19 @@ systemctl daemon-reload
 systemctl try-restart digital-actors digital-actors-collector 2> again.start
 until_it_says again.page 9464 /health '200 OK'
 
-# An upgrade while both run.
 main_processes() {
     systemctl show --property=MainPID --value digital-actors digital-actors-collector
 }
+
+# The same version once more, on a machine that does not let packages restart services.
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+main_processes > policy.before
+dpkg --install /acceptance/same.deb &> policy.log
+main_processes > policy.after
+rm /usr/sbin/policy-rc.d
+
+# An upgrade while both run.
 main_processes > upgrade.before
 (cd /acceptance && apt install ./digital-actors_*.deb < /dev/null) &> upgrade.log
 main_processes > upgrade.after
@@ -72,7 +84,11 @@ for service in digital-actors digital-actors-collector; do
     systemctl start "$service"
 done
 
-# A removal while both run.
+# A removal while both run, of which one is masked.
+systemctl disable digital-actors-collector &> remove.mask
+systemctl mask digital-actors-collector &>> remove.mask
 yes | apt remove digital-actors &> remove.log
 grep -l da-server /proc/[0-9]*/comm > remove.left
 ls /etc/systemd/system/multi-user.target.wants > remove.enabled
+dpkg-query --show --showformat='${Status}' digital-actors > remove.status
+systemctl unmask digital-actors-collector &>> remove.mask

@@ -6,18 +6,32 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use da_server::llm::{
-    Completion, LlmClient, LlmConfig, LlmError, LlmEvent, LlmMetrics, LlmProvider, LlmStream,
+    Completion, LlmClient, LlmConfig, LlmError, LlmEvent, LlmMetrics, LlmProtocol, LlmStream,
     Message, PriceConfig, Prices, Prompt, Role,
 };
 use da_server::provider::{ApiKey, HttpConfig, RetryPolicy, http_client};
-use da_server::tts::{TtsClient, TtsConfig, TtsMetrics, TtsProvider};
-use da_standin::{DEFAULT_NAMES, Event, Fault, LogEntry, Options, Plan, Standin, TlsMode};
+use da_server::tts::{TtsClient, TtsConfig, TtsMetrics, TtsProtocol};
+use da_standin::{
+    CloseReason, DEFAULT_NAMES, Event, Fault, LogEntry, Options, Plan, Standin, TlsMode,
+};
 use futures_util::StreamExt;
 
 use crate::readings::Readings;
 
 /// Every protocol that the black-box tests of `llm` go through.
-pub const PROVIDERS: [LlmProvider; 2] = [LlmProvider::Anthropic, LlmProvider::OpenAi];
+pub const PROVIDERS: [LlmProtocol; 3] =
+    [LlmProtocol::Anthropic, LlmProtocol::OpenAi, LlmProtocol::Google];
+
+/// Every protocol that the black-box tests of `tts` go through.
+pub const VOICES: [TtsProtocol; 2] = [TtsProtocol::ElevenLabs, TtsProtocol::OpenAi];
+
+/// A format of bare samples that a voice has, and how many of its bytes are a second.
+pub fn samples(provider: TtsProtocol) -> (&'static str, usize) {
+    match provider {
+        TtsProtocol::ElevenLabs => ("pcm_16000", 32_000),
+        TtsProtocol::OpenAi => ("pcm_24000", 48_000),
+    }
+}
 
 /// The name given to models in these tests; no server knows it, which is the point.
 pub const MODEL: &str = "test-model";
@@ -67,14 +81,14 @@ impl Bench {
         bench
     }
 
-    pub fn llm(&self, provider: LlmProvider) -> Llm {
-        self.llm_with(provider, |_| {})
+    pub fn llm(&self, protocol: LlmProtocol) -> Llm {
+        self.llm_with(protocol, |_| {})
     }
 
     /// A client with metrics of its own, after `adjust` had its say.
-    pub fn llm_with(&self, provider: LlmProvider, adjust: impl FnOnce(&mut LlmConfig)) -> Llm {
+    pub fn llm_with(&self, protocol: LlmProtocol, adjust: impl FnOnce(&mut LlmConfig)) -> Llm {
         let mut config = LlmConfig {
-            provider,
+            protocol,
             model: Some(MODEL.to_owned()),
             api_key: ApiKey::new("test-key"),
             retry: quick_retries(),
@@ -88,22 +102,17 @@ impl Bench {
         Llm { client, readings }
     }
 
-    pub fn tts(&self) -> Tts {
-        self.tts_with(|_| {})
+    pub fn tts(&self, provider: TtsProtocol) -> Tts {
+        self.tts_with(provider, |_| {})
     }
 
     /// A client with metrics of its own, after `adjust` had its say.
-    pub fn tts_with(&self, adjust: impl FnOnce(&mut TtsConfig)) -> Tts {
-        let mut config = TtsConfig {
-            api_key: ApiKey::new("test-key"),
-            retry: quick_retries(),
-            ..TtsConfig::default()
-        };
+    pub fn tts_with(&self, provider: TtsProtocol, adjust: impl FnOnce(&mut TtsConfig)) -> Tts {
+        let mut config = TtsConfig { retry: quick_retries(), ..voice(provider) };
         adjust(&mut config);
         let readings = Readings::new();
-        let metrics = TtsMetrics::register(&readings.registry, TtsProvider::ElevenLabs);
-        let metrics = metrics.expect("metrics");
-        let client = TtsClient::new(&config, self.http.clone(), &readings.gates(), metrics, None)
+        let metrics = TtsMetrics::register(&readings.registry).expect("metrics");
+        let client = TtsClient::new(&config, self.http.clone(), &readings.gates(), &metrics, None)
             .expect("a client");
         Tts { client, readings }
     }
@@ -113,6 +122,25 @@ impl Bench {
         let idle = tokio::time::timeout(Duration::from_secs(10), self.standin.idle()).await;
         idle.expect("the stand-in is still answering");
         self.standin.log()
+    }
+
+    /// Waits until the stand-in's log has this.
+    pub async fn logged(&self, wanted: impl Fn(&Event) -> bool) {
+        let logged = async {
+            while count(&self.standin.log(), &wanted) == 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let logged = tokio::time::timeout(Duration::from_secs(20), logged).await;
+        logged.unwrap_or_else(|_| panic!("it is not in the log: {:?}", self.standin.log()));
+    }
+
+    /// Waits until the stand-in has seen the client go, without having said everything.
+    pub async fn assert_hung_up(&self) {
+        self.logged(|event| matches!(event, Event::Close { reason: CloseReason::Client, .. }))
+            .await;
+        let log = self.log().await;
+        assert_eq!(count(&log, |event| matches!(event, Event::ResponseEnd { .. })), 0);
     }
 
     pub async fn connections(&self) -> usize {
@@ -147,8 +175,8 @@ pub fn http(address: SocketAddr, ca_pem: Option<&str>) -> reqwest::Client {
 
 /// The built-in prices, and one for [`MODEL`], whoever has it.
 pub fn prices() -> Prices {
-    let price = |provider| PriceConfig {
-        provider,
+    let price = |protocol: LlmProtocol| PriceConfig {
+        provider: protocol.as_str().to_owned(),
         model: MODEL.to_owned(),
         input: 3.0,
         output: 15.0,
@@ -156,6 +184,22 @@ pub fn prices() -> Prices {
         cache_write: Some(4.0),
     };
     Prices::with(&PROVIDERS.map(price)).expect("prices")
+}
+
+/// A voice whose audio lasts so long as its bytes tell.
+pub fn voice(protocol: TtsProtocol) -> TtsConfig {
+    let (voice, format) = match protocol {
+        TtsProtocol::ElevenLabs => (None, None),
+        // The stand-in's; the protocol has no name for it.
+        TtsProtocol::OpenAi => (Some("nova"), Some("mp3_24000_48")),
+    };
+    TtsConfig {
+        protocol,
+        voice: voice.map(str::to_owned),
+        output_format: format.map(str::to_owned),
+        api_key: ApiKey::new("test-key"),
+        ..TtsConfig::default()
+    }
 }
 
 fn quick_retries() -> RetryPolicy {
@@ -181,6 +225,15 @@ impl Llm {
         &self,
         prompt: Prompt,
     ) -> Result<(String, Completion), (String, LlmError)> {
+        self.ask_noting(prompt, |_| {}).await
+    }
+
+    /// The same; each piece of text is told of when it is there.
+    pub async fn ask_noting(
+        &self,
+        prompt: Prompt,
+        mut note: impl FnMut(&str),
+    ) -> Result<(String, Completion), (String, LlmError)> {
         let mut text = String::new();
         let mut stream = match self.client.stream(prompt).await {
             Ok(stream) => stream,
@@ -188,7 +241,11 @@ impl Llm {
         };
         while let Some(event) = stream.next().await {
             match event {
-                Ok(LlmEvent::Text(more)) => text.push_str(&more),
+                Ok(LlmEvent::Text(more)) => {
+                    note(&more);
+                    text.push_str(&more);
+                }
+                Ok(LlmEvent::Complete) => {}
                 Ok(LlmEvent::Done(completion)) => return Ok((text, completion)),
                 Err(error) => return Err((text, error)),
             }
@@ -206,7 +263,7 @@ pub fn prompt() -> Prompt {
     Prompt {
         system: "You are the engineer of a submarine.".to_owned(),
         messages: vec![Message { role: Role::Player, text: "Report!".to_owned() }],
-        temperature: 0.8,
+        temperature: None,
         max_tokens: 800,
     }
 }

@@ -9,10 +9,10 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use da_server::provider::ErrorKind;
-use da_server::tts::Speech;
 use futures_util::stream;
 
-use crate::bench::{Bench, PROVIDERS};
+use crate::bench::{Bench, PROVIDERS, VOICES};
+use crate::tts::speech;
 
 /// Answers every request with what `answer` makes.
 async fn serve(answer: fn(Uri) -> Response) -> SocketAddr {
@@ -38,14 +38,19 @@ async fn llm_error(answer: fn(Uri) -> Response) -> Vec<(ErrorKind, Option<u16>)>
     errors
 }
 
-async fn tts_error(answer: fn(Uri) -> Response) -> ErrorKind {
+/// Why neither voice speaks, and how often they were asked again.
+async fn tts_error(answer: fn(Uri) -> Response) -> (ErrorKind, f64) {
     let address = serve(answer).await;
-    let tts =
-        Bench::start().await.tts_with(|config| config.base_url = Some(format!("http://{address}")));
-    let speech = Speech { text: "Report!".to_owned(), voice_id: "v".to_owned() };
-    let error = tts.client.speak(speech).await.err().expect("no provider");
-    assert_eq!(tts.readings.counter("tts_retries_total", &[]), 0.0, "a retry mends nothing");
-    error.kind
+    let bench = Bench::start().await;
+    let mut errors = Vec::new();
+    for provider in VOICES {
+        let url = format!("http://{address}");
+        let tts = bench.tts_with(provider, |config| config.base_url = Some(url));
+        let error = tts.client.speak(speech()).await.err().expect("no provider");
+        errors.push((error.kind, tts.readings.counter("tts_retries_total", &[])));
+    }
+    assert_eq!(errors[0], errors[1]);
+    errors[0]
 }
 
 fn page(_: Uri) -> Response {
@@ -72,22 +77,22 @@ fn silent(_: Uri) -> Response {
 
 #[tokio::test]
 async fn a_web_page_is_no_answer() {
-    assert_eq!(llm_error(page).await, [(ErrorKind::Protocol, None); 2]);
-    assert_eq!(tts_error(page).await, ErrorKind::NotAudio);
+    assert_eq!(llm_error(page).await, [(ErrorKind::Protocol, None); PROVIDERS.len()]);
+    assert_eq!(tts_error(page).await, (ErrorKind::NotAudio, 0.0));
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed_with_the_key() {
-    assert_eq!(llm_error(moved).await, [(ErrorKind::Protocol, Some(302)); 2]);
-    assert_eq!(tts_error(moved).await, ErrorKind::Protocol);
+    assert_eq!(llm_error(moved).await, [(ErrorKind::Protocol, Some(302)); PROVIDERS.len()]);
+    assert_eq!(tts_error(moved).await, (ErrorKind::Protocol, 0.0));
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_given_up() {
-    assert_eq!(llm_error(endless).await, [(ErrorKind::Protocol, None); 2]);
+    assert_eq!(llm_error(endless).await, [(ErrorKind::Protocol, None); PROVIDERS.len()]);
 }
 
 #[tokio::test]
-async fn audio_without_a_byte_is_no_audio() {
-    assert_eq!(tts_error(silent).await, ErrorKind::NotAudio);
+async fn audio_without_a_byte_is_asked_for_again() {
+    assert_eq!(tts_error(silent).await, (ErrorKind::EmptyAnswer, 2.0));
 }

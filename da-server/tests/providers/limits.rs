@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use da_server::provider::ErrorKind;
-use da_server::tts::Speech;
 use da_standin::{Delay, Event, LogEntry, Plan};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 
-use crate::bench::{Bench, Llm, MODEL, PROVIDERS};
+use crate::bench::{Bench, Llm, MODEL, PROVIDERS, VOICES};
+use crate::tts::speech;
 
 fn answering_after(first_byte_ms: f64) -> Plan {
     let text = Some("One two three".to_owned());
@@ -70,10 +70,9 @@ async fn no_more_are_in_flight_than_allowed_and_the_others_have_their_turn() {
 async fn speech_has_a_limit_of_its_own() {
     let bench = Bench::start().await;
     bench.standin.set_plan(answering_after(200.0));
-    let tts = bench.tts_with(|config| config.max_concurrent = 1);
+    let tts = bench.tts_with(VOICES[0], |config| config.max_concurrent = 1);
     let speak = || async {
-        let speech = Speech { text: "Dive!".to_owned(), voice_id: "v".to_owned() };
-        let audio = tts.client.speak(speech).await.expect("audio");
+        let audio = tts.client.speak(speech()).await.expect("audio");
         audio.collect::<Vec<_>>().await
     };
     join_all((0..3).map(|_| speak())).await;
@@ -102,7 +101,8 @@ async fn a_call_is_in_flight_until_its_answer_ends_or_is_dropped() {
 
 #[tokio::test]
 async fn waiting_is_part_of_the_call_and_ends_with_its_time() {
-    let total = Duration::from_millis(500);
+    // Enough for the one that is not to end to begin.
+    let total = Duration::from_secs(2);
     let bench = Bench::start().await;
     let llm = bench.llm_with(PROVIDERS[0], |config| {
         config.max_concurrent = 1;
@@ -124,12 +124,13 @@ async fn waiting_is_part_of_the_call_and_ends_with_its_time() {
 #[tokio::test]
 async fn the_time_for_the_first_token_begins_when_the_wait_is_over() {
     let bench = Bench::start().await;
-    bench.standin.set_plan(answering_after(300.0));
+    bench.standin.set_plan(answering_after(500.0));
+    // The last one waits for five others, which is longer than this.
     let llm = bench.llm_with(PROVIDERS[0], |config| {
         config.max_concurrent = 1;
-        config.timeouts.first_content = Duration::from_millis(600);
+        config.timeouts.first_content = Duration::from_secs(2);
         config.retry.max_retries = 0;
     });
-    let answers = join_all((0..4).map(|_| llm.ask())).await;
+    let answers = join_all((0..6).map(|_| llm.ask())).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }

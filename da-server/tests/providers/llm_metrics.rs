@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use da_server::llm::LlmProvider;
-use da_standin::{Delay, Event, Fault, Plan};
+use da_server::llm::LlmProtocol;
+use da_standin::{Delay, Fault, Plan};
 use prometheus::TextEncoder;
 
 use crate::bench::{Bench, Llm, MODEL, PROVIDERS};
+use crate::clocks::{Pieces, ask};
 
 fn assert_one_call(llm: &Llm, outcome: &str, first_tokens: u64) {
     let provider_and_model = [("model", MODEL)];
@@ -36,7 +37,7 @@ async fn every_known_series_is_there_before_the_first_call() {
             let labels = [of_model[0], of_model[1], ("type", kind)];
             assert_eq!(readings.counter("llm_tokens_total", &labels), 0.0);
         }
-        let reason = [of_model[0], ("reason", "rate_limited")];
+        let reason = [of_model[0], of_model[1], ("reason", "rate_limited")];
         assert_eq!(readings.counter("llm_retries_total", &reason), 0.0);
     }
 }
@@ -47,11 +48,13 @@ async fn latency_has_the_edges_of_the_contract() {
     let readings = bench.llm(PROVIDERS[0]).readings;
     let text = TextEncoder::new().encode_to_string(&readings.registry.gather()).expect("text");
     for edge in ["0.1", "0.5", "1", "2", "5", "10", "30", "60", "+Inf"] {
-        let bucket = format!(
-            "digital_actors_llm_latency_seconds_bucket{{model=\"{MODEL}\",provider=\"anthropic\",\
-             le=\"{edge}\"}} 0"
-        );
-        assert!(text.contains(&bucket), "{bucket} is missing in\n{text}");
+        for outcome in ["success", "error", "cancelled"] {
+            let bucket = format!(
+                "digital_actors_llm_latency_seconds_bucket{{model=\"{MODEL}\",\
+                 outcome=\"{outcome}\",provider=\"anthropic\",le=\"{edge}\"}} 0"
+            );
+            assert!(text.contains(&bucket), "{bucket} is missing in\n{text}");
+        }
     }
 }
 
@@ -89,7 +92,32 @@ async fn failures_have_a_latency_but_no_first_token() {
             let had_text = matches!(fault, Fault::ResetAfterFirstToken { .. });
             assert_eq!(!text.is_empty(), had_text, "{fault:?}");
             assert_one_call(&llm, outcome, 0);
+            assert_eq!(llm.readings.samples("llm_latency_seconds", &[("outcome", "error")]), 1);
+            let untold = llm.readings.counter("llm_usage_missing_total", &[("model", MODEL)]);
+            assert_eq!(untold == 1.0, had_text, "{fault:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_answer_is_cancelled_and_its_tokens_are_missing() {
+    for provider in PROVIDERS {
+        let bench = Bench::start().await;
+        bench.standin.set_plan(Plan {
+            text: Some("One two three four five".to_owned()),
+            between_chunks_ms: Delay::Fixed(50.0),
+            ..Plan::default()
+        });
+        let llm = bench.llm(provider);
+        drop(llm.stream().await.expect("an answer"));
+        let calls = |outcome| {
+            llm.readings.samples("llm_latency_seconds", &[("model", MODEL), ("outcome", outcome)])
+        };
+        assert_eq!((calls("cancelled"), calls("success"), calls("error")), (1, 0, 0));
+        assert_eq!(llm.readings.counter("llm_usage_missing_total", &[]), 1.0);
+        llm.ask().await.expect("an answer");
+        assert_eq!((calls("cancelled"), calls("success")), (1, 1));
+        assert_eq!(llm.readings.counter("llm_usage_missing_total", &[]), 1.0, "this one told");
     }
 }
 
@@ -107,28 +135,12 @@ async fn times_follow_the_stand_ins_delays() {
         let llm = bench.llm(provider);
         llm.ask().await.expect("a warm connection");
         let before = seconds(&llm);
-        llm.ask().await.expect("an answer");
+        let clocks = ask(&bench, &llm).await;
         let after = seconds(&llm);
-        let log = bench.log().await;
-        let last = |wanted: fn(&Event) -> bool| {
-            let entry = log.iter().rev().find(|entry| wanted(&entry.event));
-            entry.expect("it happened").t_ns
-        };
-        let asked = last(|event| matches!(event, Event::Request { .. }));
-        let first = log.iter().find(|entry| {
-            entry.t_ns > asked && matches!(entry.event, Event::Chunk { token: true, .. })
-        });
-        let first = (first.expect("a token").t_ns - asked) as f64 / 1e9;
-        let whole = last(|event| matches!(event, Event::ResponseEnd { .. })) - asked;
-        let errors = [
-            after[0] - before[0] - first,
-            after[1] - before[1] - whole as f64 / 1e9,
-            after[2] - before[2] - whole as f64 / 1e9,
-        ];
-        // Anything else that could have been timed is at least 0.4 s away.
-        for error in errors {
-            assert!((-0.01..0.2).contains(&error), "off by {errors:?} s");
-        }
+        let grown = |family: usize| after[family] - before[family];
+        clocks.hold("to the first token", grown(0), &Pieces::first);
+        clocks.hold("attempt", grown(1), &Pieces::end);
+        clocks.hold("call", grown(2), &Pieces::end);
     }
 }
 
@@ -169,17 +181,12 @@ async fn the_time_per_output_token_is_the_stand_ins_pace() {
             ..Plan::default()
         });
         let llm = bench.llm(provider);
-        let (_, completion) = llm.ask().await.expect("an answer");
-        assert_eq!(completion.usage.output, Some(6));
+        let clocks = ask(&bench, &llm).await;
+        assert_eq!(llm.readings.counter("llm_tokens_total", &[("type", "output")]), 6.0);
         assert_eq!(llm.readings.samples("llm_time_per_output_token_seconds", &[]), 1);
-        let log = bench.log().await;
-        let first = log.iter().find(|e| matches!(e.event, Event::Chunk { token: true, .. }));
-        let end = log.iter().find(|e| matches!(e.event, Event::ResponseEnd { .. }));
-        let streamed_ns = end.expect("an end").t_ns - first.expect("a token").t_ns;
-        let pace = streamed_ns as f64 / 1e9 / 5.0;
-        let told = llm.readings.seconds("llm_time_per_output_token_seconds", &[]);
-        // With the wait for the first token in it, it would be 0.1 s more.
-        assert!((told - pace).abs() < 0.04, "{told} s told, {pace} s by the stand-in");
+        let each = llm.readings.seconds("llm_time_per_output_token_seconds", &[]);
+        // Without the wait for the first one, which is longer than all of them.
+        clocks.hold_from_first_to_end("from the first token on", each * 5.0);
     }
 }
 
@@ -199,7 +206,7 @@ async fn one_token_has_no_time_per_token() {
 
 #[tokio::test]
 async fn what_is_left_of_rate_limits_is_what_the_last_answer_said() {
-    let [anthropic, openai] = PROVIDERS;
+    let [anthropic, openai, _] = PROVIDERS;
     for (provider, header, kind) in [
         (anthropic, "anthropic-ratelimit-requests-remaining", "requests"),
         (anthropic, "anthropic-ratelimit-input-tokens-remaining", "input_tokens"),
@@ -211,7 +218,7 @@ async fn what_is_left_of_rate_limits_is_what_the_last_answer_said() {
         let llm = bench.llm_with(provider, |config| config.retry.max_retries = 0);
         let family = "llm_rate_limit_remaining";
         assert!(!llm.readings.has(family), "nothing was said yet");
-        let labels = [("provider", provider.as_str()), ("kind", kind)];
+        let labels = [("provider", provider.as_str()), ("model", MODEL), ("kind", kind)];
         llm.ask().await.expect_err("it is refused");
         let when_refused = llm.readings.gauge(family, &labels);
         assert_eq!(when_refused, 1_234_567.0, "a refusal tells as well");
@@ -240,8 +247,8 @@ async fn cost_is_the_price_of_the_tokens_and_cached_ones_count_once() {
         let tokens = |kind| llm.readings.counter("llm_tokens_total", &[("type", kind)]);
         assert_eq!(tokens("cache_read"), 5_000.0);
         let [written, reasoned] = match provider {
-            LlmProvider::Anthropic => [700.0, 0.0],
-            LlmProvider::OpenAi => [0.0, 300.0],
+            LlmProtocol::Anthropic => [700.0, 0.0],
+            LlmProtocol::OpenAi | LlmProtocol::Google => [0.0, 300.0],
         };
         assert_eq!([tokens("cache_write"), tokens("reasoning")], [written, reasoned]);
         let fresh = tokens("input") - 5_000.0 - written;
@@ -262,10 +269,10 @@ async fn an_answer_that_breaks_off_has_its_cost_and_a_model_without_price_has_no
         between_chunks_ms: Delay::Fixed(50.0),
         ..Plan::default()
     });
-    let llm = bench.llm(LlmProvider::Anthropic);
+    let llm = bench.llm(LlmProtocol::Anthropic);
     llm.ask().await.expect_err("it breaks off");
     assert!(llm.readings.counter("llm_cost_usd_total", &[]) > 0.0);
-    let unknown = bench.llm_with(LlmProvider::Anthropic, |config| {
+    let unknown = bench.llm_with(LlmProtocol::Anthropic, |config| {
         config.model = Some("a-model-of-our-own".to_owned());
     });
     unknown.ask().await.expect_err("it breaks off");

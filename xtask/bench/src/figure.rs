@@ -18,6 +18,8 @@ pub enum Unit {
     Microseconds,
     /// Milliseconds.
     Milliseconds,
+    /// Nanoseconds for each byte.
+    NanosecondsPerByte,
     /// So many in a second.
     PerSecond,
     /// Bytes.
@@ -104,7 +106,9 @@ impl Unit {
     fn digits(self, value: f64) -> String {
         match self {
             Self::Ratio => format!("{value:.3}"),
-            Self::Milliseconds | Self::CpuPercent => format!("{value:.2}"),
+            Self::Milliseconds | Self::NanosecondsPerByte | Self::CpuPercent => {
+                format!("{value:.2}")
+            }
             Self::Microseconds => format!("{value:.1}"),
             Self::Nanoseconds | Self::PerSecond | Self::Bytes | Self::Count => {
                 grouped(value.round() as i64)
@@ -127,6 +131,7 @@ impl fmt::Display for Unit {
             Self::Nanoseconds => " ns",
             Self::Microseconds => " µs",
             Self::Milliseconds => " ms",
+            Self::NanosecondsPerByte => " ns/B",
             Self::PerSecond => " /s",
             Self::Bytes => " B",
             Self::CpuPercent => " %",

@@ -2,10 +2,11 @@
 //! measure and starts this program in network and mount namespaces of its own: nobody else's
 //! traffic is in the way, and none of ours leaves.
 //!
-//! One room per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`, `players`. What
-//! they find are `figure`s; `report` and `document` show them, with the `machine` they were found on.
+//! One room per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`, `players`, `answers`.
+//! What they find are `figure`s; `report` and `document` show them, with the `machine` they were found on.
 
 mod accuracy;
+mod answers;
 mod client;
 mod collector;
 mod document;
@@ -48,6 +49,9 @@ struct Arguments {
     /// The object with the empty BPF program
     #[arg(long)]
     empty_object: PathBuf,
+    /// da-bench-asker, optimized
+    #[arg(long)]
+    asker: PathBuf,
     /// Where NAME.json and what the programs said go
     #[arg(long)]
     output: PathBuf,
@@ -71,6 +75,7 @@ enum Benchmark {
     Scrape,
     Accuracy,
     Players,
+    Answers,
 }
 
 impl Benchmark {
@@ -83,6 +88,7 @@ impl Benchmark {
             Self::Scrape => "scrape",
             Self::Accuracy => "accuracy",
             Self::Players => "players",
+            Self::Answers => "answers",
         }
     }
 
@@ -96,6 +102,7 @@ impl Benchmark {
             Self::Scrape => scrape::DONE,
             Self::Accuracy => accuracy::DONE,
             Self::Players => players::DONE,
+            Self::Answers => answers::DONE,
         }
     }
 
@@ -108,6 +115,7 @@ impl Benchmark {
             Self::Scrape => scrape::measure(stage),
             Self::Accuracy => accuracy::measure(stage),
             Self::Players => players::measure(stage),
+            Self::Answers => answers::measure(stage),
         }
     }
 }
@@ -128,6 +136,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let stage = Stage {
         server: arguments.server.canonicalize().context("no da-server")?,
         empty_object: arguments.empty_object.canonicalize().context("no empty BPF program")?,
+        asker: arguments.asker.canonicalize().context("no da-bench-asker")?,
         scratch: scratch.canonicalize()?,
         quick: arguments.quick,
     };

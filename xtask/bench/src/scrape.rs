@@ -35,7 +35,7 @@ fn with_endpoints(stage: &Stage, endpoints: usize) -> Result<[Figure; 3]> {
     let made = (endpoints * 2 * 5) as f64;
     let scrape = collector.scrape_until(|scrape| scrape.sum(family, &[]) >= made)?;
     for number in 0..endpoints {
-        let label = format!("endpoint=\"endpoint{number}\"");
+        let label = format!("provider=\"endpoint{number}\"");
         let observed = scrape.sum("digital_actors_socket_response_seconds_count", &[&label]);
         ensure!(observed == 10.0, "{observed} responses of endpoint {number} instead of 10");
     }

@@ -8,6 +8,8 @@ pub struct Stage {
     pub server: PathBuf,
     /// The object with the empty BPF program.
     pub empty_object: PathBuf,
+    /// What asks a provider as the server does, and measures itself.
+    pub asker: PathBuf,
     /// A folder for whatever is needed meanwhile.
     pub scratch: PathBuf,
     /// Two minutes for everything instead of fifteen.

@@ -7,5 +7,6 @@ pub mod built;
 pub mod changed;
 pub mod dashboards;
 pub mod program;
+pub mod programs;
 pub mod prometheus;
 pub mod rules;

@@ -118,16 +118,25 @@ mod tests {
         Program::start(command, &folder.join("log")).unwrap()
     }
 
+    /// Whether a process is there, and not only what is left until somebody asks how it ended.
+    fn runs(id: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
     #[test]
     fn a_program_ends_with_its_value_and_takes_along_what_it_started() {
         let folder = tempfile::tempdir().unwrap();
-        let left = folder.path().join("left");
-        let script = format!("(sleep 1; touch {}) & echo begun; sleep 60", left.display());
-        let mut program = shell(&script, folder.path());
-        program.wait_for(PATIENCE, |said| said.contains("begun").then_some(())).unwrap();
+        let mut program = shell("sleep 600 & echo begun $!; sleep 600", folder.path());
+        let begun = |said: &str| Some(said.strip_prefix("begun ")?.strip_suffix('\n')?.to_owned());
+        let started = program.wait_for(PATIENCE, begun).unwrap();
+        assert!(runs(&started));
         drop(program);
-        sleep(Duration::from_millis(1500));
-        assert!(!left.exists(), "what the shell started went on");
+        let dropped = Instant::now();
+        while runs(&started) {
+            assert!(dropped.elapsed() < PATIENCE, "what the shell started went on");
+            sleep(LOOK);
+        }
     }
 
     #[test]

@@ -119,6 +119,8 @@ impl Prometheus {
             .arg("--storage.tsdb.path")
             .arg(folder.path().join("data"))
             .arg(format!("--web.listen-address={address}"))
+            // What fires before it knows its Alertmanager is dropped, and else sent again after a minute.
+            .arg("--rules.alert.resend-delay=1s")
             .args(arguments);
         let mut program = Program::start(command, &folder.path().join("log"))?;
         let address = program.wait_for(STARTING, |said| {

@@ -1,5 +1,5 @@
 //! The rules of `deploy/prometheus/rules` as the Prometheus operator takes them: one resource with
-//! every group of every file.
+//! every group of every file but one.
 
 use std::fmt::Write;
 use std::fs;
@@ -17,6 +17,9 @@ spec:
   groups:
 ";
 
+/// The file about Prometheus and Alertmanager themselves: those that an operator runs have rules of its own.
+pub const OF_MONITORS: &str = "monitoring.yml";
+
 /// The line that the groups of a file come after.
 const GROUPS: &str = "\ngroups:\n";
 
@@ -27,6 +30,9 @@ const GROUPS: &str = "\ngroups:\n";
 pub fn resource(deploy: &Path) -> Result<String> {
     let mut resource = HEAD.to_owned();
     for file in files(&deploy.join("prometheus/rules"))? {
+        if file.ends_with(OF_MONITORS) {
+            continue;
+        }
         let shown = file.display();
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {shown}"))?;
         let text = format!("\n{text}");

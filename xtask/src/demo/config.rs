@@ -14,7 +14,12 @@ use tokio::process::Command;
 const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
 
 /// The names that the stand-in takes the place of.
-const HOSTS: [&str; 3] = ["api.anthropic.com", "api.openai.com", "api.elevenlabs.io"];
+const HOSTS: [&str; 4] = [
+    "api.anthropic.com",
+    "api.openai.com",
+    "api.elevenlabs.io",
+    "generativelanguage.googleapis.com",
+];
 
 /// The file with the key for the stand-in.
 pub const KEY_FILE: &str = "stand-in-key";
@@ -146,7 +151,7 @@ mod tests {
         let config = written(Some(&stand_in));
         assert_eq!(config["listen"].as_str(), Some("127.0.0.1:8888"));
         assert_eq!(config["http_client"]["ca_file"].as_str(), Some("/tmp/it's here/ca.pem"));
-        for host in ["api.anthropic.com", "api.openai.com", "api.elevenlabs.io"] {
+        for host in HOSTS {
             assert_eq!(
                 config["http_client"]["resolve"][host].as_str(),
                 Some("127.0.0.1:4443"),

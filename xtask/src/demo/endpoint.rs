@@ -66,7 +66,7 @@ pub fn endpoints<'a>(
     let seen_by_kernel = scrape.values_of(
         "digital_actors_socket_exchanges_total",
         &[("kind", family.kind)],
-        "endpoint",
+        "provider",
     );
     let names: BTreeSet<_> = seen_by_app.into_iter().chain(seen_by_kernel).collect();
     names.into_iter().map(move |name| Endpoint::new(scrape, family, name))
@@ -86,10 +86,9 @@ impl<'a> Endpoint<'a> {
             _ if family.kind == "tts" && app_calls > 0.0 => scrape.histogram(family.first, &[]),
             empty => empty,
         };
-        let endpoint = [("endpoint", name)];
         let socket = |what: &str| {
             let name = format!("digital_actors_socket_{what}_seconds");
-            times(&scrape.histogram(&name, &endpoint))
+            times(&scrape.histogram(&name, &provider))
         };
         Self {
             name,
@@ -100,7 +99,7 @@ impl<'a> Endpoint<'a> {
                 - scrape.sum(&attempts, &cancelled).unwrap_or(0.0),
             app_first: times(&first),
             app_whole: times(&scrape.histogram(family.attempt, &succeeded)),
-            kernel_calls: scrape.sum("digital_actors_socket_exchanges_total", &endpoint),
+            kernel_calls: scrape.sum("digital_actors_socket_exchanges_total", &provider),
             connect: socket("connect"),
             tls_handshake: socket("tls_handshake"),
             first_byte: socket("first_byte"),

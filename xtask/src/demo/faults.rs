@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::config::KEY_FILE;
 
 /// The stand-in's delays and faults. The model is often at its limit; the one that is asked in its
-/// place breaks off now and then; the voice wants a new connection for everything, and often takes
+/// place, and in the voice's, breaks off now and then; the voice wants a new connection for everything, and often takes
 /// none.
 pub const PLANS: &[&str] = &[
     "--plan",
@@ -19,7 +19,7 @@ pub const PLANS: &[&str] = &[
         "fault":{"kind":"reset_before_first_token"},"fault_probability":0.6}"#,
     "--plan-for",
     r#"api.elevenlabs.io={"handshake_ms":12,"first_byte_ms":100,"between_chunks_ms":15,"close":true,
-        "fault":{"kind":"bad_handshake"},"fault_probability":0.4}"#,
+        "fault":{"kind":"bad_handshake"},"fault_probability":0.6}"#,
 ];
 
 /// Settings by which the server answers faults with all that it has.
@@ -32,12 +32,18 @@ max_retries = 1
 initial_backoff_seconds = 0.1
 
 [[llm.fallback]]
-provider = "openai"
+protocol = "openai"
 api_key_file = "KEY"
 
 [tts.retry]
 max_retries = 1
 initial_backoff_seconds = 0.1
+
+[[tts.fallback]]
+protocol = "openai"
+api_key_file = "KEY"
+voice = "nova"
+retry.max_retries = 0
 
 [tts.breaker]
 failures = 2
@@ -67,6 +73,7 @@ mod tests {
         assert_eq!(all["llm"]["model"].as_str(), Some("m"));
         let key = all["llm"]["fallback"][0]["api_key_file"].as_str().map(Path::new);
         assert_eq!(key, Some(folder.path().join(KEY_FILE).as_path()));
+        assert_eq!(all["tts"]["fallback"][0]["voice"].as_str(), Some("nova"));
         assert_eq!(all["tts"]["breaker"]["failures"].as_integer(), Some(2));
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::time::Instant;
 
-use crate::build::{bpf_object, host_programs};
+use crate::build::{AS_FOR_TESTS, bpf_object, host_programs};
 use crate::command::step;
 use crate::workspace::Workspace;
 use stage::{Programs, Stage};
@@ -86,7 +86,7 @@ pub fn demo(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
 fn build(workspace: &Workspace) -> Result<Programs> {
     bpf_object(workspace)?;
-    let programs = host_programs(&[])?;
+    let programs = host_programs(&["--bin", "da-server", "--bin", "da-standin", AS_FOR_TESTS])?;
     let program = |name: &str| {
         programs.get(name).cloned().with_context(|| format!("cargo built no program {name}"))
     };

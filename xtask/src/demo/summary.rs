@@ -97,10 +97,10 @@ digital_actors_llm_attempt_seconds_count{provider="anthropic",outcome="cancelled
 digital_actors_llm_attempt_seconds_bucket{provider="anthropic",outcome="success",le="2"} 4
 digital_actors_llm_attempt_seconds_bucket{provider="anthropic",outcome="success",le="+Inf"} 4
 digital_actors_tts_attempt_seconds_count{provider="elevenlabs",outcome="success"} 0
-digital_actors_socket_exchanges_total{endpoint="anthropic",kind="llm",outcome="ok"} 5
-digital_actors_socket_connect_seconds_bucket{endpoint="anthropic",kind="llm",le="0.0001"} 2
-digital_actors_socket_connect_seconds_bucket{endpoint="anthropic",kind="llm",le="+Inf"} 2
-digital_actors_socket_exchanges_total{endpoint="openai",kind="llm",outcome="ok"} 7
+digital_actors_socket_exchanges_total{kind="llm",outcome="ok",provider="anthropic"} 5
+digital_actors_socket_connect_seconds_bucket{kind="llm",provider="anthropic",le="0.0001"} 2
+digital_actors_socket_connect_seconds_bucket{kind="llm",provider="anthropic",le="+Inf"} 2
+digital_actors_socket_exchanges_total{kind="llm",outcome="ok",provider="openai"} 7
 "#;
 
     #[test]

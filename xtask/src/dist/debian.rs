@@ -7,10 +7,12 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::tree::Tree;
-use super::{Profile, Release, shell};
+use super::{Profile, REPOSITORY, Release, shell};
 use crate::command::{run, run_and_read, step};
 use crate::workspace::Workspace;
 
+/// Who answers for it: the workspace's `authors`.
+const MAINTAINER: &str = env!("CARGO_PKG_AUTHORS");
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
 /// Packs `tree` into `output`; returns the file's name. What dpkg wants to know is added to the tree.
@@ -27,6 +29,8 @@ pub fn pack(
     let control = fs::read_to_string(sources.join("control"))?
         .replace("@VERSION@", &release.version)
         .replace("@ARCHITECTURE@", &architecture)
+        .replace("@MAINTAINER@", MAINTAINER)
+        .replace("@HOMEPAGE@", REPOSITORY)
         .replace("@INSTALLED_SIZE@", &tree.installed_kib()?.to_string())
         .replace("@DEPENDS@", &depends(tree, output)?);
     let conffiles = conffiles(tree)?;
@@ -60,7 +64,7 @@ pub fn changelog(release: &Release) -> Result<String> {
     Ok(format!(
         "digital-actors ({}) unstable; urgency=medium\n\n  \
          * What changed is in changelog.gz beside this file.\n\n \
-         -- Digital Actors maintainers <maintainers@digital-actors.invalid>  {date}\n",
+         -- {MAINTAINER}  {date}\n",
         release.version
     ))
 }

@@ -1,10 +1,10 @@
 //! `cargo xtask dist`: what is installed on other machines, as a tarball and as a Debian package.
 //!
-//! Both wrap one tree. From the same sources, by the same tools, in the same folder, they are the same
-//! to the byte.
+//! Both wrap one tree. The same program, packed by the same tools, makes the same bytes.
 
 mod contents;
 mod debian;
+mod links;
 mod notices;
 mod tarball;
 mod tree;
@@ -21,6 +21,9 @@ use crate::command::{answer, run, run_and_read, step};
 use crate::packages::{self, DISTRIBUTION};
 use crate::workspace::Workspace;
 use tree::Tree;
+
+/// Where the sources are: the workspace's `repository`.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// Pack what is installed on other machines: a tarball and a Debian package, in target/dist
 #[derive(clap::Args)]

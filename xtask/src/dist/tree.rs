@@ -70,12 +70,15 @@ impl Tree {
     /// # Errors
     /// If there is none: nothing is packed without its parts.
     pub fn copy_all(&self, from: &Path, ending: &str, place: &str) -> Result<()> {
-        let paths = files_below(from)?;
-        let of_it = paths.iter().filter(|path| !path.contains('/') && path.ends_with(ending));
         let mut copied = 0;
-        for name in of_it {
-            self.copy(&from.join(name), &format!("{place}/{name}"))?;
-            copied += 1;
+        let entries = fs::read_dir(from);
+        for entry in entries.with_context(|| format!("cannot read {}", from.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.ends_with(ending) && path.is_file() {
+                self.copy(&path, &format!("{place}/{name}"))?;
+                copied += 1;
+            }
         }
         anyhow::ensure!(copied > 0, "{} has no file *{ending}", from.display());
         Ok(())

@@ -15,8 +15,11 @@ pub(crate) fn answer(exchange: &mut Exchange, request: &Request) -> Response {
     if request.method != "POST" {
         return error(exchange, 405, "invalid_request_error", "Method Not Allowed");
     }
-    if request.header("x-api-key").is_none_or(str::is_empty) {
-        return error(exchange, 401, "authentication_error", "x-api-key header is required");
+    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    // SDKs send the one by now, and sent the other until 2026.
+    if bearer.or(request.header("x-api-key")).is_none_or(str::is_empty) {
+        let message = "Authorization: Bearer or x-api-key header is required";
+        return error(exchange, 401, "authentication_error", message);
     }
     if request.header("anthropic-version").is_none_or(str::is_empty) {
         return invalid(exchange, "anthropic-version: header is required");

@@ -60,6 +60,18 @@ impl Speech {
     }
 }
 
+impl Speech {
+    /// The same samples as a WAV file whose length is not known when it begins.
+    pub(crate) fn into_streamed_wav(self, rate_hz: u32) -> Speech {
+        let mut bytes = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        bytes.extend_from_slice(&rate_hz.to_le_bytes());
+        bytes.extend_from_slice(&(2 * rate_hz).to_le_bytes());
+        bytes.extend_from_slice(b"\x02\0\x10\0data\xff\xff\xff\xff");
+        bytes.extend_from_slice(&self.bytes);
+        Speech { bytes: bytes.into(), seconds: self.seconds }
+    }
+}
+
 /// Makes speech of any length by repeating a short babble; keeps the babble of the rates in use.
 #[derive(Default)]
 pub(crate) struct Audio {

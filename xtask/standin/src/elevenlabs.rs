@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
-use crate::audio::{Format, Speech};
+use crate::audio::Format;
 use crate::http::Request;
 use crate::protocol::{Exchange, Failure, json_body};
-use crate::response::{Body, Chunk, Response};
+use crate::response::{Body, Response};
+use crate::speech;
 
-/// The length of audio in a chunk when the plan gives no number of chunks.
-const CHUNK_SECONDS: f64 = 0.2;
 /// The limit that the concurrency headers speak of.
 const MAX_CONCURRENT: usize = 15;
 /// Longer texts are refused, as the provider does.
@@ -46,12 +45,8 @@ pub(crate) fn answer(exchange: &mut Exchange, request: &Request) -> Response {
         let message = "the stand-in makes pcm_* and mp3_* only";
         return error(exchange, 400, "validation_error", "invalid_output_format", message);
     };
-    let speech = exchange
-        .audio
-        .speech(format, characters)
-        .after_silence(format, exchange.plan.leading_silence_ms);
-    let mut response =
-        Response::stream(format.content_type(), chunks(&speech, exchange.plan.chunks));
+    let speech = speech::of(exchange, format, characters);
+    let mut response = speech::stream(exchange, format.content_type(), &speech);
     if !request.path.ends_with("/stream") {
         response.body = Body::Whole(speech.bytes);
     }
@@ -60,17 +55,6 @@ pub(crate) fn answer(exchange: &mut Exchange, request: &Request) -> Response {
         .with_header("character-cost", characters)
         .with_header("current-concurrent-requests", exchange.in_flight)
         .with_header("maximum-concurrent-requests", MAX_CONCURRENT)
-}
-
-/// Cut without regard to samples or frames, as a network does; never empty chunks.
-fn chunks(speech: &Speech, count: Option<usize>) -> Vec<Chunk> {
-    let bytes = &speech.bytes;
-    let count = count.unwrap_or((speech.seconds / CHUNK_SECONDS).ceil() as usize);
-    let count = count.clamp(1, bytes.len());
-    (0..count)
-        .map(|chunk| bytes.slice(chunk * bytes.len() / count..(chunk + 1) * bytes.len() / count))
-        .map(Chunk::token)
-        .collect()
 }
 
 /// The answer without audio that [`crate::Fault::NonAudio200`] gives.
@@ -130,16 +114,5 @@ mod tests {
         assert_eq!(voice_of("/v1/text-to-speech//stream"), None);
         assert_eq!(voice_of("/v1/text-to-speech/a/b/stream"), None);
         assert_eq!(voice_of("/v1/messages"), None);
-    }
-
-    #[test]
-    fn chunks_hold_all_the_bytes_in_order() {
-        let speech = Speech { bytes: (0..=255).collect::<Vec<u8>>().into(), seconds: 1.0 };
-        for (asked, count) in [(None, 5), (Some(3), 3), (Some(1000), 256)] {
-            let chunks = chunks(&speech, asked);
-            assert_eq!(chunks.len(), count);
-            let joined: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.to_vec()).collect();
-            assert_eq!(joined, speech.bytes);
-        }
     }
 }

@@ -106,14 +106,14 @@ pub(crate) async fn read_request(
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Framing {
+pub(crate) enum Framing {
     Length(usize),
     Chunked,
 }
 
-type Head = (Request, Framing, usize);
+pub(crate) type Head = (Request, Framing, usize);
 
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ReadError> {
+pub(crate) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ReadError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
     let head_bytes = match parsed.parse(bytes) {
@@ -156,7 +156,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ReadError> {
 }
 
 /// Moves the body out of `buffer` once all of it is there; returns its bytes, framing included.
-fn take_body(
+pub(crate) fn take_body(
     buffer: &mut BytesMut,
     framing: Framing,
     body: &mut Vec<u8>,

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use crate::elevenlabs;
 use crate::fault::Fault;
 use crate::protocol::{Exchange, Failure, Protocol};
 use crate::response::{Body, Chunk, Response};
@@ -48,9 +47,10 @@ pub(crate) fn inject(
         }
         (Fault::Overloaded, _) => whole(protocol.failure(exchange, Failure::Overloaded)),
         (Fault::ServerError, _) => whole(protocol.failure(exchange, Failure::ServerError)),
-        (Fault::NonAudio200, _) if protocol == Protocol::ElevenLabs => {
-            whole(elevenlabs::non_audio(exchange))
-        }
+        (Fault::NonAudio200, _) => match protocol.non_audio(exchange) {
+            Some(spoilt) => whole(spoilt),
+            None => untouched(response),
+        },
         (Fault::ErrorEventAfter200 { after_chunks }, Body::Stream(chunks)) => {
             let Some(event) = protocol.error_event() else {
                 return untouched(response);
@@ -59,7 +59,7 @@ pub(crate) fn inject(
             chunks.push(event);
             whole(response.with_chunks(chunks))
         }
-        (Fault::SplitUtf8, Body::Stream(chunks)) if protocol != Protocol::ElevenLabs => {
+        (Fault::SplitUtf8, Body::Stream(chunks)) if protocol.has_events() => {
             let chunks = chunks.iter().flat_map(split_in_character).collect();
             whole(response.with_chunks(chunks))
         }
@@ -75,13 +75,9 @@ pub(crate) fn inject(
             let chunks = sent_before(body, after_chunks.max(1));
             cut(response, fault, Cut::ResetAfter(chunks))
         }
-        (
-            Fault::NonAudio200
-            | Fault::ErrorEventAfter200 { .. }
-            | Fault::SplitUtf8
-            | Fault::BadHandshake,
-            _,
-        ) => untouched(response),
+        (Fault::ErrorEventAfter200 { .. } | Fault::SplitUtf8 | Fault::BadHandshake, _) => {
+            untouched(response)
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use da_standin::{DEFAULT_NAMES, Options, Plan, Standin, TlsMode};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Speaks the wire protocols of Anthropic Messages, OpenAI chat completions and ElevenLabs text
-/// to speech over TLS, with delays and faults of your choice, until SIGINT or SIGTERM.
+/// Speaks the wire protocols of Anthropic Messages, OpenAI chat completions and speech, Google Gemini and
+/// ElevenLabs text to speech over TLS, with delays and faults of your choice, until SIGINT or
+/// SIGTERM.
 ///
 /// Prints one line when ready: {"listening":"127.0.0.1:PORT","ca":"PATH or null"}.
 #[derive(Parser)]

@@ -15,10 +15,8 @@ pub(crate) fn answer(exchange: &mut Exchange, request: &Request) -> Response {
     if request.method != "POST" {
         return refusal(exchange, 405, "Not allowed: only POST is accepted here.");
     }
-    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    if bearer.is_none_or(str::is_empty) {
-        let message = "You didn't provide an API key.";
-        return error(exchange, 401, "invalid_request_error", Some("invalid_api_key"), message);
+    if let Some(refused) = invalid_key(exchange, request) {
+        return refused;
     }
     let body = match json_body(request) {
         Ok(body) => body,
@@ -43,6 +41,15 @@ pub(crate) fn answer(exchange: &mut Exchange, request: &Request) -> Response {
         .with_header("x-request-id", exchange.id("req_"))
         .with_header("openai-version", "2020-10-01")
         .with_header("openai-processing-ms", exchange.processing.as_millis())
+}
+
+/// The refusal of a request without a key.
+pub(crate) fn invalid_key(exchange: &mut Exchange, request: &Request) -> Option<Response> {
+    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let message = "You didn't provide an API key.";
+    bearer
+        .is_none_or(str::is_empty)
+        .then(|| error(exchange, 401, "invalid_request_error", Some("invalid_api_key"), message))
 }
 
 /// An answer of the model.

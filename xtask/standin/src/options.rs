@@ -6,7 +6,12 @@ use std::path::PathBuf;
 use crate::plan::Plan;
 
 /// The names that a stand-in answers to unless told otherwise.
-pub const DEFAULT_NAMES: [&str; 3] = ["api.anthropic.com", "api.openai.com", "api.elevenlabs.io"];
+pub const DEFAULT_NAMES: [&str; 4] = [
+    "api.anthropic.com",
+    "api.openai.com",
+    "api.elevenlabs.io",
+    "generativelanguage.googleapis.com",
+];
 
 /// Which TLS the listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

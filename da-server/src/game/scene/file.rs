@@ -54,7 +54,7 @@ pub struct Character {
     /// What the character knows about the scene.
     #[serde(default)]
     pub facts: Vec<String>,
-    /// The voice, as the speech provider names it.
+    /// The voice, as ElevenLabs names it.
     pub voice: String,
 }
 

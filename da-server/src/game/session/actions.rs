@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::speech::reaction;
 use super::{PlayerInput, Session};
-use crate::game::job::{Request, Task};
+use crate::game::job::{Job, Request, Task};
 use crate::game::line;
 use crate::game::protocol::{PlayerMessage, ServerMessage};
 use crate::game::queue::Priority;
@@ -41,18 +42,28 @@ impl Session<'_> {
             Ok(line) => line.to_owned(),
             Err(error) => return self.reject(request, sentences::line(error)).await,
         };
-        if !self.budget.take(received) {
-            return self.reject(request, sentences::too_many_requests()).await;
+        if let Err(sentence) = self.take_request(received) {
+            return self.reject(request, sentence).await;
         }
         self.openings.clear();
         self.interrupt();
         let task = Task::Answer { asked_by: AskedBy::Player, asked: line };
-        if !self.enqueue(Priority::Critical, task, Some(request)) {
-            let full = sentences::queue_full(&self.started.world.scene().character.name);
-            return self.error(full).await;
-        }
+        // There is always room: it takes the place of everything else that waits.
+        self.enqueue(Priority::Critical, Job::requested(task, request));
         self.started.world.spoken_to();
         self.settle();
+        Ok(())
+    }
+
+    /// One of what the player may ask, and of what all at their address may, if there is one of both.
+    fn take_request(&mut self, now: Instant) -> Result<(), Sentence> {
+        if !self.budget.wait(now).is_zero() {
+            return Err(sentences::too_many_requests());
+        }
+        if !self.address_budget.take(now) {
+            return Err(sentences::too_many_requests_of_address());
+        }
+        self.budget.take(now);
         Ok(())
     }
 
@@ -62,19 +73,29 @@ impl Session<'_> {
             Ok(pressed) => pressed,
             Err(refusal) => return self.reject(request, sentences::refusal(refusal)).await,
         };
-        match pressed.noticed {
+        let unanswered = match pressed.noticed {
             // Nothing is asked of anybody, so there is no request to count.
-            None => request.forget(),
-            // The press has worked; there are only no words about it.
-            Some(_) if !self.budget.take(received) => request.end(RequestStatus::Rejected),
-            Some(noticed) => {
-                self.react(Priority::Urgent, &noticed, Some(request));
+            None => {
+                request.forget();
+                false
             }
-        }
+            Some(_) if self.take_request(received).is_err() => {
+                request.end(RequestStatus::Rejected);
+                true
+            }
+            Some(noticed) => {
+                let job = Job::requested(reaction(&noticed), request);
+                !self.enqueue(Priority::Urgent, job)
+            }
+        };
         self.settle();
+        if unanswered {
+            let name = &self.started.world.scene().character.name;
+            let unanswered = sentences::press_unanswered(name).notice();
+            self.send(unanswered).await?;
+        }
         if pressed.hasty {
-            let Sentence { code, message } = sentences::haste();
-            self.send(ServerMessage::Notice { code, message }).await?;
+            self.send(sentences::haste().notice()).await?;
         }
         Ok(())
     }
@@ -95,8 +116,8 @@ impl Session<'_> {
         self.error(sentence).await
     }
 
-    async fn error(&mut self, Sentence { code, message }: Sentence) -> Result<(), CloseReason> {
-        self.send(ServerMessage::Error { code, message }).await
+    async fn error(&mut self, sentence: Sentence) -> Result<(), CloseReason> {
+        self.send(sentence.error()).await
     }
 
     async fn send(&mut self, message: ServerMessage) -> Result<(), CloseReason> {

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::OptionFuture;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Game;
-use super::budget::RequestBudget;
 use super::job::Job;
 use super::metrics::SceneMetrics;
 use super::outbox::Outbox;
@@ -23,6 +22,7 @@ use super::protocol::ServerMessage;
 use super::queue::Queue;
 use super::scene::Opening;
 use crate::metrics::CloseReason;
+use crate::token_bucket::{SharedTokenBucket, TokenBucket};
 use speech::RunningTurn;
 use start::Started;
 
@@ -41,7 +41,7 @@ pub struct PlayerInput {
     pub received: Instant,
 }
 
-/// How long a session may go on.
+/// How long a session may go on, and what it shares with others.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Without the player doing anything.
@@ -50,6 +50,8 @@ pub struct Limits {
     pub grace: Duration,
     /// The server was told to stop.
     pub shutdown: CancellationToken,
+    /// What all sessions of its player's address may ask together.
+    pub(crate) address_requests: SharedTokenBucket,
 }
 
 impl Game {
@@ -60,13 +62,31 @@ impl Game {
         outbox: Outbox,
         limits: Limits,
     ) -> CloseReason {
-        let started = tokio::select! {
-            started = self.start(&mut inbox, &outbox) => started,
-            () = outbox.closed() => Err(CloseReason::ConnectionLost),
-            () = limits.shutdown.cancelled() => Err(CloseReason::ServerShutdown),
+        let started = {
+            let mut starting = std::pin::pin!(self.start(&mut inbox, &outbox));
+            let given_up = async {
+                tokio::select! {
+                    () = outbox.closed() => CloseReason::ConnectionLost,
+                    () = limits.shutdown.cancelled() => CloseReason::ServerShutdown,
+                }
+            };
+            tokio::select! {
+                started = &mut starting => started.map(|started| (started, None)),
+                // It may have claimed a session, which others would wait for: then it is left.
+                reason = given_up => match timeout(LAST_WORDS, starting).await {
+                    Ok(Ok(started)) => Ok((started, Some(reason))),
+                    Ok(Err(_)) | Err(_) => Err(reason),
+                },
+            }
         };
         match started {
-            Ok(started) => Session::new(self, &outbox, started).play(inbox, limits).await,
+            Ok((started, None)) => {
+                Session::new(self, &outbox, started, &limits).play(inbox, limits).await
+            }
+            Ok((started, Some(reason))) => {
+                Session::new(self, &outbox, started, &limits).leave().await;
+                reason
+            }
             Err(reason) => reason,
         }
     }
@@ -80,7 +100,9 @@ struct Session<'a> {
     queue: Queue<Job>,
     /// What the character says unasked, and when, until the player speaks.
     openings: VecDeque<(Instant, Opening)>,
-    budget: RequestBudget,
+    budget: TokenBucket,
+    /// Of the player's address; other sessions take from it as well.
+    address_budget: SharedTokenBucket,
     turn: Option<RunningTurn<'a>>,
     turns: u64,
     /// When the last line ended by itself; `None` after an interruption, which nobody waits out.
@@ -92,7 +114,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(game: &'a Game, outbox: &'a Outbox, started: Started) -> Self {
+    fn new(game: &'a Game, outbox: &'a Outbox, started: Started, limits: &Limits) -> Self {
         let now = Instant::now();
         let scene = started.world.scene();
         let due = |opening: &Opening| now + Duration::from_secs_f64(opening.delay_seconds);
@@ -102,9 +124,10 @@ impl<'a> Session<'a> {
             outbox,
             metrics: game.metrics.scene(scene),
             openings: openings.map(|opening| (due(opening), opening.clone())).collect(),
+            budget: game.budgets.take(&started.seat.hash(), now),
+            address_budget: limits.address_requests.clone(),
             started,
             queue: Queue::new(game.config.queue_entries),
-            budget: RequestBudget::new(game.config.requests_per_minute, now),
             turn: None,
             turns: 0,
             line_ended: None,
@@ -115,7 +138,7 @@ impl<'a> Session<'a> {
     }
 
     async fn play(mut self, mut inbox: mpsc::Receiver<PlayerInput>, limits: Limits) -> CloseReason {
-        let mut clock = interval(TICK);
+        let mut clock = interval_at(tokio::time::Instant::now() + TICK, TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ticked = Instant::now();
         let mut stop_by: Option<Instant> = None;
@@ -127,8 +150,8 @@ impl<'a> Session<'a> {
                     Some(input) => self.act(input).await,
                     None => Err(CloseReason::PlayerLeft),
                 },
-                Some(status) = OptionFuture::from(self.turn.as_mut().map(|turn| &mut turn.ends)) => {
-                    self.turn_ended(status);
+                Some(ended) = OptionFuture::from(self.turn.as_mut().map(|turn| &mut turn.ends)) => {
+                    self.turn_ended(ended);
                     Ok(())
                 }
                 _ = clock.tick() => {
@@ -180,14 +203,18 @@ impl<'a> Session<'a> {
     /// Ends what runs, drops what waits, and keeps how the scene stands.
     async fn leave(mut self) {
         self.queue.clear();
-        if let Some(turn) = self.turn.take() {
+        if let Some(turn) = &mut self.turn {
             turn.cancel.cancel();
             // A connection that takes nothing any more must not keep a newer one from its seat.
-            let _ = timeout(LAST_WORDS, turn.ends).await;
+            if let Ok(ended) = timeout(LAST_WORDS, &mut turn.ends).await {
+                self.turn_ended(ended);
+            }
         }
+        let now = Instant::now();
+        self.game.budgets.keep(self.started.seat.hash(), self.budget, now);
         if let Some(claim) = self.started.claim {
             // What goes wrong is counted and in the log.
-            let _ = self.game.store.leave_session(claim, &self.started.world.to_json()).await;
+            let _ = self.game.store.leave_session(claim, &self.started.world.to_json(now)).await;
         }
     }
 }

@@ -7,11 +7,12 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use crate::game::job::{Job, Request, Task};
+use crate::game::job::{Job, Task};
 use crate::game::prompt::direction;
 use crate::game::queue::{Entry, Next, Priority};
+use crate::game::scene::Cue;
 use crate::game::stage::Stage;
-use crate::game::turn::Performance;
+use crate::game::turn::{Ended, Performance};
 use crate::metrics::RequestStatus;
 use crate::store::AskedBy;
 
@@ -20,8 +21,10 @@ const BEGINNING: &str = "The scene begins.";
 
 /// A turn that is under way.
 pub(super) struct RunningTurn<'a> {
-    pub(super) ends: BoxFuture<'a, RequestStatus>,
+    pub(super) ends: BoxFuture<'a, Ended>,
     pub(super) cancel: CancellationToken,
+    /// The id of the scene's cue that it is.
+    cue: Option<String>,
 }
 
 impl Session<'_> {
@@ -31,7 +34,7 @@ impl Session<'_> {
         while self.openings.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, opening)) = self.openings.pop_front() {
                 let task = Task::Recite { direction: direction(BEGINNING), text: opening.text };
-                self.enqueue(Priority::Normal, task, None);
+                self.enqueue(Priority::Normal, Job::unasked(task));
             }
         }
         let opening_due = self.openings.front().map(|(due, _)| *due);
@@ -49,6 +52,9 @@ impl Session<'_> {
     fn begin_turn(&mut self, Entry { priority, item: job }: Entry<Job>, now: Instant) {
         self.game.metrics.waited(priority, now.saturating_duration_since(job.queued));
         self.turns += 1;
+        if let Some(cue) = &job.cue {
+            self.started.world.give_cue(cue);
+        }
         let mut performance = Performance {
             game: self.game,
             outbox: self.outbox,
@@ -62,12 +68,17 @@ impl Session<'_> {
         performance.enter(Stage::Delivery);
         let cancel = CancellationToken::new();
         let ends = performance.perform(job.task, cancel.clone()).boxed();
-        self.turn = Some(RunningTurn { ends, cancel });
+        self.turn = Some(RunningTurn { ends, cancel, cue: job.cue });
     }
 
-    pub(super) fn turn_ended(&mut self, status: RequestStatus) {
-        self.turn = None;
-        self.line_ended = (status != RequestStatus::Cancelled).then(Instant::now);
+    pub(super) fn turn_ended(&mut self, Ended { status, has_words }: Ended) {
+        let cue = self.turn.take().and_then(|turn| turn.cue);
+        let was_cancelled = status == RequestStatus::Cancelled;
+        // Whoever speaks first must not lose what the scene has to tell them.
+        if let Some(cue) = cue.filter(|_| was_cancelled && !has_words) {
+            self.started.world.withdraw_cue(&cue);
+        }
+        self.line_ended = (!was_cancelled).then(Instant::now);
     }
 
     /// Stops what the character is saying.
@@ -78,13 +89,7 @@ impl Session<'_> {
     }
 
     /// Whether there was room. What is superseded is dropped, and counted by that.
-    pub(super) fn enqueue(
-        &mut self,
-        priority: Priority,
-        task: Task,
-        request: Option<Request>,
-    ) -> bool {
-        let job = Job { task, request, queued: Instant::now() };
+    pub(super) fn enqueue(&mut self, priority: Priority, job: Job) -> bool {
         let pushed = self.queue.push(Entry { priority, item: job });
         match pushed.rejected {
             None => true,
@@ -97,26 +102,34 @@ impl Session<'_> {
         }
     }
 
-    /// Has the character react to what happens.
-    pub(super) fn react(
-        &mut self,
-        priority: Priority,
-        what: &str,
-        request: Option<Request>,
-    ) -> bool {
-        let task = Task::Answer { asked_by: AskedBy::Scene, asked: direction(what) };
-        self.enqueue(priority, task, request)
-    }
-
-    /// What follows from how the scene stands now: cues, and the end.
+    /// What follows from how the scene stands now: cues, and the end. A cue that was dropped before
+    /// its turn is due again, and so waits again.
     pub(super) fn settle(&mut self) {
-        for cue in self.started.world.take_cues() {
-            self.react(cue.priority, &cue.direction, None);
+        for cue in self.started.world.due_cues() {
+            if !self.waits_already(&cue) {
+                let job = Job::unasked(reaction(&cue.direction));
+                self.enqueue(cue.priority, Job { cue: Some(cue.id), ..job });
+            }
         }
         if let Some(outcome) = self.started.world.end_if_decided() {
             let message = outcome.message.clone();
             self.metrics.decided(&outcome.id);
-            self.react(Priority::Urgent, &message, None);
+            self.enqueue(Priority::Urgent, Job::unasked(reaction(&message)));
         }
     }
+
+    /// Whether the cue waits, or one that it would put out of its place for nothing: of the background
+    /// there is one at most.
+    fn waits_already(&self, cue: &Cue) -> bool {
+        self.queue.any(|waiting| {
+            let in_its_place =
+                cue.priority == Priority::Background && waiting.priority == cue.priority;
+            waiting.item.cue.as_ref().is_some_and(|id| *id == cue.id || in_its_place)
+        })
+    }
+}
+
+/// Has the character react to what happens.
+pub(super) fn reaction(what: &str) -> Task {
+    Task::Answer { asked_by: AskedBy::Scene, asked: direction(what) }
 }

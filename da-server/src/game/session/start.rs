@@ -1,7 +1,7 @@
 //! How a session begins: anew, or where an earlier connection left it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ use crate::game::sentences::{self, Sentence};
 use crate::game::token::Token;
 use crate::game::world::World;
 use crate::metrics::{CloseReason, ErrorType};
-use crate::store::{AskedBy, Claim, NewSession, SavedSession, Turn};
+use crate::store::{AskedBy, Claim, NewSession, SavedSession, StoreError, Turn};
 
 /// Who connects and does not start a scene by then is sent away.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -49,19 +49,24 @@ impl Game {
         let first = timeout(START_WITHIN, inbox.recv()).await.map_err(|_| CloseReason::Idle)?;
         let wish = match self.wish(&first.ok_or(CloseReason::PlayerLeft)?.text) {
             Ok(wish) => wish,
-            Err(Sentence { code, message }) => {
+            Err(sentence) => {
                 self.errors.count(ErrorType::InvalidMessage);
-                let _ = outbox.send(ServerMessage::Error { code, message }).await;
+                let _ = outbox.send(sentence.error()).await;
                 return Err(CloseReason::InvalidMessages);
             }
         };
         if let Some(token) = wish.token.as_ref() {
             let seat = self.seats.take(token.hash()).await;
-            if let Some(started) = self.resume(&wish, token, seat, outbox).await {
-                return Ok(started);
+            match self.resume(&wish, token, seat, outbox).await {
+                Ok(Some(started)) => return Ok(started),
+                Ok(None) => {}
+                // To begin afresh would cost them what is only out of reach.
+                Err(_) => {
+                    let _ = outbox.send(sentences::store_unavailable()).await;
+                    return Err(CloseReason::StoreUnavailable);
+                }
             }
-            let Sentence { code, message } = sentences::starts_afresh();
-            let _ = outbox.send(ServerMessage::Notice { code, message }).await;
+            let _ = outbox.send(sentences::starts_afresh().notice()).await;
         }
         self.begin(wish, outbox).await
     }
@@ -80,8 +85,7 @@ impl Game {
             Ok(token) => token,
             Err(error) => {
                 tracing::error!(%error, "no random numbers, so no session can begin");
-                let Sentence { code, message } = sentences::no_session();
-                let _ = outbox.send(ServerMessage::Error { code, message }).await;
+                let _ = outbox.send(sentences::no_session().error()).await;
                 return Err(CloseReason::Busy);
             }
         };
@@ -90,7 +94,7 @@ impl Game {
             token_hash: token.hash(),
             scene: world.scene().id.clone(),
             difficulty: wish.difficulty.as_str().to_owned(),
-            world: world.to_json(),
+            world: world.to_json(Instant::now()),
         };
         let claim = self.store.create_session(&new).await.ok();
         let seat = self.seats.take(token.hash()).await;
@@ -99,28 +103,32 @@ impl Game {
     }
 
     /// `None` if there is nothing to resume.
+    ///
+    /// # Errors
+    /// The store can't say.
     async fn resume(
         &self,
         wish: &Wish,
         token: &Token,
         seat: Seat,
         outbox: &Outbox,
-    ) -> Option<Started> {
-        let saved = self.store.claim_session(&token.hash()).await.ok()??;
+    ) -> Result<Option<Started>, StoreError> {
+        let Some(saved) = self.store.claim_session(&token.hash()).await? else { return Ok(None) };
         let claim = saved.claim;
         let resumed = async {
-            let world = saved_world(wish, &saved)?;
-            let history = self.store.history(claim, self.config.history_turns).await;
-            let history = lines(history.unwrap_or_default());
-            greet(token, &world, true, history, outbox).await.ok()?;
-            Some(world)
+            let Some(world) = saved_world(wish, &saved) else { return Ok(None) };
+            let history = lines(self.store.history(claim, self.config.history_turns).await?);
+            let greeted = greet(token, &world, true, history, outbox).await;
+            Ok(greeted.ok().map(|()| world))
         };
-        if let Some(world) = resumed.await {
-            return Some(Started { world, claim: Some(claim), seat, resumed: true });
+        match resumed.await {
+            Ok(Some(world)) => Ok(Some(Started { world, claim: Some(claim), seat, resumed: true })),
+            nothing => {
+                // As it was; what goes wrong is counted and in the log.
+                let _ = self.store.leave_session(claim, &saved.world).await;
+                nothing.map(|_| None)
+            }
         }
-        // As it was; what goes wrong is counted and in the log.
-        let _ = self.store.leave_session(claim, &saved.world).await;
-        None
     }
 }
 
@@ -129,7 +137,7 @@ impl Game {
 fn saved_world(wish: &Wish, saved: &SavedSession) -> Option<World> {
     let is_wanted = saved.scene == wish.scene.id;
     let difficulty = Difficulty::named(&saved.difficulty).filter(|_| is_wanted)?;
-    World::from_json(wish.scene.clone(), difficulty, &saved.world)
+    World::from_json(wish.scene.clone(), difficulty, &saved.world, Instant::now())
 }
 
 async fn greet(

@@ -35,9 +35,11 @@ impl Performance<'_> {
     pub(super) async fn voice(&mut self, said: &str) -> Result<Option<Utterance>, PlayerGone> {
         let game = self.game;
         let Some(tts) = &game.tts else { return Ok(None) };
+        let character = &self.world.scene().character;
         let speech = Speech {
             text: said.trim().to_owned(),
-            voice_id: game.voice(&self.world.scene().character).to_owned(),
+            character: character.id.clone(),
+            voice_id: character.voice.clone(),
         };
         match self.stream_audio(tts, speech).await {
             Ok(delivered) => delivered,

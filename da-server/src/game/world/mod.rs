@@ -19,7 +19,7 @@ pub struct World {
     recent_presses: VecDeque<Instant>,
 }
 
-/// What is kept of a [`World`] between connections. Cooldowns are not: they are over by then.
+/// What is kept of a [`World`] between connections. No time passes for it while nobody plays.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Saved {
@@ -27,6 +27,10 @@ struct Saved {
     presses: BTreeMap<String, u32>,
     cues_given: BTreeSet<String>,
     outcome: Option<Outcome>,
+    /// Of controls that rest: how long they still do.
+    rests_seconds: BTreeMap<String, f64>,
+    /// Of presses that count for haste: how long ago they were.
+    pressed_seconds_ago: Vec<f64>,
 }
 
 /// How a scene ended.
@@ -91,18 +95,29 @@ pub struct ControlView {
 impl World {
     /// A scene at its beginning.
     pub fn new(scene: Arc<Scene>, difficulty: Difficulty) -> Self {
-        Self::resume(scene, difficulty, Saved::default())
+        Self::resume(scene, difficulty, Saved::default(), Instant::now())
     }
 
     /// A scene as it was left. Variables that the scene file has gained since begin at their
     /// initial value; those it has lost are forgotten.
-    fn resume(scene: Arc<Scene>, difficulty: Difficulty, mut saved: Saved) -> Self {
+    fn resume(scene: Arc<Scene>, difficulty: Difficulty, mut saved: Saved, now: Instant) -> Self {
         let value = |v: &super::scene::Variable| {
             let kept = saved.variables.get(&v.name).copied().unwrap_or(v.initial);
             (v.name.clone(), kept.clamp(v.min, v.max))
         };
         saved.variables = scene.variables.iter().map(value).collect();
-        let (rests_until, recent_presses) = Default::default();
+        let rests_until = scene.controls.iter().filter_map(|control| {
+            let seconds = saved.rests_seconds.get(&control.id)?;
+            // What is kept may be of another version of the scene.
+            let rest = Duration::try_from_secs_f64(*seconds).ok()?.min(control.cooldown);
+            Some((control.id.clone(), now + rest))
+        });
+        let rests_until = rests_until.collect();
+        let presses = std::mem::take(&mut saved.pressed_seconds_ago).into_iter();
+        let recent_presses = presses
+            .filter_map(|ago| now.checked_sub(Duration::try_from_secs_f64(ago).ok()?))
+            .collect();
+        saved.rests_seconds.clear();
         Self { scene, difficulty, saved, rests_until, recent_presses }
     }
 
@@ -111,16 +126,34 @@ impl World {
         &self.scene
     }
 
-    /// What to keep for later.
-    pub fn to_json(&self) -> String {
-        // Names and finite numbers: this can't fail.
-        serde_json::to_string(&self.saved).unwrap_or_default()
+    /// How much haste costs in it.
+    pub fn difficulty(&self) -> Difficulty {
+        self.difficulty
     }
 
-    /// A scene as [`Self::to_json`] kept it; `None` if that is no such thing.
-    pub fn from_json(scene: Arc<Scene>, difficulty: Difficulty, json: &str) -> Option<Self> {
+    /// What to keep for later, as it is `now`.
+    pub fn to_json(&self, now: Instant) -> String {
+        let mut saved = self.saved.clone();
+        let rests = self.rests_until.iter().map(|(control, until)| {
+            (control.clone(), until.saturating_duration_since(now).as_secs_f64())
+        });
+        saved.rests_seconds = rests.filter(|(_, seconds)| *seconds > 0.0).collect();
+        let presses = self.recent_presses.iter();
+        saved.pressed_seconds_ago =
+            presses.map(|press| now.saturating_duration_since(*press).as_secs_f64()).collect();
+        // Names and finite numbers: this can't fail.
+        serde_json::to_string(&saved).unwrap_or_default()
+    }
+
+    /// A scene as [`Self::to_json`] kept it, which goes on `now`; `None` if that is no such thing.
+    pub fn from_json(
+        scene: Arc<Scene>,
+        difficulty: Difficulty,
+        json: &str,
+        now: Instant,
+    ) -> Option<Self> {
         let saved = serde_json::from_str(json).ok()?;
-        Some(Self::resume(scene, difficulty, saved))
+        Some(Self::resume(scene, difficulty, saved, now))
     }
 
     /// Every variable's value.
@@ -185,16 +218,24 @@ impl World {
         self.outcome()
     }
 
-    /// The cues whose conditions hold and that were not given before; each is given once.
-    pub fn take_cues(&mut self) -> Vec<Cue> {
+    /// The cues whose conditions hold and that were not given yet.
+    pub fn due_cues(&self) -> Vec<Cue> {
         if !self.is_running() {
             return Vec::new();
         }
         let due =
             |cue: &&Cue| !self.saved.cues_given.contains(&cue.id) && self.holds(&cue.condition);
-        let cues: Vec<Cue> = self.scene.cues.iter().filter(due).cloned().collect();
-        self.saved.cues_given.extend(cues.iter().map(|cue| cue.id.clone()));
-        cues
+        self.scene.cues.iter().filter(due).cloned().collect()
+    }
+
+    /// The character begins to say what this cue asks for, which is given once.
+    pub fn give_cue(&mut self, id: &str) {
+        self.saved.cues_given.insert(id.to_owned());
+    }
+
+    /// Nothing was said of what this cue asks for, so it is due again.
+    pub fn withdraw_cue(&mut self, id: &str) {
+        self.saved.cues_given.remove(id);
     }
 
     /// What the player sees of every control.

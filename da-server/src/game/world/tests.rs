@@ -111,23 +111,64 @@ fn reaching_the_surface_wins() {
 #[test]
 fn a_cue_is_given_once() {
     let mut world = submarine(Difficulty::Normal);
-    assert!(world.take_cues().is_empty());
+    let due = |world: &World| -> Vec<_> { world.due_cues().into_iter().map(|c| c.id).collect() };
+    assert!(due(&world).is_empty());
     set(&mut world, "oxygen", 29.0);
-    let ids: Vec<_> = world.take_cues().into_iter().map(|cue| cue.id).collect();
-    assert_eq!(ids, ["thin_air"]);
-    assert!(world.take_cues().is_empty());
+    assert_eq!(due(&world), ["thin_air"]);
+    assert_eq!(due(&world), ["thin_air"], "it waits until somebody says it");
+    world.give_cue("thin_air");
+    assert!(due(&world).is_empty());
+    world.withdraw_cue("thin_air");
+    assert_eq!(due(&world), ["thin_air"], "nothing was said");
+    set(&mut world, "oxygen", 100.0);
+    assert!(due(&world).is_empty(), "there is nothing to warn of any more");
 }
 
 #[test]
 fn a_saved_world_goes_on_where_it_was() {
     let mut world = submarine(Difficulty::Normal);
     world.press("knock", after(0.0)).expect("ready");
-    let json = world.to_json();
-    let resume = |json: &str| World::from_json(world.scene().clone(), Difficulty::Normal, json);
-    let resumed = resume(&json).expect("json");
+    let resume =
+        |json: &str, now| World::from_json(world.scene().clone(), Difficulty::Normal, json, now);
+    let resumed = resume(&world.to_json(after(1.0)), after(1.0)).expect("json");
     assert_eq!(resumed.saved, world.saved);
-    assert!(resume("no json").is_none());
-    assert_eq!(resumed.control_views(after(0.0))["knock"].presses_left, Some(4));
+    assert!(resume("no json", after(0.0)).is_none());
+    assert_eq!(resumed.control_views(after(1.0))["knock"].presses_left, Some(4));
+}
+
+#[test]
+fn coming_back_makes_no_rest_shorter() {
+    let mut world = submarine(Difficulty::Normal);
+    world.press("bilge_pump", after(0.0)).expect("ready");
+    let json = world.to_json(after(2.0));
+    let resume = |json: &str, now| {
+        World::from_json(world.scene().clone(), Difficulty::Normal, json, now).expect("json")
+    };
+    let mut resumed = resume(&json, after(100.0));
+    assert_eq!(resumed.control_views(after(100.0))["bilge_pump"].rests_seconds, 10.0);
+    assert_eq!(resumed.press("bilge_pump", after(109.9)), Err(Refusal::Resting));
+    resumed.press("bilge_pump", after(110.0)).expect("it has rested");
+
+    let garbage = r#"{"rests_seconds":{"bilge_pump":1e300,"knock":-1,"torpedo":9}}"#;
+    let mut resumed = resume(garbage, after(0.0));
+    assert_eq!(resumed.rests_until.len(), 0, "nothing is made of it");
+    resumed.press("knock", after(0.0)).expect("ready");
+    let long = r#"{"rests_seconds":{"bilge_pump":1000}}"#;
+    let views = resume(long, after(0.0)).control_views(after(0.0));
+    assert_eq!(views["bilge_pump"].rests_seconds, 12.0, "no longer than it ever rests");
+}
+
+#[test]
+fn coming_back_does_not_make_haste_cheaper() {
+    let mut world = submarine(Difficulty::Normal);
+    for (index, control) in ["reserve_air", "bilge_pump"].into_iter().enumerate() {
+        assert!(!world.press(control, after(index as f64)).expect("ready").hasty);
+    }
+    let json = world.to_json(after(1.5));
+    let scene = world.scene().clone();
+    let mut resumed =
+        World::from_json(scene, Difficulty::Normal, &json, after(50.0)).expect("json");
+    assert!(resumed.press("knock", after(50.5)).expect("ready").hasty);
 }
 
 #[test]
@@ -137,7 +178,7 @@ fn a_scene_that_gained_a_variable_can_be_resumed() {
     let mut saved = world.saved.clone();
     saved.variables.remove("oxygen");
     saved.variables.insert("fuel".to_owned(), 1.0);
-    let resumed = World::resume(scene, Difficulty::Normal, saved);
+    let resumed = World::resume(scene, Difficulty::Normal, saved, after(0.0));
     assert_eq!(resumed.variables()["oxygen"], 100.0);
     assert!(!resumed.variables().contains_key("fuel"));
 }

@@ -2,14 +2,16 @@
 
 mod fingerprint;
 mod users;
+mod waiting;
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +21,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::ApiError;
 use crate::secret_file::read_secret;
 use fingerprint::{Fingerprint, Fingerprints};
-use users::{Busy, Users};
+use users::Users;
+use waiting::Busy;
 
 pub(super) use users::HashedPassword;
 
@@ -55,12 +58,12 @@ impl Access {
         Ok(is_asked.then(|| Self(Arc::new(doors))))
     }
 
-    async fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    async fn check(&self, from: IpAddr, headers: &HeaderMap) -> Result<(), ApiError> {
         let admitted = match credentials(headers) {
             Some(Credentials::Token(sent)) => self.0.token.as_ref().is_some_and(|t| t.is(sent)),
             Some(Credentials::User { name, password }) => match &self.0.users {
                 Some(users) => users
-                    .admits(&name, &password)
+                    .admits(from, &name, &password)
                     .await
                     .map_err(|Busy| ApiError::too_many_passwords())?,
                 None => false,
@@ -121,8 +124,13 @@ pub(super) fn protect(routes: Router, access: Option<Access>) -> Router {
     }
 }
 
-async fn admit(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match access.check(request.headers()).await {
+async fn admit(
+    State(access): State<Access>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match access.check(from.ip(), request.headers()).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }

@@ -9,10 +9,13 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::Error as WireError;
 
-use crate::game::{Game, Limits, Outbound, PlayerInput, outbox};
+use super::admission::Refusal;
+use crate::game::protocol::ServerMessage;
+use crate::game::{Game, Limits, Outbound, PlayerInput, Queued, not_let_in, outbox};
 use crate::http::WebSocketConfig;
 use crate::metrics::CloseReason;
 
@@ -22,7 +25,17 @@ const INBOX_MESSAGES: usize = 8;
 /// A connection may be silent for so many heartbeats.
 const SILENT_HEARTBEATS: u32 = 3;
 
+/// What the player may take to answer the closing message.
+const CLOSING_HANDSHAKE: Duration = Duration::from_secs(1);
+
 type Sink = SplitSink<WebSocket, Message>;
+
+/// A connection whose game is over, and the socket if it can still be told.
+pub(super) struct Ended {
+    pub(super) reason: CloseReason,
+    write_timeout: Duration,
+    open: Option<(Sink, SplitStream<WebSocket>)>,
+}
 
 /// A player's connection.
 pub(super) struct Connection<'a> {
@@ -35,45 +48,48 @@ impl<'a> Connection<'a> {
         Self { socket, config }
     }
 
-    /// Closes it at once.
-    pub(super) async fn refuse(self, reason: CloseReason) -> CloseReason {
+    /// Says why there is no place, and when to come again.
+    pub(super) async fn refuse(self, refusal: Refusal) -> Ended {
+        let Refusal { reason, retry_after } = refusal;
         let write_timeout = self.write_timeout();
-        let (sink, _stream) = self.socket.split();
-        close(sink, reason, write_timeout).await;
-        reason
+        let (mut sink, stream) = self.socket.split();
+        if let Some(why) = not_let_in(reason, retry_after).and_then(|why| text(&why)) {
+            // Who can't be told this is not told the rest either.
+            let _ = timeout(write_timeout, sink.send(why)).await;
+        }
+        Ended { reason, write_timeout, open: Some((sink, stream)) }
     }
 
     /// Plays until one side ends it, and says why.
-    pub(super) async fn run(self, game: &Game, limits: Limits) -> CloseReason {
+    pub(super) async fn run(self, game: &Game, limits: Limits) -> Ended {
         let write_timeout = self.write_timeout();
         let heartbeat = Duration::from_secs(self.config.heartbeat_seconds.max(1));
-        let (outbox, outbound) = outbox(self.config.outbound_messages);
+        let (outbox, outbound) = outbox(self.config.outbound_messages, self.config.outbound_bytes);
         let (inbox_sender, inbox) = mpsc::channel(INBOX_MESSAGES);
-        let (sink, stream) = self.socket.split();
+        let (sink, mut stream) = self.socket.split();
 
         let writer = tokio::spawn(write(sink, outbound, heartbeat, write_timeout));
-        let mut playing = pin!(game.play(inbox, outbox, limits));
-        let reading = read(stream, inbox_sender, heartbeat * SILENT_HEARTBEATS);
-        let reason = tokio::select! {
-            biased;
-            reason = &mut playing => reason,
-            reason = reading => {
-                // The inbox has closed with the reading, so this ends too.
-                playing.await;
-                reason
+        let reason = {
+            let mut playing = pin!(game.play(inbox, outbox, limits));
+            let reading = read(&mut stream, inbox_sender, heartbeat * SILENT_HEARTBEATS);
+            tokio::select! {
+                biased;
+                reason = &mut playing => reason,
+                reason = reading => {
+                    // The inbox has closed with the reading, so this ends too.
+                    playing.await;
+                    reason
+                }
             }
         };
-        match writer.await {
+        let (reason, open) = match rest_written(writer, write_timeout).await {
+            Ok(sink) => (reason, Some((sink, stream))),
             // Who has said goodbye is told nothing more: that it can't be told is no loss.
-            Ok(Err(_)) if reason == CloseReason::PlayerLeft => reason,
+            Err(_) if reason == CloseReason::PlayerLeft => (reason, None),
             // The writer's word counts: the game only knows that nothing goes out any more.
-            Ok(Err(reason)) => reason,
-            Ok(Ok(sink)) => {
-                close(sink, reason, write_timeout).await;
-                reason
-            }
-            Err(_) => CloseReason::ConnectionLost,
-        }
+            Err(reason) => (reason, None),
+        };
+        Ended { reason, write_timeout, open }
     }
 
     fn write_timeout(&self) -> Duration {
@@ -81,9 +97,25 @@ impl<'a> Connection<'a> {
     }
 }
 
+impl Ended {
+    /// Says why it ended, if there is still somebody to hear it, and waits until they have heard it. What
+    /// they still send is read meanwhile: a socket that is closed over unread bytes is reset, and a reset
+    /// may reach them before the reason does.
+    pub(super) async fn say_goodbye(self) {
+        let Some((mut sink, mut stream)) = self.open else { return };
+        let frame = CloseFrame { code: code(self.reason), reason: self.reason.as_str().into() };
+        let sent = timeout(self.write_timeout, sink.send(Message::Close(Some(frame)))).await;
+        if let Ok(Ok(())) = sent {
+            let reading = async { while let Some(Ok(_)) = stream.next().await {} };
+            // Whoever does not say goodbye in return is not waited for.
+            let _ = timeout(CLOSING_HANDSHAKE, reading).await;
+        }
+    }
+}
+
 /// Reads until the connection ends.
 async fn read(
-    mut stream: SplitStream<WebSocket>,
+    stream: &mut SplitStream<WebSocket>,
     inbox: mpsc::Sender<PlayerInput>,
     silence: Duration,
 ) -> CloseReason {
@@ -125,7 +157,7 @@ fn is_loss(error: &tokio_tungstenite::tungstenite::error::ProtocolError) -> bool
 /// back the sink for the last word.
 async fn write(
     mut sink: Sink,
-    mut outbound: mpsc::Receiver<Outbound>,
+    mut outbound: mpsc::Receiver<Queued>,
     heartbeat: Duration,
     write_timeout: Duration,
 ) -> Result<Sink, CloseReason> {
@@ -133,27 +165,30 @@ async fn write(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut handed_over = None;
-        let message = tokio::select! {
-            outbound = outbound.recv() => match outbound {
+        // Its room is taken until it has been written.
+        let queued = tokio::select! {
+            queued = outbound.recv() => match queued {
                 None => return Ok(sink),
-                Some(Outbound::Audio(audio, told)) => {
-                    handed_over = Some(told);
-                    Message::Binary(audio)
-                }
-                Some(Outbound::Message(message)) => match serde_json::to_string(&message) {
-                    Ok(json) => Message::Text(json.into()),
-                    Err(error) => {
-                        tracing::error!(%error, "a message can't be written");
-                        continue;
-                    }
-                },
-                Some(Outbound::Fence(told)) => {
-                    // Whoever waited may have been interrupted.
-                    let _ = told.send(Instant::now());
-                    continue;
-                }
+                queued => queued,
             },
-            _ = beat.tick() => Message::Ping(Bytes::new()),
+            _ = beat.tick() => None,
+        };
+        let (outbound, _room) = queued.map(Queued::split).unzip();
+        let message = match outbound {
+            None => Message::Ping(Bytes::new()),
+            Some(Outbound::Audio(audio, told)) => {
+                handed_over = Some(told);
+                Message::Binary(audio)
+            }
+            Some(Outbound::Message(message)) => match text(&message) {
+                Some(message) => message,
+                None => continue,
+            },
+            Some(Outbound::Fence(told)) => {
+                // Whoever waited may have been interrupted.
+                let _ = told.send(Instant::now());
+                continue;
+            }
         };
         // Sending includes flushing: what is done here has been handed to the socket.
         match timeout(write_timeout, sink.send(message)).await {
@@ -169,16 +204,70 @@ async fn write(
     }
 }
 
-/// Says why, if there is still somebody to hear it.
-async fn close(mut sink: Sink, reason: CloseReason, write_timeout: Duration) {
-    let code = match reason {
+/// Waits until all that waits has been written, which may take as long as one message: whoever reads
+/// slowly on purpose would otherwise keep their seat for that long by each.
+async fn rest_written<T>(
+    mut writer: JoinHandle<Result<T, CloseReason>>,
+    write_timeout: Duration,
+) -> Result<T, CloseReason> {
+    match timeout(write_timeout, &mut writer).await {
+        Ok(Ok(written)) => written,
+        Ok(Err(_)) => Err(CloseReason::ConnectionLost),
+        Err(_) => {
+            writer.abort();
+            Err(CloseReason::SlowPlayer)
+        }
+    }
+}
+
+/// As it goes out.
+fn text(message: &ServerMessage) -> Option<Message> {
+    match serde_json::to_string(message) {
+        Ok(json) => Some(Message::Text(json.into())),
+        Err(error) => {
+            tracing::error!(%error, "a message can't be written");
+            None
+        }
+    }
+}
+
+fn code(reason: CloseReason) -> u16 {
+    match reason {
         CloseReason::MessageTooLarge => close_code::SIZE,
         CloseReason::ProtocolError => close_code::PROTOCOL,
         CloseReason::InvalidMessages | CloseReason::Replaced => close_code::POLICY,
-        CloseReason::Busy => close_code::AGAIN,
+        CloseReason::Busy
+        | CloseReason::TooManySessions
+        | CloseReason::TooManyStarts
+        | CloseReason::StoreUnavailable => close_code::AGAIN,
         CloseReason::ServerShutdown => close_code::AWAY,
         _ => close_code::NORMAL,
-    };
-    let frame = CloseFrame { code, reason: reason.as_str().into() };
-    let _ = timeout(write_timeout, sink.send(Message::Close(Some(frame)))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_reads_slowly_on_purpose_keeps_no_seat_beyond_the_end() {
+        let (message, mut messages) = mpsc::channel::<()>(256);
+        // Each message may take as long as this, and there are more of them than anybody waits for.
+        let slowly = tokio::spawn(async move {
+            while messages.recv().await.is_some() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        });
+        for _ in 0..256 {
+            message.send(()).await.expect("there is room");
+        }
+        drop(message);
+        let ended = slowly.abort_handle();
+        let written = rest_written(slowly, Duration::from_millis(50)).await;
+        assert_eq!(written, Err(CloseReason::SlowPlayer));
+        while !ended.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
 }

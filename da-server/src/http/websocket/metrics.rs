@@ -1,4 +1,4 @@
-//! `active_sessions` and `websocket_closes_total`.
+//! `active_sessions`, `active_sessions_limit` and `websocket_closes_total`.
 
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
@@ -15,7 +15,12 @@ pub(super) struct WebSocketMetrics {
 pub(super) struct Active(IntGauge);
 
 impl WebSocketMetrics {
-    pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+    /// Registers them; `limit` is how many sessions there may be.
+    pub(super) fn register(registry: &Registry, limit: usize) -> prometheus::Result<Self> {
+        let help = "Open WebSocket sessions there may be: websocket.max_sessions.";
+        let sessions_limit = IntGauge::new("active_sessions_limit", help)?;
+        sessions_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        registry.register(Box::new(sessions_limit))?;
         let active = IntGauge::new("active_sessions", "Open WebSocket sessions.")?;
         registry.register(Box::new(active.clone()))?;
         let help = "WebSocket connections that ended or were not let in, by why.";

@@ -16,12 +16,12 @@ const CATALOGUE: &str = include_str!("../../../endpoints.toml");
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointConfig {
-    /// Value of the `endpoint` label.
+    /// Value of the `provider` label.
     pub name: String,
     /// Value of the `kind` label.
     pub kind: EndpointKind,
     /// Host names, exact, `*.suffix` (any depth below) or with one `*` elsewhere (a part of one
-    /// label); matched on the TLS SNI, then on the HTTP `Host`.
+    /// label), or exact with a port; matched on the TLS SNI, then on the HTTP `Host`.
     #[serde(default)]
     pub hosts: Vec<String>,
     /// Socket addresses, used when a connection showed no name.
@@ -75,11 +75,23 @@ pub enum EndpointError {
     #[error("endpoint {0:?} is listed twice")]
     Duplicate(String),
     /// Not a host name, with or without a `*`.
-    #[error("endpoint {endpoint:?}: host {host:?} is no host name with at most one \"*\"")]
+    #[error(
+        "endpoint {endpoint:?}: host {host:?} is no host name with at most one \"*\", or with a port"
+    )]
     Host {
         /// The endpoint's name.
         endpoint: String,
         /// The host as written.
+        host: String,
+    },
+    /// An address, which no client ever shows as the name it asks for.
+    #[error(
+        "endpoint {endpoint:?}: host {host:?} is an address: list it in addresses, with its port"
+    )]
+    Address {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The address as written.
         host: String,
     },
     /// An earlier `[[endpoint]]` of the same file lists that host, too, and only one can have it.
@@ -123,9 +135,9 @@ impl BadEndpoint {
             EndpointError::Name(_) | EndpointError::Reserved | EndpointError::Duplicate(_) => {
                 format!("endpoint.{index}.name")
             }
-            EndpointError::Host { .. } | EndpointError::Taken { .. } => {
-                format!("endpoint.{index}.hosts")
-            }
+            EndpointError::Host { .. }
+            | EndpointError::Address { .. }
+            | EndpointError::Taken { .. } => format!("endpoint.{index}.hosts"),
             EndpointError::NoPort { .. } => format!("endpoint.{index}.addresses"),
             EndpointError::Empty(_) => format!("endpoint.{index}"),
         }
@@ -171,8 +183,12 @@ fn validate(endpoint: &EndpointConfig) -> Result<(), EndpointError> {
         return Err(EndpointError::Reserved);
     }
     for host in &endpoint.hosts {
-        if !hosts::is_valid(host) {
-            return Err(EndpointError::Host { endpoint: name.clone(), host: host.clone() });
+        let (endpoint, host) = (name.clone(), host.clone());
+        if hosts::is_address(&host) {
+            return Err(EndpointError::Address { endpoint, host });
+        }
+        if !hosts::is_valid(&host) {
+            return Err(EndpointError::Host { endpoint, host });
         }
     }
     if let Some(address) = endpoint.addresses.iter().find(|address| address.port() == 0) {
@@ -199,6 +215,7 @@ mod tests {
     use super::super::{Attribution, Endpoints};
     use super::*;
     use crate::kernel::config::Unlisted;
+    use crate::kernel::endpoints::learned::Place;
 
     fn endpoint(name: &str, hosts: &[&str]) -> EndpointConfig {
         EndpointConfig {
@@ -228,8 +245,8 @@ mod tests {
 
     #[test]
     fn the_catalogue_knows_hosts_as_their_providers_write_them() {
-        let mut endpoints = Endpoints::new(&catalogue(), Unlisted::Drop);
-        let address = "192.0.2.1:443".parse().expect("address");
+        let endpoints = Endpoints::new(&catalogue(), Unlisted::Drop);
+        let place = Place { network: 1, address: "192.0.2.1:443".parse().expect("address") };
         for (host, name) in [
             ("api.anthropic.com", "anthropic"),
             ("eu.api.openai.com", "openai"),
@@ -243,13 +260,13 @@ mod tests {
             ("eu-texttospeech.googleapis.com", "gcp.text_to_speech"),
             ("polly.us-east-1.amazonaws.com", "aws.polly"),
         ] {
-            let Attribution::To(id) = endpoints.attribute(Some(host), address) else {
+            let Attribution::To(id) = endpoints.attribute(Some(host), place) else {
                 panic!("{host} is unlisted")
             };
             assert_eq!(endpoints.labels(id).name, name, "{host}");
         }
         for foreign in ["s3.eu-central-1.amazonaws.com", "storage.googleapis.com"] {
-            assert_eq!(endpoints.attribute(Some(foreign), address), Attribution::Unlisted);
+            assert_eq!(endpoints.attribute(Some(foreign), place), Attribution::Unlisted);
         }
     }
 
@@ -284,6 +301,15 @@ mod tests {
         assert_eq!(with_catalogue(&all), Err(BadEndpoint { index: 1, why }));
         all[1].hosts[1] = "*.a.example".to_owned();
         assert!(with_catalogue(&all).is_ok(), "the more specific one has it");
+    }
+
+    #[test]
+    fn an_address_among_the_hosts_is_refused() {
+        for host in ["10.0.0.5", "10.0.0.5:8000", "[::1]:8000", "::1"] {
+            let bad = with_catalogue(&[endpoint("x", &[host])]).expect_err(host);
+            assert_eq!(bad.key(), "endpoint.0.hosts");
+            assert!(bad.to_string().contains("list it in addresses"), "{bad}");
+        }
     }
 
     #[test]

@@ -20,14 +20,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CONCURRENT: usize = 4;
 /// Addresses of one host that are kept.
 const MAX_ADDRESSES: usize = 64;
-/// A look-up tells addresses, not ports; a provider's is that of HTTPS.
-const PORT: u16 = 443;
 
 /// What came of looking one host up.
 #[derive(Debug)]
 pub struct Answer {
     /// The host.
     pub host: String,
+    /// The port that its addresses were asked for.
+    pub port: u16,
     /// Its addresses; empty where it has none, or nobody answered.
     pub addresses: Vec<SocketAddr>,
 }
@@ -80,15 +80,16 @@ impl Lookups {
     }
 
     /// Begins a round if it is time for one.
-    pub fn begin_if_due<'a>(&mut self, hosts: impl Iterator<Item = &'a str>) {
+    pub fn begin_if_due<'a>(&mut self, hosts: impl Iterator<Item = (&'a str, u16)>) {
         let now = Instant::now();
         if !self.is_idle() || self.next_round.is_none_or(|at| now < at) {
             return;
         }
         self.next_round = Some(now + INTERVAL);
-        for host in hosts {
+        for (host, port) in hosts {
             self.under_way.spawn(look_up(
                 host.to_owned(),
+                port,
                 Arc::clone(&self.permits),
                 now + PATIENCE,
             ));
@@ -119,13 +120,13 @@ impl Lookups {
 
 /// The permit goes along with the system's resolver, which can't be interrupted: one that hangs keeps
 /// its thread, and no more than [`CONCURRENT`] ever do.
-async fn look_up(host: String, permits: Arc<Semaphore>, deadline: Instant) -> Answer {
+async fn look_up(host: String, port: u16, permits: Arc<Semaphore>, deadline: Instant) -> Answer {
     let name = host.clone();
     let looked_up = async move {
         let permit = permits.acquire_owned().await.ok()?;
         let resolver = spawn_blocking(move || {
             let _permit = permit;
-            let addresses = (name.as_str(), PORT).to_socket_addrs();
+            let addresses = (name.as_str(), port).to_socket_addrs();
             addresses.map(|all| all.take(MAX_ADDRESSES).collect::<Vec<_>>())
         });
         Some(resolver.await)
@@ -141,7 +142,7 @@ async fn look_up(host: String, permits: Arc<Semaphore>, deadline: Instant) -> An
             Vec::new()
         }
     };
-    Answer { host, addresses }
+    Answer { host, port, addresses }
 }
 
 #[cfg(test)]
@@ -157,8 +158,8 @@ mod tests {
     }
 
     /// The second can't be a name, so nobody is asked.
-    fn hosts() -> impl Iterator<Item = &'static str> {
-        ["localhost", "no name"].into_iter()
+    fn hosts() -> impl Iterator<Item = (&'static str, u16)> {
+        [("localhost", 8000), ("no name", 443)].into_iter()
     }
 
     #[tokio::test]
@@ -169,7 +170,7 @@ mod tests {
         assert!(!lookups.is_idle());
         let answers = all(&mut lookups).await;
         let of = |host| answers.iter().find(|answer| answer.host == host).expect(host);
-        assert!(of("localhost").addresses.contains(&"127.0.0.1:443".parse().expect("address")));
+        assert!(of("localhost").addresses.contains(&"127.0.0.1:8000".parse().expect("address")));
         assert!(of("no name").addresses.is_empty());
         for result in ["resolved", "failed"] {
             assert_eq!(lookups.total.with_label_values(&[result]).get(), 1, "{result}");

@@ -1,20 +1,17 @@
 //! The host a client says it wants, read from the first bytes it sent.
 
-use std::net::IpAddr;
-
 use tls_parser::{
     TlsExtension, TlsMessage, TlsMessageHandshake, parse_tls_client_hello_extensions,
     parse_tls_plaintext,
 };
 
+use super::target::{Target, normalized};
 use crate::kernel::exchange::interleaving::Interleaving;
 
 /// HTTP headers looked at.
 const MAX_HEADERS: usize = 64;
 /// What HTTP/2 begins with, as far as it is in one line: RFC 9113 §3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
-/// Longest DNS name, RFC 1035 §2.3.4.
-const MAX_NAME_BYTES: usize = 253;
 
 /// What the first bytes of a connection tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +29,13 @@ pub enum Opening {
     },
     /// An HTTP/1 request.
     Http {
-        /// `Host`, RFC 9110 §7.2, or the authority of an absolute target; without port, lower case.
+        /// `Host`, RFC 9110 §7.2; without port, lower case.
         host: Option<String>,
+        /// Asks a proxy: it has an absolute target, RFC 9112 §3.2.2, or at any rate none that begins as
+        /// a path.
+        is_to_proxy: bool,
+        /// What the proxy is asked for: that target's authority, if it can be read.
+        proxied: Option<Target>,
         /// Asks for another protocol (WebSocket, HTTP/2): RFC 9110 §7.8.
         upgrades: bool,
     },
@@ -41,8 +43,8 @@ pub enum Opening {
     Http2,
     /// A proxy is asked for a tunnel: what counts comes behind it. RFC 9110 §9.3.6.
     Tunnel {
-        /// The host the tunnel leads to.
-        host: Option<String>,
+        /// Where the tunnel leads.
+        to: Option<Target>,
     },
     /// Some other protocol.
     Unknown,
@@ -63,10 +65,24 @@ impl Opening {
     /// The name to attribute by; none where the client named an address or nothing.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Tls { server_name: name, .. }
-            | Self::Http { host: name, .. }
-            | Self::Tunnel { host: name } => name.as_deref(),
-            Self::Http2 | Self::Unknown | Self::Unparsable => None,
+            Self::Tls { server_name: name, .. } | Self::Http { host: name, .. } => name.as_deref(),
+            Self::Tunnel { .. } | Self::Http2 | Self::Unknown | Self::Unparsable => None,
+        }
+    }
+
+    /// The name, where whoever is at the connection's other end is asked for it: no proxy.
+    pub fn name_at_its_address(&self) -> Option<&str> {
+        match self {
+            Self::Http { is_to_proxy: true, .. } => None,
+            other => other.name(),
+        }
+    }
+
+    /// Whether a proxy is asked by this very request, and if so for what.
+    pub fn proxied(&self) -> Option<Option<&Target>> {
+        match self {
+            Self::Http { is_to_proxy: true, proxied, .. } => Some(proxied.as_ref()),
+            _ => None,
         }
     }
 
@@ -134,23 +150,22 @@ fn http(payload: &[u8]) -> Opening {
         return Opening::Unknown;
     }
     if request.method == Some("CONNECT") {
-        return Opening::Tunnel { host: request.path.and_then(normalized) };
+        return Opening::Tunnel { to: request.path.and_then(|path| Target::read(path, 443)) };
     }
     let named = |name| request.headers.iter().find(|one| one.name.eq_ignore_ascii_case(name));
     let host = named("host").and_then(|header| std::str::from_utf8(header.value).ok());
-    Opening::Http { host: host.and_then(normalized), upgrades: named("upgrade").is_some() }
-}
-
-/// Without port and trailing dot, in lower case; none for an address literal.
-fn normalized(host: &str) -> Option<String> {
-    let host = host.trim();
-    if host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
-        return None;
+    let path = request.path.unwrap_or("/");
+    let authority = [("http://", 80), ("https://", 443)].into_iter().find_map(|(scheme, port)| {
+        let (begin, rest) = path.split_at_checked(scheme.len())?;
+        let authority = rest.split(['/', '?']).next()?;
+        begin.eq_ignore_ascii_case(scheme).then_some((authority, port))
+    });
+    Opening::Http {
+        host: host.and_then(normalized),
+        is_to_proxy: !path.starts_with('/') && path != "*",
+        proxied: authority.and_then(|(authority, port)| Target::read(authority, port)),
+        upgrades: named("upgrade").is_some(),
     }
-    let name = host.split_once(':').map_or(host, |(name, _port)| name);
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let plain = !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.parse::<IpAddr>().is_err();
-    plain.then(|| name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -210,7 +225,8 @@ mod tests {
         assert_eq!(Opening::read(&hello("127.0.0.1", &[])).name(), None);
         for host in ["127.0.0.1:80", "[::1]:80", "::1", ""] {
             let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            let without = Opening::Http { host: None, upgrades: false };
+            let without =
+                Opening::Http { host: None, is_to_proxy: false, proxied: None, upgrades: false };
             assert_eq!(Opening::read(request.as_bytes()), without, "{host}");
         }
     }
@@ -241,7 +257,29 @@ mod tests {
 
     #[test]
     fn a_tunnel_leads_to_its_host() {
-        let opening = Opening::read(b"CONNECT api.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert_eq!(opening, Opening::Tunnel { host: Some("api.example.com".into()) });
+        let opening = Opening::read(b"CONNECT API.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n");
+        let to = Some(Target::Host("api.example.com".into(), 443));
+        assert_eq!(opening, Opening::Tunnel { to });
+    }
+
+    #[test]
+    fn a_request_to_a_proxy_names_whom_it_is_for() {
+        for (asked, target) in [
+            ("http://a.example/v1", Some(Target::Host("a.example".into(), 80))),
+            ("HTTP://a.example:8000?x=/", Some(Target::Host("a.example".into(), 8000))),
+            ("http://10.0.0.5:8000/v1", Some(Target::Address(([10, 0, 0, 5], 8000).into()))),
+            ("https://a.example/v1", Some(Target::Host("a.example".into(), 443))),
+            ("http://", None),
+            ("ftp://a.example/", None),
+        ] {
+            let request = format!("POST {asked} HTTP/1.1\r\nHost: b.example\r\n\r\n");
+            let opening = Opening::read(request.as_bytes());
+            assert_eq!(opening.proxied(), Some(target.as_ref()), "{asked}");
+            assert_eq!(opening.name_at_its_address(), None, "the address is the proxy's: {asked}");
+        }
+        let direct =
+            Opening::read(b"POST /v1?http://a.example HTTP/1.1\r\nHost: b.example\r\n\r\n");
+        assert_eq!(direct.proxied(), None);
+        assert_eq!(direct.name_at_its_address(), Some("b.example"));
     }
 }

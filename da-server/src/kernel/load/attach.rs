@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::Map;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::programs::{BtfTracePoint, Iter, ProgramError, RawTracePoint};
 use aya::{Btf, BtfError, Ebpf};
@@ -94,19 +93,17 @@ fn load_iterator<'a>(
     Ok(loaded)
 }
 
-/// The iterator over the entries of a map.
-pub(super) fn attach_to_map(
+/// An iterator whose file is opened again and again, which takes no privilege any more.
+pub(super) fn open_repeatedly(
     ebpf: &mut Ebpf,
     program: Program,
-    map: &str,
+    iterator: &str,
     btf: &Btf,
 ) -> Result<Leftovers, Unavailable> {
     let step = format!("attach program {}", program.as_str());
-    let Some(Map::HashMap(data)) = ebpf.map(map) else { return Err(incomplete("map", map)) };
-    let data = data.fd().as_fd().try_clone_to_owned().map_err(|error| refused(&step, &error))?;
-    let loaded = load_iterator(ebpf, program, "bpf_map_elem", btf)?;
+    let loaded = load_iterator(ebpf, program, iterator, btf)?;
     let fd = loaded.fd().map_err(|error| refused(&step, &error))?;
-    Leftovers::attach(fd.as_fd(), data.as_fd()).map_err(|error| refused(&step, &error))
+    Leftovers::attach(fd.as_fd()).map_err(|error| refused(&step, &error))
 }
 
 /// The file of an iterator. Opening it takes a privilege, reading it does not.

@@ -7,7 +7,7 @@ use da_ebpf_common::program::Program;
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Global in the object → structure and field whose offset it takes.
+/// Global in the object → structure and field whose offset it takes. A field of a field has a dot.
 type Field = (&'static str, &'static str, &'static str);
 
 /// What there is no kernel view without.
@@ -17,11 +17,16 @@ const REQUIRED: &[Field] = &[
     ("SKC_DPORT", "sock_common", "skc_dport"),
     ("SKC_RCV_SADDR", "sock_common", "skc_rcv_saddr"),
     ("SKC_DADDR", "sock_common", "skc_daddr"),
-    ("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
-    ("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
+    ("SKC_STATE", "sock_common", "skc_state"),
+    ("SKC_FLAGS", "sock_common", "skc_flags"),
     ("SK_PROTOCOL", "sock", "sk_protocol"),
     ("SK_ERR", "sock", "sk_err"),
-    ("SKC_FLAGS", "sock_common", "skc_flags"),
+    ("SK_SHUTDOWN", "sock", "sk_shutdown"),
+    ("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
+    ("TCP_WRITE_SEQ", "tcp_sock", "write_seq"),
+    ("TCP_RCV_NXT", "tcp_sock", "rcv_nxt"),
+    ("TCP_SND_UNA", "tcp_sock", "snd_una"),
+    ("TCP_SEGS_OUT", "tcp_sock", "segs_out"),
     ("TCP_BYTES_RECEIVED", "tcp_sock", "bytes_received"),
     ("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
     ("TASK_GROUP_LEADER", "task_struct", "group_leader"),
@@ -34,37 +39,25 @@ const REQUIRED: &[Field] = &[
     #[cfg(target_arch = "x86_64")]
     ("REGS_SYSCALL", "pt_regs", "orig_ax"),
     #[cfg(target_arch = "x86_64")]
-    ("REGS_MODE", "pt_regs", "cs"),
-    #[cfg(target_arch = "x86_64")]
-    ("REGS_ARGUMENT_1", "pt_regs", "di"),
-    #[cfg(target_arch = "x86_64")]
     ("REGS_ARGUMENT_2", "pt_regs", "si"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_ARGUMENT_3", "pt_regs", "dx"),
     #[cfg(target_arch = "aarch64")]
     ("REGS_SYSCALL", "pt_regs", "syscallno"),
-    #[cfg(target_arch = "aarch64")]
-    ("REGS_MODE", "pt_regs", "pstate"),
-    #[cfg(target_arch = "aarch64")]
-    ("REGS_ARGUMENT_1", "pt_regs", "orig_x0"),
+];
+
+/// What a kernel may have been built without: the programs then do without it, too. IPv6, and namespaces.
+const DISPENSABLE: &[Field] = &[
+    ("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
+    ("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
+    ("SKC_NET", "sock_common", "skc_net.net"),
+    ("NET_INUM", "net", "ns.inum"),
 ];
 
 /// What only some programs read: where it is missing they are, and the others go on without them.
 const OPTIONAL: &[(&[Program], &[Field])] = &[
-    (
-        &[Program::Existing],
-        &[
-            ("SKC_STATE", "sock_common", "skc_state"),
-            ("SK_MAX_ACK_BACKLOG", "sock", "sk_max_ack_backlog"),
-            ("TCP_WRITE_SEQ", "tcp_sock", "write_seq"),
-            ("TASK_TGID", "task_struct", "tgid"),
-        ],
-    ),
+    (&[Program::Existing], &[("TASK_TGID", "task_struct", "tgid")]),
     (&[Program::Existing, Program::SyscallSend], &[("SOCKET_SK", "socket", "sk")]),
-    (
-        &[Program::Existing, Program::TcpSegment],
-        &[("TCP_RCV_NXT", "tcp_sock", "rcv_nxt"), ("TCP_SND_UNA", "tcp_sock", "snd_una")],
-    ),
     (
         &[Program::TcpSegment],
         &[
@@ -84,6 +77,14 @@ const OPTIONAL: &[(&[Program], &[Field])] = &[
             ("TABLE_ENTRIES", "fdtable", "fd"),
             ("FILE_PRIVATE_DATA", "file", "private_data"),
             ("SOCKET_FILE", "socket", "file"),
+            #[cfg(target_arch = "x86_64")]
+            ("REGS_MODE", "pt_regs", "cs"),
+            #[cfg(target_arch = "x86_64")]
+            ("REGS_ARGUMENT_1", "pt_regs", "di"),
+            #[cfg(target_arch = "aarch64")]
+            ("REGS_MODE", "pt_regs", "pstate"),
+            #[cfg(target_arch = "aarch64")]
+            ("REGS_ARGUMENT_1", "pt_regs", "orig_x0"),
         ],
     ),
 ];
@@ -164,6 +165,10 @@ impl Layout {
             let missing = LayoutError::MissingField(MissingField { structure, field });
             values.push((*global, offset.ok_or(missing)?));
         }
+        for (global, structure, field) in DISPENSABLE {
+            // No field that is looked for here begins its structure, so 0 is none.
+            values.push((*global, offset_bytes(structure, field)?.unwrap_or(0)));
+        }
         for (programs, fields) in OPTIONAL {
             for (global, structure, field) in *fields {
                 match offset_bytes(structure, field)? {
@@ -198,14 +203,27 @@ fn offset_bytes(btf: &Btf, structure: &str, field: &str) -> Result<Option<u32>, 
 /// Offset of a member, looked for inside anonymous structures and unions too.
 fn offset_bits(btf: &Btf, of: &Type, field: &str) -> Option<u32> {
     let (Type::Struct(of) | Type::Union(of)) = of else { return None };
+    let (outer, inner) = field.split_once('.').unwrap_or((field, ""));
     of.members.iter().find_map(|member| match btf.resolve_name(member).ok()?.as_str() {
-        name if name == field => Some(member.bit_offset()),
+        name if name == outer && inner.is_empty() => Some(member.bit_offset()),
+        name if name == outer => {
+            let of = untyped(btf, btf.resolve_chained_type(member).ok()?)?;
+            Some(member.bit_offset() + offset_bits(btf, &of, inner)?)
+        }
         "" => {
             let anonymous = btf.resolve_chained_type(member).ok()?;
             Some(member.bit_offset() + offset_bits(btf, &anonymous, field)?)
         }
         _ => None,
     })
+}
+
+/// What a name given by `typedef` stands for.
+fn untyped(btf: &Btf, of: Type) -> Option<Type> {
+    match of {
+        Type::Typedef(name) => untyped(btf, btf.resolve_chained_type(&name).ok()?),
+        other => Some(other),
+    }
 }
 
 #[cfg(test)]
@@ -222,8 +240,14 @@ mod tests {
         for (absent, gone) in [
             ("end_seq", vec![Program::TcpSegment]),
             ("max_fds", vec![Program::SyscallSend]),
-            ("sk_max_ack_backlog", vec![Program::Existing]),
-            ("snd_una", vec![Program::TcpSegment, Program::Existing]),
+            ("tgid", vec![Program::Existing]),
+            ("sk", vec![Program::SyscallSend, Program::Existing]),
+            #[cfg(target_arch = "x86_64")]
+            ("di", vec![Program::SyscallSend]),
+            #[cfg(target_arch = "x86_64")]
+            ("cs", vec![Program::SyscallSend]),
+            ("skc_v6_daddr", vec![]),
+            ("skc_net.net", vec![]),
             ("of no structure", vec![]),
         ] {
             let layout = without(absent).expect("the others go on");
@@ -255,5 +279,9 @@ mod tests {
         assert_eq!(value("SKC_NUM"), value("SKC_DPORT") + 2);
         assert!(value("SKC_V6_RCV_SADDR") == value("SKC_V6_DADDR") + 16);
         assert!(value("TCP_BYTES_RECEIVED") > value("SK_ERR"));
+        assert!(
+            DISPENSABLE.iter().all(|(global, ..)| value(global) != 0),
+            "a usual kernel has these"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What the process may do before and after the programs are attached.
 
-use std::{io, mem, thread};
+use std::os::unix::fs::MetadataExt;
+use std::{fs, io, mem, thread};
 
 use caps::{CapSet, Capability};
 
@@ -19,6 +20,7 @@ const NEEDED: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
 /// # Errors
 /// Names the capabilities that are missing and how to grant them.
 pub fn check() -> Result<(), Unavailable> {
+    check_user_namespace(fs::metadata("/proc/self/ns/user").ok().map(|file| file.ino()))?;
     let unusable = |error: caps::errors::CapsError| {
         let why = format!("can't use capabilities: {error}");
         Unavailable::new(Reason::MissingCapability, why)
@@ -43,6 +45,22 @@ pub fn check() -> Result<(), Unavailable> {
             names.join(" and ")
         ),
     ))
+}
+
+/// bpf(2) asks for capabilities in the initial user namespace. In any other one a process may have all of
+/// them, and they are worth nothing to it. `inode` is that of its own, if it can be told.
+fn check_user_namespace(inode: Option<u64>) -> Result<(), Unavailable> {
+    /// `USER_NS_INIT_INO`, include/uapi/linux/nsfs.h; it was the same before it stood there.
+    const INITIAL: u64 = 0xEFFF_FFFD;
+    match inode {
+        None | Some(INITIAL) => Ok(()),
+        Some(_) => Err(Unavailable::new(
+            Reason::MissingCapability,
+            "this process is in a user namespace of its own (a rootless container, userns-remap, \
+             unshare), where no capability lets it load BPF programs: run it in the host's user \
+             namespace, in Docker by `--userns=host`, in Podman as root",
+        )),
+    }
 }
 
 /// With its capabilities in effect the kernel lets this process call bpf(2), as an errno tells that is
@@ -145,6 +163,14 @@ mod tests {
         // Where these tests run, anything may come of it.
         let _ = check_maps_outlive();
         assert_eq!((read(), no_new_privileges()), before);
+    }
+
+    #[test]
+    fn a_user_namespace_of_its_own_is_told() {
+        assert!(check_user_namespace(Some(4_026_531_837)).is_ok(), "the initial one");
+        assert!(check_user_namespace(None).is_ok(), "a kernel without user namespaces");
+        let why = check_user_namespace(Some(4_026_532_000)).expect_err("another one");
+        assert_eq!(why.reason, Reason::MissingCapability);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use aya::programs::raw_trace_point::RawTracePointLinkId;
 use aya::{Btf, Ebpf};
 use da_ebpf_common::program::{Hook, Program};
 
-use super::attach::{attach_raw, attach_to_map, attach_typed, find, link, missing, open};
+use super::attach::{attach_raw, attach_typed, find, link, missing, open, open_repeatedly};
 use super::layout::Layout;
 use super::refusal::refused;
 use super::status::{ProgramState, Reason, Unavailable};
@@ -79,7 +79,7 @@ impl Programs {
                 (None, Hook::Iterator(name)) => {
                     open(ebpf, program, name, &btf).map(|file| programs.existing = Some(file))
                 }
-                (None, Hook::MapIterator(map)) => attach_to_map(ebpf, program, map, &btf)
+                (None, Hook::RepeatedIterator(name)) => open_repeatedly(ebpf, program, name, &btf)
                     .map(|leftovers| programs.leftovers = Some(leftovers)),
             };
             let state = match attached {

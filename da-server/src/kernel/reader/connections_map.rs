@@ -10,8 +10,12 @@ use da_ebpf_common::connection::Connection;
 use da_ebpf_common::event::ConnectionId;
 use zerocopy::FromZeros;
 
+use super::silent::Silent;
+
 /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`, include/uapi/linux/bpf.h; on hashes since 5.14.
 const LOOKUP_AND_DELETE: libc::c_long = 21;
+/// Records that are looked at in search of silent connections; the others have their turn the next time.
+const MAX_LOOKED_AT: usize = 65_536;
 /// `BPF_NOEXIST`: insert only.
 const NO_EXIST: u64 = 1;
 
@@ -43,14 +47,15 @@ pub enum Forgotten {
 #[derive(Debug)]
 pub struct ConnectionsMap {
     map: HashMap<MapData, u64, Connection>,
+    silent: Silent,
     forgotten: Arc<AtomicU64>,
     refused: Once,
 }
 
 impl ConnectionsMap {
-    /// Takes the map over.
-    pub fn new(map: HashMap<MapData, u64, Connection>) -> Self {
-        Self { map, forgotten: Arc::new(AtomicU64::new(0)), refused: Once::new() }
+    /// Takes the map over, and the one in which its silent connections are counted.
+    pub fn new(map: HashMap<MapData, u64, Connection>, silent: Silent) -> Self {
+        Self { map, silent, forgotten: Arc::new(AtomicU64::new(0)), refused: Once::new() }
     }
 
     /// Records removed from here, not by a program.
@@ -100,15 +105,57 @@ impl ConnectionsMap {
         }
         let Some(taken) = self.take(id.sock)? else { return Ok(Forgotten::Gone) };
         if taken.born_ns == id.born_ns {
-            self.forgotten.fetch_add(1, Ordering::Relaxed);
+            self.removed(&taken)?;
             return Ok(Forgotten::Yes);
         }
-        // Refused where that connection has closed and a third one begun: then the third one's
-        // record is in place, and this one is over.
-        if self.map.insert(id.sock, taken, NO_EXIST).is_err() {
-            self.forgotten.fetch_add(1, Ordering::Relaxed);
-        }
+        self.put_back(id.sock, taken)?;
         Ok(Forgotten::Race)
+    }
+
+    /// Where there is little room for connections that have sent nothing, ends the tracking of those that
+    /// began before then; how many it were. They are followed again from their first send on.
+    pub fn evict_silent(&mut self, born_before_ns: u64) -> u64 {
+        self.try_evict_silent(born_before_ns).unwrap_or_else(|error| {
+            self.tell(&error);
+            0
+        })
+    }
+
+    fn try_evict_silent(&mut self, born_before_ns: u64) -> Result<u64, MapError> {
+        if !self.silent.is_short()? {
+            return Ok(0);
+        }
+        self.silent.adopt_from_now_on()?;
+        // 0: it is being born.
+        let is_old = |born_ns| (1..born_before_ns).contains(&born_ns);
+        let all = self.map.iter().take(MAX_LOOKED_AT).filter_map(Result::ok);
+        let old = all.filter(|(_, record)| record.sent_bytes == 0 && is_old(record.born_ns));
+        let old: Vec<_> = old.map(|(sock, record)| (sock, record.born_ns)).collect();
+        let mut evicted = 0;
+        for (sock, born_ns) in old {
+            let Some(taken) = self.take(sock)? else { continue };
+            if taken.born_ns == born_ns && taken.sent_bytes == 0 {
+                self.removed(&taken)?;
+                evicted += 1;
+            } else {
+                self.put_back(sock, taken)?; // it has spoken in this moment, or is another one
+            }
+        }
+        Ok(evicted)
+    }
+
+    fn removed(&mut self, taken: &Connection) -> Result<(), MapError> {
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
+        self.silent.removed(taken)
+    }
+
+    /// Refused where that connection has closed meanwhile and another one begun: then the other one's
+    /// record is in place, and this one is over.
+    fn put_back(&mut self, sock: u64, taken: Connection) -> Result<(), MapError> {
+        match self.map.insert(sock, taken, NO_EXIST) {
+            Ok(()) => Ok(()),
+            Err(_) => self.removed(&taken),
+        }
     }
 
     /// Removes the record at an address and hands it over, if there is one. aya has no binding for this

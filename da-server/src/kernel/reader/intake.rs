@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
+use da_ebpf_common::event::ConnectionId;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
 use super::event::Event;
@@ -23,6 +24,9 @@ use crate::kernel::tracker::{Over, Tracker, Verdict};
 
 /// Events that are taken before the reader looks whether something else is due.
 const MAX_BATCH: usize = 4_096;
+
+/// Where too many connections say nothing, those that have done so for longer are let go of.
+const SILENT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where events go.
 pub struct Intake {
@@ -74,15 +78,32 @@ impl Intake {
     fn take(&mut self, event: &Event<'_>) {
         self.event_metrics.count(event.kind());
         let verdict = self.tracker.take(event);
+        self.obey(verdict);
+        if let Some(tier) = &mut self.tier {
+            tier.take(event, verdict, self.tracker.attributed());
+        }
+        for id in self.tracker.strangers() {
+            self.meet(id);
+        }
+        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
+    }
+
+    fn obey(&mut self, verdict: Verdict) {
         if let Verdict::Forget(id) = verdict
             && self.connections.forget(id) == Forgotten::Race
         {
             self.losses.count(Loss::VerdictRace);
         }
+    }
+
+    /// Looks once what an unknown connection is: it would send its events for as long as it lives.
+    fn meet(&mut self, id: ConnectionId) {
+        let Some(record) = self.connections.record(id) else { return };
+        let verdict = self.tracker.met(id, &record);
+        self.obey(verdict);
         if let Some(tier) = &mut self.tier {
-            tier.take(event, verdict, self.tracker.attributed());
+            tier.judged(verdict, self.tracker.attributed());
         }
-        publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
     }
 
     /// The next few connections that are older than the programs; hands the rest back.
@@ -91,11 +112,15 @@ impl Intake {
         rest: Option<ExistingConnections>,
     ) -> Option<ExistingConnections> {
         let mut rest = rest?;
-        let batch = rest.next_batch().unwrap_or_else(|error| {
-            tracing::warn!(%error, "can't see all connections older than this process");
-            self.losses.count(Loss::OlderUnread);
-            Vec::new()
-        });
+        let batch = match rest.next_batch() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Some(rest),
+            Err(error) => {
+                tracing::warn!(%error, "can't see all connections older than this process");
+                self.losses.count(Loss::OlderUnread);
+                Vec::new()
+            }
+        };
         for existing in &batch {
             self.take(&Event::Existing(*existing));
         }
@@ -120,6 +145,9 @@ impl Intake {
     pub fn sweep(&mut self, silence: Duration) {
         let since_ns = monotonic_ns().saturating_sub(silence.as_nanos() as u64);
         self.remove_leftovers(since_ns);
+        let silent_for_ns = SILENT_PATIENCE.as_nanos() as u64;
+        let evicted = self.connections.evict_silent(monotonic_ns().saturating_sub(silent_for_ns));
+        self.losses.add(Loss::SilentConnection, evicted);
         let tracked = RefCell::new(HashSet::new());
         self.tracker.sweep(since_ns, |id| {
             let record = self.connections.record(id)?;

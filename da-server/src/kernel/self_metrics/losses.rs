@@ -9,9 +9,11 @@ use prometheus::{IntCounter, IntCounterVec, Opts};
 /// Label value of `ebpf_lost_total{reason}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// A connection was not tracked: `kernel.max_connections` were.
+    /// A connection was not tracked from its connect on: `kernel.max_connections` were.
     ConnectionsFull,
-    /// An event was not delivered: the ring buffer was full.
+    /// A connection was not tracked before its first send: too many say nothing.
+    SilentConnection,
+    /// An event was not delivered: the ring buffer was full, or its lock could not be had.
     RingFull,
     /// A program did not run, because it was running on that CPU already.
     Recursion,
@@ -19,6 +21,8 @@ pub enum Loss {
     UnparsableHello,
     /// A connection showed no name, and several endpoints share its address.
     AmbiguousAddress,
+    /// A connection's address was not learned: too many were.
+    AddressesFull,
     /// An event of a connection whose first bytes were lost.
     UnknownConnection,
     /// Bytes were sent on a connection in no hook's sight.
@@ -41,7 +45,7 @@ pub enum Loss {
     EarlyCallsEvicted,
     /// System calls of a process were not timed: too many processes connect at once.
     ProcessesFull,
-    /// A system call was not timed: the kernel had no memory for it.
+    /// A system call was not timed: the kernel had no memory for it, or was busy with it.
     ThreadsFull,
     /// System calls on a connection were not timed: too many endpoints are talked to.
     SeriesFull,
@@ -53,12 +57,14 @@ pub enum Loss {
 
 impl Loss {
     /// All of them, so that each is exported from the start.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::ConnectionsFull,
+        Self::SilentConnection,
         Self::RingFull,
         Self::Recursion,
         Self::UnparsableHello,
         Self::AmbiguousAddress,
+        Self::AddressesFull,
         Self::UnknownConnection,
         Self::UnseenSend,
         Self::UnseenClose,
@@ -79,10 +85,12 @@ impl Loss {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectionsFull => "connections_full",
+            Self::SilentConnection => "silent_connection",
             Self::RingFull => "ring_full",
             Self::Recursion => "recursion",
             Self::UnparsableHello => "unparsable_hello",
             Self::AmbiguousAddress => "ambiguous_address",
+            Self::AddressesFull => "addresses_full",
             Self::UnknownConnection => "unknown_connection",
             Self::UnseenSend => "unseen_send",
             Self::UnseenClose => "unseen_close",
@@ -104,6 +112,7 @@ impl Loss {
     pub fn counter(self) -> Option<Counter> {
         match self {
             Self::ConnectionsFull => Some(Counter::ConnectionsFull),
+            Self::SilentConnection => Some(Counter::SilentFull),
             Self::RingFull => Some(Counter::RingFull),
             Self::UnseenClose => Some(Counter::UnseenClose),
             Self::EarlyCallsFull => Some(Counter::EarlyCallsFull),
@@ -141,7 +150,12 @@ impl LossMetrics {
 
     /// One was lost.
     pub fn count(&self, loss: Loss) {
-        self.of(loss).inc();
+        self.add(loss, 1);
+    }
+
+    /// So many were lost.
+    pub fn add(&self, loss: Loss, lost: u64) {
+        self.of(loss).inc_by(lost);
     }
 
     /// Brings what is counted elsewhere of a loss up to that count; what is counted here adds to it.

@@ -1,4 +1,4 @@
-//! Metric families labelled `endpoint, kind` and, where processes are told apart, `process`, with the
+//! Metric families labelled `kind, provider` and, where processes are told apart, `process`, with the
 //! handle of each series resolved once.
 
 use std::hash::Hash;

@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn samples_and_whole_histograms_come_out_as_text() {
         let registry = Registry::prefixed("da").expect("registry");
-        let family = HistogramFamily::register(&registry, "x_seconds", "Help.", &["endpoint"])
+        let family = HistogramFamily::register(&registry, "x_seconds", "Help.", &["provider"])
             .expect("family");
         let text = || TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
         assert_eq!(text(), "");
@@ -165,12 +165,12 @@ mod tests {
         let text = text();
         for line in [
             "# TYPE da_x_seconds histogram",
-            "da_x_seconds_bucket{endpoint=\"a\",le=\"0.00001\"} 1",
-            "da_x_seconds_bucket{endpoint=\"a\",le=\"0.000025\"} 2",
-            "da_x_seconds_bucket{endpoint=\"a\",le=\"100\"} 2",
-            "da_x_seconds_bucket{endpoint=\"a\",le=\"+Inf\"} 3",
-            "da_x_seconds_sum{endpoint=\"a\"} 200.000015001",
-            "da_x_seconds_count{endpoint=\"a\"} 3",
+            "da_x_seconds_bucket{provider=\"a\",le=\"0.00001\"} 1",
+            "da_x_seconds_bucket{provider=\"a\",le=\"0.000025\"} 2",
+            "da_x_seconds_bucket{provider=\"a\",le=\"100\"} 2",
+            "da_x_seconds_bucket{provider=\"a\",le=\"+Inf\"} 3",
+            "da_x_seconds_sum{provider=\"a\"} 200.000015001",
+            "da_x_seconds_count{provider=\"a\"} 3",
         ] {
             assert_eq!(text.matches(&format!("{line}\n")).count(), 1, "{line}\n{text}");
         }

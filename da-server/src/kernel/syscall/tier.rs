@@ -91,14 +91,19 @@ impl Tier {
 
     /// Hears what came of an event: whose a connection is, that it is nobody's, or that it is over.
     pub fn take(&mut self, event: &Event<'_>, verdict: Verdict, attributed: &[Attributed]) {
+        self.judged(verdict, attributed);
+        if let Event::Closed(closed) = event {
+            self.maps.close(closed.header.connection);
+        }
+    }
+
+    /// Hears whose connections are, or that one is nobody's.
+    pub fn judged(&mut self, verdict: Verdict, attributed: &[Attributed]) {
         for one in attributed {
             self.maps.attribute(one);
         }
         if let Verdict::Forget(id) = verdict {
             self.maps.forget(id);
-        }
-        if let Event::Closed(closed) = event {
-            self.maps.close(closed.header.connection);
         }
     }
 

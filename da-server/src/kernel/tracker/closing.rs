@@ -2,11 +2,13 @@
 
 use da_ebpf_common::connection::{Closed, Connection, flags};
 use da_ebpf_common::event::ConnectionId;
+use da_ebpf_common::exchange::{End, Exchange};
+use zerocopy::FromZeros;
 
 use super::Tracker;
 use super::known::{Known, Totals};
 use super::settle::Over;
-use crate::kernel::connection::{ConnectionOutcome, addresses};
+use crate::kernel::connection::{ConnectionOutcome, established_ns, has_talked_unheard, place};
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::observation::What;
 use crate::kernel::self_metrics::losses::Loss;
@@ -29,6 +31,9 @@ impl Tracker {
         if closed.flags & flags::UNSEEN_SEND != 0 {
             self.losses.count(Loss::UnseenSend);
         }
+        if has_talked_unheard(closed) {
+            self.unheard(closed);
+        }
         // Where the report of its first bytes was lost, it was ready for requests nevertheless.
         let outcome = ConnectionOutcome::of(closed);
         self.ended_up(id, outcome.unwrap_or(ConnectionOutcome::Ok));
@@ -49,9 +54,22 @@ impl Tracker {
         }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
         let received_bytes = closed.received_bytes;
-        let established_ns = (closed.established_ns != 0).then_some(closed.established_ns);
+        let established_ns = established_ns(closed.flags, closed.established_ns);
         self.report(id, What::Closed { at_ns, established_ns, sent_bytes, received_bytes });
         self.remove(id);
+    }
+
+    /// It has carried requests, be it one or many, of which no hook has seen any.
+    fn unheard(&mut self, closed: &Closed) {
+        let mut exchange = Exchange::new_zeroed();
+        exchange.header.connection = closed.header.connection;
+        exchange.number = 1;
+        exchange.flags = closed.flags | flags::UNREADABLE;
+        exchange.end = End::Closed as u32;
+        exchange.sent_bytes = closed.sent_bytes;
+        exchange.received_bytes = closed.received_bytes;
+        exchange.retransmits = closed.retransmits;
+        self.exchange(&exchange);
     }
 
     /// It is over, in whatever way, and nothing has reported it: what it owes is in its record. Whether
@@ -78,8 +96,7 @@ impl Tracker {
         if closed.flags & flags::PRE_EXISTING != 0 {
             return false; // what it did before it was found is unknown, and so is what came after
         }
-        let (_, remote) = addresses(&closed.peers);
-        match self.endpoints.attribute(None, remote) {
+        match self.endpoints.attribute(None, place(&closed.peers)) {
             Attribution::To(endpoint) => {
                 let series = self.series_of(endpoint, &closed.peers);
                 self.insert(closed.header.connection, Known::new(endpoint, series, closed.peers));

@@ -7,7 +7,7 @@ use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::exchange::Exchange;
 
 use super::Tracker;
-use super::known::{Begun, Settled, Totals};
+use super::known::{Begun, Pending, Settled, Totals};
 use super::settle::{Over, settle};
 use crate::kernel::connection::addresses;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
@@ -18,8 +18,15 @@ impl Tracker {
     pub(super) fn exchange(&mut self, exchange: &Exchange) {
         let id = exchange.header.connection;
         let Some(known) = self.find(&exchange.header) else { return };
-        let pending = mem::take(&mut known.pending);
         let settled = known.settled.take_if(|settled| settled.number == exchange.number);
+        if settled.is_none() && exchange.number <= known.last_number {
+            // What was reported with it is as old. The beginning of a request is not: it goes on.
+            let request = known.pending.request.take();
+            known.pending = Pending { request, ..Pending::default() };
+            return;
+        }
+        known.last_number = exchange.number;
+        let pending = mem::take(&mut known.pending);
         let (series, sends_early) = (known.series, known.sends_early);
         let server = (known.endpoint, known.resumes);
         let retransmits = u64::from(exchange.retransmits).saturating_sub(known.totals.retransmits);
@@ -101,7 +108,7 @@ impl Tracker {
         let Some(owed) = settle(id, record, over) else { return };
         let exchange = owed.exchange;
         let Some(known) = self.known.get_mut(&id) else { return };
-        if known.settled.as_ref().is_some_and(|before| before.number == exchange.number) {
+        if exchange.number <= known.last_number {
             return;
         }
         known.pending.first_arrivals = owed.first_arrivals.map(Box::new);
@@ -116,5 +123,61 @@ impl Tracker {
                 later_pickups: owed.pickups.map(Box::new),
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use da_ebpf_common::tls::FirstBytes;
+    use zerocopy::FromZeros;
+
+    use super::*;
+    use crate::kernel::config::Unlisted;
+    use crate::kernel::endpoints::Endpoints;
+    use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
+    use crate::kernel::reader::event::Event;
+    use crate::kernel::self_metrics::losses::LossMetrics;
+    use crate::kernel::series::AllSeries;
+    use crate::metrics::Registry;
+
+    const ID: ConnectionId = ConnectionId { sock: 1, born_ns: 2 };
+
+    fn tracker() -> Tracker {
+        let endpoint = EndpointConfig {
+            name: "a".to_owned(),
+            kind: EndpointKind::Llm,
+            hosts: vec!["a.example".to_owned()],
+            addresses: Vec::new(),
+        };
+        let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
+        let losses = LossMetrics::new().expect("losses");
+        Tracker::new(endpoints, AllSeries::new(0), losses, &Registry::new()).expect("registers")
+    }
+
+    fn answered(number: u64) -> Event<'static> {
+        let mut exchange = Exchange::new_zeroed();
+        exchange.header.connection = ID;
+        exchange.number = number;
+        exchange.request_last_ns = 100 * number;
+        exchange.response.first_ns = 100 * number + 10;
+        exchange.response.last_ns = 100 * number + 20;
+        exchange.response.arrivals = 1;
+        Event::Exchange(exchange)
+    }
+
+    #[test]
+    fn an_exchange_that_is_reported_twice_counts_once() {
+        let mut tracker = tracker();
+        let mut first = FirstBytes::new_zeroed();
+        first.header.connection = ID;
+        tracker.take(&Event::FirstBytes(first, b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"));
+        for number in [1, 1, 2, 1, 2, 3] {
+            tracker.take(&answered(number));
+        }
+        let counted = tracker.observations().filter_map(|one| match one.what {
+            What::Exchange(seen) => Some(seen.number),
+            _ => None,
+        });
+        assert_eq!(counted.collect::<Vec<_>>(), [1, 2, 3]);
     }
 }

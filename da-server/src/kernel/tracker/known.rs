@@ -35,6 +35,9 @@ pub struct Known {
     pub pending: Pending,
     /// Exchanges counted.
     pub exchanges: u64,
+    /// Number of the latest exchange that was taken in: numbers rise, so one that does not is a report of
+    /// what was counted already.
+    pub last_number: u64,
     /// The exchange that was counted when it had been silent for long.
     pub settled: Option<Settled>,
     /// Running totals, as last seen.
@@ -130,6 +133,7 @@ impl Known {
             joined_midway: false,
             pending: Pending::default(),
             exchanges: 0,
+            last_number: 0,
             settled: None,
             totals: Totals::default(),
         }

@@ -5,7 +5,7 @@ use da_ebpf_common::tls::{FirstBytes, Handshake};
 
 use super::known::Known;
 use super::{Tracker, Verdict};
-use crate::kernel::connection::{ConnectionOutcome, addresses};
+use crate::kernel::connection::{ConnectionOutcome, established_ns, place};
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::endpoints::names::{Opening, is_http2_frame};
 use crate::kernel::exchange::interleaving::Interleaving;
@@ -22,15 +22,27 @@ impl Tracker {
         if opening == Opening::Unparsable {
             self.losses.count(Loss::UnparsableHello);
         }
-        if let Opening::Tunnel { host } = opening {
-            self.tunnels.insert(id, host);
+        if let Opening::Tunnel { to } = opening {
+            self.tunnels.insert(id, to);
             return Verdict::Keep;
         }
         let (earlier, undetermined) = (self.remove(id), self.undetermined.remove(&id));
-        let attribution = match (self.tunnels.remove(&id), &earlier) {
-            (Some(host), _) => self.endpoints.attribute_proxied(opening.name().or(host.as_deref())),
-            (None, Some(known)) if opening.name().is_none() => Attribution::To(known.endpoint),
-            (None, _) => self.endpoints.attribute(opening.name(), addresses(&first.peers).1),
+        let attribution = match (self.tunnels.remove(&id), opening.proxied(), &earlier) {
+            (Some(to), _, _) => self.endpoints.attribute_proxied(opening.name(), to.as_ref()),
+            (None, Some(target), _) => self.endpoints.attribute_proxied(None, target),
+            (None, None, Some(known)) if opening.name().is_none() => {
+                Attribution::To(known.endpoint)
+            }
+            (None, None, _) => {
+                // What was lost may have been a proxy's CONNECT.
+                if first.flags & flags::FIRST_BYTES_LOST == 0
+                    && let Some(name) = opening.name_at_its_address()
+                    && self.endpoints.learn(name, place(&first.peers)).is_err()
+                {
+                    self.losses.count(Loss::AddressesFull);
+                }
+                self.endpoints.attribute(opening.name(), place(&first.peers))
+            }
         };
         let endpoint = match attribution {
             Attribution::To(endpoint) => endpoint,
@@ -41,31 +53,37 @@ impl Tracker {
                 return self.forget(id);
             }
         };
+        let is_clear = matches!(opening, Opening::Http { .. } | Opening::Http2 | Opening::Unknown);
         let (resumes, sends_early) = match opening {
             Opening::Tls { resumes, sends_early, .. } => (resumes, sends_early),
             _ => (false, false),
         };
         let series = self.series_of(endpoint, &first.peers);
+        // What is reported after its first bytes were lost may be reported more than once.
+        let is_new = earlier.is_none();
         let known = match (earlier, undetermined) {
             (Some(known), _) => Known { endpoint, series, ..known },
             (None, Some(existing)) => Known::existing(endpoint, series, &existing),
             (None, None) => Known::new(endpoint, series, first.peers),
         };
-        let midway = first.flags & flags::PRE_EXISTING != 0 && opening == Opening::Unknown;
+        const LATE: u32 = flags::PRE_EXISTING | flags::FIRST_BYTES_LOST;
+        let midway = first.flags & LATE != 0 && opening == Opening::Unknown;
         let interleaving = match opening.interleaving() {
             _ if !readable => Interleaving::Unseen,
             Interleaving::No if midway && is_http2_frame(payload) => Interleaving::Certain,
             told => told,
         };
-        let known = Known { interleaving, resumes, sends_early, joined_midway: midway, ..known };
+        // What had arrived before may be a part of the first answer, or all of it.
+        let joined_midway = midway || is_clear && first.flags & flags::UNSEEN_ARRIVAL != 0;
+        let known = Known { interleaving, resumes, sends_early, joined_midway, ..known };
         self.insert(id, known);
-        if first.established_ns != 0 {
-            let (from_ns, to_ns) = (id.born_ns, first.established_ns);
+        if is_new && let Some(to_ns) = established_ns(first.flags, first.established_ns) {
+            let from_ns = id.born_ns;
             let labels = self.series.labels(series);
             self.connections.connected(series, labels, to_ns.saturating_sub(from_ns));
             self.report(id, What::Connected { from_ns, to_ns });
         }
-        if matches!(opening, Opening::Http { .. } | Opening::Http2 | Opening::Unknown) {
+        if is_clear {
             self.ended_up(id, ConnectionOutcome::Ok);
         }
         Verdict::Keep

@@ -1,18 +1,22 @@
 use super::*;
-use crate::llm::Message;
+use crate::llm::{Message, parameter::Refused};
+use crate::provider::{ErrorCode, ErrorKind};
 
-const COMPATIBLE: OpenAi = OpenAi { hosted: false };
+const COMPATIBLE: OpenAi = OpenAi { is_original: false };
+const ORIGINAL: OpenAi = OpenAi { is_original: true };
 
-fn prompt() -> Prompt {
-    Prompt {
-        system: "You are the engineer.".to_owned(),
-        messages: vec![
+fn body(wire: &OpenAi, temperature: Option<f64>, refused: &[Parameter]) -> Value {
+    wire.body(&Request {
+        model: "llama3",
+        system: "You are the engineer.",
+        messages: &[
             Message { role: Role::Character, text: "Welcome aboard.".to_owned() },
             Message { role: Role::Player, text: "Report!".to_owned() },
         ],
-        temperature: 0.2,
+        temperature,
         max_tokens: 200,
-    }
+        refused: Refused::of(refused),
+    })
 }
 
 /// Feeds events to a decoder and returns what the last one gave.
@@ -35,11 +39,10 @@ fn done(events: &[&str]) -> Completion {
 #[test]
 fn body_is_a_streamed_chat_request_with_usage() {
     assert_eq!(
-        COMPATIBLE.body("llama3", &prompt()),
+        body(&COMPATIBLE, None, &[]),
         json!({
             "model": "llama3",
             "max_tokens": 200,
-            "temperature": 0.2,
             "messages": [
                 {"role": "system", "content": "You are the engineer."},
                 {"role": "assistant", "content": "Welcome aboard."},
@@ -53,9 +56,23 @@ fn body_is_a_streamed_chat_request_with_usage() {
 
 #[test]
 fn the_token_limit_has_the_name_that_the_server_knows() {
-    let hosted = OpenAi { hosted: true }.body("gpt-4.1-mini", &prompt());
-    assert_eq!(hosted["max_completion_tokens"], 200);
-    assert_eq!(hosted.get("max_tokens"), None);
+    use Parameter::{MaxCompletionTokens, MaxTokens};
+    let limits = |wire, refused: &[Parameter]| {
+        let body = body(wire, None, refused);
+        ["max_tokens", "max_completion_tokens"].map(|name| body.get(name).cloned())
+    };
+    let (older, newer) = ([Some(json!(200)), None], [None, Some(json!(200))]);
+    assert_eq!(limits(&COMPATIBLE, &[]), older);
+    assert_eq!(limits(&ORIGINAL, &[]), newer);
+    assert_eq!(limits(&COMPATIBLE, &[MaxTokens]), newer, "then the other one is tried");
+    assert_eq!(limits(&ORIGINAL, &[MaxCompletionTokens]), older);
+    assert_eq!(limits(&ORIGINAL, &[MaxCompletionTokens, MaxTokens]), [None, None]);
+}
+
+#[test]
+fn what_is_refused_is_left_out_and_a_temperature_sent_if_asked_for() {
+    assert_eq!(body(&COMPATIBLE, Some(0.2), &[])["temperature"], 0.2);
+    assert_eq!(body(&COMPATIBLE, None, &[Parameter::StreamOptions]).get("stream_options"), None);
 }
 
 #[test]
@@ -116,9 +133,103 @@ fn missing_usage_is_absent_not_zero() {
 }
 
 #[test]
-fn a_reason_without_done_is_not_the_end() {
-    let chunk = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-    assert_eq!(last_step(&[chunk]), Ok(Step::Nothing));
+fn a_reason_completes_the_answer_and_is_not_its_last_event() {
+    let completion = |reason: &str| {
+        let mut decoder = OpenAiDecoder::default();
+        let chunk = format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":{reason}}}]}}"#);
+        assert_eq!(decoder.step(&chunk), Ok(Step::Nothing));
+        decoder.completion().map(|completion| completion.stop_reason)
+    };
+    assert_eq!(completion(r#""stop""#), Some(StopReason::EndTurn));
+    assert_eq!(completion(r#""eos""#), Some(StopReason::Other));
+    for none in ["null", r#""""#, r#""null""#, "false", "{}"] {
+        assert_eq!(completion(none), None, "{none}");
+    }
+}
+
+#[test]
+fn what_servers_leave_out_or_null_does_no_harm() {
+    for chunk in [
+        "null",
+        "",
+        " ",
+        r#"{"choices":null,"usage":{"prompt_tokens":3,"completion_tokens":2}}"#,
+        r#"{"choices":[null]}"#,
+        r#"{"choices":{}}"#,
+        r#"{"choices":[{"delta":"x"}]}"#,
+        r#"{"choices":[{"delta":{"content":7}}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":null,"completion_tokens":-35}}"#,
+        r#"{"choices":[],"error":null}"#,
+    ] {
+        assert_eq!(last_step(&[chunk]), Ok(Step::Nothing), "{chunk}");
+    }
+    assert_eq!(done(&[" [DONE] "]).stop_reason, StopReason::Other);
+}
+
+#[test]
+fn usage_may_come_in_parts_and_what_is_missing_takes_nothing_back() {
+    let usage = done(&[
+        r#"{"choices":[],"usage":{"prompt_tokens":11,"total_tokens":11}}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens_details":{"cached_tokens":4}}}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":null,"completion_tokens":5.0}}"#,
+        "[DONE]",
+    ])
+    .usage;
+    assert_eq!((usage.input, usage.output, usage.cache_read), (Some(11), Some(5), Some(4)));
+}
+
+#[test]
+fn content_may_be_a_list_of_which_only_text_is_said() {
+    let chunk = |content: &str| format!(r#"{{"choices":[{{"delta":{{"content":{content}}}}}]}}"#);
+    let text = r#"[{"type":"text","text":"A"},{"type":"thinking","text":"hm"},{"text":"ye"}]"#;
+    assert_eq!(last_step(&[&chunk(text)]), Ok(Step::Text("Aye".to_owned())));
+    let thinking = r#"[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]"#;
+    assert_eq!(last_step(&[&chunk(thinking)]), Ok(Step::Thought));
+    assert_eq!(last_step(&[&chunk("[]")]), Ok(Step::Nothing));
+}
+
+#[test]
+fn thought_is_told_from_text() {
+    for delta in [
+        r#"{"reasoning_content":"hm","content":null}"#,
+        r#"{"reasoning":"hm","content":""}"#,
+        r#"{"reasoning_details":[{"type":"reasoning.text","text":"hm"}]}"#,
+    ] {
+        let chunk = format!(r#"{{"choices":[{{"delta":{delta}}}]}}"#);
+        assert_eq!(last_step(&[&chunk]), Ok(Step::Thought), "{delta}");
+    }
+    let both = r#"{"choices":[{"delta":{"content":"Aye","reasoning":"hm"}}]}"#;
+    assert_eq!(last_step(&[both]), Ok(Step::Text("Aye".to_owned())));
+    let neither = r#"{"choices":[{"delta":{"content":"","reasoning_content":null}}]}"#;
+    assert_eq!(last_step(&[neither]), Ok(Step::Nothing));
+}
+
+#[test]
+fn an_error_may_be_a_sentence_a_number_or_all_at_the_top() {
+    for (chunk, kind, code) in [
+        (r#"{"error":"model not loaded"}"#, None, None),
+        (r#"{"error":"busy","code":429}"#, Some(ErrorKind::RateLimited), Some("429")),
+        (r#"{"error":{"message":"m","code":402}}"#, Some(ErrorKind::Quota), Some("402")),
+        (r#"{"error":{"message":"m","code":"429"}}"#, Some(ErrorKind::RateLimited), Some("429")),
+        (r#"{"error":{"code":401}}"#, Some(ErrorKind::Authentication), Some("401")),
+        (r#"{"error":{"code":403}}"#, Some(ErrorKind::Authentication), Some("403")),
+        (r#"{"error":{"code":500}}"#, Some(ErrorKind::Server), Some("500")),
+        (r#"{"error":{"code":503}}"#, Some(ErrorKind::Overloaded), Some("503")),
+        (r#"{"error":{"code":529,"type":"x"}}"#, Some(ErrorKind::Overloaded), Some("x")),
+        (r#"{"error":{"code":7}}"#, None, None),
+        (r#"{"error":{}}"#, None, None),
+        (
+            r#"{"object":"error","message":"m","type":"BadRequestError","code":400}"#,
+            Some(ErrorKind::InvalidRequest),
+            None,
+        ),
+    ] {
+        let fault = last_step(&[chunk]).expect_err(chunk);
+        assert_eq!(fault.kind, kind, "{chunk}");
+        assert_eq!(fault.code.as_ref().map(ErrorCode::as_str), code, "{chunk}");
+    }
+    let list = COMPATIBLE.fault(br#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#);
+    assert_eq!(list.kind, Some(ErrorKind::RateLimited));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 use super::*;
+use crate::llm::LlmProtocol;
 
 fn price(model: &str) -> PriceConfig {
     PriceConfig {
-        provider: LlmProvider::Anthropic,
+        provider: "anthropic".to_owned(),
         model: model.to_owned(),
         input: 4.0,
         output: 10.0,
@@ -16,8 +17,13 @@ fn the_built_in_list_is_valid_and_has_the_default_models() {
     let all = built_in();
     assert!(all.len() > 20);
     let prices = Prices::with(&all).expect("valid");
-    for provider in [LlmProvider::Anthropic, LlmProvider::OpenAi] {
-        let known = prices.of(provider, provider.default_model()).expect("known");
+    // As the catalogue calls the services of who defined the protocols.
+    for (provider, protocol) in [
+        ("anthropic", LlmProtocol::Anthropic),
+        ("openai", LlmProtocol::OpenAi),
+        ("gcp.gemini", LlmProtocol::Google),
+    ] {
+        let known = prices.of(provider, protocol.default_model()).expect("known");
         assert!(known.output > known.input && known.cache_read.unwrap() < known.input);
     }
 }
@@ -64,20 +70,23 @@ fn a_snapshot_costs_what_its_model_does_and_nothing_else_is_guessed() {
         assert_eq!(without_date(model), name);
     }
     let prices = Prices::with(&[]).expect("valid");
-    assert!(prices.of(LlmProvider::Anthropic, "claude-haiku-4-5-20251001").is_some());
-    assert!(prices.of(LlmProvider::OpenAi, "claude-haiku-4-5").is_none());
-    assert!(prices.of(LlmProvider::Anthropic, "claude-haiku").is_none());
+    assert!(prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku-4-5-20251001").is_some());
+    assert!(prices.of(LlmProtocol::OpenAi.as_str(), "claude-haiku-4-5").is_none());
+    assert!(prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku").is_none());
 }
 
 #[test]
 fn an_own_price_replaces_the_built_in_one() {
     let own = price("claude-haiku-4-5");
     let prices = Prices::with(std::slice::from_ref(&own)).expect("valid");
-    assert_eq!(prices.of(LlmProvider::Anthropic, "claude-haiku-4-5"), Some(&own));
+    assert_eq!(prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku-4-5"), Some(&own));
     assert_eq!(prices.0.len(), built_in().len());
     let snapshot = price("claude-haiku-4-5-20251001");
     let prices = Prices::with(std::slice::from_ref(&snapshot)).expect("valid");
-    assert_eq!(prices.of(LlmProvider::Anthropic, "claude-haiku-4-5-20251001"), Some(&snapshot));
+    assert_eq!(
+        prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku-4-5-20251001"),
+        Some(&snapshot)
+    );
 }
 
 #[test]

@@ -101,19 +101,32 @@ fn without_a_number_of_failures_it_never_opens() {
 #[test]
 fn only_what_the_provider_did_speaks_against_it() {
     let patience = Duration::from_secs(20);
-    let verdict = |kind, took| Verdict::of(Outcome::Failed(kind), took, patience);
+    let verdict = |kind, took| Verdict::of(Outcome::Failed(kind), took, Duration::ZERO, patience);
     for kind in ErrorKind::ALL {
         let expected = match kind.as_str() {
-            "connect" | "tls" | "overloaded" | "server" | "protocol" | "interrupted" => {
-                Verdict::Failing
-            }
-            "rate_limited" | "authentication" | "quota" | "invalid_request" | "not_audio" => {
-                Verdict::Healthy
-            }
+            "connect" | "tls" | "overloaded" | "server" | "protocol" | "interrupted"
+            | "not_audio" | "empty_answer" => Verdict::Failing,
+            "rate_limited" | "authentication" | "quota" | "invalid_request" => Verdict::Healthy,
             _ => Verdict::Nothing,
         };
         assert_eq!(verdict(kind, Duration::ZERO), expected, "{kind:?}");
     }
     assert_eq!(verdict(ErrorKind::Timeout, patience), Verdict::Failing);
-    assert_eq!(Verdict::of(Outcome::Success, Duration::ZERO, patience), Verdict::Healthy);
+    let success = Verdict::of(Outcome::Success, Duration::ZERO, Duration::ZERO, patience);
+    assert_eq!(success, Verdict::Healthy);
+}
+
+#[test]
+fn what_fails_while_the_process_stands_still_is_not_the_providers_fault() {
+    let patience = Duration::from_secs(20);
+    let stood = Duration::from_secs(30);
+    let verdict = |kind, took| Verdict::of(Outcome::Failed(kind), took, stood, patience);
+    for kind in [ErrorKind::Connect, ErrorKind::Tls, ErrorKind::Interrupted] {
+        assert_eq!(verdict(kind, stood), Verdict::Nothing, "{kind:?}");
+    }
+    assert_eq!(verdict(ErrorKind::Timeout, stood + patience / 2), Verdict::Nothing);
+    assert_eq!(verdict(ErrorKind::Timeout, stood + patience), Verdict::Failing, "it had its time");
+    for kind in [ErrorKind::Server, ErrorKind::Overloaded, ErrorKind::NotAudio] {
+        assert_eq!(verdict(kind, stood), Verdict::Failing, "{kind:?} is its own word");
+    }
 }

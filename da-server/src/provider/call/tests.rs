@@ -9,19 +9,27 @@ use std::{
 
 use super::*;
 use crate::provider::gate::{DEFAULT_MAX_CONCURRENT, tests::gate};
-use crate::provider::{BreakerConfig, CallKind, report::AttemptReport};
+use crate::provider::{
+    BreakerConfig, CallKind,
+    report::{AttemptReport, CallOutcome},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum TestPiece {
+    Progress,
     Content(u8),
     End,
 }
 
-use TestPiece::{Content, End};
+use TestPiece::{Content, End, Progress};
 
 impl Piece for TestPiece {
     fn is_end(&self) -> bool {
         *self == End
+    }
+
+    fn is_progress(&self) -> bool {
+        *self == Progress
     }
 }
 
@@ -29,7 +37,7 @@ impl Piece for TestPiece {
 enum Told {
     Attempt { outcome: Outcome, had_first_content: bool },
     Retry(ErrorKind),
-    Call,
+    Call(CallOutcome),
 }
 
 #[derive(Clone, Default)]
@@ -55,8 +63,8 @@ impl Observer for Notebook {
         self.push(Told::Retry(reason));
     }
 
-    fn call_ended(&self, _took: Duration) {
-        self.push(Told::Call);
+    fn call_ended(&self, _took: Duration, outcome: CallOutcome) {
+        self.push(Told::Call(outcome));
     }
 }
 
@@ -69,26 +77,29 @@ fn failed(kind: ErrorKind) -> Told {
 }
 
 fn error(kind: ErrorKind) -> ProviderError {
-    ProviderError::new("anthropic", kind)
+    ProviderError::new(&"anthropic".into(), kind)
 }
 
 fn plan() -> Plan {
     Plan {
         reporter: Reporter {
             kind: CallKind::Llm,
-            provider: "anthropic",
+            provider: "anthropic".into(),
             model: "m".into(),
             reports: None,
         },
         timeouts: Timeouts::default(),
         retry: RetryPolicy { initial_backoff: Duration::ZERO, ..RetryPolicy::default() },
         gate: gate(DEFAULT_MAX_CONCURRENT, BreakerConfig::default()),
+        has_successor: false,
     }
 }
 
 /// What one attempt does: fail to open, or yield these and then end, or stay open for good.
 enum Script {
     Refuse(ErrorKind),
+    /// Be refused in a way that the next request minds.
+    Amend,
     Yield(Vec<Result<TestPiece, ErrorKind>>),
     YieldAndHang(Vec<Result<TestPiece, ErrorKind>>),
 }
@@ -108,6 +119,9 @@ async fn run(
             };
             match script {
                 Script::Refuse(kind) => Err(error(kind)),
+                Script::Amend => {
+                    Err(ProviderError { amended: true, ..error(ErrorKind::InvalidRequest) })
+                }
                 Script::Yield(list) => Ok(pieces(list).boxed()),
                 Script::YieldAndHang(list) => Ok(pieces(list).chain(stream::pending()).boxed()),
             }
@@ -135,7 +149,7 @@ async fn attempts_follow_until_one_begins_and_each_is_told() {
             failed(ErrorKind::Interrupted),
             Told::Retry(ErrorKind::Interrupted),
             attempt(Outcome::Success, true),
-            Told::Call,
+            Told::Call(CallOutcome::Success),
         ]
     );
 }
@@ -146,7 +160,7 @@ async fn the_last_error_is_returned_when_retries_are_used_up() {
     let scripts = [ErrorKind::Server, ErrorKind::Server, ErrorKind::Overloaded].map(Script::Refuse);
     let error = run(&plan(), &notebook, scripts).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Overloaded);
-    assert_eq!(notebook.read().last(), Some(&Told::Call));
+    assert_eq!(notebook.read().last(), Some(&Told::Call(CallOutcome::Error)));
 }
 
 #[tokio::test]
@@ -156,16 +170,64 @@ async fn nothing_is_retried_once_content_was_handed_over() {
     let pieces: Vec<_> = run(&plan(), &notebook, [script]).await.unwrap().collect().await;
     assert_eq!(pieces.len(), 2, "nothing after an error");
     assert_eq!(pieces[1].as_ref().unwrap_err().kind, ErrorKind::Overloaded);
-    assert_eq!(notebook.read(), [failed(ErrorKind::Overloaded), Told::Call]);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Overloaded), Told::Call(CallOutcome::Error)]);
 }
 
 #[tokio::test]
-async fn an_empty_answer_succeeds_without_a_first_token() {
+async fn an_answer_that_ends_without_content_has_failed_and_is_tried_again() {
     let notebook = Notebook::default();
-    let script = Script::Yield(vec![Ok(End)]);
-    let pieces: Vec<_> = run(&plan(), &notebook, [script]).await.unwrap().collect().await;
-    assert_eq!(pieces.len(), 1);
-    assert_eq!(notebook.read(), [attempt(Outcome::Success, false), Told::Call]);
+    let scripts = [
+        Script::Yield(vec![Ok(End)]),
+        Script::Yield(vec![Ok(Progress), Ok(End)]),
+        Script::Yield(vec![Ok(Content(1)), Ok(End)]),
+    ];
+    let pieces: Vec<_> = run(&plan(), &notebook, scripts).await.unwrap().collect().await;
+    assert_eq!(pieces.len(), 2);
+    let empty = ErrorKind::EmptyAnswer;
+    assert_eq!(
+        notebook.read(),
+        [
+            failed(empty),
+            Told::Retry(empty),
+            failed(empty),
+            Told::Retry(empty),
+            attempt(Outcome::Success, true),
+            Told::Call(CallOutcome::Success)
+        ]
+    );
+}
+
+/// An attempt that makes progress every 5 ms, so many times, and then has content.
+async fn thinks(plan: &Plan, notebook: &Notebook, times: usize) -> Option<ErrorKind> {
+    let attempt = async |_span| {
+        let thinking = stream::iter(0..times).then(|_| async {
+            sleep(Duration::from_millis(5)).await;
+            Ok(Progress)
+        });
+        Ok(thinking.chain(stream::iter([Ok(Content(1)), Ok(Progress), Ok(End)])).boxed())
+    };
+    match plan.run(notebook.clone(), attempt).await {
+        Ok(pieces) => {
+            let pieces: Vec<_> = pieces.map(Result::unwrap).collect().await;
+            assert_eq!(pieces, [Content(1), End], "the caller does not see progress");
+            None
+        }
+        Err(error) => Some(error.kind),
+    }
+}
+
+#[tokio::test]
+async fn progress_renews_the_time_for_the_first_content_within_that_of_the_call() {
+    let notebook = Notebook::default();
+    let mut plan = plan();
+    plan.timeouts.first_content = Duration::from_millis(500);
+    assert_eq!(thinks(&plan, &notebook, 110).await, None);
+    assert_eq!(
+        notebook.read(),
+        [attempt(Outcome::Success, true), Told::Call(CallOutcome::Success)]
+    );
+    plan.timeouts.total = Duration::from_millis(250);
+    assert_eq!(thinks(&plan, &notebook, usize::MAX).await, Some(ErrorKind::Timeout));
 }
 
 #[tokio::test]
@@ -175,7 +237,10 @@ async fn success_is_told_with_the_end_not_with_the_poll_after_it() {
     let mut pieces = run(&plan(), &notebook, [script]).await.unwrap();
     pieces.next().await;
     pieces.next().await;
-    assert_eq!(notebook.read(), [attempt(Outcome::Success, true), Told::Call]);
+    assert_eq!(
+        notebook.read(),
+        [attempt(Outcome::Success, true), Told::Call(CallOutcome::Success)]
+    );
 }
 
 #[tokio::test]
@@ -195,7 +260,8 @@ async fn dropping_the_stream_is_a_cancel() {
     let mut pieces = run(&plan(), &notebook, [script]).await.unwrap();
     pieces.next().await;
     drop(pieces);
-    assert_eq!(notebook.read(), [failed(ErrorKind::Cancelled), Told::Call]);
+    let cancelled = attempt(Outcome::Failed(ErrorKind::Cancelled), true);
+    assert_eq!(notebook.read(), [cancelled, Told::Call(CallOutcome::Cancelled)]);
 }
 
 #[tokio::test]
@@ -205,7 +271,7 @@ async fn dropping_the_call_before_its_first_content_is_a_cancel() {
     let call = run(&plan, &notebook, [Script::YieldAndHang(vec![])]);
     let waited = tokio::time::timeout(Duration::from_millis(5), call).await;
     assert!(waited.is_err(), "it hangs");
-    assert_eq!(notebook.read(), [failed(ErrorKind::Cancelled), Told::Call]);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Cancelled), Told::Call(CallOutcome::Cancelled)]);
 }
 
 #[tokio::test]
@@ -227,7 +293,7 @@ async fn the_deadline_ends_a_stream_that_has_begun() {
     let script = Script::YieldAndHang(vec![Ok(Content(1))]);
     let pieces: Vec<_> = run(&plan, &notebook, [script]).await.unwrap().collect().await;
     assert_eq!(pieces[1].as_ref().unwrap_err().kind, ErrorKind::Timeout);
-    assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call]);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call(CallOutcome::Error)]);
 }
 
 #[tokio::test]
@@ -237,5 +303,43 @@ async fn the_deadline_ends_the_last_attempt_and_forbids_another() {
     plan.timeouts.total = Duration::from_millis(5);
     let error = run(&plan, &notebook, [Script::YieldAndHang(vec![])]).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Timeout);
-    assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call]);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call(CallOutcome::Error)]);
+}
+
+#[tokio::test]
+async fn a_retry_counts_when_it_is_made() {
+    let notebook = Notebook::default();
+    let mut plan = plan();
+    plan.retry.initial_backoff = Duration::from_secs(5);
+    let call = run(&plan, &notebook, [Script::Refuse(ErrorKind::Server)]);
+    let waited = tokio::time::timeout(Duration::from_millis(20), call).await;
+    assert!(waited.is_err(), "it pauses");
+    let given_up = Told::Call(CallOutcome::Cancelled);
+    assert_eq!(notebook.read(), [failed(ErrorKind::Server), given_up], "there was none");
+}
+
+#[tokio::test]
+async fn an_amended_request_is_made_at_once_and_is_no_retry() {
+    let notebook = Notebook::default();
+    let mut plan = plan();
+    plan.retry = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
+    let scripts = [Script::Amend, Script::Amend, Script::Yield(vec![Ok(Content(1)), Ok(End)])];
+    run(&plan, &notebook, scripts).await.unwrap().collect::<Vec<_>>().await;
+    let refused = failed(ErrorKind::InvalidRequest);
+    let (answered, ended) = (attempt(Outcome::Success, true), Told::Call(CallOutcome::Success));
+    assert_eq!(notebook.read(), [refused.clone(), refused, answered, ended]);
+}
+
+#[tokio::test]
+async fn the_first_content_of_a_trial_lets_the_others_through() {
+    let notebook = Notebook::default();
+    let mut plan = plan();
+    plan.retry.max_retries = 0;
+    let breaker = BreakerConfig { failures: 1, cool_down: Duration::ZERO };
+    plan.gate = gate(DEFAULT_MAX_CONCURRENT, breaker);
+    run(&plan, &notebook, [Script::Refuse(ErrorKind::Server)]).await.err().unwrap();
+    let content = || Script::YieldAndHang(vec![Ok(Content(1))]);
+    let trial = run(&plan, &notebook, [content()]).await.unwrap();
+    let second = run(&plan, &notebook, [content()]).await.expect("the trial has begun to answer");
+    drop((trial, second));
 }

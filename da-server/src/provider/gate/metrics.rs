@@ -1,9 +1,12 @@
 //! The metrics of gates.
 
+use std::time::Duration;
+
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
-use crate::metrics::Registry;
+use crate::clock::monotonic_ns;
+use crate::metrics::{Registry, Standstill};
 use crate::provider::CallKind;
 use crate::provider::breaker::BreakerState;
 
@@ -18,6 +21,7 @@ pub struct GateMetrics {
     limit: IntGaugeVec,
     breaker_state: IntGaugeVec,
     breaker_transitions: IntCounterVec,
+    standstill: Standstill,
 }
 
 impl GateMetrics {
@@ -55,6 +59,7 @@ impl GateMetrics {
                 ),
                 &LABELS_AND_STATE,
             )?,
+            standstill: Standstill::default(),
         };
         let families: [Box<dyn Collector>; 5] = [
             Box::new(metrics.in_flight.clone()),
@@ -65,6 +70,12 @@ impl GateMetrics {
         ];
         families.into_iter().try_for_each(|family| registry.register(family))?;
         Ok(metrics)
+    }
+
+    /// The same for gates that know when the process itself stood still.
+    #[must_use]
+    pub fn with_standstill(self, standstill: Standstill) -> Self {
+        Self { standstill, ..self }
     }
 
     /// The series of one gate, with a closed breaker.
@@ -100,6 +111,11 @@ pub(crate) struct GateSeries {
 impl GateSeries {
     pub(super) fn limit(&self, max_concurrent: usize) {
         self.limit.set(i64::try_from(max_concurrent).unwrap_or(i64::MAX));
+    }
+
+    /// How long the process has stood still.
+    pub(super) fn stood_still(&self) -> Duration {
+        self.families.standstill.so_far(monotonic_ns())
     }
 
     pub(super) fn in_flight(&self) -> Present {

@@ -8,7 +8,7 @@ use crate::provider::CallKind;
 pub(crate) fn gate(max_concurrent: usize, breaker: BreakerConfig) -> Gate {
     let series = GateMetrics::register(&Registry::new()).unwrap();
     let series = series.of(CallKind::Llm, "anthropic", "m");
-    Gate::new("anthropic", max_concurrent, breaker, &Timeouts::default(), series)
+    Gate::new("anthropic".into(), max_concurrent, breaker, &Timeouts::default(), series)
 }
 
 fn soon() -> Instant {

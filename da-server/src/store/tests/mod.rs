@@ -1,6 +1,9 @@
 //! What holds for either database is in `shared` and `handover`, and tested on both.
 
+mod failover;
+mod full_disk;
 mod handover;
+mod lost_file;
 mod on_postgres;
 mod on_sqlite;
 #[path = "../../../tests/game/postgres.rs"]
@@ -62,6 +65,11 @@ impl Opened {
         self.counted(&format!("digital_actors_db_query_time_seconds_count{{operation=\"{name}\"}}"))
     }
 
+    fn failures(&self, operation: Operation) -> f64 {
+        let name = operation.as_str();
+        self.counted(&format!("digital_actors_db_query_failures_total{{operation=\"{name}\"}}"))
+    }
+
     fn database_errors(&self) -> f64 {
         self.counted("digital_actors_errors_total{error_type=\"database\"}")
     }
@@ -99,7 +107,9 @@ macro_rules! on_both {
         mod postgres {
             $(#[tokio::test]
             async fn $test() {
-                super::$test(super::Opened::in_postgres()).await;
+                if super::Postgres::is_there() {
+                    super::$test(super::Opened::in_postgres()).await;
+                }
             })*
         }
     };

@@ -1,12 +1,23 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::store::pool::{Connection, Pool};
+use crate::store::pool::{Connection, ConnectionKind};
 use crate::store::sqlite::MAX_CONNECTIONS;
 
 fn opened_at(folder: &TempDir, relative: &str) -> Opened {
     let path = folder.path().join(relative);
     Opened::with(StoreConfig { path, ..StoreConfig::default() })
+}
+
+/// A connection over which these were asked.
+async fn after(opened: &Opened, statements: &[&'static str]) -> Connection {
+    let pool = opened.store.opening.pool().await.expect("open");
+    let Ok(mut connection) = pool.acquire().await else { panic!("no connection") };
+    let ConnectionKind::Sqlite(db) = &mut connection.kind else { panic!("not SQLite") };
+    for sql in statements {
+        sqlx::query(*sql).execute(&mut **db).await.expect("done");
+    }
+    connection
 }
 
 #[tokio::test]
@@ -22,10 +33,18 @@ async fn the_file_is_private() {
 async fn a_file_that_cant_be_opened_is_counted_said_and_tried_again() {
     let folder = tempfile::tempdir().expect("folder");
     let opened = opened_at(&folder, "missing/a.sqlite");
-    let error = opened.store.ping().await.expect_err("no folder");
+    let error = opened.store.create_session(&new_session(1)).await.expect_err("no folder");
     assert!(error.to_string().contains("missing/a.sqlite"), "{error}");
     assert!(error.to_string().contains("store.path"), "{error}");
     assert_eq!(opened.database_errors(), 1.0);
+    assert_eq!(opened.failures(Operation::CreateSession), 1.0);
+    opened.store.ping().await.expect_err("still none");
+    opened.store.wanted_sessions().await.expect_err("still none");
+    opened.store.delete_unused().await.expect_err("still none");
+    assert_eq!(opened.database_errors(), 1.0, "no player has lost anything by these");
+    for operation in [Operation::Ping, Operation::FindWanted, Operation::DeleteUnused] {
+        assert_eq!(opened.failures(operation), 1.0, "{}", operation.as_str());
+    }
     std::fs::create_dir(folder.path().join("missing")).expect("made");
     opened.store.ping().await.expect("opened now");
 }
@@ -34,17 +53,12 @@ async fn a_file_that_cant_be_opened_is_counted_said_and_tried_again() {
 async fn a_full_disk_fails_writes_once_each_and_leaves_reading() {
     let opened = Opened::in_sqlite();
     let claim = opened.store.create_session(&new_session(1)).await.expect("created");
-    let pool: Pool = opened.store.opening.pool().await.expect("open");
     let mut connections = Vec::new();
     for _ in 0..MAX_CONNECTIONS {
-        let Connection::Sqlite(mut connection) = pool.acquire().await.expect("connection") else {
-            panic!("not SQLite")
-        };
         // SQLite's own way to run out of space: it answers SQLITE_FULL, as for a full disk.
-        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *connection).await.expect("set");
-        connections.push(connection);
+        connections.push(after(&opened, &["PRAGMA max_page_count = 1"]).await);
     }
-    drop(connections);
+    connections.into_iter().for_each(Connection::release);
     let long = Turn { answer: "x".repeat(100_000), ..turn("one") };
     let error = opened.store.add_turn(claim, &long, "{}").await.expect_err("full");
     assert!(error.to_string().contains("full"), "{error}");
@@ -56,20 +70,14 @@ async fn a_full_disk_fails_writes_once_each_and_leaves_reading() {
 async fn a_write_that_cant_be_committed_has_failed_although_it_returned_its_row() {
     let opened = Opened::in_sqlite();
     opened.store.create_session(&new_session(1)).await.expect("created");
-    let pool: Pool = opened.store.opening.pool().await.expect("open");
-    let Connection::Sqlite(mut connection) = pool.acquire().await.expect("connection") else {
-        panic!("not SQLite")
-    };
     // What every write now refers to is not there, which is looked for only when it is committed.
-    for sql in [
+    let made = [
         "CREATE TABLE nobody (id INTEGER PRIMARY KEY)",
         "CREATE TABLE friends (id REFERENCES nobody (id) DEFERRABLE INITIALLY DEFERRED)",
         "CREATE TRIGGER begun AFTER INSERT ON sessions BEGIN INSERT INTO friends VALUES (1); END",
         "CREATE TRIGGER taken AFTER UPDATE ON sessions BEGIN INSERT INTO friends VALUES (1); END",
-    ] {
-        sqlx::query(sql).execute(&mut *connection).await.expect("made");
-    }
-    drop(connection);
+    ];
+    after(&opened, &made).await.release();
     opened.store.create_session(&new_session(2)).await.expect_err("not begun");
     opened.store.claim_session(&new_session(1).token_hash).await.expect_err("not taken over");
     assert_eq!(opened.database_errors(), 2.0);

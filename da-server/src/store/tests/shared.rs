@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::store::metrics::Counted;
 
@@ -7,6 +11,11 @@ on_both! {
     what_was_kept_is_there_after_a_restart,
     a_turn_is_kept_with_its_world_or_not_at_all,
     unused_conversations_are_deleted_with_their_turns,
+    unused_conversations_are_deleted_some_at_a_time,
+    a_clock_that_has_just_been_read_deletes_nothing,
+    a_session_that_the_database_has_lost_is_told_from_one_taken_over,
+    a_claim_that_the_database_has_lost_is_raised_again,
+    a_claim_that_was_given_twice_is_the_newer_servers,
     every_operation_is_timed,
     a_query_that_waits_or_is_given_up_is_seen,
     any_text_is_kept,
@@ -77,6 +86,74 @@ async fn unused_conversations_are_deleted_with_their_turns(mut opened: Opened) {
     assert!(opened.store.history(claim, 9).await.expect("read").is_empty());
 }
 
+async fn unused_conversations_are_deleted_some_at_a_time(mut opened: Opened) {
+    for number in 0..=250_u8 {
+        opened.store.create_session(&new_session(number)).await.expect("created");
+    }
+    opened.store.config.retention_days = 0;
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    opened.store.delete_unused().await.expect("deleted");
+    assert_eq!(opened.queries(Operation::DeleteUnused), 3.0, "100, 100 and 51");
+    assert_eq!(opened.store.claim_session(&new_session(7).token_hash).await.expect("asked"), None);
+}
+
+/// As for a server whose host has come up with a wrong date: by that, all of them are old.
+async fn a_clock_that_has_just_been_read_deletes_nothing(mut opened: Opened) {
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+    opened.store.config.retention_days = 0;
+    let until = CancellationToken::new();
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        until.cancel();
+    };
+    tokio::join!(opened.store.keep_tidy(until.clone()), stopping);
+    assert_eq!(opened.store.history(claim, 9).await.expect("read").len(), 1);
+}
+
+async fn a_session_that_the_database_has_lost_is_told_from_one_taken_over(opened: Opened) {
+    let store = &opened.store;
+    let lost = Claim { session: [9; 32], number: 4 };
+    let refused = store.add_turn(lost, &turn("one"), "{}").await;
+    assert!(matches!(refused, Err(StoreError::Unknown)), "{refused:?}");
+    let refused = store.leave_session(lost, "{}").await;
+    assert!(matches!(refused, Err(StoreError::Unknown)), "{refused:?}");
+    store.restore_session(lost, "submarine", "hard", "{}").await.expect("begun anew");
+    store.add_turn(lost, &turn("one"), "[1]").await.expect("under the same claim");
+    assert!(store.history(lost, 9).await.expect("read") == [turn("one")]);
+    let older = Claim { number: 3, ..lost };
+    let refused = store.add_turn(older, &turn("two"), "{}").await;
+    assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
+    assert_eq!(opened.database_errors(), 0.0);
+}
+
+/// As by a backup that is restored, or a standby that has not heard of the last claim.
+async fn a_claim_that_the_database_has_lost_is_raised_again(opened: Opened) {
+    let store = &opened.store;
+    store.create_session(&new_session(1)).await.expect("created");
+    let ours = Claim { session: new_session(1).token_hash, number: 5 };
+    store.add_turn(ours, &turn("one"), "[1]").await.expect("nobody has taken it over");
+    assert!(store.history(ours, 9).await.expect("read") == [turn("one")]);
+    let older = store.add_turn(Claim { number: 4, ..ours }, &turn("two"), "[2]").await;
+    assert!(matches!(older, Err(StoreError::Replaced)), "{older:?}");
+    let next = Claim { number: 7, ..ours };
+    store.leave_session(next, "[3]").await.expect("left");
+    let found = store.claim_session(&ours.session).await.expect("asked").expect("found");
+    assert_eq!((found.claim.number, found.world.as_str()), (8, "[3]"));
+    assert_eq!(opened.database_errors(), 0.0);
+}
+
+/// The last claim was lost in a failover, and its number given to who came back to another server.
+async fn a_claim_that_was_given_twice_is_the_newer_servers(here: Opened) {
+    let first = here.store.create_session(&new_session(1)).await.expect("created");
+    here.store.leave_session(first, "{}").await.expect("left");
+    let there = here.other_server();
+    let found = there.store.claim_session(&first.session).await.expect("asked").expect("found");
+    let refused = here.store.add_turn(found.claim, &turn("one"), "{}").await;
+    assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
+    there.store.add_turn(found.claim, &turn("two"), "{}").await.expect("its own");
+}
+
 async fn every_operation_is_timed(opened: Opened) {
     let store = &opened.store;
     let claim = store.create_session(&new_session(1)).await.expect("created");
@@ -87,6 +164,8 @@ async fn every_operation_is_timed(opened: Opened) {
     store.leave_session(claim, "{}").await.expect("left");
     store.delete_unused().await.expect("deleted");
     store.ping().await.expect("answers");
+    let lost = Claim { session: [9; 32], number: 1 };
+    store.restore_session(lost, "submarine", "hard", "{}").await.expect("begun anew");
     for operation in Operation::ALL {
         assert_eq!(opened.queries(operation), 1.0, "{}", operation.as_str());
     }
@@ -99,7 +178,7 @@ async fn a_query_that_waits_or_is_given_up_is_seen(opened: Opened) {
     assert_eq!(opened.counted("digital_actors_db_connections_limit"), 4.0);
     let mut held: Vec<(_, Counted)> = Vec::new();
     for _ in 0..4 {
-        let connection = pool.acquire().await.expect("connection");
+        let Ok(connection) = pool.acquire().await else { panic!("no connection") };
         held.push((connection, opened.store.metrics.wait().begin()));
     }
     assert_eq!(opened.counted("digital_actors_db_queries_in_flight"), 4.0);

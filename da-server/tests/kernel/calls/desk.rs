@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 use da_server::calls::{Call, Calls, CallsConfig, KernelView};
 use da_server::kernel::{EndpointConfig, Kernel, KernelConfig, Unlisted, Watch};
 use da_server::llm::{
-    LlmClient, LlmConfig, LlmMetrics, LlmProvider, Message, Prices, Prompt, Role,
+    LlmClient, LlmConfig, LlmMetrics, LlmProtocol, Message, Prices, Prompt, Role,
 };
 use da_server::metrics::Metrics;
 use da_server::provider::{ApiKey, GateMetrics, HttpConfig, http_client};
-use da_server::tts::{Speech, TtsClient, TtsConfig, TtsMetrics, TtsProvider};
+use da_server::tts::{Speech, TtsClient, TtsConfig, TtsMetrics};
 use da_standin::Standin;
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{Alone, alone, hooks, skip};
+use crate::lab::{hooks, skip, turn};
 use crate::scrape::Scrape;
+use crate::turns::Beside;
 
 /// How long an attempt may take to its first content: longer than a busy machine makes it wait.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -34,7 +35,7 @@ pub struct Desk {
     tts: TtsMetrics,
     shutdown: CancellationToken,
     reader: Option<JoinHandle<()>>,
-    _alone: Alone,
+    _turn: Arc<Beside>,
 }
 
 impl Desk {
@@ -51,7 +52,7 @@ impl Desk {
         grace: Duration,
         unread: impl FnOnce(&Self),
     ) -> Option<Self> {
-        let alone = alone();
+        let turn = turn(endpoints);
         let kernel = Kernel::load(&KernelConfig { hooks: hooks(), ..kernel.clone() });
         if let Some(why) = kernel.unavailable() {
             skip(&why.to_string());
@@ -66,10 +67,10 @@ impl Desk {
         let gates = GateMetrics::register(registry).expect("metrics");
         let llm = LlmMetrics::register(registry, Prices::with(&[]).expect("prices"));
         let llm = llm.expect("metrics");
-        let tts = TtsMetrics::register(registry, TtsProvider::ElevenLabs).expect("metrics");
+        let tts = TtsMetrics::register(registry).expect("metrics");
         let shutdown = CancellationToken::new();
-        let (metrics, reader, _alone) = (metrics.clone(), None, alone);
-        let mut desk = Self { metrics, calls, gates, llm, tts, shutdown, reader, _alone };
+        let (metrics, reader, _turn) = (metrics.clone(), None, turn);
+        let mut desk = Self { metrics, calls, gates, llm, tts, shutdown, reader, _turn };
         unread(&desk);
         let watch = Watch {
             endpoints: endpoints.to_vec(),
@@ -90,7 +91,7 @@ impl Desk {
     /// The same of a model of that name, by which its calls can be told.
     pub fn client_of(&self, http: &reqwest::Client, base_url: &str, model: &str) -> LlmClient {
         let mut config = LlmConfig {
-            provider: LlmProvider::Anthropic,
+            protocol: LlmProtocol::Anthropic,
             model: Some(model.to_owned()),
             base_url: Some(base_url.to_owned()),
             api_key: ApiKey::new("test-key"),
@@ -119,8 +120,7 @@ impl Desk {
         config.retry.max_retries = 0;
         config.breaker.failures = 0;
         let reports = Some(self.calls.reports.clone());
-        let (http, tts) = (http.clone(), self.tts.clone());
-        TtsClient::new(&config, http, &self.gates, tts, reports).expect("a client")
+        TtsClient::new(&config, http.clone(), &self.gates, &self.tts, reports).expect("a client")
     }
 
     /// The exposition.
@@ -130,7 +130,7 @@ impl Desk {
 
     /// Waits until so many calls are known, and returns them, oldest first.
     pub fn known(&self, count: usize) -> Vec<Arc<Call>> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let mut calls = self.calls.recent.latest();
             if calls.len() >= count || Instant::now() > deadline {
@@ -173,7 +173,7 @@ pub async fn ask(client: &LlmClient) {
     let prompt = Prompt {
         system: String::new(),
         messages: vec![Message { role: Role::Player, text: "Well?".to_owned() }],
-        temperature: 0.0,
+        temperature: None,
         max_tokens: 100,
     };
     if let Ok(mut answer) = client.stream(prompt).await {
@@ -188,7 +188,8 @@ pub async fn speak(voice: &TtsClient) {
 
 /// The same, with a `pause` after the first of it, unless there was nothing to hear.
 pub async fn hear<T>(voice: &TtsClient, pause: impl Future<Output = T>) -> Option<T> {
-    let speech = Speech { voice_id: "v".to_owned(), text: "Well, well.".to_owned() };
+    let [text, character, voice_id] = ["Well, well.", "c", "v"].map(str::to_owned);
+    let speech = Speech { text, character, voice_id };
     let mut audio = voice.speak(speech).await.ok()?;
     audio.next().await?.ok()?;
     let paused = pause.await;

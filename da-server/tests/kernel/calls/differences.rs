@@ -7,10 +7,10 @@ use da_standin::{Delay, Plan};
 pub const USUAL_MS: f64 = 30.0;
 /// Calls of each kind: what counts is their median, since each of them may have to wait for the CPU.
 pub const CALLS: usize = 15;
-/// Busy machines prove nothing about times.
-pub const TRIES: usize = 6;
-/// A phase may differ so much from what was put in.
-const BOUND_MS: f64 = 1.0;
+/// A phase may differ so much from what was put in, an eighth of that at most: on a busy machine, whose
+/// caches are others', all that a call does takes a millisecond or two longer. How exact single times
+/// are is `alone::accuracy`'s.
+const BOUND_MS: f64 = 5.0;
 
 /// An answer that does not outrun its own request, after which the connection ends if each call is to
 /// have one of its own.

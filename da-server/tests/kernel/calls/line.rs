@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::tcp_info;
+
 /// The largest packet, bytes: Ethernet's.
 const MTU_BYTES: usize = 1_500;
 /// The name of a line's end in its network.
@@ -50,6 +52,14 @@ impl Network {
         self.runtime.block_on(self.runtime.spawn(work)).expect("no panic")
     }
 
+    /// A thread in this network, for work that waits: the runtime's own thread has others to serve.
+    pub fn thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.run(async { std::thread::spawn(work) })
+    }
+
     /// Runs a program in this network.
     pub fn command(&self, line: &str) {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
@@ -66,13 +76,7 @@ impl Network {
 
     /// Segments that this network's sockets have sent again, by the kernel's own count.
     pub fn retransmits(&self) -> u64 {
-        let read = async { std::fs::read_to_string("/proc/thread-self/net/snmp") };
-        let text = self.run(read).expect("counters");
-        let mut rows = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-        let (names, values) = (rows.next().expect("names"), rows.next().expect("values"));
-        let mut columns = names.split(' ').zip(values.split(' '));
-        let (_, value) = columns.find(|(name, _)| *name == "RetransSegs").expect("a column");
-        value.parse().expect("a number")
+        self.run(async { tcp_info::counter("RetransSegs") })
     }
 
     /// Brings an end of a line up in this network, at one of two addresses.

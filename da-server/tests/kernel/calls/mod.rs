@@ -1,15 +1,14 @@
 //! Calls through the real clients over real TLS to stand-ins, joined with what the real programs saw.
 
-mod causes;
-mod crowd;
-mod desk;
-mod differences;
-mod incomplete;
-mod line;
-mod network;
+pub mod desk;
+pub mod differences;
+pub mod line;
+mod own;
 mod page;
-mod provider;
+pub mod provider;
+mod proxy;
 mod reused;
-mod served;
+pub mod served;
 mod shared;
+mod two_servers;
 mod window;

@@ -16,7 +16,8 @@ const PROBE: Duration = Duration::from_millis(500);
 
 /// Has this spoken so many times in a row, and does not listen for a while once it begins.
 async fn hear(voice: TtsClient, times: usize) {
-    let speech = Speech { voice_id: "v".to_owned(), text: "Well, well. ".repeat(times) };
+    let [character, voice_id] = ["c", "v"].map(str::to_owned);
+    let speech = Speech { text: "Well, well. ".repeat(times), character, voice_id };
     let mut audio = voice.speak(speech).await.expect("audio");
     audio.next().await.expect("a piece").expect("audio");
     tokio::time::sleep(PAUSE).await;

@@ -50,10 +50,17 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Whether what is sent on its connections can be told apart. An upgrade that is asked for in the
+    /// clear may have been granted.
+    pub fn is_told_apart(&self) -> bool {
+        self.server != Server::NginxHttp2 && !(self.http2 && self.tls.is_none())
+    }
+
     /// Which protocol is spoken.
     pub fn protocol(&self) -> &'static str {
         match (self.server, self.http2) {
             (Server::NginxHttp2, _) => "HTTP/2",
+            (_, true) if self.tls.is_none() => "HTTP/1.1, h2c asked",
             (_, true) => "HTTP/1.1, 2 offered",
             (_, false) if self.expects => "HTTP/1.1, Expect",
             (_, false) => "HTTP/1.1",
@@ -63,9 +70,12 @@ impl Cell {
 
 /// Every cell. The addresses take turns.
 pub fn all() -> Vec<Cell> {
-    use Client::{Aiohttp, Curl, EarlyData, Fetch, Go, Httpx, NodeHttp2, Requests, Reqwest};
+    use Client::{
+        Aiohttp, Curl, EarlyData, Fetch, Go, Httpx, Java, NodeHttp2, Requests, Reqwest,
+        UrlConnection,
+    };
     const TLS: [Option<&str>; 2] = [Some("1.2"), Some("1.3")];
-    let http1 = [Reqwest, Requests, Httpx, Aiohttp, Fetch, Curl, Go];
+    let http1 = [Reqwest, Requests, Httpx, Aiohttp, Fetch, Curl, Go, Java];
     let mut cells = Vec::new();
     let mut add = |clients: &[Client], versions: &[Option<&'static str>], http2, server| {
         for client in clients {
@@ -77,12 +87,15 @@ pub fn all() -> Vec<Cell> {
         }
     };
     add(&http1, &[None, TLS[0], TLS[1]], false, Server::Standin);
+    add(&[UrlConnection], &[None, TLS[0], TLS[1]], false, Server::Standin);
     add(&http1, &TLS, false, Server::Nginx);
     add(&[EarlyData], &TLS[1..], false, Server::Nginx);
-    add(&[Reqwest, Httpx, Curl, Go], &TLS, true, Server::Nginx);
-    add(&[Reqwest, Httpx, NodeHttp2, Curl, Go], &TLS, true, Server::NginxHttp2);
+    add(&[Reqwest, Httpx, Curl, Go, Java], &TLS, true, Server::Nginx);
+    add(&[Reqwest, Httpx, NodeHttp2, Curl, Go, Java], &TLS, true, Server::NginxHttp2);
     // Not curl: 7.88 repeats the preface with every further request, and is turned away.
     add(&[Reqwest, Httpx, NodeHttp2], &[None], true, Server::NginxHttp2);
+    // It asks in the clear for an upgrade to HTTP/2, and goes on when it is not answered.
+    add(&[Java], &[None], true, Server::Nginx);
     let clear_or_tls = [None, TLS[0], TLS[1]];
     let expecting = clear_or_tls.into_iter().zip([Address::V4, Address::V6, Address::Mapped]);
     cells.extend(expecting.map(|(tls, address)| Cell {

@@ -70,7 +70,7 @@ impl Nginx {
             .spawn()
             .expect("nginx starts");
         let nginx = Self { process, folder: folder.to_owned() };
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !socket(folder, true, true).exists() || !folder.join("access.log").exists() {
             assert!(Instant::now() < deadline, "nginx does not listen: {}", nginx.complaints());
             std::thread::sleep(Duration::from_millis(10));

@@ -1,9 +1,10 @@
 //! The clients, and how each is run.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::job::Job;
 use super::{early_data, rust};
@@ -11,7 +12,8 @@ use super::{early_data, rust};
 /// Sources of the programs.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/clients/programs");
 /// The Python that `cargo xtask test` puts the libraries of `requirements.txt` into.
-const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/test-python/bin/python");
+pub const PYTHON: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/test-python/bin/python");
 
 /// An HTTP client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,10 @@ pub enum Client {
     Curl,
     /// Go: net/http, crypto/tls.
     Go,
+    /// Java: java.net.http, JSSE.
+    Java,
+    /// Java: HttpURLConnection, JSSE. It closes its connections itself.
+    UrlConnection,
     /// Rust: rustls, which sends the first request of a resumed session as early data.
     EarlyData,
 }
@@ -48,7 +54,23 @@ impl Client {
             Self::NodeHttp2 => "node:http2",
             Self::Curl => "curl",
             Self::Go => "net/http",
+            Self::Java => "java.net.http",
+            Self::UrlConnection => "URLConnection",
             Self::EarlyData => "rustls 0-RTT",
+        }
+    }
+}
+
+impl Client {
+    /// What the kernel calls its process, where that is one of its own.
+    pub fn process(self) -> &'static str {
+        match self {
+            Self::Reqwest | Self::EarlyData => "kernel",
+            Self::Requests | Self::Httpx | Self::Aiohttp => "python",
+            Self::Fetch | Self::NodeHttp2 => "node",
+            Self::Curl => "curl",
+            Self::Go => "client-go",
+            Self::Java | Self::UrlConnection => "java",
         }
     }
 }
@@ -59,18 +81,23 @@ impl fmt::Display for Client {
     }
 }
 
+/// Where Go keeps what it has compiled, for all tests that build with it: most of it is Go's own library.
+const GO_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/go-cache");
+
 /// The clients that are programs of their own.
 pub struct Programs {
     go: PathBuf,
+    /// The folder of its classes.
+    java: PathBuf,
 }
 
 impl Programs {
-    /// Looks for all of them and builds the one in Go.
+    /// Looks for all of them and builds those in Go and in Java.
     ///
     /// # Errors
     /// What is missing.
     pub fn new(folder: &Path) -> Result<Self, String> {
-        for program in ["curl", "node", "go", "nginx"] {
+        for program in ["curl", "node", "go", "java", "javac", "nginx"] {
             let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
                 .any(|folder| folder.join(program).is_file());
             if !found {
@@ -80,18 +107,24 @@ impl Programs {
         if !Path::new(PYTHON).exists() {
             return Err("no Python libraries: `cargo xtask setup` installs them".to_owned());
         }
-        let go = folder.join("client-go");
-        let built = Command::new("go")
+        let (go, java) = (folder.join("client-go"), folder.join("client-java"));
+        let mut build_go = Command::new("go");
+        build_go
             .args(["build", "-o"])
             .arg(&go)
             .arg(Path::new(SOURCES).join("client.go"))
             .env("GO111MODULE", "off")
-            .env("GOCACHE", folder.join("go-cache"))
-            .env("GOPATH", folder.join("go-path"))
-            .output()
-            .expect("go runs");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        Ok(Self { go })
+            .env("GOCACHE", GO_CACHE)
+            .env("GOPATH", folder.join("go-path"));
+        let mut build_java = Command::new("javac");
+        build_java.arg("-d").arg(&java).arg(Path::new(SOURCES).join("client.java"));
+        let building = [build_go, build_java]
+            .map(|mut build| build.stderr(Stdio::piped()).spawn().expect("a compiler"));
+        for build in building {
+            let built = build.wait_with_output().expect("a compiler");
+            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        }
+        Ok(Self { go, java })
     }
 
     /// Lets `client` do `job`; returns how many requests were answered with status 200.
@@ -115,8 +148,27 @@ impl Programs {
                 answered(node.arg(script).args([client.as_str(), &text]))
             }
             Client::Go => answered(Command::new(&self.go).arg(text)),
+            Client::Java | Client::UrlConnection => self.java(client, job),
             Client::Curl => (0..job.connections).map(|_| curl(job)).sum(),
         }
+    }
+
+    /// Java has no reader of JSON, so each part of the job is a word of its own.
+    fn java(&self, client: Client, job: &Job) -> usize {
+        let hosts = self.java.join(format!("{}.hosts", job.name));
+        fs::write(&hosts, format!("{} {}\n", job.address, job.name)).expect("writes");
+        let lines = |headers: &BTreeMap<&str, &str>| -> String {
+            headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+        };
+        let numbers = [job.connections, job.requests, job.at_once].map(|one| one.to_string());
+        let mut java = Command::new("java");
+        // It starts sooner so, and is not there for long.
+        java.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
+        java.arg(format!("-Djdk.net.hosts.file={}", hosts.display()));
+        java.args(job.tls.map(|version| format!("-Djdk.tls.client.protocols=TLSv{version}")));
+        java.arg("-cp").arg(&self.java).args(["Client", client.as_str(), &job.url]);
+        java.arg(job.http2.to_string()).arg(&job.ca_file).args(numbers);
+        answered(java.args([job.body, &lines(&job.headers), &lines(&job.last_headers)]))
     }
 }
 
@@ -143,7 +195,7 @@ fn curl(job: &Job) -> usize {
 }
 
 /// What `command`, a client, prints: the requests that were answered.
-fn answered(command: &mut Command) -> usize {
+pub fn answered(command: &mut Command) -> usize {
     output(command).trim().parse().expect("a number")
 }
 
@@ -165,6 +217,7 @@ pub fn versions() -> String {
         first_line(Command::new("node").args(["-p", "`node ${process.version}`"])),
         first_line(Command::new("curl").arg("--version")),
         first_line(Command::new("go").arg("version")),
+        first_line(Command::new("java").arg("-version")),
         first_line(Command::new("nginx").arg("-v")),
         first_line(Command::new(PYTHON).arg("--version")),
     ];

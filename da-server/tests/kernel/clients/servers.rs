@@ -5,7 +5,7 @@ use std::fs;
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
-use da_standin::{Delay, Event, Options, Plan, Standin, TlsMode};
+use da_standin::{Delay, Event, LogEntry, Options, Plan, Standin, TlsMode};
 
 use super::cell::{Cell, Server};
 use super::job::Job;
@@ -19,13 +19,15 @@ const REQUESTS: usize = 4;
 /// And then so many at once, over HTTP/2.
 const AT_ONCE: usize = 3;
 
-const HEADERS: [(&str, &str); 3] = [
+/// What Anthropic's protocol wants.
+pub const HEADERS: [(&str, &str); 3] = [
     ("content-type", "application/json"),
     ("anthropic-version", "2023-06-01"),
     ("x-api-key", "none"),
 ];
 const EXPECT: (&str, &str) = ("expect", "100-continue");
-const BODY: &str =
+/// A question in that protocol, answered as a stream.
+pub const BODY: &str =
     r#"{"model":"m","max_tokens":64,"stream":true,"messages":[{"role":"user","content":"Ahoy"}]}"#;
 
 /// What a server says of a cell.
@@ -41,6 +43,22 @@ pub struct Sent {
     pub early: usize,
     /// Bytes that the client sent, and that were sent to it, where they were counted.
     pub bytes: Option<(u64, u64)>,
+}
+
+impl Sent {
+    /// What a stand-in's log says of the connections to `name`.
+    pub fn to_standin(log: &[LogEntry], name: &str) -> Self {
+        let own: Vec<_> = log.iter().filter(|entry| entry.name.as_deref() == Some(name)).collect();
+        let count =
+            |wanted: fn(&Event) -> bool| own.iter().filter(|entry| wanted(&entry.event)).count();
+        Self {
+            exchanges: count(|event| matches!(event, Event::Request { .. })),
+            connections: distinct(own.iter().map(|entry| entry.conn)),
+            resumed: count(|event| matches!(event, Event::HandshakeDone { resumed: true, .. })),
+            early: 0,
+            bytes: None,
+        }
+    }
 }
 
 /// The servers. nginx stands before a stand-in, and behind one relay for each cell.
@@ -146,18 +164,7 @@ impl Servers {
     }
 
     fn sent_to_standin(&self, cell: &Cell, job: &Job) -> Sent {
-        let log = self.standin(cell).log();
-        let own: Vec<_> =
-            log.iter().filter(|entry| entry.name.as_deref() == Some(&job.name)).collect();
-        let count =
-            |wanted: fn(&Event) -> bool| own.iter().filter(|entry| wanted(&entry.event)).count();
-        Sent {
-            exchanges: count(|event| matches!(event, Event::Request { .. })),
-            connections: distinct(own.iter().map(|entry| entry.conn)),
-            resumed: count(|event| matches!(event, Event::HandshakeDone { resumed: true, .. })),
-            early: 0,
-            bytes: None,
-        }
+        Sent::to_standin(&self.standin(cell).log(), &job.name)
     }
 }
 

@@ -1,34 +1,8 @@
 //! The table: what was sent, what was seen of it, and whether they agree.
 
-use std::time::{Duration, Instant};
-
-use super::cell::{Cell, Server};
+use super::cell::Cell;
+use super::seen::Seen;
 use super::servers::Sent;
-use crate::lab::Lab;
-
-/// What `/metrics` says of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// Exchanges told apart, with times.
-    ok: usize,
-    /// Exchanges told apart, whose response could not be told from session tickets.
-    doubtful: usize,
-    /// Exchanges that ended with a broken connection.
-    broken: usize,
-    /// Not told apart.
-    ambiguous: usize,
-    /// Connections, as many as had an end.
-    connections: usize,
-    /// Connections that have not closed.
-    open: usize,
-    /// Samples of the histograms.
-    connects: usize,
-    handshakes: usize,
-    first_bytes: usize,
-    responses: usize,
-    /// Bytes sent and received.
-    bytes: (u64, u64),
-}
 
 /// A cell and both sides of it.
 #[derive(Debug, Clone, Copy)]
@@ -38,65 +12,16 @@ pub struct Row {
     pub seen: Seen,
 }
 
-impl Seen {
-    /// What is seen of `endpoint` once all `connections` have come and gone, and nothing has been
-    /// added for longer than the reader takes to look again; or after 3 s.
-    pub fn wait(lab: &Lab, endpoint: &str, connections: usize) -> Self {
-        let deadline = Instant::now() + Duration::from_secs(3);
-        let mut last = Self::now(lab, endpoint);
-        loop {
-            std::thread::sleep(Duration::from_millis(60));
-            let seen = Self::now(lab, endpoint);
-            let gone = seen.connections >= connections && seen.open == 0;
-            if gone && seen == last || Instant::now() > deadline {
-                return seen;
-            }
-            last = seen;
-        }
-    }
-
-    fn now(lab: &Lab, endpoint: &str) -> Self {
-        let text = lab.metrics();
-        let prefix = format!("{{endpoint=\"{endpoint}\",");
-        // Of all label sets of a family that also have `label`.
-        let sum = |family: &str, label: &str| -> u64 {
-            let lines = text.lines().filter_map(|line| {
-                let rest = line.strip_prefix("digital_actors_")?.strip_prefix(family)?;
-                rest.strip_prefix(&prefix).filter(|rest| rest.contains(label))
-            });
-            lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
-        };
-        let count = |family: &str| sum(&format!("{family}_count"), "") as usize;
-        let exchanges = |label: &str| sum("socket_exchanges_total", label) as usize;
-        let outcome = |name: &str| exchanges(&format!("outcome=\"{name}\""));
-        let (ok, doubtful, ambiguous) = (outcome("ok"), outcome("doubtful"), outcome("ambiguous"));
-        Self {
-            ok,
-            doubtful,
-            broken: exchanges("") - ok - doubtful - ambiguous,
-            ambiguous,
-            connections: sum("socket_connections_total", "") as usize,
-            open: sum("socket_open_connections", "") as usize,
-            connects: count("socket_connect_seconds"),
-            handshakes: count("socket_tls_handshake_seconds"),
-            first_bytes: count("socket_first_byte_seconds"),
-            responses: count("socket_response_seconds"),
-            bytes: (sum("socket_sent_bytes_total", ""), sum("socket_received_bytes_total", "")),
-        }
-    }
-}
-
 impl Row {
     /// Exchanges that were counted one by one.
     fn counted(&self) -> usize {
         self.seen.ok + self.seen.doubtful + self.seen.broken
     }
 
-    /// Exchanges that were sent on connections which were counted as ambiguous. Over HTTP/2 each is
-    /// counted once, however many exchanges it had.
+    /// Exchanges that were sent on connections which were counted as ambiguous. Where they can't be told
+    /// apart each connection is counted once, however many exchanges it had.
     fn ambiguous(&self) -> usize {
-        let whole =
-            self.cell.server == Server::NginxHttp2 && self.seen.ambiguous == self.sent.connections;
+        let whole = !self.cell.is_told_apart() && self.seen.ambiguous == self.sent.connections;
         if whole { self.sent.exchanges } else { self.seen.ambiguous }
     }
 
@@ -107,7 +32,13 @@ impl Row {
 
     /// Exchanges that were seen and never sent.
     fn invented(&self) -> usize {
-        (self.counted() + self.ambiguous()).saturating_sub(self.sent.exchanges)
+        (self.counted() + self.ambiguous()).saturating_sub(self.sent.exchanges + self.before_told())
+    }
+
+    /// Where exchanges can't be told apart: first ones that were over before their connection showed it.
+    /// They are in doubt, and none of their times is taken.
+    fn before_told(&self) -> usize {
+        if self.cell.is_told_apart() { 0 } else { self.seen.doubtful.min(self.sent.connections) }
     }
 
     /// Whether a request may have been counted as two: sent in two writes, between which the session
@@ -131,8 +62,8 @@ impl Row {
             let most = 100 * sent.connections as u64;
             assert!(leave.is_some_and(|leave| leave <= most), "{self:?}: bytes received");
         }
-        if cell.server == Server::NginxHttp2 {
-            assert_eq!(self.counted(), 0, "{self:?}: told apart");
+        if !cell.is_told_apart() {
+            assert_eq!(self.counted(), self.before_told(), "{self:?}: told apart");
             assert_eq!((seen.first_bytes, seen.responses), (0, 0), "{self:?}: timed");
         } else {
             // Only what was sent as early data is ambiguous, and what follows it.
@@ -150,7 +81,7 @@ impl Row {
 /// Prints the table.
 pub fn print(rows: &[Row]) {
     println!(
-        "{:<12} {:<4} {:<20} {:<11} {:<7} {:>5} {:>7} {:>5} {:>8} {:>9} {:>9} {:>5} {:>8}",
+        "{:<13} {:<4} {:<20} {:<11} {:<7} {:>5} {:>7} {:>5} {:>8} {:>9} {:>9} {:>5} {:>8}",
         "client",
         "TLS",
         "protocol",
@@ -168,7 +99,7 @@ pub fn print(rows: &[Row]) {
     for row in rows {
         let Row { cell, sent, seen } = row;
         println!(
-            "{:<12} {:<4} {:<20} {:<11} {:<7} {:>5} {:>7} {:>5} {:>8} {:>9} {:>9} {:>5} {:>8}",
+            "{:<13} {:<4} {:<20} {:<11} {:<7} {:>5} {:>7} {:>5} {:>8} {:>9} {:>9} {:>5} {:>8}",
             cell.client,
             cell.tls.unwrap_or("-"),
             cell.protocol(),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use da_server::kernel::{ExchangeOutcome, Observation, SeenExchange, Unlisted, What};
 use da_standin::{Options, TlsMode};
 
-use crate::accuracy::answered;
+use crate::answered::answered;
 use crate::client::{Client, Tls, config};
 use crate::lab::{Lab, endpoint};
 
@@ -88,7 +88,7 @@ fn measures_connections(tls: Tls, mode: TlsMode) {
         median_ns / 1_000
     );
     // An emulated processor is slow, and shared with whatever else this machine does.
-    assert!(median_ns < DELAY_NS / 10, "{tls:?}: {errors_ns:?}");
+    assert!(median_ns < DELAY_NS / 2, "{tls:?}: {errors_ns:?}");
 }
 
 fn talk(to: SocketAddr, ca_pem: &str, tls: Tls) {

@@ -7,27 +7,35 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the machine may take, boot included.
-const DEADLINE: Duration = Duration::from_secs(170);
+/// What the machine may take, boot included: it is emulated beside whatever else this one does.
+const DEADLINE: Duration = Duration::from_secs(840);
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// Boots `kernel`, runs `tests` in it, and returns what the machine wrote to its serial console.
-pub fn run(kernel: &Path, tests: &[&str]) -> String {
+/// Boots `kernel` in `emulator`, runs `tests` in it, and returns what the machine wrote to its serial
+/// console.
+pub fn run(emulator: &Path, kernel: &Path, tests: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = folder.path().join("initramfs");
     pack(&folder.path().join("root"), &archive);
+    // What guards against attacks on processors costs much in an emulator, and has nothing to guard.
     let arguments = format!(
-        "console=ttyS0 quiet panic=-1 random.trust_cpu=on DA_GUEST_TESTS={}",
+        "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off DA_GUEST_TESTS={}",
         tests.join(",")
     );
-    let mut qemu = Command::new("qemu-system-x86_64");
+    // It has the longest way to go of all tests, and waits for nothing: where that is allowed it comes first.
+    let mut qemu = Command::new("nice");
+    qemu.args(["-n", "-10"]).arg(emulator);
     // Software emulation: the same everywhere, with or without virtualization.
     qemu.args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"]);
     qemu.args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(&archive).args(["-append", &arguments]);
-    let mut machine = Machine(qemu.stdout(Stdio::piped()).spawn().expect("the emulator starts"));
-    let output = BufReader::new(machine.0.stdout.take().expect("piped"));
+    // What it says of itself belongs to what the machine says.
+    let (console, writes) = std::io::pipe().expect("a pipe");
+    qemu.stdout(writes.try_clone().expect("a copy")).stderr(writes);
+    let mut machine = Machine(qemu.spawn().expect("the emulator starts"));
+    drop(qemu); // and with it this process's end of the pipe
+    let output = BufReader::new(console);
     let reader = std::thread::spawn(move || {
         let lines = output.split(b'\n').map_while(Result::ok);
         lines.map(|line| String::from_utf8_lossy(&line).into_owned() + "\n").collect::<String>()

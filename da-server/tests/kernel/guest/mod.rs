@@ -5,7 +5,9 @@ use std::path::Path;
 mod inside;
 mod machine;
 
-use crate::lab::{alone, skip};
+use da_monitoring::programs::are_there;
+
+use crate::lab::skip;
 
 /// What else runs in the machine: `da-server` itself, without privileges after its start.
 const SERVER: &str = "privileges::after_start_nothing_is_left_to_take_away_and_events_still_flow";
@@ -15,10 +17,14 @@ fn an_older_kernel() {
     let Some(image) = std::env::var_os("DA_GUEST_KERNEL") else {
         return skip("DA_GUEST_KERNEL names no kernel: `cargo xtask test` downloads one");
     };
-    // An emulator takes all the time there is, which the other tests measure.
-    let _alone = alone();
+    let Some(emulator) = std::env::var_os("DA_EMULATOR") else {
+        return skip("DA_EMULATOR names no emulator: `cargo xtask test` unpacks one");
+    };
+    if !are_there(&["busybox", "strip"]) {
+        return;
+    }
     let tests = ["guest::inside::measures", SERVER];
-    let console = machine::run(Path::new(&image), &tests);
+    let console = machine::run(Path::new(&emulator), Path::new(&image), &tests);
     let said: Vec<_> =
         console.lines().map(str::trim).filter(|line| line.contains("GUEST ")).collect();
     println!("{}", said.join("\n"));

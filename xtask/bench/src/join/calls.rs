@@ -117,7 +117,7 @@ async fn call(client: &LlmClient) -> Result<()> {
     let prompt = Prompt {
         system: String::new(),
         messages: vec![Message { role: Role::Player, text: "Ahoy".to_owned() }],
-        temperature: 0.0,
+        temperature: None,
         max_tokens: 64,
     };
     let mut answer = client.stream(prompt).await?;

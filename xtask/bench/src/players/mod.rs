@@ -1,8 +1,8 @@
 //! How many players one server carries, and what a turn asks of it and of its database.
 
-mod database;
+pub mod database;
 mod player;
-mod server;
+pub mod server;
 
 use std::time::{Duration, Instant};
 

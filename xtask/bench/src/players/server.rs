@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use da_standin::{DEFAULT_NAMES, Standin};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::database::Database;
 use crate::exposition::Exposition;
@@ -43,21 +43,33 @@ pub struct Server {
 impl Server {
     /// Starts it, and waits until it answers.
     pub fn start(stage: &Stage, standin: &Standin, database: &Database) -> Result<Self> {
-        let scenes = stage.scratch.join("scenes");
-        fs::create_dir_all(&scenes)?;
-        fs::write(scenes.join(format!("{SCENE}.toml")), SCENE_FILE)?;
         let ca_file = stage.scratch.join("ca.pem");
         fs::write(&ca_file, standin.ca_pem())?;
         let resolve: BTreeMap<_, _> = DEFAULT_NAMES.map(|name| (name, standin.addr())).into();
         let config = json!({
-            "listen": ADDRESS,
-            "game": {"scenes_dir": scenes, "requests_per_minute": 100_000},
-            "websocket": {"max_sessions": 10_000},
             "llm": {"max_concurrent": 10_000},
             "tts": {"max_concurrent": 10_000},
             "http_client": {"ca_file": ca_file, "resolve": resolve},
             "kernel": {"resolve": false},
         });
+        Self::with(stage, config, database)
+    }
+
+    /// One with this configuration, besides where it listens and what is played.
+    pub fn with(stage: &Stage, mut config: Value, database: &Database) -> Result<Self> {
+        let scenes = stage.scratch.join("scenes");
+        fs::create_dir_all(&scenes)?;
+        fs::write(scenes.join(format!("{SCENE}.toml")), SCENE_FILE)?;
+        config["listen"] = json!(ADDRESS);
+        // All players come from one address, and at once.
+        config["websocket"] = json!({
+            "max_sessions": 10_000,
+            "max_sessions_per_address": 10_000,
+            "starts_per_minute": 1_000_000,
+            "starts_per_minute_per_address": 1_000_000,
+            "requests_per_minute_per_address": 1_000_000,
+        });
+        config["game"] = json!({"scenes_dir": scenes, "requests_per_minute": 100_000});
         let path = stage.scratch.join("server.toml");
         fs::write(&path, toml::to_string(&config)?)?;
         let mut command = Command::new(&stage.server);

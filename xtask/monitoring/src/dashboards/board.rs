@@ -1,6 +1,6 @@
 //! A dashboard in the JSON of Grafana's dashboard model.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::layout::Layout;
@@ -25,8 +25,10 @@ pub fn board(board: &Board, common: &Common) -> Result<Value> {
     for name in &board.variables {
         let found = common.variable.iter().find(|variable| variable.name == *name);
         let found = found.with_context(|| format!("there is no variable {name}"))?;
-        variables.push(query_variable(found, common)?);
+        variables.push(query_variable(found, board.one_of.contains(name), common)?);
     }
+    let unknown = board.one_of.iter().find(|name| !board.variables.contains(name));
+    ensure!(unknown.is_none(), "one_of names {unknown:?}, which is no variable of it");
     let mut annotations = vec![built_in_annotation()];
     for written in &common.annotation {
         annotations.push(annotation(written, common)?);
@@ -103,9 +105,10 @@ fn data_source_variable() -> Value {
     })
 }
 
-fn query_variable(variable: &Variable, common: &Common) -> Result<Value> {
+/// A choice: of one value, or of any number of them, all at first.
+fn query_variable(variable: &Variable, is_one: bool, common: &Common) -> Result<Value> {
     let query = expand(&variable.query, &common.shorthand)?;
-    Ok(json!({
+    let mut made = json!({
         "name": variable.name,
         "label": variable.label,
         "type": "query",
@@ -116,12 +119,17 @@ fn query_variable(variable: &Variable, common: &Common) -> Result<Value> {
         "regex": "",
         "sort": 1,
         "hide": 0,
-        "multi": true,
-        "includeAll": true,
-        "allValue": ".+",
-        "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
+        "multi": !is_one,
+        "includeAll": !is_one,
         "options": [],
-    }))
+    });
+    // Of one value, Grafana chooses the first that there is.
+    made["current"] = json!({});
+    if !is_one {
+        made["allValue"] = json!(".+");
+        made["current"] = json!({"selected": true, "text": ["All"], "value": ["$__all"]});
+    }
+    Ok(made)
 }
 
 fn annotation(annotation: &Annotation, common: &Common) -> Result<Value> {

@@ -80,6 +80,9 @@ pub struct Board {
     pub description: String,
     /// Which of the shared variables it has.
     pub variables: Vec<String>,
+    /// Those of them of which one value is chosen at a time, and never all.
+    #[serde(default)]
+    pub one_of: Vec<String>,
     /// Its parts, from top to bottom.
     pub row: Vec<Row>,
 }

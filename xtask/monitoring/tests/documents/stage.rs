@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use da_monitoring::built;
 use da_monitoring::changed::Changed;
 use da_monitoring::program::Program;
+use da_monitoring::programs::are_there;
 use da_monitoring::prometheus::Prometheus;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
@@ -21,8 +22,8 @@ use crate::page::root;
 
 /// How long until the game has been played and scraped.
 const STARTING: Duration = Duration::from_secs(60);
-/// How long a block of commands may take, by `timeout` of the coreutils.
-const PATIENCE: &str = "30s";
+/// How long a block of commands may take, by `timeout` of the coreutils: only one that hangs takes it.
+const PATIENCE: &str = "300s";
 /// Where Prometheus listens if nobody says otherwise.
 const PROMETHEUS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 
@@ -40,6 +41,9 @@ impl Stage {
         if !rustix::process::geteuid().is_root() {
             assert!(env::var_os("CI").is_none(), "CI runs this as root");
             eprintln!("SKIPPED: what the documents tell to type; a network of its own takes root");
+            return None;
+        }
+        if !are_there(&["ip"]) {
             return None;
         }
         // SAFETY: only the network is unshared, no file descriptors and no memory; it is this thread's

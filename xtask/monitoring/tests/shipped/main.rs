@@ -2,11 +2,13 @@
 
 mod dashboards;
 mod deploy;
+mod lists;
 mod live;
 mod prometheus;
 mod promql;
 mod rules;
 mod scaling;
+mod sockets;
 
 /// Whether there is a Prometheus to test with; says so where there is none, and fails in CI.
 fn prometheus_is_here() -> bool {

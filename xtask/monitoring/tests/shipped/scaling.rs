@@ -10,7 +10,9 @@ use anyhow::Result;
 use da_monitoring::api::Series;
 use da_monitoring::prometheus::Prometheus;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::deploy::files::text;
+
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A place's own rule, beside the name of a target where nobody is.
 const PLACE: &str = "
@@ -127,8 +129,10 @@ fn shards_share_the_targets() {
         });
         listed.into_iter().map(|target| target.labels["instance"].clone()).collect()
     };
+    let collector = text("deploy/config/collector.toml").parse::<toml::Table>().unwrap();
+    let (_, port) = collector["listen"].as_str().unwrap().rsplit_once(':').unwrap();
     let (one, other) = (targets_of("0"), targets_of("1"));
-    let all: BTreeSet<_> = (1..=4).map(|number| format!("127.0.0.{number}:8888")).collect();
+    let all: BTreeSet<_> = (1..=4).map(|number| format!("127.0.0.{number}:{port}")).collect();
     assert_eq!(&one | &other, all);
     assert!((&one & &other).is_empty(), "{one:?} and {other:?}");
 }

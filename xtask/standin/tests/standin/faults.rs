@@ -33,6 +33,7 @@ async fn rate_limit_comes_with_the_headers_that_are_given_and_no_others() {
         let cases = [
             (scene.anthropic(), "/error/type", "rate_limit_error"),
             (scene.openai(), "/error/code", "rate_limit_exceeded"),
+            (scene.google(), "/error/status", "RESOURCE_EXHAUSTED"),
             (scene.speech("x", "pcm_16000"), "/detail/code", "rate_limit_exceeded"),
         ];
         for (request, place, word) in cases {
@@ -49,16 +50,18 @@ async fn rate_limit_comes_with_the_headers_that_are_given_and_no_others() {
             assert_eq!(json_of(response).await.pointer(place), Some(&json!(word)));
         }
     }
-    assert_eq!(faults(&scene.log().await), ["rate_limited"; 12]);
+    assert_eq!(faults(&scene.log().await), ["rate_limited"; 16]);
 }
 
 #[tokio::test]
 async fn overload_and_server_error_have_each_providers_status() {
     let scene = Scene::with_plan(Plan::default()).await;
-    for (fault, statuses) in [(Fault::Overloaded, [529, 503, 503]), (Fault::ServerError, [500; 3])]
+    for (fault, statuses) in
+        [(Fault::Overloaded, [529, 503, 503, 503]), (Fault::ServerError, [500; 4])]
     {
         scene.standin.set_plan(plan(fault));
-        let requests = [scene.anthropic(), scene.openai(), scene.speech("x", "pcm_16000")];
+        let speech = scene.speech("x", "pcm_16000");
+        let requests = [scene.anthropic(), scene.openai(), scene.google(), speech];
         for (request, status) in requests.into_iter().zip(statuses) {
             let response = request.send().await.unwrap();
             assert_eq!(response.status(), status, "{fault:?}");
@@ -82,12 +85,13 @@ async fn hang_never_answers_and_ends_with_the_client() {
 #[tokio::test]
 async fn reset_before_the_first_token_comes_instead_of_a_response_or_after_its_head() {
     let scene = Scene::with_plan(plan(Fault::ResetBeforeFirstToken { after_head: false })).await;
-    for request in [scene.anthropic(), scene.openai(), scene.speech("x", "pcm_16000")] {
+    let speech = scene.speech("x", "pcm_16000");
+    for request in [scene.anthropic(), scene.openai(), scene.google(), speech] {
         let error = request.send().await.unwrap_err();
         assert!(format!("{error:?}").contains("ConnectionReset"), "{error:?}");
     }
     let log = scene.log().await;
-    assert_eq!(faults(&log), ["reset_before_first_token"; 3]);
+    assert_eq!(faults(&log), ["reset_before_first_token"; 4]);
     assert!(response_starts(&log).is_empty());
 
     scene.standin.set_plan(plan(Fault::ResetBeforeFirstToken { after_head: true }));
@@ -144,13 +148,18 @@ async fn error_event_follows_a_good_status_and_some_tokens() {
         let openai = events(&scene.openai().send().await.unwrap().text().await.unwrap());
         assert_eq!(openai.len(), 1 + after_chunks + 1);
         assert!(openai.last().unwrap().1["error"]["message"].is_string());
-        assert_eq!(faults(&scene.log().await), ["error_event_after_200"; 2]);
+
+        let google = events(&scene.google().send().await.unwrap().text().await.unwrap());
+        assert_eq!(google.len(), after_chunks + 1);
+        assert_eq!(google.last().unwrap().1["error"]["status"], "UNAVAILABLE");
+        assert_eq!(faults(&scene.log().await), ["error_event_after_200"; 3]);
     }
 }
 
 #[tokio::test]
 async fn split_utf8_ends_a_write_inside_a_character() {
-    let between_chunks_ms = da_standin::Delay::Fixed(10.0);
+    // Long enough for each half to be read before the next one comes.
+    let between_chunks_ms = da_standin::Delay::Fixed(500.0);
     let split = Plan { between_chunks_ms, chunks: Some(3), ..plan(Fault::SplitUtf8) };
     let scene = Scene::with_plan(split).await;
     let mut stream = connect_any(&scene.standin).await;
@@ -167,13 +176,15 @@ async fn split_utf8_ends_a_write_inside_a_character() {
 #[tokio::test]
 async fn non_audio_is_json_with_a_good_status_for_speech_only() {
     let scene = Scene::with_plan(plan(Fault::NonAudio200)).await;
-    let response = scene.speech("x", "mp3_44100_128").send().await.unwrap();
-    assert_eq!(response.status(), 200);
-    assert!(json_of(response).await.is_object());
+    for request in [scene.speech("x", "mp3_44100_128"), scene.openai_speech("x", "mp3")] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(json_of(response).await.is_object());
+    }
     let response = scene.anthropic().send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
     response.bytes().await.unwrap();
-    assert_eq!(faults(&scene.log().await), ["non_audio_200"], "logged only where it was done");
+    assert_eq!(faults(&scene.log().await), ["non_audio_200"; 2], "logged only where it was done");
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! The two language model protocols, request by request.
+//! The language model protocols, request by request.
 
 use da_standin::Plan;
 use serde_json::{Value, json};
 
-use crate::support::{Scene, anthropic_body, events, json_of, openai_body};
+use crate::support::{Scene, anthropic_body, events, google_body, json_of, openai_body};
 
 fn say(text: &str) -> Plan {
     Plan { text: Some(text.to_owned()), ..Plan::default() }
@@ -64,6 +64,13 @@ async fn max_tokens_ends_an_answer() {
     body["max_completion_tokens"] = json!(1);
     let completion = json_of(scene.openai_body(&body).send().await.unwrap()).await;
     assert_eq!(completion["choices"][0]["finish_reason"], "length");
+
+    let mut body = google_body();
+    body["generationConfig"] = json!({"maxOutputTokens": 2});
+    let content =
+        json_of(scene.google_method("generateContent", &body).send().await.unwrap()).await;
+    assert_eq!(content["candidates"][0]["finishReason"], "MAX_TOKENS");
+    assert_eq!(content["candidates"][0]["content"]["parts"][0]["text"], "one two ");
 }
 
 #[tokio::test]
@@ -160,6 +167,65 @@ async fn openai_answers_whole_and_refuses_in_its_own_form() {
 }
 
 #[tokio::test]
+async fn google_streams_parts_and_ends_with_the_last_of_them() {
+    let plan = Plan { cache_read_tokens: 40, reasoning_tokens: 7, ..say("Zoë waits here") };
+    let scene = Scene::with_plan(plan).await;
+    let response = scene.google().send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let events = events(&response.text().await.unwrap());
+    assert!(events.iter().all(|(name, _)| name.is_none()), "no event: lines");
+    let candidates: Vec<_> = events.iter().map(|(_, data)| &data["candidates"][0]).collect();
+    let text: String = candidates
+        .iter()
+        .map(|candidate| candidate["content"]["parts"][0]["text"].as_str().unwrap())
+        .collect();
+    assert_eq!((text.as_str(), events.len()), ("Zoë waits here", 3));
+    let reasons: Vec<_> = candidates.iter().map(|candidate| &candidate["finishReason"]).collect();
+    assert_eq!(reasons, [&Value::Null, &Value::Null, &json!("STOP")]);
+    let usage = |event: usize| &events[event].1["usageMetadata"];
+    assert_eq!(
+        (&usage(0)["candidatesTokenCount"], &usage(2)["candidatesTokenCount"]),
+        (&json!(1), &json!(3))
+    );
+    assert_eq!(usage(2)["thoughtsTokenCount"], 7);
+    assert_eq!(usage(2)["cachedContentTokenCount"], 40);
+    let prompt = usage(2)["promptTokenCount"].as_u64().unwrap();
+    assert!(prompt > 40);
+    assert_eq!(usage(2)["totalTokenCount"], prompt + 3 + 7);
+}
+
+#[tokio::test]
+async fn google_answers_as_a_list_or_whole_and_refuses_what_the_provider_refuses() {
+    let scene = Scene::with_plan(say("Two words")).await;
+    let method = |method: &str| scene.google_method(method, &google_body()).send();
+    let list = json_of(method("streamGenerateContent").await.unwrap()).await;
+    assert_eq!(list.as_array().map(Vec::len), Some(2));
+    let whole = json_of(method("generateContent").await.unwrap()).await;
+    assert_eq!(whole["candidates"][0]["content"]["parts"], json!([{"text": "Two words"}]));
+    assert_eq!(whole["candidates"][0]["finishReason"], "STOP");
+
+    let path = "/v1/models/m:streamGenerateContent?alt=sse";
+    let keyless = scene.post(crate::support::GOOGLE, path, &google_body());
+    let with =
+        |contents: Value| scene.google_method("generateContent", &json!({"contents": contents}));
+    let model = json!([{"role": "model", "parts": [{"text": "x"}]}]);
+    for (request, status, name) in [
+        (keyless, 403, "PERMISSION_DENIED"),
+        (with(json!([])), 400, "INVALID_ARGUMENT"),
+        (with(model), 400, "INVALID_ARGUMENT"),
+        (with(json!([{"parts": []}])), 400, "INVALID_ARGUMENT"),
+        (scene.google().body("{"), 400, "INVALID_ARGUMENT"),
+    ] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status);
+        let error = &json_of(response).await["error"];
+        assert_eq!((&error["code"], &error["status"]), (&json!(status), &json!(name)));
+        assert!(!error["message"].as_str().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn every_name_speaks_every_protocol_and_other_paths_are_not_found() {
     let scene = Scene::with_plan(Plan::default()).await;
     let name = crate::support::ELEVENLABS;
@@ -176,6 +242,8 @@ async fn plan_sets_the_number_of_deltas_exactly() {
     assert_eq!(body.matches("event: content_block_delta").count(), 37);
     let body = scene.openai().send().await.unwrap().text().await.unwrap();
     assert_eq!(events(&body).len(), 37 + 3);
+    let body = scene.google().send().await.unwrap().text().await.unwrap();
+    assert_eq!(events(&body).len(), 37);
 }
 
 #[tokio::test]

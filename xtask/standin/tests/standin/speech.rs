@@ -3,7 +3,7 @@
 use da_standin::{Event, Plan};
 use serde_json::json;
 
-use crate::support::{ELEVENLABS, Scene, json_of, times};
+use crate::support::{ELEVENLABS, OPENAI, Scene, json_of, times};
 
 const TEXT: &str = "Steady now: the needle says twelve degrees, and my knees say less.";
 /// At the stand-in's 15 characters a second.
@@ -127,4 +127,41 @@ async fn refusals_have_the_form_of_the_provider() {
     let response = textless.send().await.unwrap();
     assert_eq!(response.status(), 422);
     assert_eq!(json_of(response).await["detail"][0]["loc"], json!(["body", "text"]));
+}
+
+#[tokio::test]
+async fn openais_voice_speaks_at_its_own_rate_in_each_of_its_formats() {
+    let scene = Scene::with_plan(Plan::default()).await;
+    let samples = (SECONDS * 24_000.0).round() as usize;
+    for (format, kind, before) in [("pcm", "audio/pcm", 0), ("wav", "audio/wav", 44)] {
+        let response = scene.openai_speech(TEXT, format).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], kind);
+        assert_eq!(response.headers()["transfer-encoding"], "chunked");
+        let audio = response.bytes().await.unwrap();
+        assert_eq!(audio.len(), before + samples * 2);
+        assert_eq!(audio.starts_with(b"RIFF"), format == "wav");
+    }
+    let response = scene.openai_speech(TEXT, "mp3").send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "audio/mpeg");
+    let decoded = nanomp3::decode_all::<f32>(&response.bytes().await.unwrap());
+    assert_eq!((decoded.sample_rate, decoded.layer), (24_000, 3));
+}
+
+#[tokio::test]
+async fn refusals_of_openais_voice_have_its_form() {
+    let scene = Scene::with_plan(Plan::default()).await;
+    let post = |body| scene.post(OPENAI, "/v1/audio/speech", &body);
+    let voiceless = json!({"model": "m", "input": "x"});
+    for (request, status) in [
+        (post(json!({"model": "m", "voice": "v", "input": "x"})), 401),
+        (post(voiceless).bearer_auth("k"), 400),
+        (scene.openai_speech("", "mp3"), 400),
+        (scene.openai_speech("x", "flac"), 400),
+    ] {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status);
+        let error = &json_of(response).await["error"];
+        assert_eq!(error["type"], "invalid_request_error");
+        assert!(error["message"].is_string());
+    }
 }

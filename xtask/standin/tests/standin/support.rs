@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 pub const ANTHROPIC: &str = "api.anthropic.com";
 pub const OPENAI: &str = "api.openai.com";
+pub const GOOGLE: &str = "generativelanguage.googleapis.com";
 pub const ELEVENLABS: &str = "api.elevenlabs.io";
 
 /// A prompt and a key that must not be found anywhere afterwards.
@@ -64,10 +65,28 @@ impl Scene {
         self.post(OPENAI, "/v1/chat/completions", body).bearer_auth(SECRET_KEY)
     }
 
+    /// A streaming request that the provider accepts.
+    pub fn google(&self) -> RequestBuilder {
+        self.google_method("streamGenerateContent?alt=sse", &google_body())
+    }
+
+    pub fn google_method(&self, method: &str, body: &Value) -> RequestBuilder {
+        let path = format!("/v1/models/a-model:{method}");
+        self.post(GOOGLE, &path, body).header("x-goog-api-key", SECRET_KEY)
+    }
+
     /// A request for a text as speech.
     pub fn speech(&self, text: &str, format: &str) -> RequestBuilder {
         let path = format!("/v1/text-to-speech/voice/stream?output_format={format}");
         self.post(ELEVENLABS, &path, &json!({"text": text})).header("xi-api-key", SECRET_KEY)
+    }
+
+    /// The same of the other voice.
+    pub fn openai_speech(&self, text: &str, format: &str) -> RequestBuilder {
+        let body = json!({
+            "model": "gpt-4o-mini-tts", "voice": "nova", "input": text, "response_format": format,
+        });
+        self.post(OPENAI, "/v1/audio/speech", &body).bearer_auth(SECRET_KEY)
     }
 
     /// The log once everything that was answered is in it.
@@ -106,10 +125,14 @@ pub fn openai_body(stream: bool) -> Value {
     })
 }
 
+pub fn google_body() -> Value {
+    json!({"contents": [{"role": "user", "parts": [{"text": SECRET_PROMPT}]}]})
+}
+
 pub fn client(standin: &Standin) -> reqwest::Client {
     let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
     let config = (*tls_config(standin, &versions)).clone();
-    [ANTHROPIC, OPENAI, ELEVENLABS]
+    [ANTHROPIC, OPENAI, GOOGLE, ELEVENLABS]
         .into_iter()
         .fold(reqwest::Client::builder(), |builder, name| builder.resolve(name, standin.addr()))
         .tls_backend_preconfigured(config)
@@ -166,7 +189,6 @@ pub fn wire_request(headers: &str) -> Vec<u8> {
 /// What a client sees of one exchange, in nanoseconds of the stand-in's clock.
 pub struct Seen {
     pub before_write_ns: u64,
-    pub after_write_ns: u64,
     /// After each read that brought something, and what it brought.
     pub reads: Vec<(u64, Vec<u8>)>,
 }
@@ -188,7 +210,7 @@ pub async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> Seen
     let before_write_ns = now_ns();
     stream.write_all(request).await.unwrap();
     stream.flush().await.unwrap();
-    let mut seen = Seen { before_write_ns, after_write_ns: now_ns(), reads: Vec::new() };
+    let mut seen = Seen { before_write_ns, reads: Vec::new() };
     loop {
         let mut bytes = vec![0; 65_536];
         let length = soon(stream.read(&mut bytes)).await.unwrap();
@@ -204,6 +226,7 @@ pub async fn exchange(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> Seen
 
 /// The data of the server-sent events in a body; `[DONE]` comes as a string.
 pub fn events(body: &str) -> Vec<(Option<String>, Value)> {
+    let body = body.replace("\r\n", "\n");
     let blocks = body.strip_suffix("\n\n").expect("the body ends with an event").split("\n\n");
     blocks
         .map(|block| {

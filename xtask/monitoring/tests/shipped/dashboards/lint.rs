@@ -22,12 +22,13 @@ type Breach = (&'static str, Value, &'static str);
 
 #[test]
 fn a_breach_of_each_rule_is_seen() {
-    let breaches: [Breach; 22] = [
+    let breaches: [Breach; 23] = [
         ("/editable", json!(true), "can be edited"),
         ("/templating/list/0/label", json!("DS"), "can't be chosen"),
         ("/templating/list/1/name", json!("jobs"), "no variable job"),
-        ("/templating/list/1/multi", json!(false), "only one can be chosen"),
-        ("/templating/list/1/allValue", json!(".*"), "All is not"),
+        ("/templating/list/1/multi", json!(true), "sockets are counted twice"),
+        ("/templating/list/2/multi", json!(false), "only one can be chosen"),
+        ("/templating/list/2/allValue", json!(".*"), "All is not"),
         ("/templating/list/1/refresh", json!(1), "not read again"),
         ("/templating/list/1/query/query", json!("label_values(x{, job)"), "can't be parsed"),
         ("/templating/list/1/datasource/uid", json!("P1"), "fixed data source"),

@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 use crate::promql::{Selected, selected};
+use crate::sockets::counted_over_jobs;
 
 /// What `$__rate_interval` is while queries are looked at: no query has such a range by itself.
 const RATE_INTERVAL: Duration = Duration::from_millis(4_321_001);
@@ -36,8 +37,11 @@ pub fn complaints(board: &Dashboard) -> Vec<String> {
     for name in ["job", "instance"] {
         say(variables.iter().any(|v| v["name"] == name), format!("there is no variable {name}"));
     }
+    let one_job = board.questions().iter().any(|question| {
+        parse(&asked(&question.promql)).is_ok_and(|promql| !counted_over_jobs(&promql).is_empty())
+    });
     for variable in variables.iter().filter(|variable| variable["type"] != "datasource") {
-        for problem in in_variable(variable) {
+        for problem in in_variable(variable, one_job) {
             say(false, format!("variable {}: {problem}", text(&variable["name"])));
         }
         let name = format!("${}", text(&variable["name"]));
@@ -71,16 +75,21 @@ fn is_chosen(data_source: &Value) -> bool {
     data_source["type"] == "prometheus" && data_source["uid"] == "${datasource}"
 }
 
-fn in_variable(variable: &Value) -> Vec<&'static str> {
+/// `one_job`: what is asked would count the sockets of a host twice if several jobs were chosen.
+fn in_variable(variable: &Value, one_job: bool) -> Vec<&'static str> {
     let query = text(&variable["query"]["query"]);
     let inside = query.strip_prefix("label_values(").and_then(|rest| rest.rsplit_once(','));
     let selector = inside.map(|(selector, _)| asked(selector));
+    let is_one = one_job && variable["name"] == "job";
+    let any = variable["multi"] == true && variable["includeAll"] == true;
+    let one = variable["multi"] == false && variable["includeAll"] == false;
     let rules = [
         (variable["type"] == "query", "it asks nothing"),
         (is_chosen(&variable["datasource"]), "it has a fixed data source"),
         (!text(&variable["label"]).is_empty(), "it has no label"),
-        (variable["multi"] == true && variable["includeAll"] == true, "only one can be chosen"),
-        (variable["allValue"] == ".+", "All is not .+"),
+        (is_one || any, "only one can be chosen"),
+        (!is_one || one, "several can be chosen, and sockets are counted twice"),
+        (is_one || variable["allValue"] == ".+", "All is not .+"),
         (variable["refresh"] == 2, "it is not read again when the time range changes"),
         (selector.is_some_and(|promql| parse(&promql).is_ok()), "it can't be parsed"),
     ];

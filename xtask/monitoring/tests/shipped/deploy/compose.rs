@@ -66,6 +66,19 @@ fn no_secret_is_shipped_and_grafana_refuses_to_start_without_one() {
 }
 
 #[test]
+fn grafana_asks_nobody_outside() {
+    let environment = services()["grafana"]["environment"].clone();
+    for (setting, value) in [
+        ("ANALYTICS_REPORTING_ENABLED", "false"),
+        ("ANALYTICS_CHECK_FOR_UPDATES", "false"),
+        ("ANALYTICS_CHECK_FOR_PLUGIN_UPDATES", "false"),
+        ("PLUGINS_PREINSTALL_DISABLED", "true"),
+    ] {
+        assert_eq!(environment[format!("GF_{setting}")], value, "{setting}");
+    }
+}
+
+#[test]
 fn each_service_has_the_rights_that_it_needs_and_no_others() {
     for (name, service) in services() {
         assert_eq!(texts(&service["cap_drop"]), ["ALL"], "{name}");

@@ -97,6 +97,17 @@ fn ports_are_those_that_the_configuration_opens() {
 }
 
 #[test]
+fn a_full_node_has_room_for_its_collector() {
+    let class = document("deploy/kubernetes/collector/priorityclass.yaml");
+    let pod = document(COLLECTOR)["spec"]["template"]["spec"].clone();
+    assert_eq!(pod["priorityClassName"], class["metadata"]["name"]);
+    // What has no class has 0, and what is above is the system's own.
+    let value = class["value"].as_i64().expect("a number");
+    assert!((1..1_000_000_000).contains(&value), "{value}");
+    assert_eq!(class["globalDefault"], false, "of no other pod");
+}
+
+#[test]
 fn no_service_leads_to_the_metrics() {
     let service = document("deploy/kubernetes/game/service.yaml");
     let targets: Vec<_> = service["spec"]["ports"].as_array().expect("ports").iter().collect();

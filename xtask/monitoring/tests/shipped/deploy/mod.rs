@@ -5,4 +5,5 @@ mod compose;
 pub mod files;
 mod image;
 mod kubernetes;
+mod operator;
 mod schema;

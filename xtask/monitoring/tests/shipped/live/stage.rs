@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use da_monitoring::alertmanager::Alertmanager;
 use da_monitoring::built;
 use da_monitoring::changed::Changed;
 use da_monitoring::program::Program;
@@ -55,9 +56,10 @@ pub enum Play {
 pub struct Stage {
     /// What watches.
     pub prometheus: Prometheus,
+    _alertmanager: Alertmanager,
     demo: Option<Program>,
     _others: [Program; 2],
-    addresses: [SocketAddr; 3],
+    demo_address: SocketAddr,
     folder: TempDir,
 }
 
@@ -68,15 +70,29 @@ impl Stage {
     /// If one does not start: what it said.
     pub fn start(play: Play) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let addresses = free_addresses()?;
-        let [demo, game, collector] = addresses;
-        let demo = Some(start_demo(folder.path(), demo, play)?);
+        let [demo_address, game, collector, itself] = free_addresses()?;
+        let demo = Some(start_demo(folder.path(), demo_address, play)?);
         let others = [
             start_server(folder.path(), "serve", game, UNSEEN_GAME)?,
             start_server(folder.path(), "collect", collector, COLLECTOR)?,
         ];
-        let prometheus = Prometheus::start(&write_config(folder.path(), addresses)?)?;
-        Ok(Self { prometheus, demo, _others: others, addresses, folder })
+        let alertmanager = Alertmanager::start(&shipped().join("alertmanager.yml"))?;
+        let watched = Watched {
+            games: [demo_address, game],
+            collector,
+            prometheus: itself,
+            alertmanager: alertmanager.address(),
+        };
+        let config = write_config(folder.path(), &watched)?;
+        let prometheus = Prometheus::start_at(itself, &config)?;
+        Ok(Self {
+            prometheus,
+            _alertmanager: alertmanager,
+            demo,
+            _others: others,
+            demo_address,
+            folder,
+        })
     }
 
     /// Ends the demo, and starts another in its place.
@@ -85,16 +101,17 @@ impl Stage {
     /// If it does not start: what it said.
     pub fn play_again(&mut self, play: Play) -> Result<()> {
         self.demo = None;
-        self.demo = Some(start_demo(self.folder.path(), self.addresses[0], play)?);
+        self.demo = Some(start_demo(self.folder.path(), self.demo_address, play)?);
         Ok(())
     }
 }
 
 /// Where nobody listens now.
-fn free_addresses() -> Result<[SocketAddr; 3]> {
-    let listener = || TcpListener::bind("127.0.0.1:0");
-    let [one, two, three] = [listener()?, listener()?, listener()?];
-    Ok([one.local_addr()?, two.local_addr()?, three.local_addr()?])
+fn free_addresses() -> Result<[SocketAddr; 4]> {
+    let listeners = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0"));
+    let addresses = listeners.into_iter().map(|listener| listener?.local_addr());
+    let addresses = addresses.collect::<std::io::Result<Vec<_>>>()?;
+    addresses.try_into().map_err(|_| anyhow!("as many as there were listeners"))
 }
 
 fn start_demo(folder: &Path, address: SocketAddr, play: Play) -> Result<Program> {
@@ -120,22 +137,35 @@ fn start_server(folder: &Path, mode: &str, address: SocketAddr, settings: &str) 
     Ok(server)
 }
 
-/// The shipped configuration and rules, but for the addresses and a quicker pace.
-fn write_config(folder: &Path, servers: [SocketAddr; 3]) -> Result<PathBuf> {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus");
-    let [demo, game, collector] = servers.map(|address| format!("\"{address}\""));
-    let collector_job =
-        COLLECTOR_JOB.replace("# ", "").replace("\"worker-1:9464\", \"worker-2:9464\"", &collector);
+/// Whom Prometheus scrapes.
+struct Watched {
+    games: [SocketAddr; 2],
+    collector: SocketAddr,
+    prometheus: SocketAddr,
+    alertmanager: SocketAddr,
+}
+
+/// The shipped configuration of Prometheus and Alertmanager.
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus")
+}
+
+/// That of Prometheus and its rules, but for the addresses and a quicker pace.
+fn write_config(folder: &Path, watched: &Watched) -> Result<PathBuf> {
+    let shipped = shipped();
+    let quoted = |address: &SocketAddr| format!("\"{address}\"");
+    let collector_job = COLLECTOR_JOB
+        .replace("# ", "")
+        .replace("\"worker-1:9464\", \"worker-2:9464\"", &quoted(&watched.collector));
     let interval = format!("{}s", INTERVAL.as_secs());
     let config = Changed::read(&shipped.join("prometheus.yml"))?
         .replace("scrape_interval: 15s", &format!("scrape_interval: {interval}"))?
         .replace("scrape_timeout: 10s", &format!("scrape_timeout: {interval}"))?
         .replace("evaluation_interval: 15s", &format!("evaluation_interval: {interval}"))?
-        .replace("\"da-server:8888\"", &format!("{demo}, {game}"))?
+        .replace("\"da-server:8888\"", &watched.games.map(|game| quoted(&game)).join(", "))?
         .replace(COLLECTOR_JOB, &collector_job)?
-        // Nobody is there, and nobody's name is asked for.
-        .replace("alertmanager:9093", "127.0.0.1:1")?
-        .replace("localhost:9090", "127.0.0.1:1")?;
+        .replace("alertmanager:9093", &watched.alertmanager.to_string())?
+        .replace("localhost:9090", &watched.prometheus.to_string())?;
     let path = folder.join("prometheus.yml");
     config.write(&path)?;
 

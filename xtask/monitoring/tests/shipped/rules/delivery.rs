@@ -2,12 +2,13 @@
 //! real Alertmanager with the shipped routes. Both run on copies in which only waiting is shorter,
 //! addresses are the test's, and the receivers, which are shipped without, have one.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::files::{ALERTMANAGER, PROMETHEUS, RULES};
+use super::files::{ALERTMANAGER, PROMETHEUS, RULES, WATCHDOG};
 use anyhow::Result;
 use da_monitoring::alertmanager::Alertmanager;
 use da_monitoring::prometheus::Prometheus;
@@ -16,7 +17,10 @@ use serde_json::{Value, json};
 use super::webhook::Webhook;
 use crate::deploy::files::{document, yaml_files};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Who is told that alerts are delivered.
+const DEAD_MANS_SWITCH: &str = "dead-mans-switch";
 
 /// Where nobody listens.
 const NOBODY: &str = "127.0.0.1:1";
@@ -33,6 +37,9 @@ fn alertmanager(into: &Path, webhook: &Webhook) -> Result<Alertmanager> {
     (route["group_wait"], route["group_interval"]) = (json!("100ms"), json!("1s"));
     for route in list(&mut route["routes"]) {
         route["group_wait"] = json!("100ms");
+        if route["receiver"] == DEAD_MANS_SWITCH {
+            (route["group_interval"], route["repeat_interval"]) = (json!("1s"), json!("1s"));
+        }
     }
     Alertmanager::start(&write(into.join("alertmanager.yml"), &config)?)
 }
@@ -115,9 +122,28 @@ fn somebody_is_woken_when_a_server_is_down() {
             );
         }
     }
-    let others =
-        prometheus.alerts().unwrap().into_iter().map(|alert| alert.labels["alertname"].clone());
-    assert_eq!(others.collect::<Vec<_>>(), ["DigitalActorsTargetDown"], "nothing else is known");
+    let all = prometheus.alerts().unwrap().into_iter();
+    let all: BTreeSet<_> = all.map(|alert| alert.labels["alertname"].clone()).collect();
+    let known = ["DigitalActorsTargetDown", WATCHDOG].map(str::to_owned);
+    assert_eq!(all, known.into(), "nothing else is known");
+}
+
+/// A service that hears of it can tell when it stops.
+#[test]
+fn the_dead_mans_switch_is_told_over_and_over_that_alerts_are_delivered() {
+    if !crate::prometheus_is_here() || !super::alertmanager_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let webhook = Webhook::start();
+    let alertmanager = alertmanager(folder.path(), &webhook).unwrap();
+    let prometheus = prometheus(folder.path(), alertmanager.address()).unwrap();
+    for _ in 0..3 {
+        let (receiver, alert) = webhook
+            .told_of(WATCHDOG, PATIENCE)
+            .unwrap_or_else(|| panic!("{}\n{}", prometheus.said(), alertmanager.said()));
+        assert_eq!((receiver.as_str(), &alert["status"]), (DEAD_MANS_SWITCH, &json!("firing")));
+    }
 }
 
 #[test]

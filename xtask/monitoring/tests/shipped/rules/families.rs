@@ -1,7 +1,7 @@
 //! The metrics that the servers export, as docs/METRICS.md has them: tests of da-server hold that
 //! against the code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What stands before every name in the tables.
 const PREFIX: &str = "digital_actors_";
@@ -62,6 +62,11 @@ impl Families {
         };
         let plain = self.families.get(name).filter(|family| !family.is_histogram);
         plain.or_else(of_histogram)
+    }
+
+    /// The labels of all of them.
+    pub fn labels(&self) -> BTreeSet<&str> {
+        self.families.values().flat_map(|family| &family.labels).map(String::as_str).collect()
     }
 
     /// Whether the document has this value of a label.

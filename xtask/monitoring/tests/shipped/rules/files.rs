@@ -18,6 +18,9 @@ pub const TESTS: &str = "deploy/prometheus/tests";
 /// What the alerts link to.
 pub const RUNBOOK: &str = "docs/RUNBOOK.md";
 
+/// The dead man's switch: the alert that always fires.
+pub const WATCHDOG: &str = "DigitalActorsWatchdog";
+
 /// A recording or an alerting rule.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]

@@ -2,16 +2,17 @@
 
 mod alerts;
 mod delivery;
-mod families;
-mod files;
+pub mod families;
+pub mod files;
 mod level;
 mod names;
+mod placeholder;
 mod runbook;
 mod tools;
 mod webhook;
 
 /// Whether there is an Alertmanager to test with; says so where there is none, and fails in CI.
-fn alertmanager_is_here() -> bool {
+pub fn alertmanager_is_here() -> bool {
     let is_here = da_monitoring::alertmanager::Alertmanager::is_installed();
     assert!(
         is_here || std::env::var_os("CI").is_none(),

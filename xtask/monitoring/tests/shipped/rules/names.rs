@@ -11,6 +11,14 @@ use super::level::{grouping, level, words};
 use crate::deploy::files::text;
 use crate::promql::selected;
 
+/// What Prometheus and Alertmanager tell of themselves, as far as it is asked for, and by which labels.
+const OF_MONITORS: &[(&str, &[&str])] = &[
+    ("alertmanager_config_last_reload_successful", &[]),
+    ("alertmanager_notifications_failed_total", &["integration"]),
+    ("prometheus_config_last_reload_successful", &[]),
+    ("prometheus_notifications_dropped_total", &[]),
+    ("prometheus_rule_evaluation_failures_total", &["rule_group"]),
+];
 /// Labels that Prometheus adds, and that of collectors.
 const EVERYWHERE: &[&str] = &["job", "instance", "process"];
 
@@ -39,6 +47,10 @@ impl Known {
             if let Some((level, _)) = name.split_once(':') {
                 assert!(self.recorded.contains(name), "{origin}: nothing records {name}");
                 labels.extend(words(level));
+                continue;
+            }
+            if let Some((_, own)) = OF_MONITORS.iter().find(|(known, _)| *known == name) {
+                labels.extend(own.iter().map(|&label| label.to_owned()));
                 continue;
             }
             let family = self.families.of_series(name);

@@ -59,6 +59,7 @@ fn alerts_go_where_their_severity_says() {
         ("severity=critical", "page"),
         ("severity=warning", "ticket"),
         ("severity=other", "nobody"),
+        ("alertname=DigitalActorsWatchdog", "dead-mans-switch"),
     ] {
         let said = content("amtool", &["config", "routes", "test", &flag, labels], &[]);
         assert_eq!(said.lines().next(), Some(receiver), "{labels}");

@@ -1,0 +1,103 @@
+//! What was said goes into the store before the player hears that it is kept.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::Game;
+use super::job::Task;
+use super::protocol::ServerMessage;
+use super::sentences::{self, Sentence};
+use super::turn::Performance;
+use crate::store::{AskedBy, Claim, StoreError, Turn, TurnStatus};
+
+/// How long the end of a turn waits for the store. A database in order takes milliseconds; one that is
+/// busy, or fails over, may take seconds, and then the player is told.
+const KEPT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a turn is not in the database: `turns_not_kept_total{reason}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum NotKept {
+    /// Its session is not: the database was away when it began.
+    NoSession,
+    /// The database refused it, or could not be asked.
+    Failed,
+    /// The database did not say in time that it is.
+    Late,
+    /// The session has a newer connection.
+    Replaced,
+}
+
+impl NotKept {
+    /// Every value, for pre-creating series.
+    pub(super) const ALL: [Self; 4] = [Self::NoSession, Self::Failed, Self::Late, Self::Replaced];
+
+    /// The label value.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSession => "no_session",
+            Self::Failed => "failed",
+            Self::Late => "late",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+impl Performance<'_> {
+    /// Keeps what was said, and says whether that is in the database now; `None` if nothing was.
+    pub(super) async fn keep(
+        &self,
+        task: Task,
+        answer: String,
+        status: TurnStatus,
+    ) -> Option<bool> {
+        // A blank answer, as of one who interrupts the first line break, is none: see `prompt`.
+        if answer.trim().is_empty() {
+            return None;
+        }
+        let (asked_by, asked) = match task {
+            Task::Answer { asked_by, asked } => (asked_by, asked),
+            Task::Recite { direction, .. } => (AskedBy::Scene, direction),
+        };
+        let turn = Turn { asked_by, asked, answer, status };
+        let kept = match self.claim {
+            None => Err(NotKept::NoSession),
+            // What is not done by then is given up; a commit that is under way may succeed all the same.
+            Some(claim) => {
+                timeout(KEPT_WITHIN, self.store(claim, &turn)).await.unwrap_or(Err(NotKept::Late))
+            }
+        };
+        if let Err(reason) = kept {
+            self.game.metrics.not_kept(reason);
+            tracing::warn!(reason = reason.as_str(), "a turn was not kept");
+        }
+        Some(kept.is_ok())
+    }
+
+    async fn store(&self, claim: Claim, turn: &Turn) -> Result<(), NotKept> {
+        let world = self.world.to_json(Instant::now());
+        let mut stored = self.game.store.add_turn(claim, turn, &world).await;
+        if let Err(StoreError::Unknown) = stored {
+            stored = self.store_anew(claim, turn, &world).await;
+        }
+        stored.map_err(|error| match error {
+            StoreError::Replaced => {
+                self.replaced.cancel();
+                NotKept::Replaced
+            }
+            // Counted and in the log.
+            _ => NotKept::Failed,
+        })
+    }
+
+    /// The player is here, and what they say from now on is to be found again.
+    async fn store_anew(&self, claim: Claim, turn: &Turn, world: &str) -> Result<(), StoreError> {
+        let Game { store, .. } = self.game;
+        let (scene, difficulty) = (&self.world.scene().id, self.world.difficulty().as_str());
+        store.restore_session(claim, scene, difficulty, world).await?;
+        store.add_turn(claim, turn, world).await?;
+        let Sentence { code, message } = sentences::history_lost();
+        self.outbox.send_if_room(ServerMessage::Notice { code, message });
+        Ok(())
+    }
+}

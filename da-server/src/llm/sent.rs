@@ -1,0 +1,135 @@
+//! A request as it was sent, and what its refusal or its answer teaches.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{
+    LlmError, LlmEvent, Message,
+    answer::Broken,
+    backend::Backend,
+    complaint::{Complaint, complaint},
+    event::Part,
+    history,
+    parameter::Parameter,
+};
+use crate::provider::{ErrorKind, Fault, RetryAdvice, fallback::Labelled};
+
+/// The status that a refusal in a stream would have had as an answer of its own.
+const REFUSED: u16 = 400;
+
+/// What there is to know of a request once its answer comes.
+pub(super) struct Sent {
+    backend: Arc<Backend>,
+    /// Those of its parameters that it could do without.
+    parameters: Vec<Parameter>,
+    lines: usize,
+    bytes: usize,
+    /// Lines and bytes of the newer half of the conversation, if there is less of it to show.
+    half: Option<(usize, usize)>,
+}
+
+impl Sent {
+    /// The request to `backend` with this `body`, which shows `messages`.
+    pub(super) fn new(
+        backend: &Arc<Backend>,
+        body: &Value,
+        system: &str,
+        messages: &[Message],
+    ) -> Self {
+        let optional = backend.wire.optional().iter().copied();
+        let half = history::newer_half(messages);
+        Self {
+            backend: backend.clone(),
+            parameters: optional.filter(|name| is_in(body, name.as_str())).collect(),
+            lines: messages.len(),
+            bytes: history::bytes(system, messages),
+            half: half.map(|half| (half.len(), history::bytes(system, half))),
+        }
+    }
+
+    /// A part of its answer came.
+    pub(super) fn answered(&self, part: &Part) {
+        if *part == Part::Event(LlmEvent::Complete) {
+            self.backend.longest.answered(self.bytes);
+        }
+    }
+
+    /// It was answered with this error, worded like this. Where the next request is another one by
+    /// that, the error says so.
+    pub(super) fn refused(&self, status: u16, words: &[u8], error: LlmError) -> LlmError {
+        match complaint(status, words, &self.parameters) {
+            None => error,
+            Some(complaint) => {
+                let amended = self.amend(complaint);
+                LlmError { kind: ErrorKind::InvalidRequest, amended, ..error }
+            }
+        }
+    }
+
+    /// The same for an error that came with HTTP 200, in a stream or in its place. `advice` is what the
+    /// answer's headers said.
+    pub(super) fn refused_late(&self, fault: Fault, words: &[u8], advice: RetryAdvice) -> LlmError {
+        let error = LlmError::in_stream(self.backend.provider(), fault);
+        let error = LlmError { advice: advice.or_from_body(words), ..error };
+        match error.kind {
+            ErrorKind::InvalidRequest | ErrorKind::Server => self.refused(REFUSED, words, error),
+            _ => error,
+        }
+    }
+
+    /// Why its answer has no more parts.
+    pub(super) fn broken(&self, broken: Broken, advice: RetryAdvice) -> LlmError {
+        match broken {
+            Broken::Failed(error) => error,
+            Broken::Refused { fault, words } => self.refused_late(fault, words.as_bytes(), advice),
+        }
+    }
+
+    /// Learns from a refusal; whether the next request is another one.
+    fn amend(&self, complaint: Complaint) -> bool {
+        let [provider, model] = self.backend.labels();
+        match complaint {
+            Complaint::Parameter(parameter) => {
+                self.backend.metrics.refused(parameter);
+                if self.backend.refused.refuses(parameter) {
+                    let parameter = parameter.as_str();
+                    tracing::warn!(
+                        provider,
+                        model,
+                        parameter,
+                        "a parameter is refused, so it is left out from now on"
+                    );
+                }
+                true
+            }
+            Complaint::TooLong => {
+                let Some((kept, half)) = self.half else { return false };
+                self.backend.longest.refused(self.bytes, half);
+                self.backend.metrics.history_cut();
+                tracing::warn!(
+                    provider,
+                    model,
+                    lines = self.lines,
+                    kept,
+                    "the conversation is too long for the model, so its older half is left out; \
+                     set context_tokens, or a lower game.history_turns"
+                );
+                true
+            }
+        }
+    }
+}
+
+/// Whether a request has this parameter, at its top or in one of its sections.
+fn is_in(sent: &Value, name: &str) -> bool {
+    let has = |part: &Value| part.get(name).is_some();
+    has(sent) || sent.as_object().is_some_and(|parts| parts.values().any(has))
+}
+
+#[test]
+fn a_parameter_may_be_in_a_section() {
+    let sent = serde_json::json!({"contents": [], "generationConfig": {"temperature": 1}});
+    assert!(is_in(&sent, "temperature") && is_in(&sent, "contents"));
+    assert!(!is_in(&sent, "maxOutputTokens"));
+}

@@ -1,0 +1,142 @@
+//! The file of a SQLite database, as it was opened, to be told from what is at its path later.
+//!
+//! It is only looked at and never opened here: whoever closes a file, closes with it the locks that
+//! SQLite holds on it in the same process.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Access, access};
+
+/// A database file that is open.
+#[derive(Debug, Clone)]
+pub(super) struct DatabaseFile {
+    path: PathBuf,
+    device: u64,
+    /// Nobody else has it as long as the file is open, deleted or not.
+    inode: u64,
+    /// The log that SQLite writes to first, if it writes one.
+    log: Option<PathBuf>,
+}
+
+/// What became of a file that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// There is nothing at its path.
+    Deleted,
+    /// There is another one.
+    Replaced,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "the database file was deleted or moved",
+            Self::Replaced => "the database file was replaced by another",
+        })
+    }
+}
+
+impl DatabaseFile {
+    /// The file at `path`, which is there.
+    ///
+    /// # Errors
+    /// It can't be looked at.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let found = path.metadata()?;
+        let log = Some(with_ending(path, LOG)).filter(|log| log.exists());
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino(), log })
+    }
+
+    /// Whether it is not at its path any more. What can't be found out is not.
+    pub(super) fn lost(&self) -> Option<Lost> {
+        match self.path.metadata() {
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => None,
+            Ok(_) => Some(Lost::Replaced),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Lost::Deleted),
+            Err(_) => None,
+        }
+    }
+
+    /// Whether what was just committed over an open connection is where the next opening looks for
+    /// it: in this file, or in the log beside it.
+    pub(super) fn has_what_was_committed(&self) -> bool {
+        self.lost().is_none() && self.log.as_ref().is_none_or(|log| log.exists())
+    }
+
+    /// Renames the log at its path, and the index of that log, so that no other file is opened beside
+    /// them: SQLite would write what is in them into that one, or, into an empty one, delete them.
+    /// Returns the log's new name; `None` if there was none.
+    ///
+    /// # Errors
+    /// One of them is still there.
+    pub(super) fn set_log_aside(&self) -> io::Result<Option<PathBuf>> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let aside = |ending| {
+            let name = with_ending(&self.path, ending);
+            let aside = with_ending(&name, &format!(".lost-{}", now.as_secs()));
+            match std::fs::rename(&name, &aside) {
+                Ok(()) => Ok(Some(aside)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let log = aside(LOG)?;
+        aside(INDEX)?;
+        Ok(log)
+    }
+
+    /// Whether its mode or its file system forbids this process to write to it.
+    pub(super) fn is_read_only(&self) -> bool {
+        access(&self.path, Access::WRITE_OK).is_err()
+    }
+}
+
+/// What SQLite adds to a file's name for its log, and for the index of that log.
+const LOG: &str = "-wal";
+const INDEX: &str = "-shm";
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_from_what_took_its_place() {
+        let folder = tempfile::tempdir().expect("folder");
+        let [path, other] = ["a.sqlite", "b.sqlite"].map(|name| folder.path().join(name));
+        std::fs::write(&path, "a").expect("written");
+        std::fs::write(&other, "a").expect("written");
+        // As a connection has it, so that its number is nobody else's.
+        let _open = std::fs::File::open(&path).expect("open");
+        let file = DatabaseFile::at(&path).expect("there");
+        assert_eq!(file.lost(), None);
+        std::fs::rename(&path, folder.path().join("c.sqlite")).expect("moved");
+        assert_eq!(file.lost(), Some(Lost::Deleted));
+        std::fs::rename(&other, &path).expect("moved");
+        assert_eq!(file.lost(), Some(Lost::Replaced));
+        std::fs::rename(folder.path().join("c.sqlite"), &path).expect("moved back");
+        assert_eq!(file.lost(), None);
+    }
+
+    #[test]
+    fn a_log_that_was_deleted_has_nothing_of_what_was_committed() {
+        let folder = tempfile::tempdir().expect("folder");
+        let [path, log] = ["a.sqlite", "a.sqlite-wal"].map(|name| folder.path().join(name));
+        std::fs::write(&path, "a").expect("written");
+        assert!(DatabaseFile::at(&path).expect("there").has_what_was_committed(), "it has none");
+        std::fs::write(&log, "a").expect("written");
+        let file = DatabaseFile::at(&path).expect("there");
+        assert!(file.has_what_was_committed());
+        std::fs::remove_file(&log).expect("deleted");
+        assert!(!file.has_what_was_committed());
+    }
+}

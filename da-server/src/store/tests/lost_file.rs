@@ -1,0 +1,228 @@
+//! A database file that is deleted, moved or replaced while it is open.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::timeout;
+
+use super::*;
+
+struct OnDisk {
+    opened: Opened,
+    folder: TempDir,
+    path: PathBuf,
+    claim: Claim,
+}
+
+impl OnDisk {
+    async fn with_a_turn() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.sqlite");
+        let opened = at(path.clone());
+        let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+        opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+        Self { opened, folder, path, claim }
+    }
+
+    fn files_lost(&self) -> f64 {
+        self.opened.counted("digital_actors_db_files_lost_total")
+    }
+
+    async fn is_kept_from_now_on(&self) {
+        let store = &self.opened.store;
+        let refused = store.add_turn(self.claim, &turn("two"), "{}").await;
+        assert!(matches!(refused, Err(StoreError::Unknown)), "{refused:?}");
+        store.restore_session(self.claim, "submarine", "hard", "{}").await.expect("begun anew");
+        store.add_turn(self.claim, &turn("two"), "{}").await.expect("kept");
+        let again = at(self.path.clone());
+        assert!(again.store.history(self.claim, 9).await.expect("read") == [turn("two")]);
+    }
+}
+
+fn at(path: PathBuf) -> Opened {
+    Opened::with(StoreConfig { path, ..StoreConfig::default() })
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_noticed_with_the_next_query_and_made_anew() {
+    let disk = OnDisk::with_a_turn().await;
+    for file in fs::read_dir(disk.folder.path()).expect("listed") {
+        fs::remove_file(file.expect("file").path()).expect("deleted");
+    }
+    disk.is_kept_from_now_on().await;
+    assert_eq!(disk.files_lost(), 1.0);
+}
+
+#[tokio::test]
+async fn a_moved_file_has_all_that_was_kept_in_it() {
+    let disk = OnDisk::with_a_turn().await;
+    let moved = disk.folder.path().join("moved.sqlite");
+    fs::rename(&disk.path, &moved).expect("moved");
+    disk.is_kept_from_now_on().await;
+    assert_eq!(disk.files_lost(), 1.0);
+    let before = at(moved).store.history(disk.claim, 9).await.expect("read");
+    assert!(before == [turn("one")], "not only its log, which stayed behind");
+}
+
+/// A session of the new file has the number that one of the old file had.
+#[tokio::test]
+async fn a_replaced_file_is_used_and_nobody_writes_into_sessions_of_others() {
+    let disk = OnDisk::with_a_turn().await;
+    let backup = disk.folder.path().join("backup.sqlite");
+    let other = at(backup.clone());
+    let others = other.store.create_session(&new_session(2)).await.expect("created");
+    other.store.add_turn(others, &turn("of another"), "{}").await.expect("added");
+    other.store.close().await;
+    fs::rename(&backup, &disk.path).expect("moved");
+    disk.is_kept_from_now_on().await;
+    assert_eq!(disk.files_lost(), 1.0);
+    let history = disk.opened.store.history(others, 9).await.expect("read");
+    assert!(history == [turn("of another")]);
+}
+
+/// As by a backup that runs: the log can't be folded back into the file before, and what is in it is not
+/// the new file's.
+#[tokio::test]
+async fn a_file_that_is_replaced_while_somebody_reads_is_opened_without_the_log_of_the_one_before()
+{
+    let disk = OnDisk::with_a_turn().await;
+    let backup = disk.folder.path().join("backup.sqlite");
+    let other = at(backup.clone());
+    let others = other.store.create_session(&new_session(2)).await.expect("created");
+    let turns: Vec<_> = (0..40).map(|number| turn(&number.to_string())).collect();
+    for turn in &turns {
+        other.store.add_turn(others, turn, "{}").await.expect("added");
+    }
+    other.store.close().await;
+    let mut reader = reading_of(&disk.path).await;
+    for sql in ["BEGIN", "SELECT COUNT(*) FROM turns"] {
+        sqlx::query(sql).execute(&mut reader).await.expect("reads");
+    }
+    // What the reader has not seen, so that not even this much may be folded back.
+    disk.opened.store.add_turn(disk.claim, &turn("only in the log"), "{}").await.expect("added");
+    let old = disk.folder.path().join("old.sqlite");
+    fs::hard_link(&disk.path, &old).expect("linked");
+    fs::rename(&backup, &disk.path).expect("moved");
+
+    disk.is_kept_from_now_on().await;
+    assert_eq!(disk.files_lost(), 1.0);
+    let history = disk.opened.store.history(others, 99).await.expect("read");
+    assert!(history == turns, "the new file is as it was");
+    let mut new_file = reading_of(&disk.path).await;
+    let check = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut new_file);
+    assert_eq!(check.await.ok(), Some("ok".to_owned()));
+
+    // As the log of this server says it: with the log under its name the old file has all.
+    reader.close().await.expect("closed");
+    let names = fs::read_dir(disk.folder.path()).expect("listed");
+    let names: Vec<_> = names.map(|file| file.expect("file").path()).collect();
+    let aside = names.iter().find(|name| name.display().to_string().contains("-wal.lost-"));
+    fs::rename(aside.expect("set aside"), disk.folder.path().join("old.sqlite-wal"))
+        .expect("moved");
+    let before = at(old).store.history(disk.claim, 9).await.expect("read");
+    assert!(before == [turn("one"), turn("only in the log")]);
+}
+
+async fn reading_of(path: &Path) -> sqlx::SqliteConnection {
+    sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.expect("opened")
+}
+
+/// A connection that is open still has it; a new one makes another, and finds nothing of what it should.
+#[tokio::test]
+async fn what_went_into_a_deleted_log_is_not_said_to_be_kept() {
+    let disk = OnDisk::with_a_turn().await;
+    fs::remove_file(disk.folder.path().join("a.sqlite-wal")).expect("deleted");
+    let store = &disk.opened.store;
+    store.add_turn(disk.claim, &turn("two"), "{}").await.expect_err("where is it?");
+    assert_eq!(disk.opened.database_errors(), 1.0);
+    store.add_turn(disk.claim, &turn("three"), "{}").await.expect("kept");
+    // Connections of before may still be about to close, and have SQLite's index beside the new log.
+    let again = at(disk.path.clone());
+    let read = async {
+        loop {
+            match again.store.history(disk.claim, 9).await {
+                Ok(history) => return history,
+                Err(error) => println!("not yet: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let history = timeout(Duration::from_secs(60), read).await.expect("read");
+    assert!(history.ends_with(&[turn("three")]));
+}
+
+#[tokio::test]
+async fn another_programs_file_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("theirs.sqlite");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let theirs = sqlx::SqlitePool::connect_with(options).await.expect("opened");
+    sqlx::query("CREATE TABLE sessions (id INTEGER)").execute(&theirs).await.expect("made");
+    theirs.close().await;
+    let before = fs::read(&path).expect("read");
+    let refused =
+        at(path.clone()).store.create_session(&new_session(1)).await.expect_err("refused");
+    assert!(refused.to_string().contains("another application, such as sessions"), "{refused}");
+    assert!(fs::read(&path).expect("read") == before, "to the byte");
+}
+
+/// What is found out once a second, by itself.
+#[tokio::test]
+async fn a_deleted_file_is_noticed_although_nobody_plays() {
+    let disk = OnDisk::with_a_turn().await;
+    let store = &disk.opened.store;
+    // And made anew.
+    let noticing = async {
+        while disk.files_lost() < 1.0 || !disk.path.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let looking = async {
+        assert_eq!(store.condition().await, Condition::Available);
+        fs::remove_file(&disk.path).expect("deleted");
+        noticing.await;
+    };
+    let soon = std::time::Duration::from_secs(20);
+    tokio::select! {
+        () = store.watch() => {}
+        noticed = tokio::time::timeout(soon, looking) => noticed.expect("noticed"),
+    }
+}
+
+/// Root may write to whatever its mode forbids, but not to what is immutable.
+#[tokio::test]
+async fn a_file_that_becomes_read_only_is_noticed() {
+    let disk = OnDisk::with_a_turn().await;
+    let attribute = |change: &str| {
+        let mut chattr = std::process::Command::new("chattr");
+        chattr.arg(change).arg(&disk.path).output().is_ok_and(|done| done.status.success())
+    };
+    if !attribute("+i") {
+        return da_monitoring::programs::skip("no file can be made immutable here");
+    }
+    let store = &disk.opened.store;
+    let until = async |expected: fn(Condition) -> bool| {
+        while !expected(store.condition().await) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let noticing = async {
+        until(
+            |condition| matches!(condition, Condition::Missing(why) if why.contains("read-only")),
+        )
+        .await;
+        assert_eq!(disk.opened.counted("digital_actors_db_available"), 0.0);
+        assert!(attribute("-i"));
+        until(|condition| condition == Condition::Available).await;
+        assert_eq!(disk.opened.counted("digital_actors_db_available"), 1.0);
+    };
+    let soon = std::time::Duration::from_secs(20);
+    let noticed = tokio::select! {
+        () = store.watch() => None,
+        noticed = tokio::time::timeout(soon, noticing) => Some(noticed),
+    };
+    attribute("-i");
+    noticed.expect("it looks on").expect("noticed");
+}

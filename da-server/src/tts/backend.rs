@@ -1,0 +1,176 @@
+//! One provider: sends lines and streams audio, whatever the wire protocol.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use reqwest::{
+    Url,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+
+use super::{
+    AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics,
+    container::opened,
+    gather::gather,
+    meter::Meter,
+    metrics::VoiceMetrics,
+    voices::Voices,
+    wire::{Request, Wire},
+};
+use crate::provider::{
+    ApiKey, CallKind, CallReports, ErrorKind, Fault, GateMetrics, ProviderSetupError, Reporter,
+    base_url,
+    call::{Piece, Pieces, Plan},
+    exchange,
+    fallback::Labelled,
+    span::Span,
+};
+
+/// Ten minutes of the widest format; no line of a character is as long.
+const MAX_AUDIO_BYTES: usize = 64 * 1024 * 1024;
+
+/// A piece of audio, and what its bytes mean.
+struct Sound {
+    format: AudioFormat,
+    bytes: Bytes,
+}
+
+impl Piece for Sound {
+    fn is_end(&self) -> bool {
+        false
+    }
+}
+
+/// One provider.
+pub(super) struct Backend {
+    http: reqwest::Client,
+    wire: Box<dyn Wire>,
+    base: Url,
+    headers: HeaderMap,
+    model: String,
+    format: AudioFormat,
+    voices: Voices,
+    plan: Plan,
+    metrics: VoiceMetrics,
+}
+
+impl Labelled for Backend {
+    fn labels(&self) -> [&str; 2] {
+        [&self.plan.reporter.provider, &self.model]
+    }
+}
+
+impl Backend {
+    pub(super) fn new(
+        config: &TtsConfig,
+        key: Option<ApiKey>,
+        http: reqwest::Client,
+        gates: &GateMetrics,
+        metrics: &TtsMetrics,
+        reports: Option<CallReports>,
+        has_successor: bool,
+    ) -> Result<Arc<Self>, ProviderSetupError> {
+        let wire = config.wire();
+        Ok(Arc::new(Self {
+            http,
+            headers: wire.headers(key.as_ref())?,
+            wire,
+            base: base_url(config.protocol.as_str(), config.base_url())?,
+            model: config.model().to_owned(),
+            format: config.format()?,
+            voices: Voices::of_section(config),
+            plan: Plan {
+                has_successor,
+                ..Plan::new(
+                    Reporter {
+                        kind: CallKind::Tts,
+                        provider: config.provider(),
+                        model: config.model().into(),
+                        reports,
+                    },
+                    config.timeouts.clone(),
+                    config.retry.clone(),
+                    config.max_concurrent,
+                    config.breaker.clone(),
+                    gates,
+                )
+            },
+            metrics: metrics.of(config.provider()),
+        }))
+    }
+
+    /// Audio once its first piece is there, after retries if need be, and what its bytes mean.
+    pub(super) async fn call(
+        &self,
+        speech: &Speech,
+    ) -> Result<(AudioFormat, Pieces<Bytes>), TtsError> {
+        let attempt = |span| self.attempt(span, speech);
+        let mut sounds = self.plan.run(self.metrics.clone(), attempt).await?;
+        let Some(first) = sounds.next().await.transpose()? else {
+            return Err(self.error(ErrorKind::EmptyAnswer));
+        };
+        let sounds = stream::iter([Ok(first.bytes)]).chain(sounds.map_ok(|sound| sound.bytes));
+        Ok((first.format, sounds.boxed()))
+    }
+
+    fn error(&self, kind: ErrorKind) -> TtsError {
+        TtsError::new(&self.plan.reporter.provider, kind)
+    }
+
+    async fn attempt(&self, span: Span, speech: &Speech) -> Result<Pieces<Sound>, TtsError> {
+        let provider = &self.plan.reporter.provider;
+        let voice = self.voices.of(&speech.character, &speech.voice_id);
+        // A server does not start without one.
+        let voice = voice.ok_or_else(|| self.error(ErrorKind::InvalidRequest))?;
+        let asked = Request { model: &self.model, voice, text: &speech.text, format: self.format };
+        let body = Bytes::from(self.wire.body(&asked).to_string());
+        let meter = Meter::start(self.format, self.metrics.clone(), span.marks().asked_ns);
+        let request = self
+            .http
+            .post(self.wire.url(&self.base, &asked))
+            .headers(self.headers.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(span.body(body));
+        let response =
+            exchange::send(provider, request, &span, |_| {}, |body| self.wire.fault(body)).await?;
+        let media_type = exchange::media_type(&response);
+        match media_type.as_str() {
+            // Some servers leave it at that.
+            "" | "application/octet-stream" | "binary/octet-stream" | "application/ogg" => {}
+            audio if audio.starts_with("audio/") => {}
+            "application/json" => {
+                return Err(match self.wire.fault(&exchange::short_body(response, &span).await) {
+                    Fault { kind: None, code } => {
+                        TtsError { code, ..self.error(ErrorKind::NotAudio) }
+                    }
+                    fault => TtsError::in_stream(provider, fault),
+                });
+            }
+            _ => return Err(self.error(ErrorKind::NotAudio)),
+        }
+        self.metrics.count_characters(&speech.text);
+        let idle = self.plan.timeouts.idle;
+        let audio = exchange::body(provider.clone(), response, span, idle, MAX_AUDIO_BYTES)
+            .filter(|chunk| future::ready(!matches!(chunk, Ok(bytes) if bytes.is_empty())))
+            .boxed();
+        let (format, audio) = opened(provider, self.format, &media_type, audio).await?;
+        let audio = gather(or_if_empty(audio, self.error(ErrorKind::EmptyAnswer)));
+        Ok(meter.watch(format, audio).map_ok(move |bytes| Sound { format, bytes }).boxed())
+    }
+}
+
+/// The stream itself, or only `error` if there is nothing in it.
+fn or_if_empty(audio: Pieces<Bytes>, error: TtsError) -> Pieces<Bytes> {
+    stream::unfold((audio, Some(error)), |(mut audio, mut error)| async move {
+        let chunk = match audio.next().await {
+            Some(chunk) => {
+                error = None;
+                chunk
+            }
+            None => Err(error.take()?),
+        };
+        Some((chunk, (audio, error)))
+    })
+    .boxed()
+}

@@ -1,0 +1,66 @@
+//! A database that is lost, or takes nothing for a while, under a running game: who plays is told, and so is
+//! who comes back.
+
+use serde_json::{Value, json};
+use sqlx::Executor;
+
+use crate::browser::Browser;
+use crate::page::{enter, say};
+use crate::server::Server;
+use crate::slow_store::lock;
+
+#[tokio::test]
+async fn a_deleted_database_is_said_to_operators_and_to_players() {
+    let server = Server::start().await;
+    let mut stays = server.player_in("quiet").await;
+    let mut leaves = server.player_in("quiet").await;
+    for player in [&mut stays, &mut leaves] {
+        player.say("Remember this").await;
+        assert!(player.hear_turn().await.kept);
+    }
+    let left = leaves.token.clone();
+    leaves.leave().await;
+    server.scrape_until(|s| s.queries("leave_session") == 1.0).await;
+    for ending in ["", "-wal", "-shm"] {
+        let path = format!("{}{ending}", server.database().display());
+        std::fs::remove_file(path).expect("deleted");
+    }
+    server.scrape_until(|s| s.get("db_files_lost_total") == 1.0).await;
+    let health: Value =
+        server.request("/health").send().await.expect("answer").json().await.expect("JSON");
+    assert_eq!(health["store"], json!({"status": "ok", "files_lost": 1}));
+
+    // Who comes back begins afresh, and hears that.
+    let mut again = server.player().await;
+    again.send(json!({"type": "start", "scene": "quiet", "token": left})).await;
+    assert_eq!(again.wait_for("notice").await["code"], "starts_afresh");
+
+    // Who is there plays on, hears that what was before is lost, and is kept from now on.
+    stays.say("And this").await;
+    assert_eq!(stays.wait_for("notice").await["code"], "history_lost");
+    assert_eq!(stays.wait_for("turn_end").await["kept"], true);
+    let token = stays.token.clone();
+    let mut returned = server.player().await;
+    let session =
+        returned.start_as(json!({"type": "start", "scene": "quiet", "token": token})).await;
+    assert_eq!(session["resumed"], true);
+    let lines = session["history"].as_array().expect("lines");
+    assert_eq!(lines[0]["text"], "And this");
+    assert_eq!(lines.len(), 2);
+}
+
+#[tokio::test]
+async fn the_page_says_when_what_is_said_cant_be_saved_and_when_it_can_again() {
+    let Some(browser) = Browser::open(1280, 800).await else { return };
+    let server = Server::start().await;
+    enter(&browser, &server, "quiet").await;
+    let mut lock = lock(&server).await;
+    say(&browser, "Lose this").await;
+    let asides = "[...document.querySelectorAll('#log .aside')].map(each => each.textContent)";
+    browser.until(&format!("{asides}.at(-1)?.includes('saved right now')")).await;
+    lock.execute("ROLLBACK").await.expect("unlocked");
+    say(&browser, "Keep this").await;
+    browser.until(&format!("{asides}.at(-1).includes('saved again')")).await;
+    assert_eq!(browser.evaluate(&format!("{asides}.length")).await, json!(2), "each is said once");
+    browser.close().await;
+}

@@ -1,0 +1,5 @@
+//! More of everything than there should be.
+
+mod connections;
+mod passwords;
+mod players;

@@ -1,0 +1,71 @@
+//! A row of the table of quirks.
+
+use std::time::Duration;
+
+use da_server::llm::{LlmProtocol, StopReason};
+use da_server::provider::ErrorKind;
+use serde_json::Value;
+
+use crate::raw::{Answer, Ending};
+
+/// One row: the name ends with where it was reported.
+pub struct Quirk {
+    pub name: &'static str,
+    pub provider: LlmProtocol,
+    pub answer: Answer,
+    pub text: &'static str,
+    pub end: Result<StopReason, ErrorKind>,
+    pub retries: usize,
+}
+
+pub const SSE: &str = "text/event-stream";
+pub const AHOY: &str = "Ahoy";
+
+pub fn quirk(name: &'static str, provider: LlmProtocol, body: impl AsRef<[u8]>) -> Quirk {
+    let answer = Answer {
+        media_type: SSE,
+        chunks: vec![body.as_ref().to_vec()],
+        pause: Duration::ZERO,
+        ending: Ending::Clean,
+    };
+    Quirk { name, provider, answer, text: AHOY, end: Ok(StopReason::EndTurn), retries: 0 }
+}
+
+impl Quirk {
+    pub fn ends(self, end: Result<StopReason, ErrorKind>) -> Self {
+        Self { end, ..self }
+    }
+
+    pub fn ending(mut self, ending: Ending) -> Self {
+        self.answer.ending = ending;
+        self
+    }
+
+    pub fn typed(mut self, media_type: &'static str) -> Self {
+        self.answer.media_type = media_type;
+        self
+    }
+
+    pub fn in_chunks_of(mut self, length: usize) -> Self {
+        let whole = self.answer.chunks.concat();
+        self.answer.chunks = whole.chunks(length).map(<[u8]>::to_vec).collect();
+        self
+    }
+
+    pub fn says(self, text: &'static str) -> Self {
+        Self { text, ..self }
+    }
+
+    /// It fails without a word, and that may pass.
+    pub fn fails(self, kind: ErrorKind) -> Self {
+        Self { text: "", end: Err(kind), retries: 2, ..self }
+    }
+
+    pub fn fails_for_good(self, kind: ErrorKind) -> Self {
+        Self { text: "", end: Err(kind), retries: 0, ..self }
+    }
+}
+
+pub fn data(value: &Value) -> String {
+    format!("data: {value}\n\n")
+}

@@ -1,0 +1,46 @@
+//! Programs of others that tests drive, and what becomes of a test where there is none.
+
+use std::env;
+use std::path::Path;
+
+/// Whether all of `programs` are there: names that `PATH` leads to, or full paths. Where one is not, this
+/// says that the test is skipped.
+///
+/// # Panics
+/// If one is missing in continuous integration, where every test must run.
+#[must_use]
+pub fn are_there(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| !is_there(program));
+    if let Some(missing) = missing {
+        skip(&format!("there is no {missing} on this machine: `cargo xtask setup` installs it"));
+    }
+    missing.is_none()
+}
+
+/// Says that a test is skipped, and why.
+///
+/// # Panics
+/// In continuous integration, where every test must run.
+pub fn skip(why: &str) {
+    assert!(env::var_os("CI").is_none(), "this test must run here, but can't: {why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+fn is_there(program: &str) -> bool {
+    if program.starts_with('/') {
+        return Path::new(program).exists();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_by_name_and_by_path() {
+        assert!(are_there(&["sh", "/proc/self/exe"]));
+        assert!(!is_there("no-such-program") && !is_there("/no/such/program"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Packages that are unpacked beside the project instead of installed: whatever else is on the machine
+//! can't conflict with them, and nothing outside changes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::{run, step};
+
+/// Unpacks `package` and all that it depends on, down to the C library, into `folder`; returns the
+/// root of what is there. An earlier unpacking is kept.
+///
+/// # Errors
+/// If apt does not have the packages, or they can't be unpacked.
+pub fn unpack(package: &str, folder: &Path) -> Result<PathBuf> {
+    let root = folder.join("root");
+    if root.is_dir() {
+        return Ok(root);
+    }
+    step(&format!("unpack {package} into {}", folder.display()));
+    let archives = download(package, folder)?;
+    // Renamed last: what was broken off is done again.
+    let unfinished = folder.join("unfinished");
+    let _ = fs::remove_dir_all(&unfinished);
+    fs::create_dir(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
+    for archive in debian_archives(&archives)? {
+        let status =
+            Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&unfinished).status();
+        let status = status.context("cannot start dpkg-deb")?;
+        ensure!(status.success(), "dpkg-deb could not unpack {}", archive.display());
+    }
+    fs::remove_dir_all(&archives)?;
+    fs::rename(&unfinished, &root)?;
+    Ok(root)
+}
+
+/// Downloads the archives of `package` and its dependencies, as for a machine that has nothing yet.
+fn download(package: &str, folder: &Path) -> Result<PathBuf> {
+    let (archives, nothing) = (folder.join("archives"), folder.join("nothing-installed"));
+    fs::create_dir_all(archives.join("partial"))
+        .with_context(|| format!("cannot make {}", archives.display()))?;
+    fs::write(&nothing, "")?;
+    let option = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let download = || {
+        let mut command = Command::new("apt-get");
+        command.args([
+            "install",
+            "--download-only",
+            "--yes",
+            "--quiet=2",
+            "--no-install-recommends",
+        ]);
+        command.args(["--option", &option("Dir::State::status", &nothing)]);
+        command.args(["--option", &option("Dir::Cache::archives", &archives)]);
+        // The folder may be one that apt's own user can't reach.
+        command.args(["--option", "APT::Sandbox::User=root", package]);
+        command
+    };
+    // The lists may be older than the archives, or not be there at all.
+    if run(&mut download()).is_err() {
+        run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
+        run(&mut download())?;
+    }
+    Ok(archives)
+}
+
+fn debian_archives(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let archives: Vec<_> =
+        paths.into_iter().filter(|path| path.extension().is_some_and(|it| it == "deb")).collect();
+    ensure!(!archives.is_empty(), "apt-get has downloaded nothing into {}", folder.display());
+    Ok(archives)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_run_has_unpacked_is_kept_and_what_broke_off_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("unfinished")).unwrap();
+        assert!(debian_archives(&folder.path().join("unfinished")).is_err());
+        fs::create_dir(folder.path().join("root")).unwrap();
+        assert_eq!(unpack("anything", folder.path()).unwrap(), folder.path().join("root"));
+    }
+}
