@@ -6,10 +6,11 @@ use tokio::time::timeout;
 
 use super::Game;
 use super::job::Task;
+use super::metrics::GameMetrics;
 use super::protocol::ServerMessage;
 use super::sentences::{self, Sentence};
 use super::turn::Performance;
-use crate::store::{AskedBy, Claim, StoreError, Turn, TurnStatus};
+use crate::store::{AskedBy, StoreError, Turn, TurnStatus};
 
 /// How long the end of a turn waits for the store. A database in order takes milliseconds; one that is
 /// busy, or fails over, may take seconds, and then the player is told.
@@ -18,11 +19,10 @@ const KEPT_WITHIN: Duration = Duration::from_secs(5);
 /// Why a turn is not in the database: `turns_not_kept_total{reason}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum NotKept {
-    /// Its session is not: the database was away when it began.
-    NoSession,
     /// The database refused it, or could not be asked.
     Failed,
-    /// The database did not say in time that it is.
+    /// The database did not say in time that it is: within [`KEPT_WITHIN`], or while a player who had left
+    /// was still waited for.
     Late,
     /// The session has a newer connection.
     Replaced,
@@ -30,15 +30,30 @@ pub(super) enum NotKept {
 
 impl NotKept {
     /// Every value, for pre-creating series.
-    pub(super) const ALL: [Self; 4] = [Self::NoSession, Self::Failed, Self::Late, Self::Replaced];
+    pub(super) const ALL: [Self; 3] = [Self::Failed, Self::Late, Self::Replaced];
 
     /// The label value.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::NoSession => "no_session",
             Self::Failed => "failed",
             Self::Late => "late",
             Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// What became of keeping a turn. It is counted when this is dropped, also where the turn is given up in
+/// the middle.
+struct Outcome<'a> {
+    metrics: &'a GameMetrics,
+    not_kept: Option<NotKept>,
+}
+
+impl Drop for Outcome<'_> {
+    fn drop(&mut self) {
+        if let Some(reason) = self.not_kept {
+            self.metrics.not_kept(reason);
+            tracing::warn!(reason = reason.as_str(), "a turn was not kept");
         }
     }
 }
@@ -60,25 +75,20 @@ impl Performance<'_> {
             Task::Recite { direction, .. } => (AskedBy::Scene, direction),
         };
         let turn = Turn { asked_by, asked, answer, status };
-        let kept = match self.claim {
-            None => Err(NotKept::NoSession),
-            // What is not done by then is given up; a commit that is under way may succeed all the same.
-            Some(claim) => {
-                timeout(KEPT_WITHIN, self.store(claim, &turn)).await.unwrap_or(Err(NotKept::Late))
-            }
-        };
-        if let Err(reason) = kept {
-            self.game.metrics.not_kept(reason);
-            tracing::warn!(reason = reason.as_str(), "a turn was not kept");
+        // What is not done by then is given up; a commit that is under way may succeed all the same.
+        let mut outcome =
+            Outcome { metrics: &self.game.metrics, not_kept: Some(NotKept::Late) };
+        if let Ok(stored) = timeout(KEPT_WITHIN, self.store(&turn)).await {
+            outcome.not_kept = stored.err();
         }
-        Some(kept.is_ok())
+        Some(outcome.not_kept.is_none())
     }
 
-    async fn store(&self, claim: Claim, turn: &Turn) -> Result<(), NotKept> {
+    async fn store(&self, turn: &Turn) -> Result<(), NotKept> {
         let world = self.world.to_json(Instant::now());
-        let mut stored = self.game.store.add_turn(claim, turn, &world).await;
+        let mut stored = self.game.store.add_turn(self.claim, turn, &world).await;
         if let Err(StoreError::Unknown) = stored {
-            stored = self.store_anew(claim, turn, &world).await;
+            stored = self.store_anew(turn, &world).await;
         }
         stored.map_err(|error| match error {
             StoreError::Replaced => {
@@ -90,14 +100,17 @@ impl Performance<'_> {
         })
     }
 
-    /// The player is here, and what they say from now on is to be found again.
-    async fn store_anew(&self, claim: Claim, turn: &Turn, world: &str) -> Result<(), StoreError> {
+    /// The database has lost the session, or was away when it began. The player is here, and what they say
+    /// from now on is to be found again.
+    async fn store_anew(&self, turn: &Turn, world: &str) -> Result<(), StoreError> {
         let Game { store, .. } = self.game;
         let (scene, difficulty) = (&self.world.scene().id, self.world.difficulty().as_str());
-        store.restore_session(claim, scene, difficulty, world).await?;
-        store.add_turn(claim, turn, world).await?;
-        let Sentence { code, message } = sentences::history_lost();
-        self.outbox.send_if_room(ServerMessage::Notice { code, message });
+        store.restore_session(self.claim, scene, difficulty, world).await?;
+        store.add_turn(self.claim, turn, world).await?;
+        if self.has_past {
+            let Sentence { code, message } = sentences::history_lost();
+            self.outbox.send_if_room(ServerMessage::Notice { code, message });
+        }
         Ok(())
     }
 }

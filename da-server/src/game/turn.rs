@@ -24,8 +24,10 @@ use voice::Utterance;
 pub(super) struct Performance<'a> {
     pub(super) game: &'a Game,
     pub(super) outbox: &'a Outbox,
-    /// Where the conversation is kept; `None` if it can't be.
-    pub(super) claim: Option<Claim>,
+    /// Where the conversation is kept.
+    pub(super) claim: Claim,
+    /// Something was said in this session before.
+    pub(super) has_past: bool,
     /// To be cancelled when the session turns out to be another connection's.
     pub(super) replaced: CancellationToken,
     /// The scene as it stood when the turn began.
@@ -126,13 +128,8 @@ impl Performance<'_> {
         let game = self.game;
         let config = &game.config;
         self.enter(Stage::History);
-        let history = match self.claim {
-            // What went wrong is counted and in the log; the character goes on without memory.
-            Some(claim) => {
-                game.store.history(claim, config.history_turns).await.unwrap_or_default()
-            }
-            None => Vec::new(),
-        };
+        // What went wrong is counted and in the log; the character goes on without memory.
+        let history = game.store.history(self.claim, config.history_turns).await.unwrap_or_default();
         self.enter(Stage::Prompt);
         let sampling = Sampling { temperature: config.temperature, max_tokens: config.max_tokens };
         let prompt = prompt(&self.world, &history, asked, &sampling);

@@ -1,11 +1,13 @@
 //! How one query is run: with a connection, in time, timed, counted, and its failure reported once.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::HistogramTimer;
 use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::metrics::Counted;
 use super::pool::{Connection, NoConnection, Pool};
@@ -87,8 +89,20 @@ impl Store {
         Ok(Asking { store: self, operation, connection, moved: false, _in_flight, _timer: timer })
     }
 
+    /// Its connections. A player waits for them no longer than for an answer: who looks after the database
+    /// goes on opening it, and bringing its tables up to date may take a minute.
     pub(super) async fn pool(&self, operation: Operation) -> Result<Pool, StoreError> {
-        self.opening.pool().await.map_err(|source| {
+        let opening = self.opening.pool();
+        let opened = if operation.is_for_players() {
+            let given_up = |_| {
+                let why = std::io::Error::new(ErrorKind::TimedOut, "it is still being opened");
+                Err(Arc::new(why.into()))
+            };
+            timeout(ANSWERS_WITHIN, opening).await.unwrap_or_else(given_up)
+        } else {
+            opening.await
+        };
+        opened.map_err(|source| {
             let database = &self.opening.database;
             let (database, advice) = (database.to_string(), database.advice());
             self.failed(StoreError::Open { operation, database, source, advice })

@@ -49,6 +49,13 @@ pub struct Claim {
     number: i64,
 }
 
+impl Claim {
+    /// Under which a session begins, whether the database has heard of it yet or not.
+    pub fn first(session: TokenHash) -> Self {
+        Self { session, number: 1 }
+    }
+}
+
 /// SHA-256 of a session's token.
 pub type TokenHash = [u8; 32];
 

@@ -7,9 +7,6 @@ use sqlx::Connection;
 use super::asking::ask;
 use super::{AskedBy, Claim, NewSession, Operation, Store, StoreError, Turn, TurnStatus};
 
-/// The claim under which a session begins.
-const FIRST_CLAIM: i64 = 1;
-
 /// Begins a session, under a claim of any number.
 const INSERT_SESSION: &str = "INSERT INTO sessions \
     (token_hash, scene, difficulty, world, used_at_ms, claim, server) \
@@ -62,6 +59,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn create_session(&self, new: &NewSession) -> Result<Claim, StoreError> {
+        let claim = Claim::first(new.token_hash);
         let answer = ask!(self, Operation::CreateSession, |db| {
             let insert = sqlx::query(INSERT_SESSION)
                 .bind(new.token_hash.as_slice())
@@ -69,15 +67,15 @@ impl Store {
                 .bind(&new.difficulty)
                 .bind(&new.world)
                 .bind(now_ms())
-                .bind(FIRST_CLAIM)
+                .bind(claim.number)
                 .bind(self.server);
             insert.execute(db).await.map(|_| ())
         });
-        answer.map(|()| Claim { session: new.token_hash, number: FIRST_CLAIM })
+        answer.map(|()| claim)
     }
 
-    /// Keeps a session again that the database has [lost](StoreError::Unknown), under the claim that
-    /// its connection has. What was said in it stays lost.
+    /// Keeps a session that the database does not [have](StoreError::Unknown), because it has lost it or was
+    /// away when it began, under the claim that its connection has. What was said in it before stays lost.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -100,7 +98,7 @@ impl Store {
             insert.execute(db).await.map(|_| ())
         });
         answer?;
-        tracing::warn!("a session that the database had lost was begun anew; its turns are lost");
+        tracing::warn!("a session that the database did not have was begun there; what was said in it before is lost");
         Ok(())
     }
 

@@ -101,15 +101,17 @@ impl Store {
         pool.is_ok_and(|pool| pool.file().is_some_and(DatabaseFile::is_read_only))
     }
 
-    /// Asks whether the database answers, and whether it takes what is written. A server is asked that
-    /// without changing anything. A file is written to only after something has failed: whether its
-    /// disk has room is known by no other way.
+    /// Asks whether the database answers, and whether it takes what is written. It is written to only after
+    /// something has failed: whether there is room is known by no other way.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
         let in_doubt = self.in_doubt.load(Ordering::Relaxed);
         let sql = match self.opening.database {
+            // A row that is always there, and that nobody waits for.
+            Database::Postgres { .. } if in_doubt => "UPDATE _sqlx_migrations SET success = success",
+            // Refused by a server that takes no writes.
             Database::Postgres { .. } => "UPDATE sessions SET claim = claim WHERE FALSE",
             Database::Sqlite(_) if in_doubt => "PRAGMA user_version = 1",
             Database::Sqlite(_) => "SELECT id FROM sessions LIMIT 1",

@@ -66,7 +66,7 @@ async fn a_database_that_is_away_is_no_error_as_long_as_no_player_loses_anything
     let turn = player.hear_turn().await;
     assert_eq!((turn.status.as_str(), turn.kept), ("success", false));
     let scrape = server.scrape().await;
-    assert_eq!(scrape.get("turns_not_kept_total{reason=\"no_session\"}"), 1.0);
+    assert_eq!(scrape.get("turns_not_kept_total{reason=\"failed\"}"), 1.0);
     assert!(scrape.errors("database") > 0.0);
 }
 

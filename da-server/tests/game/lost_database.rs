@@ -6,6 +6,7 @@ use sqlx::Executor;
 
 use crate::browser::Browser;
 use crate::page::{enter, say};
+use crate::player::Received;
 use crate::server::Server;
 use crate::slow_store::lock;
 
@@ -47,6 +48,50 @@ async fn a_deleted_database_is_said_to_operators_and_to_players() {
     let lines = session["history"].as_array().expect("lines");
     assert_eq!(lines[0]["text"], "And this");
     assert_eq!(lines.len(), 2);
+}
+
+#[tokio::test]
+async fn a_session_that_began_without_a_database_is_kept_from_when_there_is_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("later").join("x.sqlite");
+    let server = Server::with(|config| config.store.path = path.clone()).await;
+    let mut player = server.player_in("quiet").await;
+    player.say("Lose this").await;
+    assert!(!player.hear_turn().await.kept);
+    std::fs::create_dir(path.parent().expect("a folder")).expect("made");
+    server.scrape_until(|s| s.get("db_available") == 1.0).await;
+    player.say("Keep this").await;
+    assert_eq!(player.wait_for("notice").await["code"], "history_lost");
+    assert_eq!(player.wait_for("turn_end").await["kept"], true);
+    let token = player.token.clone();
+    player.leave().await;
+    server.scrape_until(|s| s.queries("leave_session") == 1.0).await;
+    let mut returned = server.player().await;
+    let session =
+        returned.start_as(json!({"type": "start", "scene": "quiet", "token": token})).await;
+    assert_eq!(session["resumed"], true);
+    assert_eq!(session["history"][0]["text"], "Keep this");
+}
+
+/// Nothing was said yet, so nothing is said to be lost.
+#[tokio::test]
+async fn a_session_whose_first_turn_is_kept_has_lost_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("later").join("x.sqlite");
+    let server = Server::with(|config| config.store.path = path.clone()).await;
+    let mut player = server.player_in("quiet").await;
+    std::fs::create_dir(path.parent().expect("a folder")).expect("made");
+    server.scrape_until(|s| s.get("db_available") == 1.0).await;
+    player.say("Keep this").await;
+    let ended = loop {
+        match player.receive().await {
+            Received::Message(message) if message["type"] == "turn_end" => break message,
+            Received::Message(message) => assert_ne!(message["type"], "notice", "{message}"),
+            Received::Audio(_) => {}
+            Received::Closed(frame) => panic!("closed: {frame:?}"),
+        }
+    };
+    assert_eq!(ended["kept"], true);
 }
 
 #[tokio::test]

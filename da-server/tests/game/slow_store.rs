@@ -93,3 +93,18 @@ async fn a_turn_that_cant_be_kept_in_time_is_said_not_to_be() {
         server.stored(&player.token).await.into_iter().map(|(asked, _)| asked).collect();
     assert_eq!(stored, ["Keep this", "Keep this, too"]);
 }
+
+/// The session is left before the database could take its last turn.
+#[tokio::test]
+async fn a_turn_of_a_player_who_leaves_meanwhile_is_counted_as_not_kept() {
+    let server = Server::start().await;
+    let mut player = server.player_in("quiet").await;
+    let mut lock = lock(&server).await;
+    player.say("Lose this").await;
+    player.hear_whole_audio().await;
+    let token = player.token.clone();
+    player.leave().await;
+    server.scrape_until(|s| s.get("turns_not_kept_total{reason=\"late\"}") == 1.0).await;
+    lock.execute("ROLLBACK").await.expect("unlocked");
+    assert!(server.stored(&token).await.is_empty());
+}

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use da_standin::now_ns;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
@@ -38,46 +39,60 @@ pub fn config(ca_pem: &str, tls: Tls) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
+/// Just before something was done and just after it, ns of the monotonic clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Span {
+    pub from_ns: u64,
+    pub to_ns: u64,
+}
+
 /// One connection.
 pub struct Client {
     tls: Option<ClientConnection>,
     socket: TcpStream,
     /// The client's end: what the stand-in's log calls the peer.
     pub local: SocketAddr,
-    /// How long connect() took, ns.
-    pub connect_ns: u64,
-    /// When the write of the ClientHello returned, ns.
-    pub hello_ns: u64,
+    /// connect().
+    pub connect: Span,
+    /// The write of the ClientHello.
+    pub hello: Span,
     /// When the handshake was done and its last flight written, ns.
     pub shaken_ns: u64,
+    /// The latest write, or writes, of [`Self::send`].
+    pub send: Span,
     /// When the read that brought the first byte of the latest response returned, ns.
     pub first_read_ns: u64,
+    /// When the latest read of a response returned, ns.
+    pub last_read_ns: u64,
 }
 
 impl Client {
     /// Connects; the ClientHello is not sent yet.
     pub fn connect(to: SocketAddr, name: &str, config: Option<&Arc<ClientConfig>>) -> Self {
-        let began_ns = da_standin::now_ns();
+        let mut connect = Span { from_ns: now_ns(), to_ns: 0 };
         let socket = TcpStream::connect(to).expect("connects");
-        let connect_ns = da_standin::now_ns() - began_ns;
+        connect.to_ns = now_ns();
         socket.set_nodelay(true).expect("no delay");
         let tls = config.map(|config| {
             let name = name.to_owned().try_into().expect("a name");
             ClientConnection::new(Arc::clone(config), name).expect("a TLS client")
         });
         let local = socket.local_addr().expect("an address");
-        Self { tls, socket, local, connect_ns, hello_ns: 0, shaken_ns: 0, first_read_ns: 0 }
+        let (hello, send) = (Span::default(), Span::default());
+        let (shaken_ns, first_read_ns, last_read_ns) = (0, 0, 0);
+        Self { tls, socket, local, connect, hello, shaken_ns, send, first_read_ns, last_read_ns }
     }
 
     /// Completes the handshake, in writes of its own.
     pub fn handshake(&mut self) -> std::io::Result<()> {
         let Some(tls) = &mut self.tls else { return Ok(()) };
+        self.hello.from_ns = now_ns();
         tls.write_tls(&mut self.socket)?;
-        self.hello_ns = da_standin::now_ns();
+        self.hello.to_ns = now_ns();
         while tls.is_handshaking() {
             tls.complete_io(&mut self.socket)?;
         }
-        self.shaken_ns = da_standin::now_ns();
+        self.shaken_ns = now_ns();
         Ok(())
     }
 
@@ -101,6 +116,7 @@ impl Client {
 
     /// Sends bytes in one write.
     pub fn send(&mut self, bytes: &[u8]) {
+        self.send.from_ns = now_ns();
         match &mut self.tls {
             Some(tls) => {
                 tls.writer().write_all(bytes).expect("buffered");
@@ -110,6 +126,7 @@ impl Client {
             }
             None => self.socket.write_all(bytes).expect("writes"),
         }
+        self.send.to_ns = now_ns();
     }
 
     /// Reads one response to its end, or to the end of the connection.
@@ -124,8 +141,9 @@ impl Client {
             match read {
                 Ok(0) | Err(_) => break,
                 Ok(bytes) => {
+                    self.last_read_ns = now_ns();
                     if response.is_empty() {
-                        self.first_read_ns = da_standin::now_ns();
+                        self.first_read_ns = self.last_read_ns;
                     }
                     response.extend_from_slice(&buffer[..bytes]);
                 }

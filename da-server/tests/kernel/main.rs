@@ -4,9 +4,12 @@
 //! has the tracepoints. Where that is missing they say SKIPPED; with `CI` or `DA_REQUIRE_KERNEL` set
 //! they fail instead. Many run at once, each on a name of its own; see `turns` for those that can't.
 
+mod accuracy;
 mod alone;
 mod answered;
 mod attribution;
+mod backlog;
+mod brackets;
 #[allow(dead_code, reason = "tests/game uses other parts")]
 #[path = "../game/browser.rs"]
 mod browser;

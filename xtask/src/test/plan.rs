@@ -61,8 +61,8 @@ const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";
 /// Of the kernel tests those that run a second time, with [`OLDER_HOOKS`]: every kind of count and of
 /// time.
 const WITH_OLDER_HOOKS: &[&str] = &[
-    "alone::accuracy::plain_keep_alive",
-    "alone::accuracy::tls13_keep_alive",
+    "accuracy::plain_keep_alive",
+    "accuracy::tls13_keep_alive",
     "alone::tickets::request_in_a_write_of_its_own",
     "attribution::ipv6_and_v4_mapped_sockets",
     "edges::",

@@ -212,9 +212,8 @@ impl<'a> Session<'a> {
         }
         let now = Instant::now();
         self.game.budgets.keep(self.started.seat.hash(), self.budget, now);
-        if let Some(claim) = self.started.claim {
-            // What goes wrong is counted and in the log.
-            let _ = self.game.store.leave_session(claim, &self.started.world.to_json(now)).await;
-        }
+        let Started { claim, world, .. } = &self.started;
+        // What goes wrong is counted and in the log.
+        let _ = self.game.store.leave_session(*claim, &world.to_json(now)).await;
     }
 }

@@ -59,6 +59,7 @@ impl Session<'_> {
             game: self.game,
             outbox: self.outbox,
             claim: self.started.claim,
+            has_past: self.started.resumed || self.turns > 1,
             replaced: self.started.seat.leave(),
             world: self.started.world.clone(),
             number: self.turns,

@@ -24,8 +24,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// A session that has begun.
 pub(super) struct Started {
     pub(super) world: World,
-    /// Where the conversation is kept; `None` if it can't be.
-    pub(super) claim: Option<Claim>,
+    /// Where the conversation is kept.
+    pub(super) claim: Claim,
     pub(super) seat: Seat,
     pub(super) resumed: bool,
 }
@@ -96,7 +96,9 @@ impl Game {
             difficulty: wish.difficulty.as_str().to_owned(),
             world: world.to_json(Instant::now()),
         };
-        let claim = self.store.create_session(&new).await.ok();
+        // Where the database is away, the session is kept with the first turn that can be.
+        let created = self.store.create_session(&new).await;
+        let claim = created.unwrap_or_else(|_| Claim::first(new.token_hash));
         let seat = self.seats.take(token.hash()).await;
         greet(&token, &world, false, Vec::new(), outbox).await?;
         Ok(Started { world, claim, seat, resumed: false })
@@ -122,7 +124,7 @@ impl Game {
             Ok(greeted.ok().map(|()| world))
         };
         match resumed.await {
-            Ok(Some(world)) => Ok(Some(Started { world, claim: Some(claim), seat, resumed: true })),
+            Ok(Some(world)) => Ok(Some(Started { world, claim, seat, resumed: true })),
             nothing => {
                 // As it was; what goes wrong is counted and in the log.
                 let _ = self.store.leave_session(claim, &saved.world).await;

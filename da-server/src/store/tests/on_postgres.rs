@@ -1,3 +1,5 @@
+use sqlx::{Connection, Executor, PgConnection};
+
 use super::postgres_server::PASSWORD;
 use super::*;
 use crate::store::pool::PoolKind;
@@ -54,6 +56,56 @@ async fn a_restart_between_two_queries_is_not_noticed() {
     postgres.run();
     opened.store.add_turn(claim, &turn("one"), "{}").await.expect("over a new connection");
     assert_eq!(opened.database_errors(), 0.0);
+}
+
+/// It answers, and refuses every row that is written, as where its disk is full.
+#[tokio::test]
+async fn a_server_that_refuses_rows_is_in_order_again_only_when_it_takes_one() {
+    if !Postgres::is_there() {
+        return;
+    }
+    let postgres = Postgres::start();
+    let opened = Opened::at(&postgres.url_over_tcp());
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    opened.store.ping().await.expect("in order");
+    postgres.ask(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE disk_full USING MESSAGE = 'no space left'; END $$",
+    );
+    let tables = ["sessions", "turns", "_sqlx_migrations"];
+    for table in tables {
+        postgres.ask(&format!(
+            "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} \
+             FOR EACH ROW EXECUTE FUNCTION refuse()"
+        ));
+    }
+    opened.store.add_turn(claim, &turn("lost"), "{}").await.expect_err("refused");
+    for _ in 0..2 {
+        let said = opened.store.ping().await.expect_err("still refused").to_string();
+        assert!(said.contains("no space left"), "{said}");
+    }
+    for table in tables {
+        postgres.ask(&format!("DROP TRIGGER refuse ON {table}"));
+    }
+    opened.store.ping().await.expect("in order again");
+    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("kept");
+}
+
+/// Another replica brings the tables up to date meanwhile, which may take a minute.
+#[tokio::test]
+async fn a_player_does_not_wait_until_the_tables_are_up_to_date() {
+    if !Postgres::is_there() {
+        return;
+    }
+    let url = Postgres::shared().database();
+    Opened::at(&url).store.ping().await.expect("made");
+    let mut other = PgConnection::connect(&url).await.expect("connected");
+    other.execute("BEGIN; LOCK TABLE _sqlx_migrations").await.expect("locked");
+    let opened = Opened::at(&url);
+    let said = opened.store.create_session(&new_session(1)).await.expect_err("given up");
+    assert!(said.to_string().contains("still being opened"), "{said}");
+    other.execute("ROLLBACK").await.expect("unlocked");
+    opened.store.create_session(&new_session(1)).await.expect("created");
 }
 
 #[tokio::test]

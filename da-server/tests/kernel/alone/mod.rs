@@ -2,8 +2,6 @@
 //! `cargo xtask test` runs them after all others, one by one.
 
 mod accepted;
-mod accuracy;
-mod backlog;
 mod blocking;
 mod bounds;
 mod budget;
@@ -19,6 +17,5 @@ mod judged;
 mod leave;
 mod many_calls;
 mod processes;
-mod report;
 mod slow_network;
 mod tickets;

@@ -9,7 +9,7 @@ pub const USUAL_MS: f64 = 30.0;
 pub const CALLS: usize = 15;
 /// A phase may differ so much from what was put in, an eighth of that at most: on a busy machine, whose
 /// caches are others', all that a call does takes a millisecond or two longer. How exact single times
-/// are is `alone::accuracy`'s.
+/// are is `accuracy`'s.
 const BOUND_MS: f64 = 5.0;
 
 /// An answer that does not outrun its own request, after which the connection ends if each call is to

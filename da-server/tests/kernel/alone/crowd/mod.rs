@@ -113,6 +113,10 @@ fn a_crowd_is_followed_to_the_last_connection() {
     assert!(lost.is_empty(), "{lost:?}");
 }
 
+/// Batches of exchanges whose cheapest is judged, and exchanges in each.
+const BATCHES: u32 = 5;
+const EXCHANGES: u32 = 10_000;
+
 /// Nanoseconds a run of the send and arrival programs takes while one connection that is followed by
 /// nobody is busy.
 fn untracked_run_ns(lab: &Lab, socket: &mut TcpStream, name: &str) -> f64 {
@@ -122,13 +126,17 @@ fn untracked_run_ns(lab: &Lab, socket: &mut TcpStream, name: &str) -> f64 {
         };
         of("sock_send") + of("sock_arrival")
     };
-    let before = (total("runs_total"), total("run_seconds_total"));
-    for _ in 0..50_000 {
-        plain::exchange(socket, name);
-    }
-    let runs = total("runs_total") - before.0;
-    assert!(runs >= 150_000.0, "{runs} runs");
-    (total("run_seconds_total") - before.1) / runs * 1e9
+    let batch = |_| {
+        let before = (total("runs_total"), total("run_seconds_total"));
+        for _ in 0..EXCHANGES {
+            plain::exchange(socket, name);
+        }
+        let runs = total("runs_total") - before.0;
+        assert!(runs >= 3.0 * f64::from(EXCHANGES), "{runs} runs");
+        (total("run_seconds_total") - before.1) / runs * 1e9
+    };
+    // What disturbs a batch makes it dearer, never cheaper.
+    (0..BATCHES).map(batch).fold(f64::INFINITY, f64::min)
 }
 
 #[test]

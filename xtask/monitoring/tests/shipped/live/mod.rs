@@ -22,12 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Alerts about how busy the machine is, which a test's is as it pleases.
-const OF_THE_MACHINE: [&str; 5] = [
+const OF_THE_MACHINE: [&str; 6] = [
     "DigitalActorsEventLoopLag",
     "DigitalActorsEventLoopStalls",
     "DigitalActorsJoinCoverageLow",
     "DigitalActorsKernelViewShed",
     "DigitalActorsPickupSlow",
+    "DigitalActorsRetransmits",
 ];
 /// Alerts about what Prometheus can't help in its first seconds, in which it knows no Alertmanager.
 const OF_THE_START: [&str; 1] = ["DigitalActorsAlertsNotSent"];
