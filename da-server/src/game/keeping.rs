@@ -6,11 +6,11 @@ use tokio::time::timeout;
 
 use super::Game;
 use super::job::Task;
-use super::metrics::GameMetrics;
 use super::protocol::ServerMessage;
 use super::sentences::{self, Sentence};
 use super::turn::Performance;
-use crate::store::{AskedBy, StoreError, Turn, TurnStatus};
+use super::world::World;
+use crate::store::{AskedBy, Claim, StoreError, Turn, TurnStatus};
 
 /// How long the end of a turn waits for the store. A database in order takes milliseconds; one that is
 /// busy, or fails over, may take seconds, and then the player is told.
@@ -42,19 +42,35 @@ impl NotKept {
     }
 }
 
+impl Game {
+    /// Begins a session in a database that does not have it: it was away when the session began, or has
+    /// lost it. `json` is how `world` stands.
+    pub(super) async fn restore(
+        &self,
+        claim: Claim,
+        world: &World,
+        json: &str,
+    ) -> Result<(), StoreError> {
+        let (scene, difficulty) = (&world.scene().id, world.difficulty().as_str());
+        self.store.restore_session(claim, scene, difficulty, json).await
+    }
+}
+
 /// What became of keeping a turn. It is counted when this is dropped, also where the turn is given up in
 /// the middle.
 struct Outcome<'a> {
-    metrics: &'a GameMetrics,
+    game: &'a Game,
     not_kept: Option<NotKept>,
 }
 
 impl Drop for Outcome<'_> {
     fn drop(&mut self) {
-        if let Some(reason) = self.not_kept {
-            self.metrics.not_kept(reason);
-            tracing::warn!(reason = reason.as_str(), "a turn was not kept");
+        let Some(reason) = self.not_kept else { return };
+        if reason == NotKept::Late {
+            self.game.store.gave_up_a_turn();
         }
+        self.game.metrics.not_kept(reason);
+        tracing::warn!(reason = reason.as_str(), "a turn was not kept");
     }
 }
 
@@ -76,8 +92,7 @@ impl Performance<'_> {
         };
         let turn = Turn { asked_by, asked, answer, status };
         // What is not done by then is given up; a commit that is under way may succeed all the same.
-        let mut outcome =
-            Outcome { metrics: &self.game.metrics, not_kept: Some(NotKept::Late) };
+        let mut outcome = Outcome { game: self.game, not_kept: Some(NotKept::Late) };
         if let Ok(stored) = timeout(KEPT_WITHIN, self.store(&turn)).await {
             outcome.not_kept = stored.err();
         }
@@ -103,10 +118,8 @@ impl Performance<'_> {
     /// The database has lost the session, or was away when it began. The player is here, and what they say
     /// from now on is to be found again.
     async fn store_anew(&self, turn: &Turn, world: &str) -> Result<(), StoreError> {
-        let Game { store, .. } = self.game;
-        let (scene, difficulty) = (&self.world.scene().id, self.world.difficulty().as_str());
-        store.restore_session(self.claim, scene, difficulty, world).await?;
-        store.add_turn(self.claim, turn, world).await?;
+        self.game.restore(self.claim, &self.world, world).await?;
+        self.game.store.add_turn(self.claim, turn, world).await?;
         if self.has_past {
             let Sentence { code, message } = sentences::history_lost();
             self.outbox.send_if_room(ServerMessage::Notice { code, message });

@@ -34,6 +34,10 @@ const MAX_STREAMS: u32 = 16;
 /// No route takes a body; this much is tolerated.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
+/// Longest request line and headers together; a longer one is refused with 431. Of each connection so much may
+/// be held in memory before anything is known of it.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
 /// Routes, by the listener they belong to.
 pub(super) struct Routes {
     /// On the main listener alone.
@@ -144,6 +148,7 @@ async fn accept(
     // From the end of one request to the end of the next one's head: most of it is idle time, and a load
     // balancer must be the first to give up an idle connection, or it sends a request into a closed one.
     server.http_builder().http1().header_read_timeout(timeouts.keep_alive);
+    server.http_builder().http1().max_buf_size(MAX_HEAD_BYTES);
     server.http_builder().http2().max_concurrent_streams(MAX_STREAMS);
     let acceptor = WriteTimeoutAcceptor(timeouts.write);
     let served = match tls {

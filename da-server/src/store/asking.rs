@@ -1,8 +1,6 @@
 //! How one query is run: with a connection, in time, timed, counted, and its failure reported once.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::HistogramTimer;
@@ -17,6 +15,10 @@ use crate::metrics::ErrorType;
 /// How long a query may take once it has a connection: longer than SQLite waits for another
 /// process's lock, and no longer than a player waits for an answer.
 pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(6);
+
+/// How long a player waits for all of it: a database that is opened, or whose tables are brought up to
+/// date, a connection, and the answer.
+pub(super) const PLAYERS_WAIT: Duration = Duration::from_secs(8);
 
 /// An operation that has a connection to ask over.
 pub(super) struct Asking<'a> {
@@ -41,29 +43,32 @@ pub(super) enum Ended<'a, T> {
 /// `ask!(store, operation, |db| …)`, where `db` is the connection as sqlx has it and the rest a
 /// `Result` with sqlx's error. Both databases speak the SQL that is used here.
 macro_rules! ask {
-    ($store:expr, $operation:expr, |$db:ident| $query:expr) => {
-        match $store.begin($operation).await {
-            Err(error) => Err(error),
-            Ok(mut asking) => loop {
-                use $crate::store::asking::{ANSWERS_WITHIN, Ended};
-                use $crate::store::pool::ConnectionKind;
-                let answer = match &mut asking.connection.kind {
-                    ConnectionKind::Sqlite(connection) => {
-                        let $db = &mut **connection;
-                        tokio::time::timeout(ANSWERS_WITHIN, async { $query }).await
+    ($store:expr, $operation:expr, |$db:ident| $query:expr) => {{
+        let asking = async {
+            match $store.begin($operation).await {
+                Err(error) => Err(error),
+                Ok(mut asking) => loop {
+                    use $crate::store::asking::{ANSWERS_WITHIN, Ended};
+                    use $crate::store::pool::ConnectionKind;
+                    let answer = match &mut asking.connection.kind {
+                        ConnectionKind::Sqlite(connection) => {
+                            let $db = &mut **connection;
+                            tokio::time::timeout(ANSWERS_WITHIN, async { $query }).await
+                        }
+                        ConnectionKind::Postgres(connection) => {
+                            let $db = &mut **connection;
+                            tokio::time::timeout(ANSWERS_WITHIN, async { $query }).await
+                        }
+                    };
+                    match asking.end(answer).await {
+                        Ended::Answered(answer) => break answer,
+                        Ended::Moved(elsewhere) => asking = elsewhere,
                     }
-                    ConnectionKind::Postgres(connection) => {
-                        let $db = &mut **connection;
-                        tokio::time::timeout(ANSWERS_WITHIN, async { $query }).await
-                    }
-                };
-                match asking.end(answer).await {
-                    Ended::Answered(answer) => break answer,
-                    Ended::Moved(elsewhere) => asking = elsewhere,
-                }
-            },
-        }
-    };
+                },
+            }
+        };
+        $store.in_time($operation, asking).await
+    }};
 }
 pub(super) use ask;
 
@@ -89,20 +94,34 @@ impl Store {
         Ok(Asking { store: self, operation, connection, moved: false, _in_flight, _timer: timer })
     }
 
-    /// Its connections. A player waits for them no longer than for an answer: who looks after the database
-    /// goes on opening it, and bringing its tables up to date may take a minute.
+    /// Gives an operation up for which a player would wait too long. Others go on: who looks after the
+    /// database opens it, however long that takes.
+    pub(super) async fn in_time<T>(
+        &self,
+        operation: Operation,
+        asking: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if !operation.is_for_players() {
+            return asking.await;
+        }
+        match timeout(PLAYERS_WAIT, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.gave_up(operation)),
+        }
+    }
+
+    /// Whoever wanted a turn to be kept does not wait any longer, and has dropped what did it.
+    pub fn gave_up_a_turn(&self) {
+        self.gave_up(Operation::AddTurn);
+    }
+
+    fn gave_up(&self, operation: Operation) -> StoreError {
+        let why = std::io::Error::new(ErrorKind::TimedOut, "it was not done in time");
+        self.failed(StoreError::Query { operation, source: why.into() })
+    }
+
     pub(super) async fn pool(&self, operation: Operation) -> Result<Pool, StoreError> {
-        let opening = self.opening.pool();
-        let opened = if operation.is_for_players() {
-            let given_up = |_| {
-                let why = std::io::Error::new(ErrorKind::TimedOut, "it is still being opened");
-                Err(Arc::new(why.into()))
-            };
-            timeout(ANSWERS_WITHIN, opening).await.unwrap_or_else(given_up)
-        } else {
-            opening.await
-        };
-        opened.map_err(|source| {
+        self.opening.pool().await.map_err(|source| {
             let database = &self.opening.database;
             let (database, advice) = (database.to_string(), database.advice());
             self.failed(StoreError::Open { operation, database, source, advice })
@@ -115,7 +134,7 @@ impl Store {
         let Some(operation) = error.operation() else { return error };
         self.metrics.failed(operation);
         if operation != Operation::Ping {
-            self.in_doubt.store(true, Ordering::Relaxed);
+            self.doubt.failed();
         }
         if operation.is_for_players() {
             self.errors.count(ErrorType::Database);
@@ -143,8 +162,7 @@ impl<'a> Asking<'a> {
             }
             Ok(answer) if connection.has_kept() => {
                 connection.release();
-                store.in_doubt.store(false, Ordering::Relaxed);
-                return Ended::Answered(Ok(answer));
+                    return Ended::Answered(Ok(answer));
             }
             Ok(_) => {
                 drop(connection);

@@ -12,6 +12,7 @@
 
 mod asking;
 mod config;
+mod doubt;
 mod error;
 mod file;
 mod foreign;
@@ -32,11 +33,10 @@ pub use metrics::{Operation, StoreMetrics};
 pub use url::{DatabaseUrl, DatabaseUrlError};
 pub use watch::Condition;
 
-use std::sync::atomic::AtomicBool;
-
 use tokio::sync::watch::Sender;
 
 use crate::metrics::ErrorMetrics;
+use doubt::Doubt;
 use metrics::Handover;
 use pool::Opening;
 
@@ -125,8 +125,7 @@ pub struct Store {
     opening: Opening,
     metrics: StoreMetrics,
     errors: ErrorMetrics,
-    /// Something failed since a write last succeeded.
-    in_doubt: AtomicBool,
+    doubt: Doubt,
     condition: Sender<Condition>,
     /// Tells this server from others that share the database.
     server: i64,
@@ -146,8 +145,8 @@ impl Store {
         config.say_which(&database);
         let opening = Opening::new(database, metrics.clone());
         let (condition, _) = tokio::sync::watch::channel(Condition::Unknown);
-        let (in_doubt, server) = (AtomicBool::new(false), rand::random());
-        Ok(Self { config, opening, metrics, errors, in_doubt, condition, server })
+        let (doubt, server) = (Doubt::default(), rand::random());
+        Ok(Self { config, opening, metrics, errors, doubt, condition, server })
     }
 
     /// Waits for running queries and closes the database, so that SQLite folds its log back into

@@ -98,7 +98,7 @@ impl Store {
             insert.execute(db).await.map(|_| ())
         });
         answer?;
-        tracing::warn!("a session that the database did not have was begun there; what was said in it before is lost");
+        tracing::warn!("a session that the database did not have was begun there");
         Ok(())
     }
 
@@ -143,7 +143,8 @@ impl Store {
         let session = claim.session.as_slice();
         // PostgreSQL's text has no NUL; a line of a player has none anyway.
         let answer = turn.answer.replace('\0', "");
-        ask!(self, Operation::AddTurn, |db| {
+        let known = self.doubt.known();
+        let kept = ask!(self, Operation::AddTurn, |db| {
             let mut transaction = db.begin().await?;
             // First, so that the session can't be taken over in between.
             let update = sqlx::query(SAVE_WORLD)
@@ -166,7 +167,11 @@ impl Store {
                 .bind(now_ms());
             insert.execute(&mut *transaction).await?;
             transaction.commit().await.map(|()| Kept::Done)
-        })
+        });
+        if let Ok(Kept::Done) = kept {
+            self.doubt.settle(known);
+        }
+        kept
     }
 
     /// Keeps how the scene stands and gives the session up: whoever wants it may have it at once.

@@ -1,8 +1,8 @@
 //! How the database is, found out once a second, however many ask.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sqlx::Connection;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::asking::ask;
@@ -15,6 +15,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A database that has not answered by then is said not to, while players may still wait for it.
 const ANSWERS_SOON: Duration = Duration::from_secs(1);
+
+/// As many rows as take new room, which is what a full disk has none of. They are taken back.
+const FILL_A_PAGE: &str = "INSERT INTO sessions \
+    (token_hash, scene, difficulty, world, used_at_ms, claim) \
+    SELECT decode(md5(random()::TEXT) || md5(random()::TEXT), 'hex'), '', '', repeat(' ', 1800), 0, 0 \
+    FROM generate_series(1, 8)";
 
 /// How the database was when it was last looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,18 +113,26 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let in_doubt = self.in_doubt.load(Ordering::Relaxed);
+        let known = self.doubt.known();
+        let in_doubt = self.doubt.is_there();
         let sql = match self.opening.database {
-            // A row that is always there, and that nobody waits for.
-            Database::Postgres { .. } if in_doubt => "UPDATE _sqlx_migrations SET success = success",
+            Database::Postgres { .. } if in_doubt => FILL_A_PAGE,
             // Refused by a server that takes no writes.
             Database::Postgres { .. } => "UPDATE sessions SET claim = claim WHERE FALSE",
             Database::Sqlite(_) if in_doubt => "PRAGMA user_version = 1",
             Database::Sqlite(_) => "SELECT id FROM sessions LIMIT 1",
         };
-        ask!(self, Operation::Ping, |db| sqlx::query(sql).fetch_all(db).await.map(|_| ()))?;
+        let takes_back = sql == FILL_A_PAGE;
+        ask!(self, Operation::Ping, |db| {
+            if !takes_back {
+                return sqlx::query(sql).fetch_all(db).await.map(|_| ());
+            }
+            let mut transaction = db.begin().await?;
+            sqlx::query(sql).execute(&mut *transaction).await?;
+            transaction.rollback().await
+        })?;
         if in_doubt {
-            self.in_doubt.store(false, Ordering::Relaxed);
+            self.doubt.settle(known);
         }
         Ok(())
     }

@@ -123,3 +123,31 @@ async fn a_press_for_which_there_are_no_words_is_told() {
     assert_eq!(notice["code"], "press_unanswered");
     assert_eq!(server.scrape().await.requests("warned", "rejected"), 1.0);
 }
+
+/// Each would ask the model again.
+#[tokio::test]
+async fn to_interrupt_a_cue_over_and_over_takes_from_the_budget() {
+    const BUDGET: usize = 3;
+    let server = Server::with(|config| {
+        with_a_cue(config);
+        config.game.requests_per_minute = 9;
+    })
+    .await;
+    let mut player = server.player_in("warned").await;
+    server.llm_plan(Plan { first_byte_ms: Delay::Fixed(60_000.0), ..Plan::default() });
+    player.press("lamp").await;
+    // The model is asked, and what it was asked for is interrupted, as often as there is budget for that.
+    for asked in 1..=BUDGET {
+        server.asked(LLM, asked).await;
+        player.send(serde_json::json!({"type": "interrupt"})).await;
+        assert_eq!(player.wait_for("turn_end").await["status"], "cancelled");
+    }
+    server.asked(LLM, BUDGET + 1).await;
+    for _ in 0..5 {
+        player.send(serde_json::json!({"type": "interrupt"})).await;
+        player.mark().await;
+        assert_eq!(player.wait_for_error().await, "unknown_control");
+    }
+    server.llm_plan(saying("It is light."));
+    server.asked(LLM, BUDGET + 1).await;
+}

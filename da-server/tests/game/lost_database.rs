@@ -73,6 +73,25 @@ async fn a_session_that_began_without_a_database_is_kept_from_when_there_is_one(
     assert_eq!(session["history"][0]["text"], "Keep this");
 }
 
+#[tokio::test]
+async fn a_session_that_began_without_a_database_is_there_for_who_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("later").join("x.sqlite");
+    let server = Server::with(|config| config.store.path = path.clone()).await;
+    let mut player = server.player_in("quiet").await;
+    player.say("Lose this").await;
+    assert!(!player.hear_turn().await.kept);
+    std::fs::create_dir(path.parent().expect("a folder")).expect("made");
+    server.scrape_until(|s| s.get("db_available") == 1.0).await;
+    let token = player.token.clone();
+    player.leave().await;
+    server.scrape_until(|s| s.queries("restore_session") == 1.0).await;
+    let mut returned = server.player().await;
+    let session =
+        returned.start_as(json!({"type": "start", "scene": "quiet", "token": token})).await;
+    assert_eq!(session["resumed"], true);
+}
+
 /// Nothing was said yet, so nothing is said to be lost.
 #[tokio::test]
 async fn a_session_whose_first_turn_is_kept_has_lost_nothing() {

@@ -86,6 +86,9 @@ async fn a_turn_that_cant_be_kept_in_time_is_said_not_to_be() {
     let not_kept = ["late", "failed"]
         .map(|reason| scrape.get(&format!("turns_not_kept_total{{reason=\"{reason}\"}}")));
     assert_eq!(not_kept.iter().sum::<f64>(), 1.0);
+    // Nobody comes or goes, and yet it is known.
+    assert!(scrape.errors("database") > 0.0);
+    server.scrape_until(|s| s.get("db_available") == 0.0).await;
     lock.execute("ROLLBACK").await.expect("unlocked");
     player.say("Keep this, too").await;
     assert!(player.hear_turn().await.kept);
@@ -107,4 +110,21 @@ async fn a_turn_of_a_player_who_leaves_meanwhile_is_counted_as_not_kept() {
     server.scrape_until(|s| s.get("turns_not_kept_total{reason=\"late\"}") == 1.0).await;
     lock.execute("ROLLBACK").await.expect("unlocked");
     assert!(server.stored(&token).await.is_empty());
+}
+
+/// What a turn that is given up has locked by then is let go of at once.
+#[tokio::test]
+async fn a_player_who_leaves_in_a_bad_moment_keeps_no_other_waiting() {
+    let server = Server::start().await;
+    let mut leaves = server.player_in("quiet").await;
+    let mut stays = server.player_in("quiet").await;
+    let mut lock = lock(&server).await;
+    leaves.say("Lose this").await;
+    leaves.hear_whole_audio().await;
+    leaves.leave().await;
+    // Longer than the server waits for what they said.
+    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    lock.execute("ROLLBACK").await.expect("unlocked");
+    stays.say("Keep this").await;
+    assert!(stays.hear_turn().await.kept);
 }

@@ -1,8 +1,9 @@
 //! Which test programs run, in which order, and which of them beside others.
 //!
 //! Most tests wait: for delays that they put in, for servers, for time-outs. So several programs run at
-//! the same time, the longest first. Tests that compare times, or count what the whole host shares, are
-//! in modules called [`ALONE`]: they have the machine to themselves, one after the other, at the end.
+//! the same time, the longest first. Tests that hold a time against a bound, or count what the whole host
+//! shares, are in modules called [`ALONE`]: they have the machine to themselves, one after the other, at the
+//! end. In which order things happen is the same on a busy machine.
 
 use super::programs::Program;
 

@@ -30,7 +30,7 @@ impl Session<'_> {
             PlayerMessage::Say { text } => self.say(&text, input.received).await,
             PlayerMessage::Press { control } => self.press(&control, input.received).await,
             PlayerMessage::Interrupt {} => {
-                self.interrupt();
+                self.interrupt_for_nothing();
                 Ok(())
             }
         }
@@ -56,7 +56,7 @@ impl Session<'_> {
     }
 
     /// One of what the player may ask, and of what all at their address may, if there is one of both.
-    fn take_request(&mut self, now: Instant) -> Result<(), Sentence> {
+    pub(super) fn take_request(&mut self, now: Instant) -> Result<(), Sentence> {
         if !self.budget.wait(now).is_zero() {
             return Err(sentences::too_many_requests());
         }

@@ -22,6 +22,7 @@ use super::protocol::ServerMessage;
 use super::queue::Queue;
 use super::scene::Opening;
 use crate::metrics::CloseReason;
+use crate::store::StoreError;
 use crate::token_bucket::{SharedTokenBucket, TokenBucket};
 use speech::RunningTurn;
 use start::Started;
@@ -206,14 +207,22 @@ impl<'a> Session<'a> {
         if let Some(turn) = &mut self.turn {
             turn.cancel.cancel();
             // A connection that takes nothing any more must not keep a newer one from its seat.
-            if let Ok(ended) = timeout(LAST_WORDS, &mut turn.ends).await {
-                self.turn_ended(ended);
+            match timeout(LAST_WORDS, &mut turn.ends).await {
+                Ok(ended) => self.turn_ended(ended),
+                // Dropped here, and with it its transaction: others wait for what that has locked.
+                Err(_) => self.turn = None,
             }
         }
         let now = Instant::now();
         self.game.budgets.keep(self.started.seat.hash(), self.budget, now);
         let Started { claim, world, .. } = &self.started;
+        let world_json = world.to_json(now);
         // What goes wrong is counted and in the log.
-        let _ = self.game.store.leave_session(*claim, &world.to_json(now)).await;
+        let left = self.game.store.leave_session(*claim, &world_json).await;
+        if let Err(StoreError::Unknown) = left
+            && self.game.restore(*claim, world, &world_json).await.is_ok()
+        {
+            let _ = self.game.store.leave_session(*claim, &world_json).await;
+        }
     }
 }

@@ -82,6 +82,15 @@ impl Session<'_> {
         self.line_ended = (!was_cancelled).then(Instant::now);
     }
 
+    /// Stops what the character is saying, so that it can be said again: what nobody asked for is paid from
+    /// the player's budget then. Without any left it goes on.
+    pub(super) fn interrupt_for_nothing(&mut self) {
+        let is_cue = self.turn.as_ref().is_some_and(|turn| turn.cue.is_some());
+        if !is_cue || self.take_request(Instant::now()).is_ok() {
+            self.interrupt();
+        }
+    }
+
     /// Stops what the character is saying.
     pub(super) fn interrupt(&mut self) {
         if let Some(turn) = &self.turn {
