@@ -5,6 +5,7 @@
 set -eu
 
 # One at a time, or one would take away what keeps the other's services from starting.
+mkdir -p /run/lock # what the system makes at its start may not be there in a container
 exec 9> /run/lock/digital-actors-install-packages
 flock 9
 

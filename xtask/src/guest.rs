@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::command::{answer, run, step};
-use crate::packages::{self, unpack};
+use crate::packages::{self, unpack, update_lists};
 use crate::workspace::Workspace;
 
 /// The emulator, on the machine or unpacked: Debian's package conflicts with what some machines have.
@@ -31,7 +31,7 @@ pub fn emulator(workspace: &Workspace) -> Result<PathBuf> {
         return Ok(own);
     }
     let folder = workspace.tools().join(EMULATOR_PACKAGE);
-    let root = unpack(EMULATOR_PACKAGE, &folder)?;
+    let root = unpack(&[EMULATOR_PACKAGE], &folder)?;
     let program = folder.join(EMULATOR);
     fs::write(&program, starter(&root))
         .with_context(|| format!("cannot write {}", program.display()))?;
@@ -66,7 +66,7 @@ pub fn kernel(workspace: &Workspace) -> Result<PathBuf> {
     let mut known = names();
     if newest(&known).is_none() {
         // Some machines throw the lists away.
-        run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
+        update_lists();
         known = names();
     }
     let package = newest(&known).with_context(|| format!("apt has no {PREFIX}*{SUFFIX}"))?;

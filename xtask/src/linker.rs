@@ -24,8 +24,7 @@ const LLVM_MAJORS: RangeInclusive<u32> = 21..=23;
 /// Bitcode is only sure to be readable by the LLVM that wrote it, so the linker is linked with the
 /// very library that the compiler loads. That library has no development package to install.
 pub fn bpf_linker(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
-    let rustc = toolchain.rustc();
-    let library = llvm_library(&rustc)?;
+    let library = llvm_library(toolchain)?;
     let library_name =
         library.file_name().with_context(|| format!("{} is no file", library.display()))?;
     let folder =
@@ -36,7 +35,7 @@ pub fn bpf_linker(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBu
     link_to(&library, &prefix.join("lib/libLLVM.so"))?;
     link_to(&library, &prefix.join("lib").join(library_name))?;
 
-    let major = llvm_major(&rustc)?;
+    let major = llvm_major(toolchain)?;
     ensure_installed("bpf-linker", VERSION, &folder, |command| {
         command
             .args(["--no-default-features", "--features"])
@@ -46,8 +45,9 @@ pub fn bpf_linker(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBu
 }
 
 /// The LLVM library that this compiler loads.
-fn llvm_library(rustc: &Path) -> Result<PathBuf> {
-    let loaded = answer(Command::new("ldd").arg(rustc))
+fn llvm_library(toolchain: &Toolchain) -> Result<PathBuf> {
+    let rustc = toolchain.rustc();
+    let loaded = answer(toolchain.with_libraries(Command::new("ldd")).arg(&rustc))
         .with_context(|| format!("`ldd {}` failed", rustc.display()))?;
     llvm_in_ldd(&loaded).with_context(|| {
         format!(
@@ -67,8 +67,9 @@ fn llvm_in_ldd(output: &str) -> Option<PathBuf> {
     })
 }
 
-fn llvm_major(rustc: &Path) -> Result<u32> {
-    let version = answer(Command::new(rustc).arg("-vV"))
+fn llvm_major(toolchain: &Toolchain) -> Result<u32> {
+    let rustc = toolchain.rustc();
+    let version = answer(toolchain.with_libraries(Command::new(&rustc)).arg("-vV"))
         .with_context(|| format!("`{} -vV` failed", rustc.display()))?;
     let major = llvm_in_version(&version)
         .with_context(|| format!("`{} -vV` does not name its LLVM", rustc.display()))?;

@@ -36,7 +36,7 @@ pub struct BpfTools {
 
 /// Installs whatever is missing for any command.
 pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    let toolchain = Toolchain::detect();
+    let toolchain = Toolchain::detect(workspace);
     let mut missing = Vec::new();
     if toolchain.is_none() {
         missing.extend(BPF_COMPILER);
@@ -56,9 +56,8 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     if !all.is_empty() && !arguments.yes {
         confirm(&all)?;
     }
-    packages::install(&missing)?;
-    let mut unavailable = packages::install_what_can_be_had(&optional);
     let tools = bpf_tools(workspace)?;
+    let mut unavailable = packages::install_what_can_be_had(&optional);
     bpf_linter(&tools.toolchain)?;
     // What is left is for tests alone.
     unavailable.extend(test_needs(workspace).unavailable);
@@ -76,22 +75,30 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
 /// A compiler and a linker for BPF programs, installed if there were none.
 pub fn bpf_tools(workspace: &Workspace) -> Result<BpfTools> {
-    let toolchain = match Toolchain::detect() {
+    let toolchain = match Toolchain::detect(workspace) {
         Some(toolchain) => toolchain,
-        None => {
-            packages::install(&BPF_COMPILER.iter().collect::<Vec<_>>()).context(
-                "no Rust compiler here can build BPF programs. Besides Debian 12's packages, \
-                 rustup's nightly can, on any system:\n\n    rustup toolchain install nightly \
-                 --profile minimal --component rust-src --component clippy\n",
-            )?;
-            Toolchain::detect().context(
-                "the packages are installed, yet no rustc on PATH has core for the BPF target: \
-                 is /usr/bin in PATH?",
-            )?
-        }
+        None => bpf_compiler(workspace)?,
     };
     let linker = bpf_linker(workspace, &toolchain)?;
     Ok(BpfTools { toolchain, linker })
+}
+
+/// Debian's compiler for BPF: installed, or unpacked beside the project where another package is in its way.
+fn bpf_compiler(workspace: &Workspace) -> Result<Toolchain> {
+    const ADVICE: &str = "no Rust compiler here can build BPF programs. Besides Debian 12's packages, rustup's \
+        nightly can, on any system:\n\n    rustup toolchain install nightly --profile minimal --component \
+        rust-src --component clippy\n";
+    let installed = packages::install(&BPF_COMPILER.iter().collect::<Vec<_>>());
+    if installed.is_err()
+        && let Ok(unpacked) = Toolchain::unpack(workspace)
+    {
+        return Ok(unpacked);
+    }
+    installed.context(ADVICE)?;
+    Toolchain::detect(workspace).context(
+        "the packages are installed, yet no rustc on PATH has core for the BPF target: is /usr/bin in \
+         PATH?",
+    )
 }
 
 /// The linter that belongs to `toolchain`, installed if it is not there.

@@ -6,10 +6,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result};
+
 use crate::command::{answer, as_caller, cargo};
+use crate::packages::{self, BPF_COMPILER, BPF_LINTER};
+use crate::workspace::Workspace;
 
 /// The target that BPF programs are compiled for on little-endian hosts.
 pub const BPF_TARGET: &str = "bpfel-unknown-none";
+
+/// The folder of what is unpacked, among the tools.
+const UNPACKED: &str = "rustc-web";
+
+/// Where Debian has shared libraries, below `lib`.
+#[cfg(target_arch = "x86_64")]
+const LIBRARIES: &str = "x86_64-linux-gnu";
+#[cfg(target_arch = "aarch64")]
+const LIBRARIES: &str = "aarch64-linux-gnu";
 
 /// A compiler that can build for [`BPF_TARGET`], for which rustup has no ready-made `core`.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,16 +38,38 @@ pub enum Toolchain {
         rustc: PathBuf,
         /// The folder that holds `bin` and `lib` of that compiler.
         sysroot: PathBuf,
+        /// Where its own libraries are, if the system's loader does not look there: it was unpacked
+        /// beside the project.
+        libraries: Option<PathBuf>,
     },
 }
 
 impl Toolchain {
-    /// The first usable compiler: rustup's nightly, then every `rustc` of `PATH` in its order.
-    pub fn detect() -> Option<Self> {
-        nightly(nightly_sysroot()).or_else(|| {
-            let path = env::var_os("PATH")?;
-            system(&path, sysroot_of)
-        })
+    /// The first usable compiler: rustup's nightly, every `rustc` of `PATH` in its order, one that was
+    /// unpacked beside the project.
+    pub fn detect(workspace: &Workspace) -> Option<Self> {
+        nightly(nightly_sysroot())
+            .or_else(|| system(&env::var_os("PATH")?, sysroot_of))
+            .or_else(|| unpacked(&packages::unpacked_in(&workspace.tools().join(UNPACKED))?))
+    }
+
+    /// Unpacks Debian's compiler and its linter beside the project: an installed one may be in the way.
+    ///
+    /// # Errors
+    /// If they can't be had.
+    pub fn unpack(workspace: &Workspace) -> Result<Self> {
+        let names = BPF_COMPILER.iter().chain(BPF_LINTER).map(|package| package.name);
+        let names: Vec<_> = names.collect();
+        let root = packages::unpack(&names, &workspace.tools().join(UNPACKED))?;
+        unpacked(&root).with_context(|| format!("no rustc in {}", root.display()))
+    }
+
+    /// A command that starts this compiler, or looks at it.
+    pub fn with_libraries(&self, mut command: Command) -> Command {
+        if let Self::System { libraries: Some(libraries), .. } = self {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command
     }
 
     /// What was found, for the reader of a log.
@@ -76,13 +111,14 @@ impl Toolchain {
                 command
             }
             Self::System { rustc, .. } => {
-                let mut command = if subcommand == "clippy" {
+                let command = if subcommand == "clippy" {
                     let mut linter = as_caller(Command::new(self.cargo_clippy()));
                     linter.arg(subcommand);
                     linter
                 } else {
                     cargo(subcommand)
                 };
+                let mut command = self.with_libraries(command);
                 // The programs use what is stable on nightly only; an operating system ships the
                 // stable compiler, which allows it when asked in this way.
                 command
@@ -122,8 +158,17 @@ fn system(path: &OsStr, sysroot_of: impl Fn(&Path) -> Option<PathBuf>) -> Option
         .filter(|rustc| rustc.is_file())
         .find_map(|rustc| {
             let sysroot = sysroot_of(&rustc)?;
-            has_bpf_core(&sysroot).then_some(Toolchain::System { rustc, sysroot })
+            has_bpf_core(&sysroot).then_some(Toolchain::System { rustc, sysroot, libraries: None })
         })
+}
+
+/// The compiler in the root of unpacked packages.
+fn unpacked(root: &Path) -> Option<Toolchain> {
+    let sysroot = root.join("usr");
+    let rustc = sysroot.join("bin/rustc");
+    let libraries = Some(sysroot.join("lib").join(LIBRARIES));
+    let is_there = rustc.is_file() && has_bpf_core(&sysroot);
+    is_there.then_some(Toolchain::System { rustc, sysroot, libraries })
 }
 
 fn sysroot_of(rustc: &Path) -> Option<PathBuf> {
@@ -201,7 +246,24 @@ mod tests {
             Some(Toolchain::System {
                 rustc: machine.at("usr/bin/rustc"),
                 sysroot: machine.at("usr"),
+                libraries: None,
             })
+        );
+    }
+
+    #[test]
+    fn an_unpacked_compiler_is_started_with_its_own_libraries() {
+        let machine = Machine::new();
+        touch(&machine.at("root/usr/bin/rustc"));
+        assert_eq!(unpacked(&machine.at("root")), None, "without core for the target");
+        touch(&machine.at("root/usr/lib/rustlib/bpfel-unknown-none/lib/libcore-1.rlib"));
+        let found = unpacked(&machine.at("root")).unwrap();
+        let command = found.with_libraries(Command::new("ldd"));
+        let expected = machine.at("root/usr/lib").join(LIBRARIES);
+        assert!(
+            command
+                .get_envs()
+                .any(|set| { set == (OsStr::new("LD_LIBRARY_PATH"), Some(expected.as_os_str())) })
         );
     }
 
@@ -209,8 +271,11 @@ mod tests {
     fn the_linter_must_be_the_one_beside_the_compiler() {
         let machine = Machine::new();
         touch(&machine.at("home/bin/cargo-clippy"));
-        let toolchain =
-            Toolchain::System { rustc: machine.at("usr/bin/rustc"), sysroot: machine.at("usr") };
+        let toolchain = Toolchain::System {
+            rustc: machine.at("usr/bin/rustc"),
+            sysroot: machine.at("usr"),
+            libraries: None,
+        };
         assert!(!toolchain.has_clippy());
         touch(&machine.at("usr/bin/cargo-clippy"));
         assert!(toolchain.has_clippy());

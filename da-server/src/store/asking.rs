@@ -162,7 +162,7 @@ impl<'a> Asking<'a> {
             }
             Ok(answer) if connection.has_kept() => {
                 connection.release();
-                    return Ended::Answered(Ok(answer));
+                return Ended::Answered(Ok(answer));
             }
             Ok(_) => {
                 drop(connection);

@@ -15,7 +15,7 @@ use crate::command::{answer, as_typed, run, step};
 
 pub use list::{BENCHMARKS, BPF_COMPILER, BPF_LINTER, DISTRIBUTION, TESTS};
 pub use optional::{Unavailable, install_what_can_be_had};
-pub use unpacked::unpack;
+pub use unpacked::{unpack, unpacked_in, update_lists};
 
 /// One package of Debian's.
 pub struct Package {

@@ -7,20 +7,26 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use super::as_root;
 use crate::command::{run, step};
 
-/// Unpacks `package` and all that it depends on, down to the C library, into `folder`; returns the
+/// The root of what an earlier run has unpacked into `folder`.
+pub fn unpacked_in(folder: &Path) -> Option<PathBuf> {
+    Some(folder.join("root")).filter(|root| root.is_dir())
+}
+
+/// Unpacks `packages` and all that they depend on, down to the C library, into `folder`; returns the
 /// root of what is there. An earlier unpacking is kept.
 ///
 /// # Errors
 /// If apt does not have the packages, or they can't be unpacked.
-pub fn unpack(package: &str, folder: &Path) -> Result<PathBuf> {
-    let root = folder.join("root");
-    if root.is_dir() {
+pub fn unpack(packages: &[&str], folder: &Path) -> Result<PathBuf> {
+    if let Some(root) = unpacked_in(folder) {
         return Ok(root);
     }
-    step(&format!("unpack {package} into {}", folder.display()));
-    let archives = download(package, folder)?;
+    let root = folder.join("root");
+    step(&format!("unpack {} into {}", packages.join(", "), folder.display()));
+    let archives = download(packages, folder)?;
     // Renamed last: what was broken off is done again.
     let unfinished = folder.join("unfinished");
     let _ = fs::remove_dir_all(&unfinished);
@@ -36,8 +42,8 @@ pub fn unpack(package: &str, folder: &Path) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Downloads the archives of `package` and its dependencies, as for a machine that has nothing yet.
-fn download(package: &str, folder: &Path) -> Result<PathBuf> {
+/// Downloads the archives of `packages` and their dependencies, as for a machine that has nothing yet.
+fn download(packages: &[&str], folder: &Path) -> Result<PathBuf> {
     let (archives, nothing) = (folder.join("archives"), folder.join("nothing-installed"));
     fs::create_dir_all(archives.join("partial"))
         .with_context(|| format!("cannot make {}", archives.display()))?;
@@ -55,15 +61,25 @@ fn download(package: &str, folder: &Path) -> Result<PathBuf> {
         command.args(["--option", &option("Dir::State::status", &nothing)]);
         command.args(["--option", &option("Dir::Cache::archives", &archives)]);
         // The folder may be one that apt's own user can't reach.
-        command.args(["--option", "APT::Sandbox::User=root", package]);
+        command.args(["--option", "APT::Sandbox::User=root"]).args(packages);
         command
     };
     // The lists may be older than the archives, or not be there at all.
     if run(&mut download()).is_err() {
-        run(Command::new("apt-get").args(["update", "--quiet=2"]))?;
+        update_lists();
         run(&mut download())?;
     }
     Ok(archives)
+}
+
+/// Has apt read again what its sources have. One source that can't be reached, of several, is no reason to
+/// stop: what can't be had for it says so itself.
+pub fn update_lists() {
+    let mut update = Command::new("apt-get");
+    update.args(["update", "--quiet=2"]);
+    if let Err(error) = run(&mut as_root(update)) {
+        eprintln!("{error:#}: going on with the lists that are here");
+    }
 }
 
 fn debian_archives(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -86,6 +102,6 @@ mod tests {
         fs::create_dir(folder.path().join("unfinished")).unwrap();
         assert!(debian_archives(&folder.path().join("unfinished")).is_err());
         fs::create_dir(folder.path().join("root")).unwrap();
-        assert_eq!(unpack("anything", folder.path()).unwrap(), folder.path().join("root"));
+        assert_eq!(unpack(&["anything"], folder.path()).unwrap(), folder.path().join("root"));
     }
 }
