@@ -39,25 +39,37 @@ struct SteadyClock {
     since_ms: i64,
 }
 
+/// What a clock that has jumped has told before: from when to when, and by how much that was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Jump {
+    pub(super) from_ms: i64,
+    pub(super) to_ms: i64,
+    pub(super) by_ms: i64,
+}
+
 impl SteadyClock {
     fn new(now: Instant, now_ms: i64) -> Self {
         Self { since: now, since_ms: now_ms }
     }
 
-    /// For how long it has gone evenly. One that has jumped begins anew.
-    fn read(&mut self, now: Instant, now_ms: i64) -> Duration {
+    /// For how long it has gone evenly.
+    ///
+    /// # Errors
+    /// It has jumped, and begins anew.
+    fn read(&mut self, now: Instant, now_ms: i64) -> Result<Duration, Jump> {
         let passed = now.saturating_duration_since(self.since);
         let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
-        let off_ms = (now_ms - self.since_ms).saturating_sub(passed_ms).unsigned_abs();
-        if Duration::from_millis(off_ms) <= EVEN_WITHIN {
-            return passed;
+        let by_ms = (now_ms - self.since_ms).saturating_sub(passed_ms);
+        if Duration::from_millis(by_ms.unsigned_abs()) <= EVEN_WITHIN {
+            return Ok(passed);
         }
         tracing::warn!(
-            off_seconds = off_ms / 1000,
+            by_seconds = by_ms / 1000,
             "the clock has jumped: no conversation is deleted by it for a while"
         );
+        let jump = Jump { from_ms: self.since_ms, to_ms: self.since_ms + passed_ms, by_ms };
         *self = Self::new(now, now_ms);
-        Duration::ZERO
+        Err(jump)
     }
 }
 
@@ -76,11 +88,12 @@ impl Store {
         let tidy = async {
             loop {
                 looks.tick().await;
-                let steady = clock.read(Instant::now(), now_ms());
-                if steady >= BELIEVED_AFTER {
-                    // What went wrong is counted; the next look tries again.
-                    let _ = self.tidy(steady).await;
-                }
+                // What goes wrong is counted; the next look tries again.
+                let _ = match clock.read(Instant::now(), now_ms()) {
+                    Ok(steady) if steady >= BELIEVED_AFTER => self.tidy(steady).await,
+                    Ok(_) => Ok(()),
+                    Err(jump) => self.set_right(jump).await,
+                };
             }
         };
         shutdown.run_until_cancelled(tidy).await;
@@ -101,6 +114,17 @@ impl Store {
             return Ok(());
         }
         self.delete_unused().await
+    }
+
+    /// Sets right when the conversations were used that were, by a clock that was wrong: a host that begins in
+    /// 1970 would else have them deleted an hour after its clock is set.
+    pub(super) async fn set_right(&self, jump: Jump) -> Result<(), StoreError> {
+        let sql = "UPDATE sessions SET used_at_ms = used_at_ms + $1 \
+                   WHERE used_at_ms BETWEEN $2 AND $3";
+        ask!(self, Operation::DeleteUnused, |db| {
+            let update = sqlx::query(sql).bind(jump.by_ms).bind(jump.from_ms).bind(jump.to_ms);
+            update.execute(db).await.map(|_| ())
+        })
     }
 
     /// How many sessions nobody came back to in the configured time, and how many there are.
@@ -155,11 +179,12 @@ mod tests {
     fn a_clock_that_jumps_begins_anew() {
         let start = Instant::now();
         let mut clock = SteadyClock::new(start, 0);
-        assert_eq!(clock.read(start + HOUR, HOUR_MS + 2000), HOUR, "set by two seconds");
-        for jump_ms in [40 * DAY_MS, -40 * DAY_MS] {
+        assert_eq!(clock.read(start + HOUR, HOUR_MS + 2000), Ok(HOUR), "set by two seconds");
+        for by_ms in [40 * DAY_MS, -40 * DAY_MS] {
             let mut clock = clock;
-            assert_eq!(clock.read(start + 2 * HOUR, 2 * HOUR_MS + jump_ms), Duration::ZERO);
-            assert_eq!(clock.read(start + 3 * HOUR, 3 * HOUR_MS + jump_ms), HOUR);
+            let jump = Jump { from_ms: 0, to_ms: 2 * HOUR_MS, by_ms };
+            assert_eq!(clock.read(start + 2 * HOUR, 2 * HOUR_MS + by_ms), Err(jump));
+            assert_eq!(clock.read(start + 3 * HOUR, 3 * HOUR_MS + by_ms), Ok(HOUR));
         }
     }
 

@@ -74,22 +74,50 @@ fn a_read_that_waits_for_more_takes_what_came_first() {
     assert!(at_least < seconds && seconds < at_most.as_secs_f64(), "{seconds} s");
 }
 
+/// A client, and its server, which writes when the test has it write.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let client = TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
+    let (server, _) = listener.accept().expect("a client");
+    server.set_nodelay(true).expect("no delay");
+    (client, server)
+}
+
+fn ask(client: &mut TcpStream, server: &mut TcpStream) {
+    let request = plain::request(NAME);
+    client.write_all(&request).expect("writes");
+    server.read_exact(&mut vec![0; request.len()]).expect("reads");
+}
+
+/// Writes so many pieces of four bytes, and waits until the client could read them all.
+fn answer(client: &TcpStream, server: &mut TcpStream, pieces: usize) {
+    for _ in 0..pieces {
+        server.write_all(b"four").expect("writes");
+    }
+    let mut buffer = [0; 64];
+    while client.peek(&mut buffer[..4 * pieces]).expect("looks") < 4 * pieces {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn a_stall_beyond_the_end_of_its_exchange_counts_with_it() {
+    const PIECES: usize = 4;
     let settings = KernelConfig { silence_seconds: 1, ..lab::config() };
     let watched = [endpoint("unread", NAME)];
     let Some(mut lab) = Lab::with(&settings, &watched, Unlisted::Drop) else { return };
     let ok = "exchanges_total{kind=\"llm\",outcome=\"ok\",provider=\"unread\"}";
-    let clients = [0, 4, 8].map(|read_at_once| {
-        let (mut socket, server) = serve(2, 4, Duration::from_millis(20));
-        socket.write_all(&plain::request(NAME)).expect("writes");
+    let clients = [0, 1, 2].map(|read_at_once| {
+        let (mut client, mut server) = pair();
+        ask(&mut client, &mut server);
         // In pieces, each of which had come into an empty buffer.
-        for _ in 0..read_at_once / 4 {
-            socket.read_exact(&mut [0; 4]).expect("reads");
+        for _ in 0..read_at_once {
+            answer(&client, &mut server, 1);
+            client.read_exact(&mut [0; 4]).expect("reads");
         }
-        (socket, server, 16 - read_at_once)
+        answer(&client, &mut server, PIECES - read_at_once);
+        (client, server, 4 * (PIECES - read_at_once))
     });
-    std::thread::sleep(Duration::from_millis(200));
     let stalled = Instant::now();
     let deadline = stalled + Duration::from_secs(30);
     while value(&lab, ok) < 3.0 && Instant::now() < deadline {
@@ -98,14 +126,12 @@ fn a_stall_beyond_the_end_of_its_exchange_counts_with_it() {
     assert_eq!(value(&lab, ok), 3.0, "counted while it waits to be read");
     assert_eq!(pickups(&lab).0, 3.0, "waits of those that had begun to read");
     let stall = stalled.elapsed();
-    for (mut socket, server, unread) in clients {
-        socket.read_exact(&mut [0; 16][..unread]).expect("reads");
+    for (mut client, mut server, unread) in clients {
+        client.read_exact(&mut [0; 16][..unread]).expect("reads");
         // One more exchange, in a single read; it reports the one before.
-        socket.write_all(&plain::request(NAME)).expect("writes");
-        std::thread::sleep(Duration::from_millis(150));
-        socket.read_exact(&mut [0; 16]).expect("reads");
-        drop(socket);
-        server.join().expect("the server");
+        ask(&mut client, &mut server);
+        answer(&client, &mut server, PIECES);
+        client.read_exact(&mut [0; 16]).expect("reads");
     }
     lab.wait_closed(3);
     assert_eq!(value(&lab, ok), 6.0);

@@ -9,7 +9,7 @@ use da_server::kernel::Unlisted;
 use rustix::event::{Timespec, epoll};
 
 use crate::lab::{Lab, endpoint};
-use crate::syscalls::{Client, DELAY, NAME, calls, request, serve, wait_for};
+use crate::syscalls::{Client, DELAY, NAME, RESPONSE, calls, request, serve, wait_for};
 
 pub const READABLE: epoll::EventFlags = epoll::EventFlags::IN;
 pub const EXCHANGES: u32 = 10;
@@ -77,13 +77,21 @@ fn a_wait_for_something_else_counts_nowhere() {
 #[test]
 fn only_a_wait_that_found_something_counts_and_only_for_a_read_that_does() {
     let Some(lab) = Lab::open(&[endpoint("syscalls", NAME)], Unlisted::Drop) else { return };
-    let mut client = Client::connect(serve(request(NAME).len(), DELAY), NAME);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut client = Client::connect(listener.local_addr().expect("an address"), NAME);
+    let (mut server, _) = listener.accept().expect("a client");
+    server.set_nodelay(true).expect("no delay");
+    let mut answer = || {
+        server.read_exact(&mut request(NAME)).expect("reads");
+        server.write_all(RESPONSE).expect("writes");
+    };
     let waits_of_endpoint = || calls(&lab, "epoll_pwait").0;
 
-    // A wait that times out, and then a read that waits itself.
+    // A wait that times out, and then a read.
     let waits = epoll_of(&client.socket);
     client.send();
     assert!(!wait(&waits, DELAY / 10), "nothing has arrived yet");
+    answer();
     client.receive();
     wait_for(&lab, "recvfrom", client.reads);
     assert_eq!(waits_of_endpoint(), 0.0, "waits that timed out");
@@ -97,6 +105,7 @@ fn only_a_wait_that_found_something_counts_and_only_for_a_read_that_does() {
     assert!(wait(&signals, Duration::from_secs(5)), "a signal");
     client.socket.read(&mut [0]).expect_err("nothing has arrived");
     client.send();
+    answer();
     assert!(wait(&waits, Duration::from_secs(5)), "the response");
     client.receive();
     // With older hooks a read that finds nothing is not seen.

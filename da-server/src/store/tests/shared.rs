@@ -4,6 +4,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::store::metrics::Counted;
+use crate::store::queries::now_ms;
+use crate::store::retention::Jump;
 
 on_both! {
     a_session_is_found_by_its_token_alone,
@@ -13,6 +15,7 @@ on_both! {
     unused_conversations_are_deleted_with_their_turns,
     unused_conversations_are_deleted_some_at_a_time,
     a_clock_that_has_just_been_read_deletes_nothing,
+    what_was_used_by_a_wrong_clock_is_set_right,
     a_session_that_the_database_has_lost_is_told_from_one_taken_over,
     a_claim_that_the_database_has_lost_is_raised_again,
     a_claim_that_was_given_twice_is_the_newer_servers,
@@ -98,6 +101,27 @@ async fn unused_conversations_are_deleted_some_at_a_time(mut opened: Opened) {
 }
 
 /// As for a server whose host has come up with a wrong date: by that, all of them are old.
+async fn what_was_used_by_a_wrong_clock_is_set_right(opened: Opened) {
+    const FORTY_DAYS_MS: i64 = 40 * 24 * 3_600_000;
+    let store = &opened.store;
+    let is_there = async |number: u8| {
+        store.claim_session(&new_session(number).token_hash).await.expect("asked").is_some()
+    };
+    let before_ms = now_ms();
+    for number in [1, 2] {
+        store.create_session(&new_session(number)).await.expect("created");
+    }
+    let jump = |from_ms, by_ms| Jump { from_ms, to_ms: from_ms + 60_000, by_ms };
+    // As if both were used forty days ago; then the clock is found to have been wrong.
+    store.set_right(jump(before_ms, -FORTY_DAYS_MS)).await.expect("set");
+    store.set_right(jump(before_ms - FORTY_DAYS_MS, FORTY_DAYS_MS)).await.expect("set");
+    store.delete_unused().await.expect("asked");
+    assert!(is_there(1).await && is_there(2).await);
+    store.set_right(jump(before_ms, -FORTY_DAYS_MS)).await.expect("set");
+    store.delete_unused().await.expect("asked");
+    assert!(!is_there(1).await && !is_there(2).await, "it was right");
+}
+
 async fn a_clock_that_has_just_been_read_deletes_nothing(mut opened: Opened) {
     let claim = opened.store.create_session(&new_session(1)).await.expect("created");
     opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");

@@ -6,7 +6,7 @@ cases! { shape;
     without_host: "no Host", "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", "200|400|403|421";
     two_hosts: "two of Host", with("Host: evil.example\r\n"), "200|400|403|421";
     many: "200 headers", with(&"x: y\r\n".repeat(200)), "431";
-    long: "a header of 600 KB", with(&format!("x: {}\r\n", "y".repeat(600_000))), "431";
+    long: "a header of 40 KB", with(&format!("x: {}\r\n", "y".repeat(40_000))), "431";
     space_in_name: "a name with a space", with("x y: z\r\n"), "400";
     space_before_colon: "a name with a space before the colon", with("x : y\r\n"), "400";
     no_colon: "a header without a colon", with("nothing\r\n"), "400";
