@@ -85,6 +85,15 @@ impl Piece for Part {
         *self == Self::Thought
     }
 
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Event(LlmEvent::Done(completion)) => {
+                completion.stop_reason == StopReason::Refusal
+            }
+            _ => false,
+        }
+    }
+
     fn output_tokens(&self) -> Option<u64> {
         match self {
             Self::Event(LlmEvent::Done(completion)) => completion.usage.streamed(),

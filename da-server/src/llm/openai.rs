@@ -82,6 +82,8 @@ const fn role(role: Role) -> &'static str {
 struct OpenAiDecoder {
     usage: Usage,
     stop_reason: Option<StopReason>,
+    /// The model has said that it declines, where it does not count as said.
+    declined: bool,
 }
 
 /// Chunks are read field by field, since every server leaves out, adds and nulls others: what is not
@@ -107,6 +109,8 @@ impl Decoder for OpenAiDecoder {
             self.stop_reason = Some(stop_reason(reason));
         }
         let delta = &choice["delta"];
+        // Words of its own for that it declines, which ends like any answer.
+        self.declined |= delta["refusal"].as_str().is_some_and(|words| !words.is_empty());
         let text = text(&delta["content"]);
         Ok(if !text.is_empty() {
             Step::Text(text)
@@ -127,9 +131,11 @@ impl Decoder for OpenAiDecoder {
 }
 
 impl OpenAiDecoder {
-    /// The reason that was told wins.
+    /// The reason that was told wins, and a refusal over that.
     fn ended_by(&self, reason: StopReason) -> Completion {
-        Completion { stop_reason: self.stop_reason.unwrap_or(reason), usage: self.usage }
+        let told = self.stop_reason.unwrap_or(reason);
+        let stop_reason = if self.declined { StopReason::Refusal } else { told };
+        Completion { stop_reason, usage: self.usage }
     }
 
     /// Usage as this protocol counts it: the totals hold the details. It may come in parts.
@@ -159,15 +165,16 @@ fn text(content: &Value) -> String {
     }
 }
 
-/// Whether the model thinks: servers put that into fields of its own, or into parts of `content`.
+/// Whether the model thinks, or words a refusal: servers put that into fields of its own, or into parts
+/// of `content`.
 fn is_thought(delta: &Value) -> bool {
-    ["reasoning_content", "reasoning", "thinking", "reasoning_details", "content"].iter().any(
-        |field| match &delta[*field] {
-            Value::String(text) => !text.is_empty(),
-            Value::Array(parts) => !parts.is_empty(),
-            _ => false,
-        },
-    )
+    let fields =
+        ["reasoning_content", "reasoning", "thinking", "reasoning_details", "refusal", "content"];
+    fields.iter().any(|field| match &delta[*field] {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(parts) => !parts.is_empty(),
+        _ => false,
+    })
 }
 
 fn stop_reason(reason: &str) -> StopReason {

@@ -233,6 +233,37 @@ fn thought() -> Vec<Quirk> {
     ]
 }
 
+/// Who declines to answer would decline again.
+fn refusals() -> Vec<Quirk> {
+    let filter = || finish(&json!("content_filter"));
+    let azure = json!({"error": {"message": "m", "type": null, "param": "prompt",
+        "code": "content_filter", "status": 400}});
+    vec![
+        openai("content_filter before a word (Azure)", filter() + DONE)
+            .fails_for_good(ErrorKind::Refusal),
+        openai("content_filter and blanks", says("\n") + &filter())
+            .fails_for_good(ErrorKind::Refusal),
+        openai("content_filter after words", says(AHOY) + &filter() + DONE)
+            .ends(Ok(StopReason::Refusal)),
+        openai(
+            "a refusal in words of its own",
+            delta(&json!({"refusal": "I'm sorry", "content": null})) + &stop() + DONE,
+        )
+        .fails_for_good(ErrorKind::Refusal),
+        openai("a filter's error in a stream (Azure)", data(&azure))
+            .fails_for_good(ErrorKind::Refusal),
+        openai("a filter's error in JSON (Azure)", azure.to_string())
+            .typed("application/json")
+            .fails_for_good(ErrorKind::Refusal),
+        anthropic(
+            "refusal before a word",
+            data(&json!({"type": "message_delta", "delta": {"stop_reason": "refusal"}}))
+                + MESSAGE_STOP,
+        )
+        .fails_for_good(ErrorKind::Refusal),
+    ]
+}
+
 fn errors() -> Vec<Quirk> {
     let error = |error: Value| data(&json!({"error": error}));
     vec![
@@ -286,7 +317,7 @@ fn client(bench: &Bench, provider: LlmProtocol, raw: &Raw) -> Llm {
 async fn each_quirk_has_its_outcome() {
     let bench = Bench::start().await;
     let mut wrong = 0;
-    let quirks = [ends_of_streams(), odd_chunks(), thought(), errors(), google::quirks()];
+    let quirks = [ends_of_streams(), odd_chunks(), thought(), refusals(), errors(), google::quirks()];
     for quirk in quirks.into_iter().flatten() {
         let raw = Raw::serve(quirk.answer).await;
         let llm = client(&bench, quirk.provider, &raw);

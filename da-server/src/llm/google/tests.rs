@@ -202,7 +202,7 @@ fn a_refused_prompt_is_a_refused_request() {
     let refused = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
         "usageMetadata": {"promptTokenCount": 9}});
     let fault = step(refused).unwrap_err();
-    assert_eq!(fault.kind, Some(ErrorKind::InvalidRequest));
+    assert_eq!(fault.kind, Some(ErrorKind::Refusal));
     assert_eq!(fault.code.unwrap().as_str(), "prohibited_content");
     let mut rated = says(json!([{"text": "Aye"}]));
     rated["promptFeedback"] = json!({"safetyRatings": []});

@@ -121,10 +121,12 @@ fn refusals() -> Vec<Quirk> {
     let blocked = |reason: &str| data(&json!({"promptFeedback": {"blockReason": reason}}));
     vec![
         google("a refused prompt (ankit373/hydra#855)", blocked("PROHIBITED_CONTENT"))
-            .fails_for_good(ErrorKind::InvalidRequest),
+            .fails_for_good(ErrorKind::Refusal),
         google("SAFETY after words", says(AHOY) + &finish("SAFETY")).ends(Ok(StopReason::Refusal)),
         google("SAFETY before a word (maximhq/bifrost#1985)", finish("SAFETY"))
-            .fails(ErrorKind::EmptyAnswer),
+            .fails_for_good(ErrorKind::Refusal),
+        google("SAFETY after thought", thinks() + &finish("SAFETY"))
+            .fails_for_good(ErrorKind::Refusal),
         google("a tool that nobody has", finish("MALFORMED_FUNCTION_CALL"))
             .fails(ErrorKind::EmptyAnswer),
     ]
