@@ -68,10 +68,11 @@ impl From<LlmError> for Broken {
 /// [`LlmEvent::Done`] or an error.
 ///
 /// It is complete when the protocol's own end comes, or the body ends after the model has said why
-/// it stops. From that reason on nothing makes it incomplete, and once there was text its end is waited
-/// for only for a while: the tokens are told in between. A reason that comes alone ends that text at
-/// once; one that comes with text need not, since some servers write one into every chunk, and one
-/// before the first word ends nothing. A body that ends before any is an error, whatever came.
+/// it stops. From that reason on nothing makes it incomplete. A reason that comes alone ends the text
+/// at once, and the rest is waited for only for a while: the tokens are told in it. One that comes with
+/// text ends nothing, since some servers write one into every chunk, and neither does one before the
+/// first word: more may come, for as long as a pause may be. A body that ends before any is an error,
+/// whatever came.
 pub(super) fn answer(
     provider: ProviderName,
     body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
@@ -88,7 +89,6 @@ pub(super) fn answer(
         room: max_text_bytes,
         text: Text::Coming,
         patience: None,
-        went_on: false,
         end: None,
     };
     stream::unfold(Some(reading), Reading::next)
@@ -118,8 +118,6 @@ struct Reading<S> {
     text: Text,
     /// Until when the rest of an answer is waited for that is complete but for its tokens.
     patience: Option<Instant>,
-    /// It went on after a reason to stop: some servers tell one with every chunk.
-    went_on: bool,
     /// What comes next is the end.
     end: Option<Result<Completion, Broken>>,
 }
@@ -135,8 +133,9 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                 return Some((reading.last(end).await, None));
             }
             let part = match reading.step().await {
-                Ok(Step::Nothing) => {
-                    if reading.text == Text::Coming && reading.heard && reading.is_complete() {
+                Ok(Step::Nothing) => None,
+                Ok(Step::Stop) => {
+                    if reading.text == Text::Coming && reading.heard {
                         reading.text = Text::Over;
                     }
                     None
@@ -167,8 +166,7 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
     async fn step(&mut self) -> Result<Step, Broken> {
         let provider = self.provider.clone();
         let failed = |kind| Broken::Failed(LlmError::new(&provider, kind));
-        let stopped = self.is_complete();
-        let event = if stopped && self.begun && !(self.went_on && self.text == Text::Coming) {
+        let event = if self.begun && self.text != Text::Coming {
             let until = self.until();
             let rest = timeout_at(until, self.events.next()).await;
             rest.map_err(|_elapsed| failed(ErrorKind::Interrupted))?
@@ -181,21 +179,14 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
             Some(Err(EventError::TooLong)) => return Err(failed(ErrorKind::Protocol)),
             None => return Err(failed(ErrorKind::Interrupted)),
         };
-        let step = self.tally.decoder.step(&event.data).map_err(|fault| match fault {
+        self.tally.decoder.step(&event.data).map_err(|fault| match fault {
             // What the end of the body has torn is not to be blamed for making no sense.
             Fault::PROTOCOL if !event.whole => failed(ErrorKind::Interrupted),
             fault if self.begun || fault == Fault::PROTOCOL => {
                 Broken::Failed(LlmError::in_stream(&provider, fault))
             }
             fault => Broken::Refused { fault, words: event.data },
-        })?;
-        self.went_on |= stopped && matches!(step, Step::Text(_));
-        Ok(step)
-    }
-
-    /// Whether the model has said why it stops.
-    fn is_complete(&self) -> bool {
-        self.tally.decoder.completion().is_some()
+        })
     }
 
     /// Until when a complete answer is read on for its tokens, and so that the connection can carry the

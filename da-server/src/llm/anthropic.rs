@@ -111,10 +111,13 @@ impl Decoder for AnthropicDecoder {
             Some("message_delta") => {
                 self.tokens.update(&event["usage"]);
                 // A later one without a reason takes none back.
-                if let Some(reason) = event["delta"]["stop_reason"].as_str() {
-                    self.stop_reason = Some(stop_reason(reason));
+                match event["delta"]["stop_reason"].as_str() {
+                    Some(reason) => {
+                        self.stop_reason = Some(stop_reason(reason));
+                        Step::Stop
+                    }
+                    None => Step::Nothing,
                 }
-                Step::Nothing
             }
             Some("message_stop") => Step::Done(self.ended_by(StopReason::Other)),
             Some("error") => return Err(fault(&event["error"])),

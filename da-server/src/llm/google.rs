@@ -101,9 +101,8 @@ impl Decoder for GoogleDecoder {
         self.tokens.update(&chunk["usageMetadata"]);
         // One candidate is asked for, so one is all there is.
         let candidate = &chunk["candidates"][0];
-        if let Some(reason) = candidate["finishReason"].as_str().and_then(stop_reason) {
-            self.stop_reason = Some(reason);
-        }
+        let reason = candidate["finishReason"].as_str().and_then(stop_reason);
+        self.stop_reason = reason.or(self.stop_reason);
         let parts = candidate["content"]["parts"].as_array().map_or(&[][..], Vec::as_slice);
         let text: String = parts
             .iter()
@@ -114,6 +113,8 @@ impl Decoder for GoogleDecoder {
             Step::Text(text)
         } else if parts.iter().any(is_thought) {
             Step::Thought
+        } else if reason.is_some() {
+            Step::Stop
         } else {
             Step::Nothing
         })

@@ -105,9 +105,8 @@ impl Decoder for OpenAiDecoder {
         let choice = &chunk["choices"][0];
         // Some servers write "" for null, and at least one "null".
         let reason = choice["finish_reason"].as_str();
-        if let Some(reason) = reason.filter(|reason| !matches!(*reason, "" | "null")) {
-            self.stop_reason = Some(stop_reason(reason));
-        }
+        let reason = reason.filter(|reason| !matches!(*reason, "" | "null")).map(stop_reason);
+        self.stop_reason = reason.or(self.stop_reason);
         let delta = &choice["delta"];
         // Words of its own for that it declines, which ends like any answer.
         self.declined |= delta["refusal"].as_str().is_some_and(|words| !words.is_empty());
@@ -116,6 +115,8 @@ impl Decoder for OpenAiDecoder {
             Step::Text(text)
         } else if is_thought(delta) {
             Step::Thought
+        } else if reason.is_some() {
+            Step::Stop
         } else {
             Step::Nothing
         })

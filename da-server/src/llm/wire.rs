@@ -77,6 +77,8 @@ pub(crate) trait Decoder: Send {
 pub(crate) enum Step {
     /// Nothing for the caller: a ping, a role marker, usage, an unknown type.
     Nothing,
+    /// The model has said why it stops, and nothing else.
+    Stop,
     /// The model thinks: a sign of life, and nothing that anybody is shown.
     Thought,
     /// Text, not empty.

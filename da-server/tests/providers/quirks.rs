@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, Llm};
 use crate::raw::{Answer, Ending, Raw};
-use row::{AHOY, Quirk, SSE, data, quirk};
+use row::{AHOY, PAUSE, Quirk, SSE, data, quirk};
 
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -35,6 +35,14 @@ fn says(text: &str) -> String {
 
 fn finish(reason: &Value) -> String {
     data(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}))
+}
+
+/// Text of which each piece comes with a reason to stop.
+fn reasons(texts: &[&str]) -> String {
+    let chunk = |text: &&str| {
+        data(&json!({"choices": [{"delta": {"content": text}, "finish_reason": "stop"}]}))
+    };
+    texts.iter().map(chunk).collect()
 }
 
 fn stop() -> String {
@@ -98,6 +106,20 @@ fn ends_of_streams() -> Vec<Quirk> {
             data(&json!({"choices": [{"delta": {"content": AHOY}, "finish_reason": "length"}]})),
         )
         .ends(Ok(StopReason::MaxTokens)),
+        openai("a reason with every chunk, with pauses (one-api#1408)", reasons(&["Ah", "oy"]))
+            .an_event_each(PAUSE),
+        openai(
+            "a reason with every chunk, and an empty one between",
+            reasons(&["Ah"]) + &says("") + &reasons(&["oy"]) + DONE,
+        )
+        .an_event_each(PAUSE),
+        openai(
+            "a reason with every chunk, then one alone, then silence",
+            reasons(&["Ah", "oy", ""]),
+        )
+        .ending(Ending::Silence),
+        openai("a reason with every chunk, then silence", reasons(&["Ah", "oy"]))
+            .ending(Ending::Silence),
         anthropic(
             "no message_stop (tombii/better-ccflare#307)",
             text_delta(AHOY) + &message_delta(),
@@ -319,8 +341,15 @@ async fn each_quirk_has_its_outcome() {
     let mut wrong = 0;
     let quirks = [ends_of_streams(), odd_chunks(), thought(), refusals(), errors(), google::quirks()];
     for quirk in quirks.into_iter().flatten() {
+        let falls_silent = quirk.answer.ending == Ending::Silence;
         let raw = Raw::serve(quirk.answer).await;
-        let llm = client(&bench, quirk.provider, &raw);
+        let url = format!("http://{}", raw.address);
+        let llm = bench.llm_with(quirk.provider, |config| {
+            config.base_url = Some(url);
+            if falls_silent {
+                config.timeouts.idle = PAUSE * 2;
+            }
+        });
         let (text, end) = match llm.ask().await {
             Ok((text, completion)) => (text, Ok(completion.stop_reason)),
             Err((text, error)) => (text, Err(error.kind)),

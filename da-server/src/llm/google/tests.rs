@@ -138,7 +138,7 @@ fn a_reason_to_stop_comes_with_a_part_or_alone() {
     assert_eq!(step, text("Aye"), "its text is not lost");
     assert_eq!(decoder.completion().unwrap().stop_reason, StopReason::EndTurn);
     let (step, decoder) = decoded(&[says(json!([{"text": "Aye"}])), finish("MAX_TOKENS")]);
-    assert_eq!(step, Ok(Step::Nothing));
+    assert_eq!(step, Ok(Step::Stop));
     assert_eq!(decoder.completion().unwrap().stop_reason, StopReason::MaxTokens);
 }
 

@@ -88,7 +88,6 @@ fn role_markers_and_empty_deltas_are_no_text() {
     for chunk in [
         r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
         r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":null}}]}"#,
-        r#"{"choices":[{"index":0,"delta":null,"finish_reason":"stop"}]}"#,
         r#"{"choices":[],"usage":null}"#,
         r#"{"object":"something of the future"}"#,
     ] {
@@ -137,8 +136,10 @@ fn a_reason_completes_the_answer_and_is_not_its_last_event() {
     let completion = |reason: &str| {
         let mut decoder = OpenAiDecoder::default();
         let chunk = format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":{reason}}}]}}"#);
-        assert_eq!(decoder.step(&chunk), Ok(Step::Nothing));
-        decoder.completion().map(|completion| completion.stop_reason)
+        let step = decoder.step(&chunk);
+        let completion = decoder.completion().map(|completion| completion.stop_reason);
+        assert_eq!(step, Ok(if completion.is_some() { Step::Stop } else { Step::Nothing }));
+        completion
     };
     assert_eq!(completion(r#""stop""#), Some(StopReason::EndTurn));
     assert_eq!(completion(r#""eos""#), Some(StopReason::Other));

@@ -5,7 +5,7 @@ use da_server::llm::StopReason;
 use da_server::provider::ErrorKind;
 use serde_json::{Value, json};
 
-use super::row::{AHOY, Quirk, data, quirk};
+use super::row::{AHOY, PAUSE, Quirk, data, quirk};
 use crate::raw::Ending;
 
 fn google(name: &'static str, body: impl AsRef<[u8]>) -> Quirk {
@@ -55,6 +55,16 @@ fn ends_of_streams() -> Vec<Quirk> {
             "STOP with every chunk (songquanpeng/one-api#1408)",
             ends("A", "STOP") + &ends("ho", "STOP") + &ends("y", "STOP"),
         ),
+        google(
+            "STOP with every chunk, with pauses (songquanpeng/one-api#1408)",
+            ends("A", "STOP") + &ends("ho", "STOP") + &ends("y", "STOP"),
+        )
+        .an_event_each(PAUSE),
+        google(
+            "STOP with every chunk, and empty ones between",
+            ends("A", "STOP") + &data(&json!({"candidates": []})) + &ends("hoy", "STOP"),
+        )
+        .an_event_each(PAUSE),
         google(
             "STOP before the first word (Chevey339/kelivo#1003)",
             ends("", "STOP") + &finish("STOP") + &says(AHOY) + &finish("STOP"),
