@@ -5,10 +5,10 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Completion, LlmError, LlmEvent,
+    Completion, LlmError, LlmEvent, StopReason,
     event::Part,
     metrics::ModelMetrics,
-    thought::ThoughtFilter,
+    thought::{Said, ThoughtFilter, Unopened},
     wire::{Decoder, Step},
 };
 use crate::provider::{
@@ -64,7 +64,7 @@ impl From<LlmError> for Broken {
     }
 }
 
-/// The parts of the answer in `body`: thought and text, [`LlmEvent::Complete`] if there was text, then
+/// The parts of the answer in `body`, of a model whose thought may be `unopened`: thought and text, [`LlmEvent::Complete`] if there was text, then
 /// [`LlmEvent::Done`] or an error.
 ///
 /// It is complete when the protocol's own end comes, or the body ends after the model has said why
@@ -77,16 +77,19 @@ pub(super) fn answer(
     provider: ProviderName,
     body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
     tally: Tally,
+    unopened: Unopened,
     max_text_bytes: usize,
 ) -> impl Stream<Item = Result<Part, Broken>> + Send {
     let reading = Reading {
         provider,
         events: Box::pin(events(body, MAX_LINE_BYTES).fuse()),
         tally,
-        filter: ThoughtFilter::default(),
+        filter: ThoughtFilter::new(unopened, max_text_bytes),
         heard: false,
         begun: false,
+        at_first_word: true,
         room: max_text_bytes,
+        max_text_bytes,
         text: Text::Coming,
         patience: None,
         end: None,
@@ -113,8 +116,11 @@ struct Reading<S> {
     heard: bool,
     /// There was text for the caller.
     begun: bool,
+    /// Nothing was said, or it was taken back.
+    at_first_word: bool,
     /// How much more text there may be.
     room: usize,
+    max_text_bytes: usize,
     text: Text,
     /// Until when the rest of an answer is waited for that is complete but for its tokens.
     patience: Option<Instant>,
@@ -144,8 +150,9 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                 Ok(Step::Text(_)) if reading.text != Text::Coming => None,
                 Ok(Step::Text(text)) => {
                     reading.heard |= !text.trim().is_empty();
-                    let said = reading.filter.said(&text);
-                    Some(reading.say(said).unwrap_or(Part::Thought))
+                    let Said { taken_back, text } = reading.filter.said(&text);
+                    let part = if taken_back { Some(reading.say_instead(text)) } else { reading.say(text) };
+                    Some(part.unwrap_or(Part::Thought))
                 }
                 Ok(Step::Done(completion)) => {
                     reading.finish(Ok(completion));
@@ -195,13 +202,23 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
         *self.patience.get_or_insert_with(|| Instant::now() + exchange::TAIL)
     }
 
+    /// Whether the answer ends where the model wanted it to.
+    fn is_whole(&self) -> bool {
+        let end = match &self.end {
+            Some(end) => end.as_ref().ok().copied(),
+            None => self.tally.decoder.completion(),
+        };
+        end.is_some_and(|end| end.stop_reason != StopReason::MaxTokens)
+    }
+
     /// What is still to be handed over once all text has come: what the filter has held back, and that
     /// this is all of it.
     fn end_of_text(&mut self) -> Option<Part> {
         if self.text != Text::Over {
             return None;
         }
-        let rest = self.filter.end();
+        let is_whole = self.is_whole();
+        let rest = self.filter.end(is_whole);
         if let Some(rest) = self.say(rest) {
             return Some(rest);
         }
@@ -219,22 +236,34 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
         Ok(Part::Event(LlmEvent::Done(completion)))
     }
 
-    /// Text for the caller. An answer begins with its first word: what is blank before that is left
-    /// out, so that one of nothing else is empty.
-    fn say(&mut self, mut text: String) -> Option<Part> {
-        if !self.begun {
+    /// Text for the caller.
+    fn say(&mut self, text: String) -> Option<Part> {
+        let text = self.bounded(text);
+        (!text.is_empty()).then_some(Part::Event(LlmEvent::Text(text)))
+    }
+
+    /// Text in place of what the caller has.
+    fn say_instead(&mut self, text: String) -> Part {
+        (self.at_first_word, self.room) = (true, self.max_text_bytes);
+        Part::Event(LlmEvent::Instead(self.bounded(text)))
+    }
+
+    /// As much of it as there may be. An answer begins with its first word: what is blank before that is
+    /// left out, so that one of nothing else is empty.
+    fn bounded(&mut self, mut text: String) -> String {
+        if self.at_first_word {
             text = text.trim_start().to_owned();
         }
         if text.is_empty() {
-            return None;
+            return text;
         }
-        self.begun = true;
+        (self.begun, self.at_first_word) = (true, false);
         if text.len() > self.room {
             text.truncate(text.floor_char_boundary(self.room));
             self.end = Some(Err(LlmError::new(&self.provider, ErrorKind::Protocol).into()));
         }
         self.room -= text.len();
-        (!text.is_empty()).then_some(Part::Event(LlmEvent::Text(text)))
+        text
     }
 
     /// The answer is over, and so is its text.

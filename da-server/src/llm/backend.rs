@@ -19,6 +19,7 @@ use super::{
     metrics::ModelMetrics,
     parameter::{Learned, Parameter},
     sent::Sent,
+    thought::Unopened,
     wire::{Request, Wire},
 };
 use crate::provider::{
@@ -45,6 +46,8 @@ pub(super) struct Backend {
     /// Parameters that it has refused.
     pub(super) refused: Learned,
     pub(super) longest: Longest,
+    /// Whether its answers begin in thought.
+    unopened: Unopened,
     plan: Plan,
     pub(super) metrics: ModelMetrics,
 }
@@ -81,6 +84,7 @@ impl Backend {
             context_tokens: config.context_tokens,
             refused: Learned::default(),
             longest: Longest::default(),
+            unopened: Unopened::new(config.begins_in_thought),
             plan: Plan {
                 has_successor,
                 ..Plan::new(
@@ -174,7 +178,8 @@ impl Backend {
             MAX_ANSWER_BYTES,
         );
         let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
-        let parts = answer(provider.clone(), body, tally, max_text_bytes(prompt.max_tokens));
+        let max_bytes = max_text_bytes(prompt.max_tokens);
+        let parts = answer(provider.clone(), body, tally, self.unopened.clone(), max_bytes);
         Ok(parts
             .map(move |part| match part {
                 Ok(part) => {

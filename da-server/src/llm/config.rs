@@ -130,6 +130,9 @@ pub struct LlmConfig {
     /// How many tokens the model takes, with those of the answer. Older lines of a conversation that
     /// would not fit are left out.
     pub context_tokens: Option<u32>,
+    /// Whether its answers begin in the middle of thought, since the server has opened it in the prompt: they
+    /// are held back until a tag closes it. Without this the first such answer tells.
+    pub begins_in_thought: bool,
     /// Time limits.
     pub timeouts: Timeouts,
     /// Further attempts.
@@ -157,6 +160,7 @@ impl Default for LlmConfig {
             version: None,
             temperature: None,
             context_tokens: None,
+            begins_in_thought: false,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             max_concurrent: DEFAULT_MAX_CONCURRENT,

@@ -11,7 +11,7 @@ use da_server::llm::StopReason;
 use da_server::provider::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Llm};
+use crate::bench::{Bench, Llm, prompt};
 use crate::raw::{Answer, Ending, Raw};
 use row::{AHOY, PAUSE, Quirk, SSE, data, quirk};
 
@@ -227,6 +227,25 @@ fn thought() -> Vec<Quirk> {
         openai("a <think> that never ends", says("<think>hm") + &stop() + DONE)
             .fails(ErrorKind::EmptyAnswer),
         openai(
+            "thought that no tag opens (llama.cpp's templates that end in <think>)",
+            says("hm, dull…") + &says("</think>") + &whole(""),
+        ),
+        openai("[THINK] (Magistral)", says("[THINK]hm[/TH") + &whole(&says("INK]"))),
+        openai("<thought> (NousResearch/hermes-agent#6149)", whole(&says("<thought>hm</thought>"))),
+        openai(
+            "channels (gpt-oss)",
+            says("<|channel|>analysis<|message|>hm<|end|><|start|>assistant")
+                + &whole(&says("<|channel|>final<|message|>")),
+        ),
+        openai(
+            "channels without messages (gpt-oss)",
+            whole(&says("<|channel|>analysis hm<|channel|>final")),
+        ),
+        openai(
+            "<|channel>thought (qwersyk/Newelle#427)",
+            whole(&says("<|channel>thought\nhm<channel|>")),
+        ),
+        openai(
             "</think> alone (deepseek-ai/DeepSeek-R1#506, InternLM/lmdeploy#3321)",
             whole(&says("</think>\n\n")),
         ),
@@ -387,6 +406,28 @@ async fn who_thinks_for_longer_than_a_first_word_may_take_is_waited_for() {
     assert_eq!((text.as_str(), raw.requests()), (AHOY, 1));
     let first = llm.readings.seconds("llm_time_to_first_token_seconds", &[]);
     assert!(first >= (pause * 12).as_secs_f64(), "thought is no token: {first}");
+}
+
+#[tokio::test]
+async fn who_begins_in_thought_is_known_after_the_first_answer_or_by_the_configuration() {
+    let body = says("hm, dull…") + &says("</think>\n") + &whole("");
+    let chunks = vec![body.into_bytes()];
+    let answer = Answer { media_type: SSE, chunks, pause: Duration::ZERO, ending: Ending::Clean };
+    let raw = Raw::serve(answer).await;
+    let bench = Bench::start().await;
+    for told in [false, true] {
+        let llm = bench.llm_with(OpenAi, |config| {
+            config.base_url = Some(format!("http://{}", raw.address));
+            config.begins_in_thought = told;
+        });
+        for answer in 0..3 {
+            let mut shown = String::new();
+            let asked = llm.ask_noting(prompt(), |text| shown.push_str(text)).await;
+            assert_eq!(asked.expect("an answer").0, AHOY);
+            let expected = if told || answer > 0 { AHOY } else { "hm, dull…Ahoy" };
+            assert_eq!(shown, expected, "answer {answer}");
+        }
+    }
 }
 
 #[tokio::test]
