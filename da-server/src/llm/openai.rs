@@ -100,9 +100,12 @@ impl Decoder for OpenAiDecoder {
         if let Some(fault) = fault::in_chunk(&chunk) {
             return Err(fault);
         }
-        self.update_usage(&chunk["usage"]);
         // One choice is asked for, so one is all there is.
         let choice = &chunk["choices"][0];
+        // Moonshot and Groq have places of their own for it.
+        for told in [&choice["usage"], &chunk["x_groq"]["usage"], &chunk["usage"]] {
+            self.update_usage(told);
+        }
         // Some servers write "" for null, and at least one "null".
         let reason = choice["finish_reason"].as_str();
         let reason = reason.filter(|reason| !matches!(*reason, "" | "null")).map(stop_reason);
@@ -145,7 +148,11 @@ impl OpenAiDecoder {
         self.usage = Usage {
             input: count(&told["prompt_tokens"]).or(known.input),
             output: count(&told["completion_tokens"]).or(known.output),
-            cache_read: count(&told["prompt_tokens_details"]["cached_tokens"]).or(known.cache_read),
+            // OpenAI's place for it, Moonshot's and DeepSeek's.
+            cache_read: count(&told["prompt_tokens_details"]["cached_tokens"])
+                .or_else(|| count(&told["cached_tokens"]))
+                .or_else(|| count(&told["prompt_cache_hit_tokens"]))
+                .or(known.cache_read),
             cache_write: None,
             reasoning: count(&told["completion_tokens_details"]["reasoning_tokens"])
                 .or(known.reasoning),

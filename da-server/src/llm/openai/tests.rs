@@ -126,6 +126,24 @@ fn usage_comes_from_the_extra_chunk() {
 }
 
 #[test]
+fn usage_has_places_of_its_own_at_moonshot_groq_and_deepseek() {
+    let figures = r#"{"prompt_tokens":9,"completion_tokens":7,"cached_tokens":4}"#;
+    for (chunk, cached) in [
+        (format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"stop","usage":{figures}}}]}}"#), 4),
+        (format!(r#"{{"choices":[],"x_groq":{{"id":"req","usage":{figures}}}}}"#), 4),
+        (
+            r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"prompt_cache_hit_tokens":3}}"#
+                .to_owned(),
+            3,
+        ),
+    ] {
+        let usage = done(&[&chunk, "[DONE]"]).usage;
+        let told = (usage.input, usage.output, usage.cache_read);
+        assert_eq!(told, (Some(9), Some(7), Some(cached)), "{chunk}");
+    }
+}
+
+#[test]
 fn missing_usage_is_absent_not_zero() {
     let text = r#"{"choices":[{"index":0,"delta":{"content":"Aye"}}]}"#;
     assert_eq!(done(&[text, "[DONE]"]).usage, Usage::default());
