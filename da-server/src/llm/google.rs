@@ -65,6 +65,16 @@ impl Wire for Google {
         fault::in_body(body)
     }
 
+    /// The parts of the response are in a list where `alt=sse` is not understood.
+    fn events(&self, whole: Value) -> Option<Vec<String>> {
+        let parts = match whole {
+            Value::Array(parts) => parts,
+            part => vec![part],
+        };
+        let is_answer = parts.iter().any(|part| part["candidates"].is_array());
+        is_answer.then(|| parts.iter().map(Value::to_string).collect())
+    }
+
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(GoogleDecoder::default())
     }

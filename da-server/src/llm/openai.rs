@@ -66,6 +66,13 @@ impl Wire for OpenAi {
         fault::in_body(body)
     }
 
+    fn events(&self, mut whole: Value) -> Option<Vec<String>> {
+        let choice = whole.pointer_mut("/choices/0")?.as_object_mut()?;
+        let message = choice.remove("message").filter(Value::is_object)?;
+        choice.insert("delta".to_owned(), message);
+        Some(vec![whole.to_string(), "[DONE]".to_owned()])
+    }
+
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(OpenAiDecoder::default())
     }

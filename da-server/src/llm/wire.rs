@@ -29,6 +29,10 @@ pub(crate) trait Wire: Send + Sync {
     /// What the body of an answer other than HTTP 200 says.
     fn fault(&self, body: &[u8]) -> Fault;
 
+    /// The data of the events that a streamed answer would have had in place of this `whole` one; `None`
+    /// if it is no answer.
+    fn events(&self, whole: Value) -> Option<Vec<String>>;
+
     /// A decoder for one answer.
     fn decoder(&self) -> Box<dyn Decoder>;
 }
