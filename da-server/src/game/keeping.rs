@@ -76,8 +76,7 @@ impl Performance<'_> {
         };
         let turn = Turn { asked_by, asked, answer, status };
         // What is not done by then is given up; a commit that is under way may succeed all the same.
-        let mut outcome =
-            Outcome { metrics: &self.game.metrics, not_kept: Some(NotKept::Late) };
+        let mut outcome = Outcome { metrics: &self.game.metrics, not_kept: Some(NotKept::Late) };
         if let Ok(stored) = timeout(KEPT_WITHIN, self.store(&turn)).await {
             outcome.not_kept = stored.err();
         }

@@ -129,7 +129,8 @@ impl Performance<'_> {
         let config = &game.config;
         self.enter(Stage::History);
         // What went wrong is counted and in the log; the character goes on without memory.
-        let history = game.store.history(self.claim, config.history_turns).await.unwrap_or_default();
+        let history =
+            game.store.history(self.claim, config.history_turns).await.unwrap_or_default();
         self.enter(Stage::Prompt);
         let sampling = Sampling { temperature: config.temperature, max_tokens: config.max_tokens };
         let prompt = prompt(&self.world, &history, asked, &sampling);

@@ -151,7 +151,11 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                 Ok(Step::Text(text)) => {
                     reading.heard |= !text.trim().is_empty();
                     let Said { taken_back, text } = reading.filter.said(&text);
-                    let part = if taken_back { Some(reading.say_instead(text)) } else { reading.say(text) };
+                    let part = if taken_back {
+                        Some(reading.say_instead(text))
+                    } else {
+                        reading.say(text)
+                    };
                     Some(part.unwrap_or(Part::Thought))
                 }
                 Ok(Step::Done(completion)) => {

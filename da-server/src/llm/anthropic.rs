@@ -73,10 +73,13 @@ impl Wire for Anthropic {
 
     fn events(&self, whole: Value) -> Option<Vec<String>> {
         let blocks = whole["content"].as_array()?.iter();
-        let blocks = blocks.map(|block| json!({"type": "content_block_start", "content_block": block}));
+        let blocks =
+            blocks.map(|block| json!({"type": "content_block_start", "content_block": block}));
         let begin = json!({"type": "message_start", "message": {"usage": whole["usage"]}});
-        let reason = json!({"type": "message_delta", "delta": {"stop_reason": whole["stop_reason"]}});
-        let events = [begin].into_iter().chain(blocks).chain([reason, json!({"type": "message_stop"})]);
+        let reason =
+            json!({"type": "message_delta", "delta": {"stop_reason": whole["stop_reason"]}});
+        let events =
+            [begin].into_iter().chain(blocks).chain([reason, json!({"type": "message_stop"})]);
         Some(events.map(|event| event.to_string()).collect())
     }
 

@@ -35,7 +35,15 @@ impl LlmClient {
     ) -> Result<Self, ProviderSetupError> {
         let chain = Chain::new(config, &metrics.fallbacks, |config, has_successor| {
             let reports = reports.clone();
-            Backend::new(config, config.key()?, http.clone(), gates, metrics, reports, has_successor)
+            Backend::new(
+                config,
+                config.key()?,
+                http.clone(),
+                gates,
+                metrics,
+                reports,
+                has_successor,
+            )
         })?;
         Ok(Self { chain })
     }

@@ -1,8 +1,8 @@
 //! Who is asked when a language model fails: what the list of them may look like.
 
 use super::LlmConfig;
-use crate::provider::fallback::{Section, check};
 use crate::provider::BadFallback;
+use crate::provider::fallback::{Section, check};
 
 impl Section for LlmConfig {
     const NAME: &'static str = "llm";

@@ -27,7 +27,9 @@ pub(super) async fn streamed(
     }
     let whole: Value = serde_json::from_slice(&words).unwrap_or_default();
     match wire.events(whole) {
-        Some(events) => Ok(events.iter().map(|data| format!("data: {data}\n\n")).collect::<String>().into()),
+        Some(events) => {
+            Ok(events.iter().map(|data| format!("data: {data}\n\n")).collect::<String>().into())
+        }
         None => Err(LlmError::new(provider, ErrorKind::Protocol).into()),
     }
 }

@@ -51,7 +51,9 @@ impl ProviderError {
         advice: RetryAdvice,
     ) -> Self {
         let kind = match fault.kind {
-            Some(kind @ (ErrorKind::Quota | ErrorKind::Authentication | ErrorKind::Refusal)) => kind,
+            Some(kind @ (ErrorKind::Quota | ErrorKind::Authentication | ErrorKind::Refusal)) => {
+                kind
+            }
             _ => ErrorKind::from_status(status),
         };
         Self {

@@ -98,7 +98,9 @@ impl Store {
             insert.execute(db).await.map(|_| ())
         });
         answer?;
-        tracing::warn!("a session that the database did not have was begun there; what was said in it before is lost");
+        tracing::warn!(
+            "a session that the database did not have was begun there; what was said in it before is lost"
+        );
         Ok(())
     }
 

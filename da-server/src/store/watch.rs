@@ -110,7 +110,9 @@ impl Store {
         let in_doubt = self.in_doubt.load(Ordering::Relaxed);
         let sql = match self.opening.database {
             // A row that is always there, and that nobody waits for.
-            Database::Postgres { .. } if in_doubt => "UPDATE _sqlx_migrations SET success = success",
+            Database::Postgres { .. } if in_doubt => {
+                "UPDATE _sqlx_migrations SET success = success"
+            }
             // Refused by a server that takes no writes.
             Database::Postgres { .. } => "UPDATE sessions SET claim = claim WHERE FALSE",
             Database::Sqlite(_) if in_doubt => "PRAGMA user_version = 1",

@@ -34,7 +34,10 @@ async fn thought_that_was_shown_is_neither_kept_nor_spoken_and_later_thought_not
     let mut player = server.player_in("quiet").await;
     player.say("Report!").await;
     let first = player.hear_turn().await;
-    assert_eq!((first.status.as_str(), first.text().as_str()), ("success", "hm, dull… so what?Ahoy"));
+    assert_eq!(
+        (first.status.as_str(), first.text().as_str()),
+        ("success", "hm, dull… so what?Ahoy")
+    );
     player.say("And now?").await;
     assert_eq!(player.hear_turn().await.text(), "Ahoy");
     let scrape = server.scrape().await;
@@ -46,6 +49,7 @@ async fn thought_that_was_shown_is_neither_kept_nor_spoken_and_later_thought_not
     let mut player = server.player().await;
     let back = json!({"type": "start", "scene": "quiet", "token": token});
     let history = player.start_as(back).await["history"].clone();
-    let said: Vec<_> = history.as_array().expect("lines").iter().map(|line| &line["text"]).collect();
+    let said: Vec<_> =
+        history.as_array().expect("lines").iter().map(|line| &line["text"]).collect();
     assert_eq!(said, ["Report!", "Ahoy", "And now?", "Ahoy"]);
 }

@@ -359,7 +359,15 @@ fn client(bench: &Bench, provider: LlmProtocol, raw: &Raw) -> Llm {
 async fn each_quirk_has_its_outcome() {
     let bench = Bench::start().await;
     let mut wrong = 0;
-    let quirks = [ends_of_streams(), odd_chunks(), thought(), refusals(), errors(), whole::quirks(), google::quirks()];
+    let quirks = [
+        ends_of_streams(),
+        odd_chunks(),
+        thought(),
+        refusals(),
+        errors(),
+        whole::quirks(),
+        google::quirks(),
+    ];
     for quirk in quirks.into_iter().flatten() {
         let falls_silent = quirk.answer.ending == Ending::Silence;
         let raw = Raw::serve(quirk.answer).await;

@@ -91,7 +91,8 @@ async fn hear_counted(
     let body = chunks.into_iter().map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
     let body = stream::iter(body.collect::<Vec<_>>());
     let tally = Tally::new(wire(provider).decoder(), metrics.clone());
-    let mut pieces = Box::pin(answer(provider.as_str().into(), body, tally, Unopened::default(), MAX_TEXT));
+    let mut pieces =
+        Box::pin(answer(provider.as_str().into(), body, tally, Unopened::default(), MAX_TEXT));
     let (mut heard, mut taken_back) = (Heard::default(), false);
     while let Some(piece) = pieces.next().await {
         assert!(heard.completion.is_none() && heard.error.is_none(), "more after the end");
@@ -230,7 +231,10 @@ async fn the_rest_of_a_complete_answer_is_not_waited_for_long() {
             Ok(Bytes::from_static(b": ping\n\n"))
         });
         let body = stream::iter([Ok(Bytes::from(complete))]).chain(pings);
-        let pieces: Vec<_> = answer("p".into(), body, tally(provider), Unopened::default(), MAX_TEXT).collect().await;
+        let pieces: Vec<_> =
+            answer("p".into(), body, tally(provider), Unopened::default(), MAX_TEXT)
+                .collect()
+                .await;
         assert!(matches!(pieces.last(), Some(Ok(Part::Event(LlmEvent::Done(_))))), "{provider:?}");
     }
 }
@@ -250,7 +254,8 @@ async fn a_reason_to_stop_that_was_none_cuts_no_words_off() {
             part("Kapitän")
         });
         let body = stream::iter(begun.map(part)).chain(late);
-        let pieces = answer("p".into(), body, tally(LlmProtocol::Google), Unopened::default(), MAX_TEXT);
+        let pieces =
+            answer("p".into(), body, tally(LlmProtocol::Google), Unopened::default(), MAX_TEXT);
         let text = |piece| async move {
             match piece {
                 Ok(Part::Event(LlmEvent::Text(text))) => Some(text),

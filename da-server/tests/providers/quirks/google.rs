@@ -165,10 +165,16 @@ fn errors() -> Vec<Quirk> {
         .fails_for_good(ErrorKind::Authentication),
         json(
             "a list in place of events (ankit373/hydra#855)",
-            &json!([candidate(&json!([{"text": "Ah"}]), None), candidate(&json!([{"text": "oy"}]), Some("STOP"))]),
+            &json!([
+                candidate(&json!([{"text": "Ah"}]), None),
+                candidate(&json!([{"text": "oy"}]), Some("STOP"))
+            ]),
         ),
         json("a whole answer", &candidate(&json!([{"text": AHOY}]), Some("STOP"))),
-        json("a list that ends without a reason", &json!([candidate(&json!([{"text": AHOY}]), None)]))
-            .ends(Err(ErrorKind::Interrupted)),
+        json(
+            "a list that ends without a reason",
+            &json!([candidate(&json!([{"text": AHOY}]), None)]),
+        )
+        .ends(Err(ErrorKind::Interrupted)),
     ]
 }
