@@ -147,7 +147,7 @@ impl fmt::Display for ErrorKind {
             Self::Refusal => {
                 "the provider declined to answer; if this lasts, check its content filters and the scene"
             }
-            Self::Protocol => "not an answer of this protocol; check provider and base_url",
+            Self::Protocol => "not an answer of this protocol; check protocol and base_url",
             Self::Interrupted => "the connection ended before the answer did",
             Self::NotAudio => "the answer was not audio; check output_format and base_url",
             Self::EmptyAnswer => {
