@@ -35,6 +35,22 @@ async fn failures(llm: &Llm, times: usize, kind: ErrorKind) {
     }
 }
 
+/// It fails like this until its breaker opens, which takes three failures that count: those do not in
+/// which the process stood still.
+async fn fails_until_open(llm: &Llm, kind: ErrorKind) {
+    for failed in 0..30 {
+        match failure(llm).await.kind {
+            ErrorKind::CircuitOpen => {
+                assert!(failed >= 3, "open after {failed} failures");
+                assert_state(llm, "open");
+                return failures(llm, 1, ErrorKind::CircuitOpen).await;
+            }
+            other => assert_eq!(other, kind, "failure {failed}"),
+        }
+    }
+    panic!("it is not open after 30 failures");
+}
+
 #[track_caller]
 fn assert_state(llm: &Llm, state: &str) {
     for known in ["closed", "open", "half_open"] {
@@ -179,12 +195,10 @@ async fn nobody_listening_and_nobody_answering_are_failures() {
         breaking(config, LONG);
         config.timeouts.first_content = Duration::from_millis(100);
     });
-    failures(&hanging, 3, ErrorKind::Timeout).await;
-    failures(&hanging, 1, ErrorKind::CircuitOpen).await;
+    fails_until_open(&hanging, ErrorKind::Timeout).await;
     let gone = llm(&bench, PROVIDERS[0], LONG);
     bench.standin.stop().await;
-    failures(&gone, 3, ErrorKind::Connect).await;
-    failures(&gone, 1, ErrorKind::CircuitOpen).await;
+    fails_until_open(&gone, ErrorKind::Connect).await;
 }
 
 #[tokio::test]
