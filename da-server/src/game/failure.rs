@@ -53,9 +53,10 @@ impl From<ErrorKind> for Cause {
             | ErrorKind::Overloaded
             | ErrorKind::Server
             | ErrorKind::CircuitOpen => Self::Unavailable,
-            ErrorKind::Authentication | ErrorKind::Quota | ErrorKind::InvalidRequest => {
-                Self::Refused
-            }
+            ErrorKind::Authentication
+            | ErrorKind::Quota
+            | ErrorKind::InvalidRequest
+            | ErrorKind::Refusal => Self::Refused,
             ErrorKind::Interrupted => Self::Interrupted,
             ErrorKind::Protocol
             | ErrorKind::EmptyAnswer

@@ -145,6 +145,14 @@ impl Performance<'_> {
                     self.tell(&text, said).await?;
                     self.enter(Stage::LlmRest);
                 }
+                Ok(LlmEvent::Instead(text)) => {
+                    // The player has seen it; it is not kept, and not spoken.
+                    said.clear();
+                    if !text.is_empty() {
+                        self.tell(&text, said).await?;
+                    }
+                    self.enter(Stage::LlmRest);
+                }
                 Ok(LlmEvent::Complete) => {
                     stream.read_on();
                     break;

@@ -5,10 +5,10 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Completion, LlmError, LlmEvent,
+    Completion, LlmError, LlmEvent, StopReason,
     event::Part,
     metrics::ModelMetrics,
-    thought::ThoughtFilter,
+    thought::{Said, ThoughtFilter, Unopened},
     wire::{Decoder, Step},
 };
 use crate::provider::{
@@ -64,31 +64,34 @@ impl From<LlmError> for Broken {
     }
 }
 
-/// The parts of the answer in `body`: thought and text, [`LlmEvent::Complete`] if there was text, then
+/// The parts of the answer in `body`, of a model whose thought may be `unopened`: thought and text, [`LlmEvent::Complete`] if there was text, then
 /// [`LlmEvent::Done`] or an error.
 ///
 /// It is complete when the protocol's own end comes, or the body ends after the model has said why
-/// it stops. From that reason on nothing makes it incomplete, and once there was text its end is waited
-/// for only for a while: the tokens are told in between. A reason that comes alone ends that text at
-/// once; one that comes with text need not, since some servers write one into every chunk, and one
-/// before the first word ends nothing. A body that ends before any is an error, whatever came.
+/// it stops. From that reason on nothing makes it incomplete. A reason that comes alone ends the text
+/// at once, and the rest is waited for only for a while: the tokens are told in it. One that comes with
+/// text ends nothing, since some servers write one into every chunk, and neither does one before the
+/// first word: more may come, for as long as a pause may be. A body that ends before any is an error,
+/// whatever came.
 pub(super) fn answer(
     provider: ProviderName,
     body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
     tally: Tally,
+    unopened: Unopened,
     max_text_bytes: usize,
 ) -> impl Stream<Item = Result<Part, Broken>> + Send {
     let reading = Reading {
         provider,
         events: Box::pin(events(body, MAX_LINE_BYTES).fuse()),
         tally,
-        filter: ThoughtFilter::default(),
+        filter: ThoughtFilter::new(unopened, max_text_bytes),
         heard: false,
         begun: false,
+        at_first_word: true,
         room: max_text_bytes,
+        max_text_bytes,
         text: Text::Coming,
         patience: None,
-        went_on: false,
         end: None,
     };
     stream::unfold(Some(reading), Reading::next)
@@ -113,13 +116,14 @@ struct Reading<S> {
     heard: bool,
     /// There was text for the caller.
     begun: bool,
+    /// Nothing was said, or it was taken back.
+    at_first_word: bool,
     /// How much more text there may be.
     room: usize,
+    max_text_bytes: usize,
     text: Text,
     /// Until when the rest of an answer is waited for that is complete but for its tokens.
     patience: Option<Instant>,
-    /// It went on after a reason to stop: some servers tell one with every chunk.
-    went_on: bool,
     /// What comes next is the end.
     end: Option<Result<Completion, Broken>>,
 }
@@ -135,8 +139,9 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                 return Some((reading.last(end).await, None));
             }
             let part = match reading.step().await {
-                Ok(Step::Nothing) => {
-                    if reading.text == Text::Coming && reading.heard && reading.is_complete() {
+                Ok(Step::Nothing) => None,
+                Ok(Step::Stop) => {
+                    if reading.text == Text::Coming && reading.heard {
                         reading.text = Text::Over;
                     }
                     None
@@ -145,8 +150,13 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                 Ok(Step::Text(_)) if reading.text != Text::Coming => None,
                 Ok(Step::Text(text)) => {
                     reading.heard |= !text.trim().is_empty();
-                    let said = reading.filter.said(&text);
-                    Some(reading.say(said).unwrap_or(Part::Thought))
+                    let Said { taken_back, text } = reading.filter.said(&text);
+                    let part = if taken_back {
+                        Some(reading.say_instead(text))
+                    } else {
+                        reading.say(text)
+                    };
+                    Some(part.unwrap_or(Part::Thought))
                 }
                 Ok(Step::Done(completion)) => {
                     reading.finish(Ok(completion));
@@ -167,8 +177,7 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
     async fn step(&mut self) -> Result<Step, Broken> {
         let provider = self.provider.clone();
         let failed = |kind| Broken::Failed(LlmError::new(&provider, kind));
-        let stopped = self.is_complete();
-        let event = if stopped && self.begun && !(self.went_on && self.text == Text::Coming) {
+        let event = if self.begun && self.text != Text::Coming {
             let until = self.until();
             let rest = timeout_at(until, self.events.next()).await;
             rest.map_err(|_elapsed| failed(ErrorKind::Interrupted))?
@@ -181,21 +190,14 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
             Some(Err(EventError::TooLong)) => return Err(failed(ErrorKind::Protocol)),
             None => return Err(failed(ErrorKind::Interrupted)),
         };
-        let step = self.tally.decoder.step(&event.data).map_err(|fault| match fault {
+        self.tally.decoder.step(&event.data).map_err(|fault| match fault {
             // What the end of the body has torn is not to be blamed for making no sense.
             Fault::PROTOCOL if !event.whole => failed(ErrorKind::Interrupted),
             fault if self.begun || fault == Fault::PROTOCOL => {
                 Broken::Failed(LlmError::in_stream(&provider, fault))
             }
             fault => Broken::Refused { fault, words: event.data },
-        })?;
-        self.went_on |= stopped && matches!(step, Step::Text(_));
-        Ok(step)
-    }
-
-    /// Whether the model has said why it stops.
-    fn is_complete(&self) -> bool {
-        self.tally.decoder.completion().is_some()
+        })
     }
 
     /// Until when a complete answer is read on for its tokens, and so that the connection can carry the
@@ -204,13 +206,23 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
         *self.patience.get_or_insert_with(|| Instant::now() + exchange::TAIL)
     }
 
+    /// Whether the answer ends where the model wanted it to.
+    fn is_whole(&self) -> bool {
+        let end = match &self.end {
+            Some(end) => end.as_ref().ok().copied(),
+            None => self.tally.decoder.completion(),
+        };
+        end.is_some_and(|end| end.stop_reason != StopReason::MaxTokens)
+    }
+
     /// What is still to be handed over once all text has come: what the filter has held back, and that
     /// this is all of it.
     fn end_of_text(&mut self) -> Option<Part> {
         if self.text != Text::Over {
             return None;
         }
-        let rest = self.filter.end();
+        let is_whole = self.is_whole();
+        let rest = self.filter.end(is_whole);
         if let Some(rest) = self.say(rest) {
             return Some(rest);
         }
@@ -228,22 +240,34 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
         Ok(Part::Event(LlmEvent::Done(completion)))
     }
 
-    /// Text for the caller. An answer begins with its first word: what is blank before that is left
-    /// out, so that one of nothing else is empty.
-    fn say(&mut self, mut text: String) -> Option<Part> {
-        if !self.begun {
+    /// Text for the caller.
+    fn say(&mut self, text: String) -> Option<Part> {
+        let text = self.bounded(text);
+        (!text.is_empty()).then_some(Part::Event(LlmEvent::Text(text)))
+    }
+
+    /// Text in place of what the caller has.
+    fn say_instead(&mut self, text: String) -> Part {
+        (self.at_first_word, self.room) = (true, self.max_text_bytes);
+        Part::Event(LlmEvent::Instead(self.bounded(text)))
+    }
+
+    /// As much of it as there may be. An answer begins with its first word: what is blank before that is
+    /// left out, so that one of nothing else is empty.
+    fn bounded(&mut self, mut text: String) -> String {
+        if self.at_first_word {
             text = text.trim_start().to_owned();
         }
         if text.is_empty() {
-            return None;
+            return text;
         }
-        self.begun = true;
+        (self.begun, self.at_first_word) = (true, false);
         if text.len() > self.room {
             text.truncate(text.floor_char_boundary(self.room));
             self.end = Some(Err(LlmError::new(&self.provider, ErrorKind::Protocol).into()));
         }
         self.room -= text.len();
-        (!text.is_empty()).then_some(Part::Event(LlmEvent::Text(text)))
+        text
     }
 
     /// The answer is over, and so is its text.

@@ -71,6 +71,18 @@ impl Wire for Anthropic {
         fault(&body["error"])
     }
 
+    fn events(&self, whole: Value) -> Option<Vec<String>> {
+        let blocks = whole["content"].as_array()?.iter();
+        let blocks =
+            blocks.map(|block| json!({"type": "content_block_start", "content_block": block}));
+        let begin = json!({"type": "message_start", "message": {"usage": whole["usage"]}});
+        let reason =
+            json!({"type": "message_delta", "delta": {"stop_reason": whole["stop_reason"]}});
+        let events =
+            [begin].into_iter().chain(blocks).chain([reason, json!({"type": "message_stop"})]);
+        Some(events.map(|event| event.to_string()).collect())
+    }
+
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(AnthropicDecoder::default())
     }
@@ -111,10 +123,13 @@ impl Decoder for AnthropicDecoder {
             Some("message_delta") => {
                 self.tokens.update(&event["usage"]);
                 // A later one without a reason takes none back.
-                if let Some(reason) = event["delta"]["stop_reason"].as_str() {
-                    self.stop_reason = Some(stop_reason(reason));
+                match event["delta"]["stop_reason"].as_str() {
+                    Some(reason) => {
+                        self.stop_reason = Some(stop_reason(reason));
+                        Step::Stop
+                    }
+                    None => Step::Nothing,
                 }
-                Step::Nothing
             }
             Some("message_stop") => Step::Done(self.ended_by(StopReason::Other)),
             Some("error") => return Err(fault(&event["error"])),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future};
+use futures_util::{StreamExt, future, stream};
 use reqwest::{
     Url,
     header::{CONTENT_TYPE, HeaderMap},
@@ -19,10 +19,12 @@ use super::{
     metrics::ModelMetrics,
     parameter::{Learned, Parameter},
     sent::Sent,
+    thought::Unopened,
+    whole::{MAX_WHOLE_BYTES, streamed},
     wire::{Request, Wire},
 };
 use crate::provider::{
-    ApiKey, CallKind, CallReports, ErrorKind, Fault, GateMetrics, ProviderName, ProviderSetupError,
+    ApiKey, CallKind, CallReports, ErrorKind, GateMetrics, ProviderName, ProviderSetupError,
     Reporter, RetryAdvice, base_url,
     call::{Pieces, Plan},
     exchange,
@@ -45,6 +47,8 @@ pub(super) struct Backend {
     /// Parameters that it has refused.
     pub(super) refused: Learned,
     pub(super) longest: Longest,
+    /// Whether its answers begin in thought.
+    unopened: Unopened,
     plan: Plan,
     pub(super) metrics: ModelMetrics,
 }
@@ -81,6 +85,7 @@ impl Backend {
             context_tokens: config.context_tokens,
             refused: Learned::default(),
             longest: Longest::default(),
+            unopened: Unopened::new(config.begins_in_thought),
             plan: Plan {
                 has_successor,
                 ..Plan::new(
@@ -153,28 +158,22 @@ impl Backend {
         )
         .await
         .map_err(|error| sent.refused(error.status.unwrap_or_default(), &words, error))?;
-        match exchange::media_type(&response).as_str() {
+        let (is_whole, limit) = match exchange::media_type(&response).as_str() {
             // The last two are what several servers and gateways call it.
-            "text/event-stream" | "text/plain" | "" => {}
-            "application/json" => {
-                let words = exchange::short_body(response, &span).await;
-                return Err(match self.wire.fault(&words) {
-                    // What is no error is an answer that was not asked for in this form.
-                    Fault::UNKNOWN => LlmError::new(provider, ErrorKind::Protocol),
-                    fault => sent.refused_late(fault, &words, advice),
-                });
-            }
+            "text/event-stream" | "text/plain" | "" => (false, MAX_ANSWER_BYTES),
+            "application/json" => (true, MAX_WHOLE_BYTES),
             _ => return Err(LlmError::new(provider, ErrorKind::Protocol)),
+        };
+        let idle = self.plan.timeouts.idle;
+        let mut body = exchange::body(provider.clone(), response, span, idle, limit).boxed();
+        if is_whole {
+            let streamed = streamed(provider, &*self.wire, body).await;
+            let streamed = streamed.map_err(|broken| sent.broken(broken, advice))?;
+            body = stream::once(future::ready(Ok(streamed))).boxed();
         }
-        let body = exchange::body(
-            provider.clone(),
-            response,
-            span,
-            self.plan.timeouts.idle,
-            MAX_ANSWER_BYTES,
-        );
         let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
-        let parts = answer(provider.clone(), body, tally, max_text_bytes(prompt.max_tokens));
+        let max_bytes = max_text_bytes(prompt.max_tokens);
+        let parts = answer(provider.clone(), body, tally, self.unopened.clone(), max_bytes);
         Ok(parts
             .map(move |part| match part {
                 Ok(part) => {

@@ -33,10 +33,17 @@ impl LlmClient {
         metrics: &LlmMetrics,
         reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
-        let chain = Chain::new(config, &metrics.fallbacks, |config, is_first, has_successor| {
-            let key = if is_first { config.key() } else { config.key_of_fallback() };
+        let chain = Chain::new(config, &metrics.fallbacks, |config, has_successor| {
             let reports = reports.clone();
-            Backend::new(config, key?, http.clone(), gates, metrics, reports, has_successor)
+            Backend::new(
+                config,
+                config.key()?,
+                http.clone(),
+                gates,
+                metrics,
+                reports,
+                has_successor,
+            )
         })?;
         Ok(Self { chain })
     }

@@ -16,7 +16,7 @@ pub(super) enum Complaint {
 
 /// How providers and servers say that a conversation is too long, in lower case: error codes, and
 /// what is the same in all their sentences.
-const TOO_LONG: [&str; 15] = [
+const TOO_LONG: [&str; 20] = [
     "context_length_exceeded",
     "exceed_context_size_error",
     "model_max_prompt_tokens_exceeded",
@@ -32,7 +32,38 @@ const TOO_LONG: [&str; 15] = [
     "input is too long",
     "context length exceeded",
     "max_new_tokens` must be <=",
+    "`inputs` must have less than",
+    "exceeded model token limit",
+    "loaded with context length of only",
+    "prompt too long",
+    "prompt exceeds max length",
 ];
+
+/// What they say is too long, where the sentence is one that nobody knows yet; and how they say so. A
+/// sentence with one of both is about it, unless it is about the limit of the answer.
+const LENGTHS: [&str; 8] = [
+    "context length",
+    "context window",
+    "context size",
+    "context limit",
+    "prompt length",
+    "input length",
+    "tokens in the prompt",
+    "input tokens",
+];
+const EXCEEDED: [&str; 9] = [
+    "exceed",
+    "too long",
+    "too large",
+    "too many",
+    "longer than",
+    "larger than",
+    "greater than",
+    "maximum",
+    "should be [",
+];
+const OF_THE_ANSWER: [&str; 4] =
+    ["max_tokens", "max_completion_tokens", "max_output_tokens", "maxoutputtokens"];
 
 /// How they say that a parameter itself, rather than its value, is the trouble.
 const NOT_TAKEN: [&str; 17] = [
@@ -86,7 +117,7 @@ pub(super) fn complaint(status: u16, body: &[u8], sent: &[Parameter]) -> Option<
         return None;
     }
     let said = Said::of(body);
-    if status == 413 || TOO_LONG.iter().any(|words| said.words.contains(words)) {
+    if status == 413 || said.is_too_long() {
         return Some(Complaint::TooLong);
     }
     // Some older servers answer 500 to what is too long, but to a parameter nobody does.
@@ -129,6 +160,16 @@ impl Said {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+    }
+
+    /// Whether the conversation is.
+    fn is_too_long(&self) -> bool {
+        let sentences = || self.words.lines().flat_map(|line| line.split(". "));
+        TOO_LONG.iter().any(|words| self.words.contains(words))
+            || sentences().any(|sentence| {
+                let has = |words: &[&str]| words.iter().any(|words| sentence.contains(words));
+                has(&LENGTHS) && has(&EXCEEDED) && !has(&OF_THE_ANSWER)
+            })
     }
 
     /// Whether `parameter` is what it is about. A limit may also be too high, which leaving it out

@@ -119,7 +119,7 @@ pub struct LlmConfig {
     /// the provider's environment variable, or `api_key_file`.
     #[serde(skip)]
     pub api_key: Option<ApiKey>,
-    /// File with the key; the environment variable wins over it.
+    /// File with the key; it wins over the environment variable.
     pub api_key_file: Option<PathBuf>,
     /// How the key is sent; Anthropic's protocol only, where it is [`Auth::Bearer`] if left out.
     pub auth: Option<Auth>,
@@ -130,6 +130,9 @@ pub struct LlmConfig {
     /// How many tokens the model takes, with those of the answer. Older lines of a conversation that
     /// would not fit are left out.
     pub context_tokens: Option<u32>,
+    /// Whether its answers begin in the middle of thought, since the server has opened it in the prompt: they
+    /// are held back until a tag closes it. Without this the first such answer tells.
+    pub begins_in_thought: bool,
     /// Time limits.
     pub timeouts: Timeouts,
     /// Further attempts.
@@ -157,6 +160,7 @@ impl Default for LlmConfig {
             version: None,
             temperature: None,
             context_tokens: None,
+            begins_in_thought: false,
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             max_concurrent: DEFAULT_MAX_CONCURRENT,
@@ -211,7 +215,8 @@ impl LlmConfig {
         self.protocol.key_variable(|name| std::env::var(name).ok())
     }
 
-    /// The key in force. Only servers of one's own may do without.
+    /// The key in force. Only servers of one's own may do without. A key file wins over the variable,
+    /// which is that of all providers of the protocol.
     pub(super) fn key(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
         let hosted = self.is_hosted();
         ApiKey::in_force(
@@ -285,6 +290,22 @@ mod tests {
         let blank =
             |name: &str| Some(if name.starts_with("GOOGLE") { " " } else { "x" }.to_owned());
         assert_eq!(google.key_variable(blank), "GEMINI_API_KEY", "blank is unset");
+    }
+
+    #[test]
+    fn a_key_file_wins_over_the_variable_that_others_share() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "sk-of-the-file\n").unwrap();
+        let mut config = LlmConfig {
+            protocol: LlmProtocol::OpenAi,
+            api_key_file: Some(file.path().to_owned()),
+            ..LlmConfig::default()
+        };
+        assert_eq!(config.key().unwrap(), ApiKey::new("sk-of-the-file"));
+        std::fs::write(file.path(), " \n").unwrap();
+        assert!(config.key().is_err(), "and a blank one is no licence to take it");
+        config.api_key = ApiKey::new("sk-given");
+        assert_eq!(config.key().unwrap(), config.api_key);
     }
 
     #[test]

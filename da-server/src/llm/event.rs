@@ -9,6 +9,8 @@ use crate::provider::call::Piece;
 pub enum LlmEvent {
     /// More text; never empty, never cut inside a character. The first does not begin with a space.
     Text(String),
+    /// All text so far was thought, as its end shows, and this is said in place of it. It may be empty.
+    Instead(String),
     /// All of the text has come, and the answer is a success. What still comes are its tokens, which
     /// nobody needs to wait for.
     Complete,
@@ -85,6 +87,15 @@ impl Piece for Part {
         *self == Self::Thought
     }
 
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Event(LlmEvent::Done(completion)) => {
+                completion.stop_reason == StopReason::Refusal
+            }
+            _ => false,
+        }
+    }
+
     fn output_tokens(&self) -> Option<u64> {
         match self {
             Self::Event(LlmEvent::Done(completion)) => completion.usage.streamed(),
@@ -97,6 +108,7 @@ impl fmt::Debug for LlmEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Self::Instead(text) => write!(f, "Instead({} bytes)", text.len()),
             Self::Complete => f.write_str("Complete"),
             Self::Done(completion) => f.debug_tuple("Done").field(completion).finish(),
         }

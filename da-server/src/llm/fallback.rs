@@ -1,8 +1,8 @@
 //! Who is asked when a language model fails: what the list of them may look like.
 
 use super::LlmConfig;
+use crate::provider::BadFallback;
 use crate::provider::fallback::{Section, check};
-use crate::provider::{ApiKey, BadFallback, ProviderSetupError};
 
 impl Section for LlmConfig {
     const NAME: &'static str = "llm";
@@ -23,17 +23,6 @@ impl LlmConfig {
     /// The first that can't be used, and why.
     pub fn check_fallbacks(&self) -> Result<(), BadFallback> {
         check(self)
-    }
-
-    /// The key of a fallback. Here a key file wins: the variable is that of all providers of one
-    /// protocol, and must not be sent to the wrong one of them.
-    pub(super) fn key_of_fallback(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
-        ApiKey::of_ones_own(
-            self.api_key.as_ref(),
-            self.key_variable(),
-            self.api_key_file.as_deref(),
-            self.is_hosted().then_some(self.protocol.as_str()),
-        )
     }
 }
 
@@ -77,21 +66,5 @@ mod tests {
         let branch =
             refusal("[[fallback]]\nprotocol = 'openai'\n[[fallback.fallback]]\nmodel = 'm'");
         assert!(branch.contains("fallback 0") && branch.contains("itself"), "{branch}");
-    }
-
-    #[test]
-    fn a_fallbacks_key_file_wins_over_what_others_share() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "sk-of-the-file\n").unwrap();
-        let mut fallback = LlmConfig {
-            protocol: LlmProtocol::OpenAi,
-            api_key_file: Some(file.path().to_owned()),
-            ..LlmConfig::default()
-        };
-        assert_eq!(fallback.key_of_fallback().unwrap(), ApiKey::new("sk-of-the-file"));
-        std::fs::write(file.path(), " \n").unwrap();
-        assert!(fallback.key_of_fallback().is_err(), "and a blank one is no licence to take it");
-        fallback.api_key = ApiKey::new("sk-given");
-        assert_eq!(fallback.key_of_fallback().unwrap(), fallback.api_key);
     }
 }

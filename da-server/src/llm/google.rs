@@ -65,6 +65,16 @@ impl Wire for Google {
         fault::in_body(body)
     }
 
+    /// The parts of the response are in a list where `alt=sse` is not understood.
+    fn events(&self, whole: Value) -> Option<Vec<String>> {
+        let parts = match whole {
+            Value::Array(parts) => parts,
+            part => vec![part],
+        };
+        let is_answer = parts.iter().any(|part| part["candidates"].is_array());
+        is_answer.then(|| parts.iter().map(Value::to_string).collect())
+    }
+
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(GoogleDecoder::default())
     }
@@ -101,9 +111,8 @@ impl Decoder for GoogleDecoder {
         self.tokens.update(&chunk["usageMetadata"]);
         // One candidate is asked for, so one is all there is.
         let candidate = &chunk["candidates"][0];
-        if let Some(reason) = candidate["finishReason"].as_str().and_then(stop_reason) {
-            self.stop_reason = Some(reason);
-        }
+        let reason = candidate["finishReason"].as_str().and_then(stop_reason);
+        self.stop_reason = reason.or(self.stop_reason);
         let parts = candidate["content"]["parts"].as_array().map_or(&[][..], Vec::as_slice);
         let text: String = parts
             .iter()
@@ -114,6 +123,8 @@ impl Decoder for GoogleDecoder {
             Step::Text(text)
         } else if parts.iter().any(is_thought) {
             Step::Thought
+        } else if reason.is_some() {
+            Step::Stop
         } else {
             Step::Nothing
         })

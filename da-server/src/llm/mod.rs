@@ -32,6 +32,7 @@ mod prompt;
 mod sent;
 mod thought;
 mod tokens;
+mod whole;
 mod wire;
 
 pub use client::{LlmClient, LlmStream};

@@ -66,6 +66,13 @@ impl Wire for OpenAi {
         fault::in_body(body)
     }
 
+    fn events(&self, mut whole: Value) -> Option<Vec<String>> {
+        let choice = whole.pointer_mut("/choices/0")?.as_object_mut()?;
+        let message = choice.remove("message").filter(Value::is_object)?;
+        choice.insert("delta".to_owned(), message);
+        Some(vec![whole.to_string(), "[DONE]".to_owned()])
+    }
+
     fn decoder(&self) -> Box<dyn Decoder> {
         Box::new(OpenAiDecoder::default())
     }
@@ -82,6 +89,8 @@ const fn role(role: Role) -> &'static str {
 struct OpenAiDecoder {
     usage: Usage,
     stop_reason: Option<StopReason>,
+    /// The model has said that it declines, where it does not count as said.
+    declined: bool,
 }
 
 /// Chunks are read field by field, since every server leaves out, adds and nulls others: what is not
@@ -98,20 +107,26 @@ impl Decoder for OpenAiDecoder {
         if let Some(fault) = fault::in_chunk(&chunk) {
             return Err(fault);
         }
-        self.update_usage(&chunk["usage"]);
         // One choice is asked for, so one is all there is.
         let choice = &chunk["choices"][0];
+        // Moonshot and Groq have places of their own for it.
+        for told in [&choice["usage"], &chunk["x_groq"]["usage"], &chunk["usage"]] {
+            self.update_usage(told);
+        }
         // Some servers write "" for null, and at least one "null".
         let reason = choice["finish_reason"].as_str();
-        if let Some(reason) = reason.filter(|reason| !matches!(*reason, "" | "null")) {
-            self.stop_reason = Some(stop_reason(reason));
-        }
+        let reason = reason.filter(|reason| !matches!(*reason, "" | "null")).map(stop_reason);
+        self.stop_reason = reason.or(self.stop_reason);
         let delta = &choice["delta"];
+        // Words of its own for that it declines, which ends like any answer.
+        self.declined |= delta["refusal"].as_str().is_some_and(|words| !words.is_empty());
         let text = text(&delta["content"]);
         Ok(if !text.is_empty() {
             Step::Text(text)
         } else if is_thought(delta) {
             Step::Thought
+        } else if reason.is_some() {
+            Step::Stop
         } else {
             Step::Nothing
         })
@@ -127,9 +142,11 @@ impl Decoder for OpenAiDecoder {
 }
 
 impl OpenAiDecoder {
-    /// The reason that was told wins.
+    /// The reason that was told wins, and a refusal over that.
     fn ended_by(&self, reason: StopReason) -> Completion {
-        Completion { stop_reason: self.stop_reason.unwrap_or(reason), usage: self.usage }
+        let told = self.stop_reason.unwrap_or(reason);
+        let stop_reason = if self.declined { StopReason::Refusal } else { told };
+        Completion { stop_reason, usage: self.usage }
     }
 
     /// Usage as this protocol counts it: the totals hold the details. It may come in parts.
@@ -138,7 +155,11 @@ impl OpenAiDecoder {
         self.usage = Usage {
             input: count(&told["prompt_tokens"]).or(known.input),
             output: count(&told["completion_tokens"]).or(known.output),
-            cache_read: count(&told["prompt_tokens_details"]["cached_tokens"]).or(known.cache_read),
+            // OpenAI's place for it, Moonshot's and DeepSeek's.
+            cache_read: count(&told["prompt_tokens_details"]["cached_tokens"])
+                .or_else(|| count(&told["cached_tokens"]))
+                .or_else(|| count(&told["prompt_cache_hit_tokens"]))
+                .or(known.cache_read),
             cache_write: None,
             reasoning: count(&told["completion_tokens_details"]["reasoning_tokens"])
                 .or(known.reasoning),
@@ -159,15 +180,16 @@ fn text(content: &Value) -> String {
     }
 }
 
-/// Whether the model thinks: servers put that into fields of its own, or into parts of `content`.
+/// Whether the model thinks, or words a refusal: servers put that into fields of its own, or into parts
+/// of `content`.
 fn is_thought(delta: &Value) -> bool {
-    ["reasoning_content", "reasoning", "thinking", "reasoning_details", "content"].iter().any(
-        |field| match &delta[*field] {
-            Value::String(text) => !text.is_empty(),
-            Value::Array(parts) => !parts.is_empty(),
-            _ => false,
-        },
-    )
+    let fields =
+        ["reasoning_content", "reasoning", "thinking", "reasoning_details", "refusal", "content"];
+    fields.iter().any(|field| match &delta[*field] {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(parts) => !parts.is_empty(),
+        _ => false,
+    })
 }
 
 fn stop_reason(reason: &str) -> StopReason {

@@ -1,156 +1,128 @@
 //! Takes what a model thinks out of what it says: local models write it into their answers, between
-//! `<think>` and `</think>`.
+//! tags of many kinds.
 //!
-//! What has been said can't be taken back: where a server leaves the first tag out, only the tag
-//! that closes it is.
+//! Some begin in their thought, since it is the server that writes the first tag, into the prompt. Only
+//! the tag that closes it shows that all before was thought: what was said by then is taken back. From
+//! such an answer on, the text of the model's answers is held back until that tag.
 
-const OPENING: [&str; 2] = ["<think>", "<thinking>"];
-const CLOSING: [&str; 2] = ["</think>", "</thinking>"];
+mod tags;
+mod unopened;
 
-/// Where in an answer we are; pure.
-#[derive(Debug, Default)]
+use tags::{Meaning, TAGS};
+pub(super) use unopened::Unopened;
+
+/// Where in an answer we are; no I/O.
+#[derive(Debug)]
 pub(super) struct ThoughtFilter {
     thinking: bool,
     /// The beginning of what may become a tag.
     held: String,
+    /// What is said, or thought if a tag closes it; `None` once it is known which.
+    doubtful: Option<String>,
+    max_doubtful_bytes: usize,
+    /// A tag has opened or closed thought.
+    tagged: bool,
+    /// Something was said.
+    has_said: bool,
+    unopened: Unopened,
+}
+
+/// What a piece of an answer comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// Whether all that was said before was thought.
+    pub taken_back: bool,
+    pub text: String,
 }
 
 impl ThoughtFilter {
+    /// For an answer of a model of which so much is known, and whose text has so many bytes at most.
+    pub(super) fn new(unopened: Unopened, max_text_bytes: usize) -> Self {
+        Self {
+            thinking: false,
+            held: String::new(),
+            doubtful: unopened.is_expected().then(String::new),
+            max_doubtful_bytes: max_text_bytes,
+            tagged: false,
+            has_said: false,
+            unopened,
+        }
+    }
+
     /// The part of the next `text` that is said. What may be the beginning of a tag comes later.
-    pub(super) fn said(&mut self, text: &str) -> String {
-        let mut said = String::new();
+    pub(super) fn said(&mut self, text: &str) -> Said {
+        let mut said = Said::default();
         for character in text.chars() {
             self.held.push(character);
-            if let Some(thinking) = self.whole_tag() {
-                self.thinking = thinking;
+            // What is held begins like a tag, or is let go from its beginning until it does.
+            while !self.held.is_empty() && !tags::begin_with(&self.held) {
+                let first = self.held.remove(0);
+                self.release(first, &mut said.text);
+            }
+            if let Some(tag) = TAGS.iter().find(|tag| tag.text.eq_ignore_ascii_case(&self.held)) {
                 self.held.clear();
-            } else if !self.may_become_tag() {
-                // Only the character that came last may begin another one.
-                self.held.pop();
-                self.release(&mut said);
-                self.held.push(character);
-                if character != '<' {
-                    self.release(&mut said);
-                }
+                self.turn(tag.meaning, &mut said);
             }
         }
+        self.has_said |= !said.text.trim().is_empty();
         said
     }
 
-    /// With the end of the answer: what was held back and is no tag after all.
-    pub(super) fn end(&mut self) -> String {
+    /// With the end of the answer: what was held back and is no thought after all. An answer that was
+    /// cut off may have been all thought.
+    pub(super) fn end(&mut self, is_whole: bool) -> String {
         let mut said = String::new();
-        self.release(&mut said);
+        for character in std::mem::take(&mut self.held).chars() {
+            self.release(character, &mut said);
+        }
+        if let Some(doubtful) = self.doubtful.take().filter(|_| is_whole) {
+            if !doubtful.trim().is_empty() {
+                self.unopened.missed();
+            }
+            said.insert_str(0, &doubtful);
+        }
         said
     }
 
-    fn release(&mut self, said: &mut String) {
-        if !self.thinking {
-            said.push_str(&self.held);
+    /// A tag has come.
+    fn turn(&mut self, meaning: Meaning, said: &mut Said) {
+        let doubtful = self.doubtful.take();
+        let is_first = !std::mem::replace(&mut self.tagged, meaning != Meaning::Nothing);
+        match meaning {
+            Meaning::Nothing => self.doubtful = doubtful,
+            Meaning::Opens => {
+                said.text.insert_str(0, &doubtful.unwrap_or_default());
+                self.thinking = true;
+            }
+            Meaning::Closes => {
+                if is_first {
+                    self.close_unopened(doubtful.as_deref().unwrap_or_default(), said);
+                }
+                self.thinking = false;
+            }
         }
-        self.held.clear();
     }
 
-    /// Whether the model thinks from here on, if what is held is a tag.
-    fn whole_tag(&self) -> Option<bool> {
-        let is = |tag: &&str| tag.eq_ignore_ascii_case(&self.held);
-        if OPENING.iter().any(is) {
-            return Some(true);
+    /// The first tag of the answer closes what none has opened.
+    fn close_unopened(&mut self, doubtful: &str, said: &mut Said) {
+        let thought = [doubtful, &said.text].concat();
+        if self.has_said || !thought.trim().is_empty() {
+            self.unopened.seen();
         }
-        CLOSING.iter().any(is).then_some(false)
+        said.taken_back = std::mem::take(&mut self.has_said);
+        said.text.clear();
     }
 
-    fn may_become_tag(&self) -> bool {
-        OPENING.iter().chain(&CLOSING).any(|tag| {
-            let begins = tag.get(..self.held.len());
-            begins.is_some_and(|begins| begins.eq_ignore_ascii_case(&self.held))
-        })
+    fn release(&mut self, character: char, said: &mut String) {
+        match &mut self.doubtful {
+            _ if self.thinking => {}
+            None => said.push(character),
+            Some(doubtful) if doubtful.len() < self.max_doubtful_bytes => doubtful.push(character),
+            // No answer is that long, so it is thought.
+            Some(_) => (self.doubtful, self.thinking) = (None, true),
+        }
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    fn filtered<'a>(pieces: impl IntoIterator<Item = &'a str>) -> String {
-        let mut filter = ThoughtFilter::default();
-        let mut said: String = pieces.into_iter().map(|piece| filter.said(piece)).collect();
-        said.push_str(&filter.end());
-        said
-    }
-
-    /// The same from the whole text at once.
-    pub(crate) fn obvious(text: &str) -> String {
-        let lower = text.to_ascii_lowercase();
-        let (mut said, mut at, mut thinking) = (String::new(), 0, false);
-        while let Some(next) = text[at..].chars().next() {
-            let tag =
-                |tags: [&'static str; 2]| tags.into_iter().find(|tag| lower[at..].starts_with(tag));
-            if let Some(tag) = tag(OPENING) {
-                (thinking, at) = (true, at + tag.len());
-            } else if let Some(tag) = tag(CLOSING) {
-                (thinking, at) = (false, at + tag.len());
-            } else {
-                if !thinking {
-                    said.push(next);
-                }
-                at += next.len_utf8();
-            }
-        }
-        said
-    }
-
-    #[test]
-    fn what_is_thought_is_not_said_however_the_answer_is_cut() {
-        for (answer, expected) in [
-            ("<think>The player is dull.</think>Ahoy", "Ahoy"),
-            ("<thinking>é🐙</thinking>Ahoy", "Ahoy"),
-            ("Aye. <think>or no?</think>No.", "Aye. No."),
-            ("<think>one</think>1<think>two</think>2", "12"),
-            ("<THINK>x</Think>Ahoy", "Ahoy"),
-            ("<think>a < b, <b>, </thin, <think> again</think>Ahoy", "Ahoy"),
-            ("<think>it never ends", ""),
-            ("<think>it never ends</think", ""),
-            ("left over</think>Ahoy", "left overAhoy"),
-            ("<<think>x</think>>", "<>"),
-        ] {
-            assert_eq!(obvious(answer), expected, "{answer}");
-            assert_eq!(filtered([answer]), expected, "{answer}");
-            let characters = answer.char_indices().map(|(at, c)| &answer[at..at + c.len_utf8()]);
-            assert_eq!(filtered(characters), expected, "{answer}");
-            for (at, _) in answer.char_indices() {
-                let (before, after) = answer.split_at(at);
-                assert_eq!(filtered([before, after]), expected, "{answer} cut at {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_only_looks_like_a_tag_is_said_in_full() {
-        for text in [
-            "a < b",
-            "<",
-            "<thin",
-            "<think",
-            "a <thinker> and </thin>",
-            "</",
-            "<<<thin<k>",
-            "< think>",
-            "<think >",
-            "<é",
-            "<thinkin🐙",
-        ] {
-            assert_eq!(filtered([text]), text);
-            let characters = text.char_indices().map(|(at, c)| &text[at..at + c.len_utf8()]);
-            assert_eq!(filtered(characters), text);
-        }
-    }
-
-    #[test]
-    fn text_is_held_back_no_longer_than_it_may_become_a_tag() {
-        let mut filter = ThoughtFilter::default();
-        assert_eq!(filter.said("a <"), "a ");
-        assert_eq!(filter.said(" b <th"), "< b ");
-        assert_eq!(filter.said("e>"), "<the>");
-    }
-}
+pub(super) mod tests;

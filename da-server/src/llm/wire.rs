@@ -29,6 +29,10 @@ pub(crate) trait Wire: Send + Sync {
     /// What the body of an answer other than HTTP 200 says.
     fn fault(&self, body: &[u8]) -> Fault;
 
+    /// The data of the events that a streamed answer would have had in place of this `whole` one; `None`
+    /// if it is no answer.
+    fn events(&self, whole: Value) -> Option<Vec<String>>;
+
     /// A decoder for one answer.
     fn decoder(&self) -> Box<dyn Decoder>;
 }
@@ -77,6 +81,8 @@ pub(crate) trait Decoder: Send {
 pub(crate) enum Step {
     /// Nothing for the caller: a ping, a role marker, usage, an unknown type.
     Nothing,
+    /// The model has said why it stops, and nothing else.
+    Stop,
     /// The model thinks: a sign of life, and nothing that anybody is shown.
     Thought,
     /// Text, not empty.

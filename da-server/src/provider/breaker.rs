@@ -88,7 +88,8 @@ impl Verdict {
             ErrorKind::RateLimited
             | ErrorKind::Authentication
             | ErrorKind::Quota
-            | ErrorKind::InvalidRequest => Self::Healthy,
+            | ErrorKind::InvalidRequest
+            | ErrorKind::Refusal => Self::Healthy,
             ErrorKind::Connect
             | ErrorKind::Tls
             | ErrorKind::Interrupted

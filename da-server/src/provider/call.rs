@@ -27,6 +27,12 @@ pub(crate) trait Piece: Send + 'static {
         false
     }
 
+    /// With the end of an answer: whether the provider declined to give one. Without content it is then
+    /// no answer that is only empty: asked again, the same provider would decline again.
+    fn is_refusal(&self) -> bool {
+        false
+    }
+
     /// With the end of an answer: how many tokens it was streamed in, if the provider told.
     fn output_tokens(&self) -> Option<u64> {
         None
@@ -147,6 +153,7 @@ impl Plan {
         loop {
             match timeout_at(until, pieces.next()).await.map_err(late)?.transpose()? {
                 Some(piece) if piece.is_progress() => until = limit(Instant::now()),
+                Some(piece) if piece.is_refusal() => return Err(self.error(ErrorKind::Refusal)),
                 Some(piece) if piece.is_end() => return Err(self.error(ErrorKind::EmptyAnswer)),
                 Some(first) => return Ok((first, pieces)),
                 None => return Err(self.error(ErrorKind::Interrupted)),

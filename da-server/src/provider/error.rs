@@ -43,7 +43,7 @@ impl ProviderError {
     }
 
     /// An answer with a status other than 200. The status says what kind of error it is, except
-    /// that a used-up quota and a key that is refused hide behind several.
+    /// that a used-up quota, a key that is refused and a filter hide behind several.
     pub(crate) fn from_answer(
         provider: &ProviderName,
         status: StatusCode,
@@ -51,7 +51,9 @@ impl ProviderError {
         advice: RetryAdvice,
     ) -> Self {
         let kind = match fault.kind {
-            Some(kind @ (ErrorKind::Quota | ErrorKind::Authentication)) => kind,
+            Some(kind @ (ErrorKind::Quota | ErrorKind::Authentication | ErrorKind::Refusal)) => {
+                kind
+            }
             _ => ErrorKind::from_status(status),
         };
         Self {

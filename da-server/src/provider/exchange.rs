@@ -8,6 +8,7 @@ use reqwest::{
     RequestBuilder, Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
 };
+use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
 use super::{ErrorKind, Fault, ProviderError, ProviderName, RetryAdvice, pace::Pace, span::Span};
@@ -84,6 +85,25 @@ pub(crate) fn body(
             }
         }
     })
+}
+
+/// A body of JSON once it is whole, though it may not have ended; or what there is of it, and why there is
+/// no more.
+pub(crate) async fn json_body(
+    body: impl Stream<Item = Result<Bytes, ProviderError>> + Send,
+) -> (Vec<u8>, Option<ProviderError>) {
+    let (mut body, mut json) = (Box::pin(body), Vec::new());
+    loop {
+        match timeout(TAIL, body.next()).await {
+            Ok(Some(Ok(chunk))) => json.extend_from_slice(&chunk),
+            Ok(Some(Err(error))) => return (json, Some(error)),
+            Ok(None) => return (json, None),
+            Err(_elapsed) if serde_json::from_slice::<IgnoredAny>(&json).is_ok() => {
+                return (json, None);
+            }
+            Err(_elapsed) => {}
+        }
+    }
 }
 
 /// As much of an error's body as comes quickly, whatever its status. A part is better than none, so a body cut short is

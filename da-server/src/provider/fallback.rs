@@ -84,21 +84,21 @@ impl<B> Clone for Chain<B> {
 }
 
 impl<B: Labelled> Chain<B> {
-    /// Of the section `first` and its fallbacks. `build` is told whether a section is the first, and
-    /// whether somebody is asked after it.
+    /// Of the section `first` and its fallbacks. `build` is told whether somebody is asked after a
+    /// section.
     ///
     /// # Errors
     /// A list that can't be used, or what `build` says.
     pub(crate) fn new<S: Section>(
         first: &S,
         metrics: &FallbackMetrics,
-        build: impl Fn(&S, bool, bool) -> Result<Arc<B>, ProviderSetupError>,
+        build: impl Fn(&S, bool) -> Result<Arc<B>, ProviderSetupError>,
     ) -> Result<Self, ProviderSetupError> {
         check(first).map_err(|bad| ProviderSetupError::Fallback(bad.to_string()))?;
         let last = first.fallbacks().len();
         let backends = first.in_order().enumerate();
         let backends: Arc<[_]> = backends
-            .map(|(index, section)| build(section, index == 0, index < last))
+            .map(|(index, section)| build(section, index < last))
             .collect::<Result<_, _>>()?;
         for pair in backends.windows(2) {
             metrics.know(pair[0].labels(), pair[1].labels());

@@ -20,17 +20,6 @@ impl ApiKey {
         (!key.is_empty()).then(|| Self(key.to_owned()))
     }
 
-    /// The key from an environment variable, or else from a file. `Ok(None)` if neither is set.
-    ///
-    /// # Errors
-    /// [`ProviderSetupError::File`] if the file cannot be read.
-    pub fn load(variable: &str, file: Option<&Path>) -> Result<Option<Self>, ProviderSetupError> {
-        if let Some(key) = std::env::var(variable).ok().as_deref().and_then(Self::new) {
-            return Ok(Some(key));
-        }
-        file.map_or(Ok(None), Self::read)
-    }
-
     /// The key in a file; `Ok(None)` if that is blank.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, ProviderSetupError> {
         let text = read_secret(path, "the key file")
@@ -38,36 +27,22 @@ impl ApiKey {
         Ok(Self::new(&text))
     }
 
-    /// The key in force: the one `given`, or else as [`Self::load`] finds it. `wanted_by` names the
-    /// protocol whose own service can't do without; servers of one's own can.
+    /// The key in force: the one `given`, or else the one in `file`, or else that of the environment
+    /// `variable`. A file wins, even a blank one: the variable is that of all providers of one protocol, and
+    /// must not be sent to the wrong one of them. `wanted_by` names the protocol whose own service can't do
+    /// without; servers of one's own can.
     pub(crate) fn in_force(
         given: Option<&Self>,
         variable: &'static str,
         file: Option<&Path>,
         wanted_by: Option<&'static str>,
     ) -> Result<Option<Self>, ProviderSetupError> {
-        let key = match given {
-            Some(key) => Some(key.clone()),
-            None => Self::load(variable, file)?,
+        let key = match (given, file) {
+            (Some(key), _) => Some(key.clone()),
+            (None, Some(file)) => Self::read(file)?,
+            (None, None) => std::env::var(variable).ok().as_deref().and_then(Self::new),
         };
         match (key, wanted_by) {
-            (None, Some(protocol)) => Err(ProviderSetupError::MissingKey { protocol, variable }),
-            (key, _) => Ok(key),
-        }
-    }
-
-    /// The same where a key file wins: the variable is that of all providers of one protocol, and
-    /// must not be sent to the wrong one of them.
-    pub(crate) fn of_ones_own(
-        given: Option<&Self>,
-        variable: &'static str,
-        file: Option<&Path>,
-        wanted_by: Option<&'static str>,
-    ) -> Result<Option<Self>, ProviderSetupError> {
-        let Some(file) = file.filter(|_| given.is_none()) else {
-            return Self::in_force(given, variable, None, wanted_by);
-        };
-        match (Self::read(file)?, wanted_by) {
             (None, Some(protocol)) => Err(ProviderSetupError::MissingKey { protocol, variable }),
             (key, _) => Ok(key),
         }
@@ -98,7 +73,8 @@ mod tests {
 
     use super::*;
 
-    const UNSET: &str = "DA_TEST_KEY_THAT_NOBODY_SETS";
+    /// Set everywhere, and no key.
+    const SET: &str = "PATH";
 
     #[test]
     fn never_shows_itself() {
@@ -115,16 +91,28 @@ mod tests {
     }
 
     #[test]
-    fn file_is_read_and_trimmed() {
+    fn a_file_is_read_and_trimmed_and_wins_over_the_variable() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
+        let in_force = |given: Option<&ApiKey>, file: Option<&Path>, wanted_by| {
+            ApiKey::in_force(given, SET, file, wanted_by)
+        };
+        let of_variable = std::env::var(SET).ok().as_deref().and_then(ApiKey::new);
+        assert!(of_variable.is_some());
+        assert_eq!(in_force(None, None, None).unwrap(), of_variable);
+        let blank = in_force(None, Some(file.path()), Some("openai"));
+        assert!(blank.is_err(), "a blank one is no licence to take it");
+        assert_eq!(in_force(None, Some(file.path()), None).unwrap(), None);
         file.write_all(b"sk-from-file\n").unwrap();
-        let key = ApiKey::load(UNSET, Some(file.path())).unwrap();
+        let key = in_force(None, Some(file.path()), Some("openai")).unwrap();
         assert_eq!(key, ApiKey::new("sk-from-file"));
+        let given = ApiKey::new("sk-given");
+        assert_eq!(in_force(given.as_ref(), Some(file.path()), None).unwrap(), given);
     }
 
     #[test]
     fn missing_file_is_named() {
-        let error = ApiKey::load(UNSET, Some(Path::new("/nonexistent/key"))).unwrap_err();
+        let missing = Path::new("/nonexistent/key");
+        let error = ApiKey::in_force(None, SET, Some(missing), None).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/key"));
     }
 

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Quota,
     /// Other 4xx: the request itself was refused.
     InvalidRequest,
+    /// The provider declined to answer: its model, or a filter for what was asked or said.
+    Refusal,
     /// An answer outside the wire protocol.
     Protocol,
     /// The connection ended before the answer did.
@@ -45,7 +47,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for pre-creating series.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Connect,
         Self::Tls,
         Self::Timeout,
@@ -55,6 +57,7 @@ impl ErrorKind {
         Self::Authentication,
         Self::Quota,
         Self::InvalidRequest,
+        Self::Refusal,
         Self::Protocol,
         Self::Interrupted,
         Self::NotAudio,
@@ -77,6 +80,7 @@ impl ErrorKind {
             Self::Authentication => "authentication",
             Self::Quota => "quota",
             Self::InvalidRequest => "invalid_request",
+            Self::Refusal => "refusal",
             Self::Protocol => "protocol",
             Self::Interrupted => "interrupted",
             Self::NotAudio => "not_audio",
@@ -140,7 +144,10 @@ impl fmt::Display for ErrorKind {
             Self::Authentication => "key refused; check the API key and what it may be used for",
             Self::Quota => "credit or quota is used up; top up the account",
             Self::InvalidRequest => "request refused; check the model, the voice and base_url",
-            Self::Protocol => "not an answer of this protocol; check provider and base_url",
+            Self::Refusal => {
+                "the provider declined to answer; if this lasts, check its content filters and the scene"
+            }
+            Self::Protocol => "not an answer of this protocol; check protocol and base_url",
             Self::Interrupted => "the connection ended before the answer did",
             Self::NotAudio => "the answer was not audio; check output_format and base_url",
             Self::EmptyAnswer => {

@@ -37,11 +37,14 @@ pub(crate) fn in_body(body: &[u8]) -> Fault {
 
 fn read(error: &Value) -> Fault {
     let class = error["type"].as_str();
-    let status = status(&error["code"]).or_else(|| status(&error["status"]));
-    let code = error["code"].as_str().filter(|_| status.is_none()).or(class);
+    let status_code = status(&error["code"]);
+    let code = error["code"].as_str().filter(|_| status_code.is_none()).or(class);
+    let status = status_code.or_else(|| status(&error["status"]));
     let kind = match (code, class) {
         // Comes as HTTP 429, but waiting does not help.
         (Some("insufficient_quota"), _) | (_, Some("insufficient_quota")) => Some(ErrorKind::Quota),
+        // Azure's filter adds the status, and OpenAI's own comes as `invalid_request_error`.
+        (Some("content_filter" | "content_policy_violation"), _) => Some(ErrorKind::Refusal),
         (Some("invalid_api_key"), _) => Some(ErrorKind::Authentication),
         (Some("rate_limit_exceeded"), _) => Some(ErrorKind::RateLimited),
         _ if status.is_some() => status.map(ErrorKind::from_status),

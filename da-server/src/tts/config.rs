@@ -1,7 +1,7 @@
 //! Who speaks, where, and with which limits.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -70,14 +70,6 @@ impl TtsProtocol {
     }
 }
 
-/// [`ApiKey::in_force`] or [`ApiKey::of_ones_own`].
-type FindKey = fn(
-    Option<&ApiKey>,
-    &'static str,
-    Option<&Path>,
-    Option<&'static str>,
-) -> Result<Option<ApiKey>, ProviderSetupError>;
-
 /// The configuration of a speech provider.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -103,7 +95,7 @@ pub struct TtsConfig {
     /// the provider's environment variable, or `api_key_file`.
     #[serde(skip)]
     pub api_key: Option<ApiKey>,
-    /// File with the key; the environment variable wins over it.
+    /// File with the key; it wins over the environment variable.
     pub api_key_file: Option<PathBuf>,
     /// Time limits.
     pub timeouts: Timeouts,
@@ -193,23 +185,11 @@ impl TtsConfig {
         }
     }
 
-    /// The key in force of who is asked first. Only servers of one's own may do without. OpenAI's
-    /// variable is that of language models as well, so a key file wins over it.
+    /// The key in force. Only servers of one's own may do without. A key file wins over the variable,
+    /// which is that of all providers of the protocol, and OpenAI's that of language models as well.
     pub(super) fn key(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
-        match self.protocol {
-            TtsProtocol::ElevenLabs => self.key_by(ApiKey::in_force),
-            TtsProtocol::OpenAi => self.key_of_fallback(),
-        }
-    }
-
-    /// The key in force of a fallback, where a key file always wins.
-    pub(super) fn key_of_fallback(&self) -> Result<Option<ApiKey>, ProviderSetupError> {
-        self.key_by(ApiKey::of_ones_own)
-    }
-
-    fn key_by(&self, find: FindKey) -> Result<Option<ApiKey>, ProviderSetupError> {
         let is_hosted = self.base_url() == self.protocol.default_base_url();
-        find(
+        ApiKey::in_force(
             self.api_key.as_ref(),
             self.protocol.key_variable(),
             self.api_key_file.as_deref(),

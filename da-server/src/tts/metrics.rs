@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
+    Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
 };
 use tokio::time::Instant;
 
@@ -18,14 +18,14 @@ use crate::provider::{
 #[derive(Debug, Clone)]
 pub struct TtsMetrics {
     latency: [Histogram; CallOutcome::ALL.len()],
-    first_byte: Histogram,
+    first_byte: HistogramVec,
     attempts: HistogramVec,
     retries: IntCounterVec,
     pub(super) fallbacks: FallbackMetrics,
-    characters: IntCounter,
-    first_audio: Histogram,
-    real_time_factor: Histogram,
-    audio: Counter,
+    characters: IntCounterVec,
+    first_audio: HistogramVec,
+    real_time_factor: HistogramVec,
+    audio: CounterVec,
 }
 
 impl TtsMetrics {
@@ -34,34 +34,24 @@ impl TtsMetrics {
     /// # Errors
     /// If a family of the same name is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let histograms = |name: &str, help: &str, edges: &[f64], labels: &[&str]| {
+        let histogram = |name: &str, help: &str, edges: &[f64], labels: &[&str]| {
             let options = HistogramOpts::new(name, help).buckets(edges.to_vec());
             let family = HistogramVec::new(options, labels)?;
             registry.register(Box::new(family.clone()))?;
             Ok::<_, prometheus::Error>(family)
         };
-        let histogram = |name: &str, help: &str, edges: &[f64]| {
-            let options = HistogramOpts::new(name, help).buckets(edges.to_vec());
-            let family = Histogram::with_opts(options)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok::<_, prometheus::Error>(family)
-        };
-        let counters = |name: &str, help: &str, labels: &[&str]| {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
             let family = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(family.clone()))?;
             Ok::<_, prometheus::Error>(family)
         };
-        let characters = IntCounter::new(
-            "tts_characters_total",
-            "Characters of text that a speech provider accepted to speak.",
-        )?;
-        registry.register(Box::new(characters.clone()))?;
-        let audio = Counter::new(
+        let audio = Opts::new(
             "tts_audio_seconds_total",
             "Audio that came from the speech provider, in seconds of playing it.",
-        )?;
+        );
+        let audio = CounterVec::new(audio, &["provider"])?;
         registry.register(Box::new(audio.clone()))?;
-        let latency = histograms(
+        let latency = histogram(
             "tts_latency_seconds",
             "Logical speech calls from request to last audio byte, or to their failure or \
              cancellation, with their retries and fallbacks.",
@@ -69,22 +59,27 @@ impl TtsMetrics {
             &["outcome"],
         )?;
         Ok(Self {
-            characters,
             audio,
+            characters: counter(
+                "tts_characters_total",
+                "Characters of text that a speech provider accepted to speak.",
+                &["provider"],
+            )?,
             latency: CallOutcome::ALL.map(|outcome| latency.with_label_values(&[outcome.as_str()])),
             first_byte: histogram(
                 "tts_time_to_first_byte_seconds",
                 "From the start of an attempt to its first audio byte; attempts with audio that \
                  succeeded, or that nobody waited for any more.",
                 buckets::FIRST_CONTENT_SECONDS,
+                &["provider"],
             )?,
-            attempts: histograms(
+            attempts: histogram(
                 "tts_attempt_seconds",
                 "Single attempts of speech calls, without the pauses between them.",
                 buckets::TTS_SECONDS,
                 &["provider", "outcome"],
             )?,
-            retries: counters(
+            retries: counter(
                 "tts_retries_total",
                 "Attempts that followed a failed one, by why that one failed.",
                 &["provider", "reason"],
@@ -100,12 +95,14 @@ impl TtsMetrics {
                 "From the start of an attempt to its first audible sample being heard by somebody \
                  who plays the audio as it comes; successful attempts only.",
                 buckets::FIRST_CONTENT_SECONDS,
+                &["provider"],
             )?,
             real_time_factor: histogram(
                 "tts_real_time_factor",
                 "Waited for the provider / seconds of audio that came; successful attempts only. \
                  Above 1 nobody can listen without a pause.",
                 buckets::REAL_TIME_FACTORS,
+                &["provider"],
             )?,
         })
     }
@@ -124,7 +121,17 @@ impl TtsMetrics {
         for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_transient()) {
             self.retries.with_label_values(&[&*provider, reason.as_str()]);
         }
-        VoiceMetrics { provider, families: self.clone() }
+        let labels = &[&*provider];
+        VoiceMetrics {
+            first_byte: self.first_byte.with_label_values(labels),
+            characters: self.characters.with_label_values(labels),
+            first_audio: self.first_audio.with_label_values(labels),
+            real_time_factor: self.real_time_factor.with_label_values(labels),
+            audio: self.audio.with_label_values(labels),
+            attempts: self.attempts.clone(),
+            retries: self.retries.clone(),
+            provider,
+        }
     }
 }
 
@@ -152,40 +159,46 @@ impl Drop for CallTimer {
 #[derive(Debug, Clone)]
 pub(super) struct VoiceMetrics {
     provider: ProviderName,
-    families: TtsMetrics,
+    first_byte: Histogram,
+    attempts: HistogramVec,
+    retries: IntCounterVec,
+    characters: IntCounter,
+    first_audio: Histogram,
+    real_time_factor: Histogram,
+    audio: Counter,
 }
 
 impl VoiceMetrics {
     pub(super) fn count_characters(&self, text: &str) {
-        self.families.characters.inc_by(text.chars().count() as u64);
+        self.characters.inc_by(text.chars().count() as u64);
     }
 
     pub(super) fn count_audio(&self, lasts: Duration) {
-        self.families.audio.inc_by(lasts.as_secs_f64());
+        self.audio.inc_by(lasts.as_secs_f64());
     }
 
     pub(super) fn first_audio(&self, took: Duration) {
-        self.families.first_audio.observe(took.as_secs_f64());
+        self.first_audio.observe(took.as_secs_f64());
     }
 
     pub(super) fn real_time_factor(&self, factor: f64) {
-        self.families.real_time_factor.observe(factor);
+        self.real_time_factor.observe(factor);
     }
 }
 
 impl Observer for VoiceMetrics {
     fn attempt_ended(&self, report: AttemptReport) {
         let labels = [&*self.provider, report.outcome.as_str()];
-        let attempts = self.families.attempts.with_label_values(&labels);
+        let attempts = self.attempts.with_label_values(&labels);
         attempts.observe(report.took.as_secs_f64());
         if let Some(first) = report.first_content {
-            self.families.first_byte.observe(first.as_secs_f64());
+            self.first_byte.observe(first.as_secs_f64());
         }
     }
 
     fn retried(&self, reason: ErrorKind) {
         let labels = [&*self.provider, reason.as_str()];
-        self.families.retries.with_label_values(&labels).inc();
+        self.retries.with_label_values(&labels).inc();
     }
 
     /// One provider's part of a call has no series: a [`CallTimer`] has the whole.

@@ -55,4 +55,5 @@ mod stage_causes;
 mod stages;
 mod standstill;
 mod starts;
+mod unopened_thought;
 mod voices;

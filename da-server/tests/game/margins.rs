@@ -72,7 +72,7 @@ async fn the_margin_of_an_utterance_is_how_close_it_came_to_a_pause() {
         let turn = player.hear_turn().await;
         assert_eq!(turn.audio.len(), 2 * 2 * 16_000);
         let scrape = server.scrape_until(|s| s.get(MARGIN_COUNT) == 1.0).await;
-        assert_eq!(scrape.get("tts_audio_seconds_total"), 2.0);
+        assert_eq!(scrape.sum("tts_audio_seconds_total"), 2.0);
         let margin = scrape.get(MARGIN_SUM);
         // Each was handed to the player's socket between leaving the voice and coming to the player.
         let pieces = pieces(&Exchange::latest(&server, TTS), &turn);
@@ -108,12 +108,12 @@ async fn what_was_not_heard_to_its_end_has_no_margin() {
     for family in
         [MARGIN_COUNT, "tts_time_to_first_audio_seconds_count", "tts_real_time_factor_count"]
     {
-        assert_eq!(scrape.get(family), 0.0, "{family}");
+        assert_eq!(scrape.sum(family), 0.0, "{family}");
     }
     // The second had its first byte before anybody interrupted it; the first failed.
-    assert_eq!(scrape.get("tts_time_to_first_byte_seconds_count"), 1.0);
+    assert_eq!(scrape.sum("tts_time_to_first_byte_seconds_count"), 1.0);
     // What came is counted: all that was heard, and no more than was written.
-    let counted = scrape.get("tts_audio_seconds_total") * BYTES_PER_SECOND;
+    let counted = scrape.sum("tts_audio_seconds_total") * BYTES_PER_SECOND;
     let heard = cut.audio.len() + interrupted.audio.len();
     let most = first + written(Exchange::latest(&server, TTS));
     assert!(heard > 0 && (heard as f64 - 1.0..=most as f64 + 1.0).contains(&counted), "{counted}");

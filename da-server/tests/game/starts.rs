@@ -78,7 +78,7 @@ async fn who_starts_and_leaves_is_bounded_before_anything_is_paid_for() {
     let bound = may_start(begun);
     let refused = (tried - let_in) as f64;
     let scrape = server.scrape_until(|s| s.closes("too_many_starts") == refused).await;
-    let spoken = scrape.get("tts_characters_total");
+    let spoken = scrape.sum("tts_characters_total");
     println!("{tried} starts in {seconds:.1} s, {let_in} let in, {spoken} characters of speech");
     assert!(spoken > 0.0, "there is nothing to be bounded");
     assert!(let_in as f64 <= bound, "{let_in} of at most {bound}");

@@ -245,6 +245,10 @@ impl Llm {
                     note(&more);
                     text.push_str(&more);
                 }
+                Ok(LlmEvent::Instead(other)) => {
+                    note(&other);
+                    text = other;
+                }
                 Ok(LlmEvent::Complete) => {}
                 Ok(LlmEvent::Done(completion)) => return Ok((text, completion)),
                 Err(error) => return Err((text, error)),

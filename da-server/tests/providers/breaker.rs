@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use da_server::llm::{LlmConfig, LlmError, LlmProtocol};
-use da_server::provider::ErrorKind;
+use da_server::provider::{ApiKey, ErrorKind};
 use da_standin::{Delay, Event, Fault, Plan};
+use serde_json::json;
 
-use crate::bench::{Bench, Llm, PROVIDERS};
+use crate::bench::{Bench, Llm, MODEL, PROVIDERS};
+use crate::raw::{Answer, Ending, Raw};
 
 /// A client without retries, whose breaker opens at the third failure.
 fn llm(bench: &Bench, provider: LlmProtocol, cool_down: Duration) -> Llm {
@@ -31,6 +33,22 @@ async fn failures(llm: &Llm, times: usize, kind: ErrorKind) {
     for _ in 0..times {
         assert_eq!(failure(llm).await.kind, kind);
     }
+}
+
+/// It fails like this until its breaker opens, which takes three failures that count: those do not in
+/// which the process stood still.
+async fn fails_until_open(llm: &Llm, kind: ErrorKind) {
+    for failed in 0..30 {
+        match failure(llm).await.kind {
+            ErrorKind::CircuitOpen => {
+                assert!(failed >= 3, "open after {failed} failures");
+                assert_state(llm, "open");
+                return failures(llm, 1, ErrorKind::CircuitOpen).await;
+            }
+            other => assert_eq!(other, kind, "failure {failed}"),
+        }
+    }
+    panic!("it is not open after 30 failures");
 }
 
 #[track_caller]
@@ -137,6 +155,39 @@ async fn refusals_of_the_provider_are_no_failures_of_it() {
     assert_state(&unknown, "closed");
 }
 
+/// Lines that a model declines are no reason to keep it from everybody.
+#[tokio::test]
+async fn answers_that_are_declined_are_no_failures_and_go_on_to_the_next_provider() {
+    let declined = json!({"choices": [{"delta": {}, "finish_reason": "content_filter"}]});
+    let raw = Raw::serve(Answer {
+        media_type: "text/event-stream",
+        chunks: vec![format!("data: {declined}\n\ndata: [DONE]\n\n").into_bytes()],
+        pause: Duration::ZERO,
+        ending: Ending::Clean,
+    })
+    .await;
+    let bench = Bench::start().await;
+    let llm = bench.llm_with(LlmProtocol::OpenAi, |config| {
+        breaking(config, LONG);
+        config.retry.max_retries = 2;
+        config.base_url = Some(format!("http://{}", raw.address));
+        config.fallback = vec![LlmConfig {
+            protocol: LlmProtocol::Anthropic,
+            model: Some(MODEL.to_owned()),
+            api_key: ApiKey::new("test-key"),
+            ..LlmConfig::default()
+        }];
+    });
+    for _ in 0..8 {
+        llm.ask().await.expect("the other one's answer");
+    }
+    assert_eq!(raw.requests(), 8, "once for each line");
+    let fell = llm.readings.counter("llm_fallbacks_total", &[("reason", "refusal")]);
+    assert_eq!(fell, 8.0);
+    let open = [("state", "open"), ("provider", "openai")];
+    assert_eq!(llm.readings.gauge("provider_breaker_state", &open), 0.0);
+}
+
 #[tokio::test]
 async fn nobody_listening_and_nobody_answering_are_failures() {
     let bench = Bench::failing(Fault::Hang, 100).await;
@@ -144,12 +195,10 @@ async fn nobody_listening_and_nobody_answering_are_failures() {
         breaking(config, LONG);
         config.timeouts.first_content = Duration::from_millis(100);
     });
-    failures(&hanging, 3, ErrorKind::Timeout).await;
-    failures(&hanging, 1, ErrorKind::CircuitOpen).await;
+    fails_until_open(&hanging, ErrorKind::Timeout).await;
     let gone = llm(&bench, PROVIDERS[0], LONG);
     bench.standin.stop().await;
-    failures(&gone, 3, ErrorKind::Connect).await;
-    failures(&gone, 1, ErrorKind::CircuitOpen).await;
+    fails_until_open(&gone, ErrorKind::Connect).await;
 }
 
 #[tokio::test]

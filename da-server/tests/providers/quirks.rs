@@ -3,6 +3,7 @@
 
 mod google;
 mod row;
+mod whole;
 
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use da_server::llm::StopReason;
 use da_server::provider::ErrorKind;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Llm};
+use crate::bench::{Bench, Llm, prompt};
 use crate::raw::{Answer, Ending, Raw};
-use row::{AHOY, Quirk, SSE, data, quirk};
+use row::{AHOY, PAUSE, Quirk, SSE, data, quirk};
 
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -35,6 +36,14 @@ fn says(text: &str) -> String {
 
 fn finish(reason: &Value) -> String {
     data(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}))
+}
+
+/// Text of which each piece comes with a reason to stop.
+fn reasons(texts: &[&str]) -> String {
+    let chunk = |text: &&str| {
+        data(&json!({"choices": [{"delta": {"content": text}, "finish_reason": "stop"}]}))
+    };
+    texts.iter().map(chunk).collect()
 }
 
 fn stop() -> String {
@@ -98,6 +107,20 @@ fn ends_of_streams() -> Vec<Quirk> {
             data(&json!({"choices": [{"delta": {"content": AHOY}, "finish_reason": "length"}]})),
         )
         .ends(Ok(StopReason::MaxTokens)),
+        openai("a reason with every chunk, with pauses (one-api#1408)", reasons(&["Ah", "oy"]))
+            .an_event_each(PAUSE),
+        openai(
+            "a reason with every chunk, and an empty one between",
+            reasons(&["Ah"]) + &says("") + &reasons(&["oy"]) + DONE,
+        )
+        .an_event_each(PAUSE),
+        openai(
+            "a reason with every chunk, then one alone, then silence",
+            reasons(&["Ah", "oy", ""]),
+        )
+        .ending(Ending::Silence),
+        openai("a reason with every chunk, then silence", reasons(&["Ah", "oy"]))
+            .ending(Ending::Silence),
         anthropic(
             "no message_stop (tombii/better-ccflare#307)",
             text_delta(AHOY) + &message_delta(),
@@ -205,6 +228,25 @@ fn thought() -> Vec<Quirk> {
         openai("a <think> that never ends", says("<think>hm") + &stop() + DONE)
             .fails(ErrorKind::EmptyAnswer),
         openai(
+            "thought that no tag opens (llama.cpp's templates that end in <think>)",
+            says("hm, dull…") + &says("</think>") + &whole(""),
+        ),
+        openai("[THINK] (Magistral)", says("[THINK]hm[/TH") + &whole(&says("INK]"))),
+        openai("<thought> (NousResearch/hermes-agent#6149)", whole(&says("<thought>hm</thought>"))),
+        openai(
+            "channels (gpt-oss)",
+            says("<|channel|>analysis<|message|>hm<|end|><|start|>assistant")
+                + &whole(&says("<|channel|>final<|message|>")),
+        ),
+        openai(
+            "channels without messages (gpt-oss)",
+            whole(&says("<|channel|>analysis hm<|channel|>final")),
+        ),
+        openai(
+            "<|channel>thought (qwersyk/Newelle#427)",
+            whole(&says("<|channel>thought\nhm<channel|>")),
+        ),
+        openai(
             "</think> alone (deepseek-ai/DeepSeek-R1#506, InternLM/lmdeploy#3321)",
             whole(&says("</think>\n\n")),
         ),
@@ -230,6 +272,37 @@ fn thought() -> Vec<Quirk> {
         )
         .fails(ErrorKind::EmptyAnswer),
         openai("blanks before the first word", whole(&says("\n\n "))),
+    ]
+}
+
+/// Who declines to answer would decline again.
+fn refusals() -> Vec<Quirk> {
+    let filter = || finish(&json!("content_filter"));
+    let azure = json!({"error": {"message": "m", "type": null, "param": "prompt",
+        "code": "content_filter", "status": 400}});
+    vec![
+        openai("content_filter before a word (Azure)", filter() + DONE)
+            .fails_for_good(ErrorKind::Refusal),
+        openai("content_filter and blanks", says("\n") + &filter())
+            .fails_for_good(ErrorKind::Refusal),
+        openai("content_filter after words", says(AHOY) + &filter() + DONE)
+            .ends(Ok(StopReason::Refusal)),
+        openai(
+            "a refusal in words of its own",
+            delta(&json!({"refusal": "I'm sorry", "content": null})) + &stop() + DONE,
+        )
+        .fails_for_good(ErrorKind::Refusal),
+        openai("a filter's error in a stream (Azure)", data(&azure))
+            .fails_for_good(ErrorKind::Refusal),
+        openai("a filter's error in JSON (Azure)", azure.to_string())
+            .typed("application/json")
+            .fails_for_good(ErrorKind::Refusal),
+        anthropic(
+            "refusal before a word",
+            data(&json!({"type": "message_delta", "delta": {"stop_reason": "refusal"}}))
+                + MESSAGE_STOP,
+        )
+        .fails_for_good(ErrorKind::Refusal),
     ]
 }
 
@@ -286,10 +359,25 @@ fn client(bench: &Bench, provider: LlmProtocol, raw: &Raw) -> Llm {
 async fn each_quirk_has_its_outcome() {
     let bench = Bench::start().await;
     let mut wrong = 0;
-    let quirks = [ends_of_streams(), odd_chunks(), thought(), errors(), google::quirks()];
+    let quirks = [
+        ends_of_streams(),
+        odd_chunks(),
+        thought(),
+        refusals(),
+        errors(),
+        whole::quirks(),
+        google::quirks(),
+    ];
     for quirk in quirks.into_iter().flatten() {
+        let falls_silent = quirk.answer.ending == Ending::Silence;
         let raw = Raw::serve(quirk.answer).await;
-        let llm = client(&bench, quirk.provider, &raw);
+        let url = format!("http://{}", raw.address);
+        let llm = bench.llm_with(quirk.provider, |config| {
+            config.base_url = Some(url);
+            if falls_silent {
+                config.timeouts.idle = PAUSE * 2;
+            }
+        });
         let (text, end) = match llm.ask().await {
             Ok((text, completion)) => (text, Ok(completion.stop_reason)),
             Err((text, error)) => (text, Err(error.kind)),
@@ -327,6 +415,28 @@ async fn who_thinks_for_longer_than_a_first_word_may_take_is_waited_for() {
     assert_eq!((text.as_str(), raw.requests()), (AHOY, 1));
     let first = llm.readings.seconds("llm_time_to_first_token_seconds", &[]);
     assert!(first >= (pause * 12).as_secs_f64(), "thought is no token: {first}");
+}
+
+#[tokio::test]
+async fn who_begins_in_thought_is_known_after_the_first_answer_or_by_the_configuration() {
+    let body = says("hm, dull…") + &says("</think>\n") + &whole("");
+    let chunks = vec![body.into_bytes()];
+    let answer = Answer { media_type: SSE, chunks, pause: Duration::ZERO, ending: Ending::Clean };
+    let raw = Raw::serve(answer).await;
+    let bench = Bench::start().await;
+    for told in [false, true] {
+        let llm = bench.llm_with(OpenAi, |config| {
+            config.base_url = Some(format!("http://{}", raw.address));
+            config.begins_in_thought = told;
+        });
+        for answer in 0..3 {
+            let mut shown = String::new();
+            let asked = llm.ask_noting(prompt(), |text| shown.push_str(text)).await;
+            assert_eq!(asked.expect("an answer").0, AHOY);
+            let expected = if told || answer > 0 { AHOY } else { "hm, dull…Ahoy" };
+            assert_eq!(shown, expected, "answer {answer}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -23,8 +23,14 @@ const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/providers/sdks
 
 /// What a provider reads of a request. The rest of the headers are about the library or the
 /// connection.
-const HEADERS: [&str; 5] =
-    ["authorization", "x-api-key", "anthropic-version", "x-goog-api-key", "content-type"];
+const HEADERS: [&str; 6] = [
+    "authorization",
+    "x-api-key",
+    "anthropic-version",
+    "x-goog-api-key",
+    "xi-api-key",
+    "content-type",
+];
 
 #[derive(Debug, Clone, PartialEq)]
 struct Asked {
@@ -43,7 +49,8 @@ async fn start() -> (String, Arc<Mutex<Vec<Asked>>>) {
     let answer = move |uri: Uri, headers: HeaderMap, body: Bytes| async move {
         let value = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
         // Whoever asks for text says so in the body.
-        let accept = uri.path().ends_with("/speech").then_some("accept");
+        let is_speech = uri.path().ends_with("/speech") || uri.path().ends_with("/stream");
+        let accept = is_speech.then_some("accept");
         let headers = HEADERS.into_iter().chain(accept);
         let headers = headers.filter_map(|name| Some((name.to_owned(), value(name)?)));
         let body = serde_json::from_slice(&body).expect("JSON");
@@ -63,8 +70,9 @@ async fn start() -> (String, Arc<Mutex<Vec<Asked>>>) {
 
 #[tokio::test]
 async fn we_ask_as_the_official_sdks_do() {
-    let found =
-        Command::new(PYTHON).args(["-c", "import anthropic, openai, google.genai"]).output();
+    let found = Command::new(PYTHON)
+        .args(["-c", "import anthropic, openai, google.genai, elevenlabs"])
+        .output();
     if !found.is_ok_and(|found| found.status.success()) {
         return skip("the official SDKs are not installed: `cargo xtask test` installs them");
     }
@@ -90,12 +98,14 @@ async fn we_ask_as_the_official_sdks_do() {
         // What comes back has no words, which is all the same here.
         let _answer = llm.ask().await;
     }
-    let tts = bench.tts_with(TtsProtocol::OpenAi, |config| {
-        config.base_url = Some(format!("{url}/v1"));
-        config.model = Some(MODEL.to_owned());
-        config.retry.max_retries = 0;
-    });
-    let _not_audio = hear(&tts).await;
+    for (provider, version) in [(TtsProtocol::OpenAi, "/v1"), (TtsProtocol::ElevenLabs, "")] {
+        let tts = bench.tts_with(provider, |config| {
+            config.base_url = Some(format!("{url}{version}"));
+            config.model = Some(MODEL.to_owned());
+            config.retry.max_retries = 0;
+        });
+        let _not_audio = hear(&tts).await;
+    }
     let mut ours = std::mem::take(&mut *kept.lock().expect("no panic"));
     // A server that is not OpenAI's own is asked by the older name of the limit.
     let body = ours[1].body.as_object_mut().expect("an object");

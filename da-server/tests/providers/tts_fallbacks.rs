@@ -62,9 +62,20 @@ async fn assert_mended(tts: &Tts, reason: ErrorKind) {
     assert_eq!(readings.samples("tts_attempt_seconds", &[]), 2, "{reason}");
     assert_eq!(readings.samples("tts_latency_seconds", &[("outcome", "success")]), 1);
     assert_eq!(readings.samples("tts_latency_seconds", &[]), 1, "it is one call");
-    assert_eq!(readings.samples("tts_time_to_first_byte_seconds", &[]), 1);
     let characters = speech().text.chars().count() as f64;
-    assert_eq!(readings.counter("tts_characters_total", &[]), characters, "spoken once");
+    for (provider, spoke) in [(from, false), (to, true)] {
+        let of = [("provider", provider)];
+        for family in [
+            "tts_time_to_first_byte_seconds",
+            "tts_time_to_first_audio_seconds",
+            "tts_real_time_factor",
+        ] {
+            assert_eq!(readings.samples(family, &of), u64::from(spoke), "{family} of {provider}");
+        }
+        let counted = readings.counter("tts_characters_total", &of);
+        assert_eq!(counted, if spoke { characters } else { 0.0 }, "characters of {provider}");
+        assert_eq!(readings.counter("tts_audio_seconds_total", &of) > 0.0, spoke, "{provider}");
+    }
 }
 
 #[tokio::test]

@@ -13,11 +13,12 @@ use crate::tts::{hear, speech};
 
 fn assert_one_call(tts: &Tts, provider: TtsProtocol, outcome: &str, first_bytes: u64) {
     let readings = &tts.readings;
-    let labels = [("provider", provider.as_str()), ("outcome", outcome)];
+    let of_provider = [("provider", provider.as_str())];
+    let labels = [of_provider[0], ("outcome", outcome)];
     assert_eq!(readings.samples("tts_latency_seconds", &[]), 1);
     assert_eq!(readings.samples("tts_attempt_seconds", &labels), 1);
     assert_eq!(readings.samples("tts_attempt_seconds", &[]), 1);
-    assert_eq!(readings.samples("tts_time_to_first_byte_seconds", &[]), first_bytes);
+    assert_eq!(readings.samples("tts_time_to_first_byte_seconds", &of_provider), first_bytes);
 }
 
 #[tokio::test]

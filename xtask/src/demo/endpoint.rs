@@ -80,12 +80,6 @@ impl<'a> Endpoint<'a> {
         // A player who speaks while the character does cancels a call: nothing failed.
         let cancelled = [("provider", name), ("outcome", "cancelled")];
         let app_calls = scrape.sum(&attempts, &provider).unwrap_or(0.0);
-        // A provider of speech is configured alone, so its family has no such label.
-        let first = match scrape.histogram(family.first, &provider) {
-            histogram if histogram.count() > 0.0 => histogram,
-            _ if family.kind == "tts" && app_calls > 0.0 => scrape.histogram(family.first, &[]),
-            empty => empty,
-        };
         let socket = |what: &str| {
             let name = format!("digital_actors_socket_{what}_seconds");
             times(&scrape.histogram(&name, &provider))
@@ -97,7 +91,7 @@ impl<'a> Endpoint<'a> {
             app_failed: app_calls
                 - scrape.sum(&attempts, &succeeded).unwrap_or(0.0)
                 - scrape.sum(&attempts, &cancelled).unwrap_or(0.0),
-            app_first: times(&first),
+            app_first: times(&scrape.histogram(family.first, &provider)),
             app_whole: times(&scrape.histogram(family.attempt, &succeeded)),
             kernel_calls: scrape.sum("digital_actors_socket_exchanges_total", &provider),
             connect: socket("connect"),

@@ -91,8 +91,9 @@ async fn hear_counted(
     let body = chunks.into_iter().map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
     let body = stream::iter(body.collect::<Vec<_>>());
     let tally = Tally::new(wire(provider).decoder(), metrics.clone());
-    let mut pieces = Box::pin(answer(provider.as_str().into(), body, tally, MAX_TEXT));
-    let mut heard = Heard::default();
+    let mut pieces =
+        Box::pin(answer(provider.as_str().into(), body, tally, Unopened::default(), MAX_TEXT));
+    let (mut heard, mut taken_back) = (Heard::default(), false);
     while let Some(piece) = pieces.next().await {
         assert!(heard.completion.is_none() && heard.error.is_none(), "more after the end");
         match piece {
@@ -101,12 +102,17 @@ async fn hear_counted(
                 assert!(!text.is_empty() && !heard.complete);
                 heard.text.push_str(&text);
             }
+            Ok(Part::Event(LlmEvent::Instead(text))) => {
+                assert!(!heard.text.is_empty() && !heard.complete);
+                (heard.text, taken_back) = (text, true);
+            }
             Ok(Part::Event(LlmEvent::Complete)) => heard.complete = true,
             Ok(Part::Event(LlmEvent::Done(completion))) => heard.completion = Some(completion),
             Err(broken) => heard.error = Some(error(broken)),
         }
     }
-    assert_eq!(heard.complete, heard.completion.is_some() && !heard.text.is_empty());
+    let begun = taken_back || !heard.text.is_empty();
+    assert_eq!(heard.complete, heard.completion.is_some() && begun);
     heard
 }
 
@@ -225,7 +231,10 @@ async fn the_rest_of_a_complete_answer_is_not_waited_for_long() {
             Ok(Bytes::from_static(b": ping\n\n"))
         });
         let body = stream::iter([Ok(Bytes::from(complete))]).chain(pings);
-        let pieces: Vec<_> = answer("p".into(), body, tally(provider), MAX_TEXT).collect().await;
+        let pieces: Vec<_> =
+            answer("p".into(), body, tally(provider), Unopened::default(), MAX_TEXT)
+                .collect()
+                .await;
         assert!(matches!(pieces.last(), Some(Ok(Part::Event(LlmEvent::Done(_))))), "{provider:?}");
     }
 }
@@ -245,7 +254,8 @@ async fn a_reason_to_stop_that_was_none_cuts_no_words_off() {
             part("Kapitän")
         });
         let body = stream::iter(begun.map(part)).chain(late);
-        let pieces = answer("p".into(), body, tally(LlmProtocol::Google), MAX_TEXT);
+        let pieces =
+            answer("p".into(), body, tally(LlmProtocol::Google), Unopened::default(), MAX_TEXT);
         let text = |piece| async move {
             match piece {
                 Ok(Part::Event(LlmEvent::Text(text))) => Some(text),
@@ -323,7 +333,7 @@ async fn a_transport_error_is_passed_on_as_it_is() {
     let (provider, recorded) = PROTOCOLS[1];
     let timeout = LlmError::new(&"openai".into(), ErrorKind::Timeout);
     let body = stream::iter([Ok(Bytes::from(&recorded.as_bytes()[..200])), Err(timeout)]);
-    let answer = answer("openai".into(), body, tally(provider), MAX_TEXT);
+    let answer = answer("openai".into(), body, tally(provider), Unopened::default(), MAX_TEXT);
     let mut pieces: Vec<_> = answer.collect().await;
     assert_eq!(error(pieces.pop().unwrap().unwrap_err()).kind, ErrorKind::Timeout);
 }

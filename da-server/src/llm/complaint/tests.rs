@@ -58,6 +58,11 @@ fn what_names_none_or_another_is_no_refusal_of_a_parameter() {
     for body in [
         r#"{"error":{"message":"Invalid model","type":"invalid_request_error","param":"model"}}"#,
         r#"{"error":{"message":"max_tokens is too large: 100000","param":"max_tokens"}}"#,
+        // Less of the conversation would mend none of these.
+        r#"{"error":{"message":"max_tokens (5000) exceeds the context window of this model"}}"#,
+        r#"{"error":{"message":"This model has a context window of 8192 tokens. The maximum number of images is 3."}}"#,
+        r#"{"error":{"message":"no"},"input":"a context length too long"}"#,
+        r#"{"error":{"message":"the value is too large"}}"#,
         r#"{"error":{"message":"the room_temperature of the sea"}}"#,
         r#"{"detail":[{"loc":["body","messages"],"msg":"bad","input":"unsupported temperature"}]}"#,
         r#"{"error":{"message":"'top_p' is not supported","param":"top_p"}}"#,
@@ -122,6 +127,41 @@ fn a_conversation_that_is_too_long_is_told_by_its_many_names() {
         (
             422,
             r#"{"error":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096","error_type":"validation"}"#,
+        ),
+        (
+            400,
+            r#"{"code":"Client specified an invalid argument","error":"This model's maximum prompt length is 131072 but the request contains 136973 tokens."}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Invalid request: Your request exceeded model token limit: 262144","type":"invalid_request_error"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":"Trying to keep the first 5120 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough. Try to load the model with a larger context length, or provide a shorter input"}"#,
+        ),
+        (
+            400,
+            r#"{"error":"The number of tokens to keep from the initial prompt is greater than the context length. Try to load the model with a larger context length, or provide a shorter input"}"#,
+        ),
+        (
+            422,
+            r#"{"error":"Input validation error: `inputs` must have less than 4095 tokens. Given: 5000","error_type":"validation"}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"prompt too long; exceeded max context length by 120 tokens","type":"invalid_request_error"}}"#,
+        ),
+        // What the general rule finds.
+        (400, r#"{"error":{"message":"Requested tokens (5000) exceed context window of 4096"}}"#),
+        (
+            400,
+            r#"{"message":"The input (40000 tokens) is longer than the model's context length (32768 tokens)."}"#,
+        ),
+        (400, r#"{"message":"Range of input length should be [1, 30720]"}"#),
+        (
+            400,
+            r#"{"message":"too many tokens: total number of tokens in the prompt cannot exceed 4081"}"#,
         ),
         (413, "<html>413 Request Entity Too Large</html>"),
     ] {

@@ -29,7 +29,7 @@ pub(super) fn in_chunk(chunk: &Value) -> Option<Fault> {
 fn refused_prompt(chunk: &Value) -> Option<Fault> {
     let reason = chunk["promptFeedback"]["blockReason"].as_str()?;
     let candidates = chunk["candidates"].as_array().map_or(0, Vec::len);
-    (candidates == 0).then(|| Fault { kind: Some(ErrorKind::InvalidRequest), code: code(reason) })
+    (candidates == 0).then(|| Fault { kind: Some(ErrorKind::Refusal), code: code(reason) })
 }
 
 fn read(error: &Value) -> Fault {

@@ -138,7 +138,7 @@ fn a_reason_to_stop_comes_with_a_part_or_alone() {
     assert_eq!(step, text("Aye"), "its text is not lost");
     assert_eq!(decoder.completion().unwrap().stop_reason, StopReason::EndTurn);
     let (step, decoder) = decoded(&[says(json!([{"text": "Aye"}])), finish("MAX_TOKENS")]);
-    assert_eq!(step, Ok(Step::Nothing));
+    assert_eq!(step, Ok(Step::Stop));
     assert_eq!(decoder.completion().unwrap().stop_reason, StopReason::MaxTokens);
 }
 
@@ -202,7 +202,7 @@ fn a_refused_prompt_is_a_refused_request() {
     let refused = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
         "usageMetadata": {"promptTokenCount": 9}});
     let fault = step(refused).unwrap_err();
-    assert_eq!(fault.kind, Some(ErrorKind::InvalidRequest));
+    assert_eq!(fault.kind, Some(ErrorKind::Refusal));
     assert_eq!(fault.code.unwrap().as_str(), "prohibited_content");
     let mut rated = says(json!([{"text": "Aye"}]));
     rated["promptFeedback"] = json!({"safetyRatings": []});

@@ -88,7 +88,6 @@ fn role_markers_and_empty_deltas_are_no_text() {
     for chunk in [
         r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#,
         r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":null}}]}"#,
-        r#"{"choices":[{"index":0,"delta":null,"finish_reason":"stop"}]}"#,
         r#"{"choices":[],"usage":null}"#,
         r#"{"object":"something of the future"}"#,
     ] {
@@ -127,6 +126,24 @@ fn usage_comes_from_the_extra_chunk() {
 }
 
 #[test]
+fn usage_has_places_of_its_own_at_moonshot_groq_and_deepseek() {
+    let figures = r#"{"prompt_tokens":9,"completion_tokens":7,"cached_tokens":4}"#;
+    for (chunk, cached) in [
+        (format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"stop","usage":{figures}}}]}}"#), 4),
+        (format!(r#"{{"choices":[],"x_groq":{{"id":"req","usage":{figures}}}}}"#), 4),
+        (
+            r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"prompt_cache_hit_tokens":3}}"#
+                .to_owned(),
+            3,
+        ),
+    ] {
+        let usage = done(&[&chunk, "[DONE]"]).usage;
+        let told = (usage.input, usage.output, usage.cache_read);
+        assert_eq!(told, (Some(9), Some(7), Some(cached)), "{chunk}");
+    }
+}
+
+#[test]
 fn missing_usage_is_absent_not_zero() {
     let text = r#"{"choices":[{"index":0,"delta":{"content":"Aye"}}]}"#;
     assert_eq!(done(&[text, "[DONE]"]).usage, Usage::default());
@@ -137,8 +154,10 @@ fn a_reason_completes_the_answer_and_is_not_its_last_event() {
     let completion = |reason: &str| {
         let mut decoder = OpenAiDecoder::default();
         let chunk = format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":{reason}}}]}}"#);
-        assert_eq!(decoder.step(&chunk), Ok(Step::Nothing));
-        decoder.completion().map(|completion| completion.stop_reason)
+        let step = decoder.step(&chunk);
+        let completion = decoder.completion().map(|completion| completion.stop_reason);
+        assert_eq!(step, Ok(if completion.is_some() { Step::Stop } else { Step::Nothing }));
+        completion
     };
     assert_eq!(completion(r#""stop""#), Some(StopReason::EndTurn));
     assert_eq!(completion(r#""eos""#), Some(StopReason::Other));

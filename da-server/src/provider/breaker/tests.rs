@@ -106,7 +106,9 @@ fn only_what_the_provider_did_speaks_against_it() {
         let expected = match kind.as_str() {
             "connect" | "tls" | "overloaded" | "server" | "protocol" | "interrupted"
             | "not_audio" | "empty_answer" => Verdict::Failing,
-            "rate_limited" | "authentication" | "quota" | "invalid_request" => Verdict::Healthy,
+            "rate_limited" | "authentication" | "quota" | "invalid_request" | "refusal" => {
+                Verdict::Healthy
+            }
             _ => Verdict::Nothing,
         };
         assert_eq!(verdict(kind, Duration::ZERO), expected, "{kind:?}");

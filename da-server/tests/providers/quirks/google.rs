@@ -5,7 +5,7 @@ use da_server::llm::StopReason;
 use da_server::provider::ErrorKind;
 use serde_json::{Value, json};
 
-use super::row::{AHOY, Quirk, data, quirk};
+use super::row::{AHOY, PAUSE, Quirk, data, quirk};
 use crate::raw::Ending;
 
 fn google(name: &'static str, body: impl AsRef<[u8]>) -> Quirk {
@@ -55,6 +55,16 @@ fn ends_of_streams() -> Vec<Quirk> {
             "STOP with every chunk (songquanpeng/one-api#1408)",
             ends("A", "STOP") + &ends("ho", "STOP") + &ends("y", "STOP"),
         ),
+        google(
+            "STOP with every chunk, with pauses (songquanpeng/one-api#1408)",
+            ends("A", "STOP") + &ends("ho", "STOP") + &ends("y", "STOP"),
+        )
+        .an_event_each(PAUSE),
+        google(
+            "STOP with every chunk, and empty ones between",
+            ends("A", "STOP") + &data(&json!({"candidates": []})) + &ends("hoy", "STOP"),
+        )
+        .an_event_each(PAUSE),
         google(
             "STOP before the first word (Chevey339/kelivo#1003)",
             ends("", "STOP") + &finish("STOP") + &says(AHOY) + &finish("STOP"),
@@ -121,10 +131,12 @@ fn refusals() -> Vec<Quirk> {
     let blocked = |reason: &str| data(&json!({"promptFeedback": {"blockReason": reason}}));
     vec![
         google("a refused prompt (ankit373/hydra#855)", blocked("PROHIBITED_CONTENT"))
-            .fails_for_good(ErrorKind::InvalidRequest),
+            .fails_for_good(ErrorKind::Refusal),
         google("SAFETY after words", says(AHOY) + &finish("SAFETY")).ends(Ok(StopReason::Refusal)),
         google("SAFETY before a word (maximhq/bifrost#1985)", finish("SAFETY"))
-            .fails(ErrorKind::EmptyAnswer),
+            .fails_for_good(ErrorKind::Refusal),
+        google("SAFETY after thought", thinks() + &finish("SAFETY"))
+            .fails_for_good(ErrorKind::Refusal),
         google("a tool that nobody has", finish("MALFORMED_FUNCTION_CALL"))
             .fails(ErrorKind::EmptyAnswer),
     ]
@@ -153,8 +165,16 @@ fn errors() -> Vec<Quirk> {
         .fails_for_good(ErrorKind::Authentication),
         json(
             "a list in place of events (ankit373/hydra#855)",
-            &json!([candidate(&json!([{"text": AHOY}]), Some("STOP"))]),
+            &json!([
+                candidate(&json!([{"text": "Ah"}]), None),
+                candidate(&json!([{"text": "oy"}]), Some("STOP"))
+            ]),
+        ),
+        json("a whole answer", &candidate(&json!([{"text": AHOY}]), Some("STOP"))),
+        json(
+            "a list that ends without a reason",
+            &json!([candidate(&json!([{"text": AHOY}]), None)]),
         )
-        .fails_for_good(ErrorKind::Protocol),
+        .ends(Err(ErrorKind::Interrupted)),
     ]
 }

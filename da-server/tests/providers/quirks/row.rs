@@ -20,6 +20,8 @@ pub struct Quirk {
 
 pub const SSE: &str = "text/event-stream";
 pub const AHOY: &str = "Ahoy";
+/// Longer than what follows the last word is waited for.
+pub const PAUSE: Duration = Duration::from_millis(900);
 
 pub fn quirk(name: &'static str, provider: LlmProtocol, body: impl AsRef<[u8]>) -> Quirk {
     let answer = Answer {
@@ -49,6 +51,14 @@ impl Quirk {
     pub fn in_chunks_of(mut self, length: usize) -> Self {
         let whole = self.answer.chunks.concat();
         self.answer.chunks = whole.chunks(length).map(<[u8]>::to_vec).collect();
+        self
+    }
+
+    /// Each event as a chunk of its own, so long after the one before.
+    pub fn an_event_each(mut self, pause: Duration) -> Self {
+        let whole = String::from_utf8(self.answer.chunks.concat()).expect("text");
+        let events = whole.split_inclusive("\n\n").map(|event| event.as_bytes().to_vec());
+        (self.answer.chunks, self.answer.pause) = (events.collect(), pause);
         self
     }
 

@@ -1,5 +1,5 @@
-"""Has each official SDK ask the server at the URL in argv[1] for a streamed answer, and OpenAI's for
-speech.
+"""Has each official SDK ask the server at the URL in argv[1]: those of language models for a streamed
+answer, OpenAI's and ElevenLabs' for speech.
 
 Only what our own client asks for is asked for, so that the rest of what is sent is the SDK's own.
 """
@@ -8,6 +8,7 @@ import sys
 
 import anthropic
 import openai
+from elevenlabs.client import ElevenLabs
 from google import genai
 from google.genai import types
 
@@ -43,3 +44,12 @@ with client.audio.speech.with_streaming_response.create(
     model="test-model", voice="nova", input="Grüße, Kapitän!", response_format="mp3"
 ) as answer:
     answer.read()
+
+client = ElevenLabs(api_key="test-key", base_url=url)
+audio = client.text_to_speech.stream(
+    "JBFqnCBsd6RMkjVDRZzb",
+    text="Grüße, Kapitän!",
+    model_id="test-model",
+    output_format="mp3_44100_128",
+)
+list(audio)

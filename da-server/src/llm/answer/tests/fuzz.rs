@@ -11,8 +11,8 @@ const WORDS: [&str; 24] = [
     "\n\n",
     "<think>",
     "</think>",
-    "<thinking>",
-    "</thinking>",
+    "<thought>",
+    "[/THINK]",
     "<thi",
     "nk>",
     "</",
@@ -105,11 +105,9 @@ fn slowly(provider: LlmProtocol, body: &[u8]) -> (String, Result<StopReason, Err
         match decoder.step(&event.data) {
             Ok(Step::Text(_)) if over => {}
             Ok(Step::Text(more)) => text.push_str(&more),
-            Ok(Step::Thought) => {}
+            Ok(Step::Thought | Step::Nothing) => {}
             // A reason to stop that comes alone ends the text, if there was some.
-            Ok(Step::Nothing) => {
-                over |= decoder.completion().is_some() && !text.trim().is_empty();
-            }
+            Ok(Step::Stop) => over |= !text.trim().is_empty(),
             Ok(Step::Done(completion)) => {
                 end = Ok(completion.stop_reason);
                 break;
