@@ -1,16 +1,36 @@
 //! `da-server check` where there can't be a kernel view.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::program::command;
+use crate::program::{command, command_of};
 
 /// Exit code and what it says.
 fn check(arguments: &[&str], toml: &str, prepare: impl FnOnce(&mut Command)) -> (i32, String) {
     let (mut command, _folder) = command(&[&["check"], arguments].concat(), toml);
     prepare(&mut command);
+    said_by(&mut command)
+}
+
+/// The same by somebody without privilege. The folder that the server was built in may be one that nobody
+/// else can enter.
+fn check_as_nobody(arguments: &[&str]) -> (i32, String) {
+    let elsewhere = tempfile::tempdir().expect("folder");
+    std::fs::set_permissions(&elsewhere, Permissions::from_mode(0o755)).expect("permissions");
+    let server = elsewhere.path().join("da-server");
+    std::fs::copy(env!("CARGO_BIN_EXE_da-server"), &server).expect("copied");
+    let (mut command, _folder) = command_of(&server, &[&["check"], arguments].concat(), "");
+    if is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    said_by(&mut command)
+}
+
+fn said_by(command: &mut Command) -> (i32, String) {
     let Output { status, stdout, stderr } = command.output().expect("ran");
     let said = [stdout, stderr].concat();
     (status.code().expect("ended by itself"), String::from_utf8(said).expect("text"))
@@ -23,12 +43,7 @@ fn is_root() -> bool {
 
 #[test]
 fn without_privilege_it_says_what_is_missing() {
-    let as_nobody = |command: &mut Command| {
-        if is_root() {
-            command.uid(65_534).gid(65_534);
-        }
-    };
-    let (code, said) = check(&["--json"], "", as_nobody);
+    let (code, said) = check_as_nobody(&["--json"]);
     assert_eq!(code, 2, "{said}");
     let found: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(found["verdict"], "no_kernel_view");
@@ -42,7 +57,7 @@ fn without_privilege_it_says_what_is_missing() {
     let families = found["families"].as_array().expect("families");
     assert!(families.len() > 10 && families.iter().all(|family| family["extent"] == "absent"));
 
-    let (code, said) = check(&[], "", as_nobody);
+    let (code, said) = check_as_nobody(&[]);
     assert_eq!(code, 2);
     for part in ["capabilities ", "setcap", "sock_send ", "socket_connect_seconds ", "absent"] {
         assert!(said.contains(part), "{part}: {said}");

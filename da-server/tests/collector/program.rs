@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -26,12 +27,17 @@ pub struct Program {
 /// The command, with nothing of the test's own environment, in a folder of its own and with a
 /// configuration file in it.
 pub fn command(arguments: &[&str], toml: &str) -> (Command, TempDir) {
+    command_of(Path::new(env!("CARGO_BIN_EXE_da-server")), arguments, toml)
+}
+
+/// The same of the server at another path.
+pub fn command_of(server: &Path, arguments: &[&str], toml: &str) -> (Command, TempDir) {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("da.toml");
     std::fs::write(&file, toml).expect("written");
     // For programs that run as somebody else.
     std::fs::set_permissions(&folder, Permissions::from_mode(0o777)).expect("permissions");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_da-server"));
+    let mut command = Command::new(server);
     command.args(arguments).arg("--config").arg(file).current_dir(&folder);
     command.env_clear().stderr(Stdio::piped());
     command.envs([("PORT", "0"), ("LOG_FORMAT", "json"), ("DA_KERNEL__RESOLVE", "false")]);
