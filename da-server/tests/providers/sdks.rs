@@ -70,8 +70,9 @@ async fn start() -> (String, Arc<Mutex<Vec<Asked>>>) {
 
 #[tokio::test]
 async fn we_ask_as_the_official_sdks_do() {
-    let found =
-        Command::new(PYTHON).args(["-c", "import anthropic, openai, google.genai, elevenlabs"]).output();
+    let found = Command::new(PYTHON)
+        .args(["-c", "import anthropic, openai, google.genai, elevenlabs"])
+        .output();
     if !found.is_ok_and(|found| found.status.success()) {
         return skip("the official SDKs are not installed: `cargo xtask test` installs them");
     }
