@@ -87,7 +87,8 @@ impl ThoughtFilter {
     /// A tag has come.
     fn turn(&mut self, meaning: Meaning, said: &mut Said) {
         let doubtful = self.doubtful.take();
-        let is_first = !std::mem::replace(&mut self.tagged, meaning != Meaning::Nothing);
+        let is_first = !self.tagged;
+        self.tagged |= meaning != Meaning::Nothing;
         match meaning {
             Meaning::Nothing => self.doubtful = doubtful,
             Meaning::Opens => {

@@ -19,6 +19,7 @@ mod container;
 mod elevenlabs;
 mod fallback;
 mod format;
+mod frames;
 #[cfg(test)]
 mod fuzz;
 mod gather;

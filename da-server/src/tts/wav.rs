@@ -1,9 +1,12 @@
 //! The beginning of a WAV file (RIFF, WAVE): chunks of a name, a length and so many bytes, of which
-//! `fmt ` says what the samples are that follow in `data`. The lengths of the file and of `data` are
-//! left unread: who streams does not know them, and writes what it likes.
+//! `fmt ` says what the samples are that follow in `data`. Who streams does not know the lengths of the
+//! file and of `data`, and writes 0 or more than ever comes. Where the latter is told, chunks behind it
+//! are no samples.
 
 /// What may stand before the first sample.
 const MAX_HEADER_BYTES: usize = 4096;
+/// From this length on `data` is as long as it happens to be: 0x7fffffff without headers of any size.
+const UNKNOWN: usize = 0x7fff_0000;
 /// `WAVE_FORMAT_PCM` and `WAVE_FORMAT_EXTENSIBLE`, of which the latter names the former again.
 const PCM: [u16; 2] = [1, 0xfffe];
 const FLOAT: u16 = 3;
@@ -15,11 +18,21 @@ pub(super) fn begins(head: &[u8]) -> bool {
     !head.is_empty() && agrees(head, b"RIFF") && agrees(kind, b"WAVE")
 }
 
-/// The samples' rate in Hz, and where they begin. `None` if there must be more of the header.
+/// What a header says of the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Samples {
+    pub rate_hz: u32,
+    /// Where they begin.
+    pub at: usize,
+    /// How many bytes of them there are; `None` if nobody knows yet.
+    pub bytes: Option<usize>,
+}
+
+/// What the header says. `None` if there must be more of it.
 ///
 /// # Errors
 /// What it is, if not samples of 16 bits in one channel.
-pub(super) fn header(head: &[u8]) -> Result<Option<(u32, usize)>, &'static str> {
+pub(super) fn header(head: &[u8]) -> Result<Option<Samples>, &'static str> {
     let mut rate_hz = None;
     let mut at = 12;
     while let Some(chunk) = head.get(at..at + 8) {
@@ -32,7 +45,8 @@ pub(super) fn header(head: &[u8]) -> Result<Option<(u32, usize)>, &'static str> 
             }
             b"data" => {
                 let rate_hz = rate_hz.ok_or("a WAV file that does not say what is in it")?;
-                return Ok(Some((rate_hz, at)));
+                let bytes = (1..UNKNOWN).contains(&length).then_some(length);
+                return Ok(Some(Samples { rate_hz, at, bytes }));
             }
             _ => {}
         }
@@ -45,7 +59,7 @@ pub(super) fn header(head: &[u8]) -> Result<Option<(u32, usize)>, &'static str> 
     unfinished(head)
 }
 
-fn unfinished(head: &[u8]) -> Result<Option<(u32, usize)>, &'static str> {
+fn unfinished(head: &[u8]) -> Result<Option<Samples>, &'static str> {
     match head.len() {
         ..=MAX_HEADER_BYTES => Ok(None),
         _ => Err("a WAV file with a header without end"),
@@ -83,14 +97,19 @@ pub(super) mod tests {
     #[test]
     fn says_the_rate_and_where_the_samples_begin() {
         let mut file = header(1, 1, 24_000, 16);
-        assert_eq!(super::header(&file), Ok(Some((24_000, 44))));
+        let says = |at, bytes| Ok(Some(Samples { rate_hz: 24_000, at, bytes }));
+        assert_eq!(super::header(&file), says(44, None));
+        for (length, told) in [(0_u32, None), (600, Some(600)), (0x7fff_ffdb, None)] {
+            let told_file = [&file[..40], &length.to_le_bytes()].concat();
+            assert_eq!(super::header(&told_file), says(44, told));
+        }
         for length in 0..file.len() {
             assert_eq!(super::header(&file[..length]), Ok(None), "{length}");
             assert_eq!(begins(&file[..length]), length > 0, "{length}");
         }
         let list = b"LIST\x05\0\0\0INFO!\0";
         file.splice(36..36, list.iter().copied());
-        assert_eq!(super::header(&file), Ok(Some((24_000, 44 + list.len()))));
+        assert_eq!(super::header(&file), says(44 + list.len(), None));
     }
 
     #[test]

@@ -85,8 +85,23 @@ fn wav(kind: u8, channels: u8, rate_hz: u32, bits: u8) -> Vec<u8> {
     header
 }
 
+/// The header of a WAV file whose samples have so many bytes.
+fn of_length(bytes: usize) -> Vec<u8> {
+    let mut header = wav(1, 1, 24_000, 16);
+    let at = header.len() - 4;
+    header.splice(at.., u32::try_from(bytes).expect("short").to_le_bytes());
+    header
+}
+
 fn with_samples(header: Vec<u8>) -> Vec<u8> {
     [header, SAMPLES.to_vec()].concat()
+}
+
+/// Two whole frames.
+fn frames() -> Vec<u8> {
+    let mut frame = FRAME.to_vec();
+    frame.resize(192, 0);
+    frame.repeat(2)
 }
 
 fn formats() -> Vec<Quirk> {
@@ -104,6 +119,12 @@ fn formats() -> Vec<Quirk> {
         quirk("PCM as audio/mpeg (BerriAI/litellm#4332)", "pcm_24000", MP3, SAMPLES),
         quirk("MP3 for PCM (huggingface/speech-to-speech#531)", "pcm_24000", MP3, FRAME)
             .is(MP3, FRAME.len()),
+        quirk("MP3 for PCM as octet-stream", "pcm_24000", "application/octet-stream", frames())
+            .is(MP3, 384),
+        quirk("MP3 for PCM without a type", "pcm_24000", "", frames()).is(MP3, 384),
+        quirk("MP3 for PCM as audio/x-mpeg", "pcm_24000", "audio/x-mpeg", frames())
+            .is(MP3, 384)
+            .in_chunks_of(1),
         quirk("MP3 with a tag for PCM", "pcm_24000", MP3, b"ID3\x04\0\0\0\0\0\0").is(MP3, 10),
         quirk("WAV for MP3 (mudler/LocalAI#2732)", "mp3_24000", "audio/x-wav", &file),
         quirk("WAV as audio/mpeg (BerriAI/litellm#38798)", "wav_24000", MP3, &file),
@@ -115,6 +136,18 @@ fn formats() -> Vec<Quirk> {
             with_samples(wav(1, 1, 22_050, 16)),
         )
         .is(PCM_22050, SAMPLES.len()),
+        quirk(
+            "WAV with a list behind its samples",
+            "wav_24000",
+            "audio/wav",
+            [
+                &of_length(SAMPLES.len())[..],
+                &SAMPLES,
+                b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf60.16.100\0",
+            ]
+            .concat(),
+        ),
+        quirk("WAV of no length", "wav_24000", "audio/wav", with_samples(of_length(0))),
         quirk("PCM for WAV (lucasjinreal/Kokoros#112)", "wav_24000", "audio/pcm", SAMPLES),
         quirk(
             "WAV of floats (lucasjinreal/Kokoros#63)",
@@ -138,7 +171,12 @@ fn what_is_no_audio() -> Vec<Quirk> {
     let json =
         r#"{"error":{"message":"m","type":"invalid_request_error","code":"model_not_found"}}"#;
     let typed = "application/json";
+    let aac = [&[0xff, 0xf1, 0x50, 0x80, 0x0c, 0x9f][..], &[7; 94]].concat().repeat(2);
     vec![
+        quirk("FLAC as audio", "pcm_24000", "audio/flac", b"fLaC\0\0\0\x22\x10\0")
+            .fails_for_good(ErrorKind::NotAudio),
+        quirk("AAC as audio", "pcm_24000", "audio/aac", &aac).fails_for_good(ErrorKind::NotAudio),
+        quirk("AAC for MP3", "mp3_24000", MP3, &aac).fails_for_good(ErrorKind::NotAudio),
         quirk("a page (THU-MAIC/OpenMAIC#1395)", "pcm_24000", "text/html", PAGE)
             .fails_for_good(ErrorKind::NotAudio),
         quirk("a page without a type", "pcm_24000", "", PAGE).fails_for_good(ErrorKind::NotAudio),

@@ -30,7 +30,7 @@ const fn nothing(text: &'static str) -> Tag {
     Tag { text, meaning: Meaning::Nothing }
 }
 
-pub(super) const TAGS: [Tag; 23] = [
+pub(super) static TAGS: [Tag; 23] = [
     // DeepSeek, Qwen, and most others.
     opens("<think>"),
     closes("</think>"),

@@ -54,6 +54,7 @@ fn what_is_thought_is_not_said_however_the_answer_is_cut() {
         ("<think>The player is dull.</think>Ahoy", "Ahoy"),
         ("<thinking>é🐙</thinking>Ahoy", "Ahoy"),
         ("Aye. <think>or no?</think>No.", "Aye. No."),
+        ("Aye. <think>hm<|message|></think>No.", "Aye. No."),
         ("<think>one</think>1<think>two</think>2", "12"),
         ("<THINK>x</Think>Ahoy", "Ahoy"),
         ("<think>a < b, <b>, </thin, <think> again</think>Ahoy", "Ahoy"),
