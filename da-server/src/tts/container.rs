@@ -51,7 +51,11 @@ pub(super) async fn opened(
             Seen::Audio(format) => return Ok((format, behind(head.freeze(), is_whole, audio))),
             Seen::Samples(format, samples) => {
                 let audio = behind(head.freeze().slice(samples.at..), is_whole, audio);
-                return Ok((format, samples.bytes.map_or(audio, |bytes| up_to(bytes, audio))));
+                let audio = match samples.bytes {
+                    Some(bytes) => up_to(bytes, audio),
+                    None => audio,
+                };
+                return Ok((format, audio));
             }
             Seen::NotAudio(what) => {
                 let error = TtsError::new(provider, ErrorKind::NotAudio);
