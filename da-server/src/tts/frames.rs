@@ -16,6 +16,9 @@ const HEADER_BYTES: usize = 6;
 
 type Header = [u8; HEADER_BYTES];
 
+/// How long the frame of a header is, if it is one of this kind.
+type FrameBytes = fn(&Header) -> Option<usize>;
+
 /// What the beginning of some audio says, by the headers of its first two frames.
 pub(super) fn begin(head: &[u8]) -> Frames {
     match head {
@@ -24,8 +27,7 @@ pub(super) fn begin(head: &[u8]) -> Frames {
         _ => return Frames::None,
     }
     let Some(first) = head.first_chunk() else { return Frames::TooShort };
-    let kinds: [(fn(&Header) -> Option<usize>, Frames); 2] =
-        [(mp3_bytes, Frames::Mp3), (aac_bytes, Frames::Aac)];
+    let kinds: [(FrameBytes, Frames); 2] = [(mp3_bytes, Frames::Mp3), (aac_bytes, Frames::Aac)];
     for (frame_bytes, frames) in kinds {
         let Some(next_at) = frame_bytes(first) else { continue };
         let next = head.get(next_at..).and_then(<[u8]>::first_chunk);
