@@ -1,5 +1,7 @@
 //! From the bytes of a response to the pieces of an answer.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
@@ -64,15 +66,18 @@ impl From<LlmError> for Broken {
     }
 }
 
-/// The parts of the answer in `body`, of a model whose thought may be `unopened`: thought and text, [`LlmEvent::Complete`] if there was text, then
-/// [`LlmEvent::Done`] or an error.
+/// How long an answer may pause after text that came with a reason to stop. A player waits so long for its end
+/// where the server then keeps the connection open and says nothing.
+const MORE_TEXT_WITHIN: Duration = Duration::from_secs(3);
+
+/// The parts of the answer in `body`, of a model whose thought may be `unopened`: thought and text,
+/// [`LlmEvent::Complete`] if there was text, then [`LlmEvent::Done`] or an error.
 ///
 /// It is complete when the protocol's own end comes, or the body ends after the model has said why
 /// it stops. From that reason on nothing makes it incomplete. A reason that comes alone ends the text
 /// at once, and the rest is waited for only for a while: the tokens are told in it. One that comes with
-/// text ends nothing, since some servers write one into every chunk, and neither does one before the
-/// first word: more may come, for as long as a pause may be. A body that ends before any is an error,
-/// whatever came.
+/// text ends nothing at once, since some servers write one into every chunk: more may come for a while.
+/// Neither does one before the first word. A body that ends before any is an error, whatever came.
 pub(super) fn answer(
     provider: ProviderName,
     body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
@@ -91,6 +96,7 @@ pub(super) fn answer(
         room: max_text_bytes,
         max_text_bytes,
         text: Text::Coming,
+        more_until: Instant::now(),
         patience: None,
         end: None,
     };
@@ -122,6 +128,8 @@ struct Reading<S> {
     room: usize,
     max_text_bytes: usize,
     text: Text,
+    /// Until when more text is waited for once the model has said with text why it stops.
+    more_until: Instant,
     /// Until when the rest of an answer is waited for that is complete but for its tokens.
     patience: Option<Instant>,
     /// What comes next is the end.
@@ -150,6 +158,7 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                 Ok(Step::Text(_)) if reading.text != Text::Coming => None,
                 Ok(Step::Text(text)) => {
                     reading.heard |= !text.trim().is_empty();
+                    reading.more_until = Instant::now() + MORE_TEXT_WITHIN;
                     let Said { taken_back, text } = reading.filter.said(&text);
                     let part = if taken_back {
                         Some(reading.say_instead(text))
@@ -177,10 +186,17 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
     async fn step(&mut self) -> Result<Step, Broken> {
         let provider = self.provider.clone();
         let failed = |kind| Broken::Failed(LlmError::new(&provider, kind));
-        let event = if self.begun && self.text != Text::Coming {
+        let event = if !self.begun {
+            self.events.next().await
+        } else if self.text != Text::Coming {
             let until = self.until();
             let rest = timeout_at(until, self.events.next()).await;
             rest.map_err(|_elapsed| failed(ErrorKind::Interrupted))?
+        } else if self.tally.decoder.completion().is_some() {
+            match timeout_at(self.more_until, self.events.next()).await {
+                Ok(event) => event,
+                Err(_elapsed) => return Ok(Step::Stop),
+            }
         } else {
             self.events.next().await
         };

@@ -59,7 +59,7 @@ fn what_names_none_or_another_is_no_refusal_of_a_parameter() {
         r#"{"error":{"message":"Invalid model","type":"invalid_request_error","param":"model"}}"#,
         r#"{"error":{"message":"max_tokens is too large: 100000","param":"max_tokens"}}"#,
         // Less of the conversation would mend none of these.
-        r#"{"error":{"message":"max_tokens (5000) exceeds the context window of this model"}}"#,
+        r#"{"error":{"message":"max_tokens (5000) is greater than the context window of this model"}}"#,
         r#"{"error":{"message":"This model has a context window of 8192 tokens. The maximum number of images is 3."}}"#,
         r#"{"error":{"message":"no"},"input":"a context length too long"}"#,
         r#"{"error":{"message":"the value is too large"}}"#,

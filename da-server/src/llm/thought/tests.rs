@@ -145,7 +145,7 @@ fn thought_that_no_tag_opened_is_taken_back_and_expected_from_then_on() {
 #[test]
 fn a_closing_tag_with_nothing_before_it_teaches_nothing() {
     let unopened = Unopened::default();
-    assert_eq!(filtered(&unopened, ["\n", "</think>", "Ahoy"]), "Ahoy");
+    assert_eq!(filtered(&unopened, ["\n", "</think>", "Ahoy"]), "\nAhoy");
     assert!(!unopened.is_expected());
 }
 
