@@ -3,6 +3,7 @@
 
 mod askers;
 mod cell;
+mod next_request;
 mod servers;
 mod table;
 
@@ -11,14 +12,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use da_server::kernel::{ExchangeOutcome, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Hooks, PRECISION_NS, SeenExchange, Unlisted, What};
 
 use self::askers::{Askers, Exchanged};
 use self::cell::Cell;
 use self::servers::Servers;
 use self::table::{Judgement, Table};
 use crate::client::{Tls, config};
-use crate::lab::{Lab, endpoint};
+use crate::lab::{Lab, endpoint, hooks};
 
 const NAME: &str = "tickets.kernel.test";
 /// Connections of each cell.
@@ -68,7 +69,10 @@ fn the_first_byte_is_right_or_doubtful() {
     assert!(table.all() <= cells.len() && missed <= skipped, "{missed} missed");
     assert_eq!(table.count(Judgement::Wrong), 0, "silently wrong");
     let doubtful = table.count(Judgement::Doubtful);
-    assert!(doubtful * 100 <= cells.len(), "{doubtful} of {} doubtful", cells.len());
+    // Those that put all tickets into one record are known by a request that their tickets come ahead of: until
+    // then, and where older hooks do not show the records, the answers of some are doubtful.
+    let bounded = hooks() == Hooks::Newest;
+    assert!(!bounded || doubtful * 100 <= cells.len(), "{doubtful} of {} doubtful", cells.len());
     drop(servers);
     fs::remove_dir_all(&folder).expect("removes");
 }
@@ -102,11 +106,16 @@ fn ask(
 }
 
 /// The response begins after the server's note and before the client has read of it. That is an order, and
-/// no bound.
+/// no bound. Where two arrivals are the same as exactly as times are, it may be either.
 fn judge(seen: &SeenExchange, exchanged: &Exchanged) -> Judgement {
     let response = exchanged.noted_ns..=exchanged.read_ns;
     match (seen.measured.outcome, seen.measured.response_first_ns) {
         (ExchangeOutcome::Ok, Some(first_ns)) if response.contains(&first_ns) => Judgement::Right,
+        (ExchangeOutcome::Ok, Some(first_ns)) => {
+            let same = |at_ns: &&u64| at_ns.abs_diff(first_ns) <= PRECISION_NS;
+            let either = seen.arrivals_ns.iter().filter(same).any(|at| response.contains(at));
+            if either { Judgement::Right } else { Judgement::Wrong }
+        }
         (ExchangeOutcome::Doubtful, None) => Judgement::Doubtful,
         _ => Judgement::Wrong,
     }
