@@ -102,7 +102,7 @@ impl Records {
 pub fn record_bytes(header: u64) -> Option<u32> {
     let (kind, version, length) = (header >> 32, header >> 16 & 0xffff, header & 0xffff);
     // Change of cipher to application data, in TLS 1.0 to 1.3.
-    let is_record = kind >= 0x14 && kind <= 0x17 && version >= 0x0301 && version <= 0x0304;
+    let is_record = (0x14..=0x17).contains(&kind) && (0x0301..=0x0304).contains(&version);
     (is_record && length <= MAX_RECORD_BYTES).then_some(RECORD_HEADER_BYTES + length as u32)
 }
 

@@ -195,9 +195,10 @@ unsafe fn is_answered(sock: Sock, connection: *const Connection) -> bool {
         let number = (*connection).request;
         let response = arrival::response(connection, number);
         let may_be_tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
+        // Whoever has read the peer's FIN as well has read one more than arrived.
+        let unread_bytes = i64::from(pickup::unread_bytes(sock, connection).cast_signed());
         response.first_ns != 0
-            && !(may_be_tickets
-                && u64::from(pickup::unread_bytes(sock, connection)) >= response.bytes)
+            && !(may_be_tickets && unread_bytes > 0 && unread_bytes as u64 >= response.bytes)
     }
 }
 

@@ -96,11 +96,10 @@ impl Tickets {
             [start, ..] if start.is_record && (told_apart || start.bytes >= FULL_BYTES) => {
                 ResponseStart::At(start.at_ns)
             }
-            [only] if !answered && only.is_record => ResponseStart::Doubtful,
+            [_] if !answered => ResponseStart::Doubtful,
             [start, next, ..] if start.is_record && next.is_record => {
                 start_of_any(&[*start, *next])
             }
-            [_] if !answered => ResponseStart::Doubtful,
             any => start_of_any(any),
         }
     }

@@ -24,6 +24,11 @@ use crate::lab::{Lab, endpoint, hooks};
 const NAME: &str = "tickets.kernel.test";
 /// Connections of each cell.
 const TIMES: usize = 1;
+/// Servers that send one ticket, or put all into one record, are known once a ticket has come ahead of a request;
+/// until then an answer that is later than a millisecond is doubtful. So is a long one of a server without
+/// tickets whose first record, if it is a short one, a busy machine cuts off from the next. With older hooks fewer
+/// records show, and there is no bound.
+const MOST_DOUBTFUL_PERCENT: usize = 6;
 /// Clients of each kind at once.
 const ASKERS: usize = 4;
 
@@ -69,10 +74,9 @@ fn the_first_byte_is_right_or_doubtful() {
     assert!(table.all() <= cells.len() && missed <= skipped, "{missed} missed");
     assert_eq!(table.count(Judgement::Wrong), 0, "silently wrong");
     let doubtful = table.count(Judgement::Doubtful);
-    // Those that put all tickets into one record are known by a request that their tickets come ahead of: until
-    // then, and where older hooks do not show the records, the answers of some are doubtful.
     let bounded = hooks() == Hooks::Newest;
-    assert!(!bounded || doubtful * 100 <= cells.len(), "{doubtful} of {} doubtful", cells.len());
+    let most = cells.len() * MOST_DOUBTFUL_PERCENT / 100;
+    assert!(!bounded || doubtful <= most, "{doubtful} of {} doubtful", cells.len());
     drop(servers);
     fs::remove_dir_all(&folder).expect("removes");
 }
