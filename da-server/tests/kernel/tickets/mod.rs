@@ -113,14 +113,18 @@ fn ask(
 /// no bound. Where two arrivals are the same as exactly as times are, it may be either.
 fn judge(seen: &SeenExchange, exchanged: &Exchanged) -> Judgement {
     let response = exchanged.noted_ns..=exchanged.read_ns;
+    let same = |at_ns: &&u64| {
+        seen.measured.response_first_ns.is_some_and(|first| at_ns.abs_diff(first) <= PRECISION_NS)
+    };
     match (seen.measured.outcome, seen.measured.response_first_ns) {
-        (ExchangeOutcome::Ok, Some(first_ns)) if response.contains(&first_ns) => Judgement::Right,
-        (ExchangeOutcome::Ok, Some(first_ns)) => {
-            let same = |at_ns: &&u64| at_ns.abs_diff(first_ns) <= PRECISION_NS;
-            let either = seen.arrivals_ns.iter().filter(same).any(|at| response.contains(at));
-            if either { Judgement::Right } else { Judgement::Wrong }
-        }
         (ExchangeOutcome::Doubtful, None) => Judgement::Doubtful,
+        // A close alert to a server that has gone may be answered by a reset, after the response.
+        (ExchangeOutcome::Ok | ExchangeOutcome::Reset, Some(first_ns))
+            if response.contains(&first_ns)
+                || seen.arrivals_ns.iter().filter(same).any(|at| response.contains(at)) =>
+        {
+            Judgement::Right
+        }
         _ => Judgement::Wrong,
     }
 }
