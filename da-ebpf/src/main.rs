@@ -26,7 +26,6 @@ mod layout;
 mod leftover;
 mod meter;
 mod pickup;
-mod records;
 mod redaction;
 mod registers;
 mod reset;

@@ -16,7 +16,6 @@ use crate::{
     connection::find,
     event, histogram,
     meter::{self, now_ns},
-    records,
     sock::Sock,
     syscall,
 };
@@ -41,13 +40,9 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             // SAFETY: see `connection::find`.
             let to_bytes = unsafe { read_bytes(sock, connection) };
             // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
-            let from_bytes = to_bytes.wrapping_sub(result as u32);
-            receive(connection, from_bytes);
+            receive(connection, to_bytes.wrapping_sub(result as u32));
             // SAFETY: as above.
-            unsafe {
-                (*connection).read_bytes = to_bytes;
-                records::read(connection, from_bytes, result as u32);
-            }
+            unsafe { (*connection).read_bytes = to_bytes };
             make_room(sock, connection);
         }
     }
@@ -191,11 +186,8 @@ unsafe fn slot(connection: *mut Connection, request: u64) -> *mut Pickups {
 }
 
 /// Payload bytes read since the connect, modulo 2³².
-///
-/// # Safety
-/// `connection` is from `connection::find`.
 #[inline(always)]
-pub unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
+unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
     // SAFETY: as for `arrived`.
     sock.copied_sequence().wrapping_sub(unsafe { (*connection).first_sequence })
 }
@@ -219,7 +211,6 @@ pub fn receive_up_to(sock: Sock, connection: *mut Connection) {
         let to_bytes = read_bytes(sock, connection);
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
-            records::read_in_parts(connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
             receive(connection, from_bytes);
             make_room(sock, connection);
         }

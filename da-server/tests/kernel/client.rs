@@ -75,9 +75,7 @@ impl Client {
         socket.set_nodelay(true).expect("no delay");
         let tls = config.map(|config| {
             let name = name.to_owned().try_into().expect("a name");
-            let mut tls = ClientConnection::new(Arc::clone(config), name).expect("a TLS client");
-            tls.set_buffer_limit(None); // requests of any length
-            tls
+            ClientConnection::new(Arc::clone(config), name).expect("a TLS client")
         });
         let local = socket.local_addr().expect("an address");
         let (hello, send) = (Span::default(), Span::default());

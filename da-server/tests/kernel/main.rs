@@ -48,7 +48,6 @@ mod skipped;
 mod streams;
 mod syscalls;
 mod tcp_info;
-mod tickets;
 mod turns;
 mod unread;
 mod upgrades;

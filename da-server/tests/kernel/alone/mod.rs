@@ -18,3 +18,4 @@ mod leave;
 mod many_calls;
 mod processes;
 mod slow_network;
+mod tickets;
