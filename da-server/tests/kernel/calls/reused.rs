@@ -11,7 +11,7 @@ use super::provider::{Provider, one_worker};
 
 const NAME: &str = "reused.calls.test";
 /// How long the provider keeps quiet before whatever it does: no session ticket comes as late.
-const QUIET: Delay = Delay::Fixed(100.0);
+const QUIET: Delay = Delay::Fixed(600.0);
 /// How soon the player leaves who does.
 const LEAVES: Duration = Duration::from_millis(80);
 /// Longer than the client waits for an answer.

@@ -76,6 +76,8 @@ fn all_are_counted_and_timed_under_the_providers_names() {
     println!("{}, {}", program::versions(), sdk::versions());
     row::print(&rows);
     rows.iter().for_each(Row::check);
-    let lost = losses(&collector.get("/metrics").1);
+    // Another program of this host may connect to one of these addresses, and say nothing.
+    let mut lost = losses(&collector.get("/metrics").1);
+    lost.retain(|line| !line.contains("\"ambiguous_address\""));
     assert!(lost.is_empty(), "{lost:?}");
 }
