@@ -166,6 +166,8 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             (*connection).request_thread = bpf_get_current_pid_tgid() as u32;
             (*connection).request_bytes = 0;
             (*connection).request = number + 1;
+        } else if arrival::is_close_alert(connection_flags, bytes) {
+            return; // whoever gives up takes leave: that is no part of what was asked
         } else if outrun {
             // The answer to this very send came before its hook and was taken for the next
             // request's; but nothing had answered the current one, so it is this one's.
