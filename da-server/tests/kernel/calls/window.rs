@@ -9,10 +9,9 @@ use futures_util::StreamExt;
 
 use super::provider::{Provider, one_worker};
 
-/// How long nobody reads.
-const PAUSE: Duration = Duration::from_secs(1);
-/// A peer with a segment too long for the rest of the window may wait so long before it sends a part of it.
-const PROBE: Duration = Duration::from_millis(500);
+/// How long nobody reads. The peer has half of it to use the window up, on a busy machine too, and it may wait with
+/// a segment that is too long for the rest of the window.
+const PAUSE: Duration = Duration::from_secs(3);
 
 /// Has this spoken so many times in a row, and does not listen for a while once it begins.
 async fn hear(voice: TtsClient, times: usize) {
@@ -43,7 +42,7 @@ fn a_window_that_was_closed_is_told_of_the_call() {
     let calls = desk.known(2);
     let [large, small] = &calls[..] else { panic!("{calls:?}") };
     println!("{:?} of {} bytes", closed_for(large), large.attempts[0].body_bytes);
-    assert!(closed_for(large) >= PAUSE - PROBE, "{large:?}");
+    assert!(closed_for(large) >= PAUSE / 2, "{large:?}");
     assert!(closed_for(large) <= Duration::from_nanos(large.duration_ns), "{large:?}");
     assert_eq!(closed_for(small), Duration::ZERO, "{small:?}");
 }
