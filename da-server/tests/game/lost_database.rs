@@ -1,14 +1,41 @@
 //! A database that is lost, or takes nothing for a while, under a running game: who plays is told, and so is
 //! who comes back.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 use sqlx::Executor;
+use tempfile::TempDir;
 
 use crate::browser::Browser;
 use crate::page::{enter, say};
 use crate::player::Received;
 use crate::server::Server;
 use crate::slow_store::lock;
+
+/// A server whose database can't be opened before [it comes](database_comes), and the folder for that.
+async fn without_a_database() -> (Server, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = later(&folder).join("x.sqlite");
+    (Server::with(|config| config.store.path = path).await, folder)
+}
+
+async fn database_comes(server: &Server, folder: &TempDir) {
+    std::fs::create_dir(later(folder)).expect("made");
+    server.scrape_until(|s| s.get("db_available") == 1.0).await;
+}
+
+fn later(folder: &TempDir) -> PathBuf {
+    folder.path().join("later")
+}
+
+/// What a player hears who comes back to their session, which must be there.
+async fn resumed(server: &Server, token: &str) -> Value {
+    let mut player = server.player().await;
+    let session = player.start_as(json!({"type": "start", "scene": "quiet", "token": token})).await;
+    assert_eq!(session["resumed"], true);
+    session
+}
 
 #[tokio::test]
 async fn a_deleted_database_is_said_to_operators_and_to_players() {
@@ -41,10 +68,7 @@ async fn a_deleted_database_is_said_to_operators_and_to_players() {
     assert_eq!(stays.wait_for("notice").await["code"], "history_lost");
     assert_eq!(stays.wait_for("turn_end").await["kept"], true);
     let token = stays.token.clone();
-    let mut returned = server.player().await;
-    let session =
-        returned.start_as(json!({"type": "start", "scene": "quiet", "token": token})).await;
-    assert_eq!(session["resumed"], true);
+    let session = resumed(&server, &token).await;
     let lines = session["history"].as_array().expect("lines");
     assert_eq!(lines[0]["text"], "And this");
     assert_eq!(lines.len(), 2);
@@ -52,55 +76,40 @@ async fn a_deleted_database_is_said_to_operators_and_to_players() {
 
 #[tokio::test]
 async fn a_session_that_began_without_a_database_is_kept_from_when_there_is_one() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("later").join("x.sqlite");
-    let server = Server::with(|config| config.store.path = path.clone()).await;
+    let (server, folder) = without_a_database().await;
     let mut player = server.player_in("quiet").await;
     player.say("Lose this").await;
     assert!(!player.hear_turn().await.kept);
-    std::fs::create_dir(path.parent().expect("a folder")).expect("made");
-    server.scrape_until(|s| s.get("db_available") == 1.0).await;
+    database_comes(&server, &folder).await;
     player.say("Keep this").await;
     assert_eq!(player.wait_for("notice").await["code"], "history_lost");
     assert_eq!(player.wait_for("turn_end").await["kept"], true);
     let token = player.token.clone();
     player.leave().await;
     server.scrape_until(|s| s.queries("leave_session") == 1.0).await;
-    let mut returned = server.player().await;
-    let session =
-        returned.start_as(json!({"type": "start", "scene": "quiet", "token": token})).await;
-    assert_eq!(session["resumed"], true);
+    let session = resumed(&server, &token).await;
     assert_eq!(session["history"][0]["text"], "Keep this");
 }
 
 #[tokio::test]
 async fn a_session_that_began_without_a_database_is_there_for_who_comes_back() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("later").join("x.sqlite");
-    let server = Server::with(|config| config.store.path = path.clone()).await;
+    let (server, folder) = without_a_database().await;
     let mut player = server.player_in("quiet").await;
     player.say("Lose this").await;
     assert!(!player.hear_turn().await.kept);
-    std::fs::create_dir(path.parent().expect("a folder")).expect("made");
-    server.scrape_until(|s| s.get("db_available") == 1.0).await;
+    database_comes(&server, &folder).await;
     let token = player.token.clone();
     player.leave().await;
     server.scrape_until(|s| s.queries("restore_session") == 1.0).await;
-    let mut returned = server.player().await;
-    let session =
-        returned.start_as(json!({"type": "start", "scene": "quiet", "token": token})).await;
-    assert_eq!(session["resumed"], true);
+    resumed(&server, &token).await;
 }
 
 /// Nothing was said yet, so nothing is said to be lost.
 #[tokio::test]
 async fn a_session_whose_first_turn_is_kept_has_lost_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("later").join("x.sqlite");
-    let server = Server::with(|config| config.store.path = path.clone()).await;
+    let (server, folder) = without_a_database().await;
     let mut player = server.player_in("quiet").await;
-    std::fs::create_dir(path.parent().expect("a folder")).expect("made");
-    server.scrape_until(|s| s.get("db_available") == 1.0).await;
+    database_comes(&server, &folder).await;
     player.say("Keep this").await;
     let ended = loop {
         match player.receive().await {
