@@ -15,11 +15,24 @@ use rustix::fs::{Access, access};
 #[derive(Debug, Clone)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
-    device: u64,
-    /// Nobody else has it as long as the file is open, deleted or not.
-    inode: u64,
+    identity: Identity,
     /// The log that SQLite writes to first, if it writes one.
-    log: Option<PathBuf>,
+    log: Option<(PathBuf, Identity)>,
+}
+
+/// What tells a file from what takes its place. Nobody else has it as long as the file is open, deleted
+/// or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = path.metadata()?;
+        Ok(Self { device: found.dev(), inode: found.ino() })
+    }
 }
 
 /// What became of a file that is open.
@@ -46,15 +59,15 @@ impl DatabaseFile {
     /// # Errors
     /// It can't be looked at.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
-        let found = path.metadata()?;
-        let log = Some(with_ending(path, LOG)).filter(|log| log.exists());
-        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino(), log })
+        let log = with_ending(path, LOG);
+        let log = Identity::of(&log).ok().map(|identity| (log, identity));
+        Ok(Self { path: path.to_owned(), identity: Identity::of(path)?, log })
     }
 
     /// Whether it is not at its path any more. What can't be found out is not.
     pub(super) fn lost(&self) -> Option<Lost> {
-        match self.path.metadata() {
-            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => None,
+        match Identity::of(&self.path) {
+            Ok(found) if found == self.identity => None,
             Ok(_) => Some(Lost::Replaced),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Lost::Deleted),
             Err(_) => None,
@@ -64,7 +77,10 @@ impl DatabaseFile {
     /// Whether what was just committed over an open connection is where the next opening looks for
     /// it: in this file, or in the log beside it.
     pub(super) fn has_what_was_committed(&self) -> bool {
-        self.lost().is_none() && self.log.as_ref().is_none_or(|log| log.exists())
+        let is_there = |(log, identity): &(PathBuf, Identity)| {
+            Identity::of(log).is_ok_and(|found| found == *identity)
+        };
+        self.lost().is_none() && self.log.as_ref().is_none_or(is_there)
     }
 
     /// Renames the log at its path, and the index of that log, so that no other file is opened beside
@@ -134,9 +150,13 @@ mod tests {
         std::fs::write(&path, "a").expect("written");
         assert!(DatabaseFile::at(&path).expect("there").has_what_was_committed(), "it has none");
         std::fs::write(&log, "a").expect("written");
+        // As a connection has it, so that its number is nobody else's.
+        let _open = std::fs::File::open(&log).expect("open");
         let file = DatabaseFile::at(&path).expect("there");
         assert!(file.has_what_was_committed());
         std::fs::remove_file(&log).expect("deleted");
         assert!(!file.has_what_was_committed());
+        std::fs::write(&log, "a").expect("made anew");
+        assert!(!file.has_what_was_committed(), "by whoever it is");
     }
 }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{PgPool, Postgres, Sqlite};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::config::Database;
 use super::file::{DatabaseFile, Lost};
-use super::{Operation, StoreMetrics, postgres, sqlite};
+use super::sqlite::{self, SqliteFile};
+use super::{Operation, StoreMetrics, postgres};
 
 /// How long the log of a file that was lost may take to be folded back into it.
 const FOLDS_WITHIN: Duration = Duration::from_secs(2);
@@ -29,7 +30,7 @@ pub(super) struct Pool {
 
 #[derive(Debug, Clone)]
 pub(super) enum PoolKind {
-    Sqlite(SqlitePool),
+    Sqlite(SqliteFile),
     Postgres(PgPool),
 }
 
@@ -64,8 +65,8 @@ impl Database {
     async fn open(&self, number: u64) -> Result<Pool, sqlx::Error> {
         let (kind, file) = match self {
             Self::Sqlite(path) => {
-                let (pool, file) = sqlite::open(path).await?;
-                (PoolKind::Sqlite(pool), Some(file))
+                let (open, file) = sqlite::open(path).await?;
+                (PoolKind::Sqlite(open), Some(file))
             }
             Self::Postgres { url, max_connections } => {
                 (PoolKind::Postgres(postgres::open(url, *max_connections).await?), None)
@@ -86,7 +87,7 @@ impl Pool {
         let Opened { handed_out, ever_handed_out, .. } = &*self.opened;
         let before = ever_handed_out.load(Ordering::Relaxed);
         let acquired = match &self.kind {
-            PoolKind::Sqlite(pool) => pool.acquire().await.map(ConnectionKind::Sqlite),
+            PoolKind::Sqlite(file) => file.pool.acquire().await.map(ConnectionKind::Sqlite),
             PoolKind::Postgres(pool) => pool.acquire().await.map(ConnectionKind::Postgres),
         };
         match acquired {
@@ -102,7 +103,7 @@ impl Pool {
                 let none_can_be_made = match source {
                     sqlx::Error::PoolClosed => true,
                     sqlx::Error::PoolTimedOut => has_room && !has_served,
-                    _ => false,
+                    _ => sqlite::is_not_what_was_opened(&source),
                 };
                 Err(NoConnection { source, none_can_be_made })
             }
@@ -112,7 +113,7 @@ impl Pool {
     /// How many there may be.
     pub(super) fn max_connections(&self) -> u32 {
         match &self.kind {
-            PoolKind::Sqlite(pool) => pool.options().get_max_connections(),
+            PoolKind::Sqlite(file) => file.pool.options().get_max_connections(),
             PoolKind::Postgres(pool) => pool.options().get_max_connections(),
         }
     }
@@ -133,7 +134,7 @@ impl Pool {
 
     async fn close(&self) {
         match &self.kind {
-            PoolKind::Sqlite(pool) => pool.close().await,
+            PoolKind::Sqlite(file) => file.close().await,
             PoolKind::Postgres(pool) => pool.close().await,
         }
     }
@@ -145,7 +146,7 @@ impl Pool {
     /// The lost file's log is still there, where nothing else may be opened beside it.
     async fn give_up(&self) -> io::Result<()> {
         let is_folded = match &self.kind {
-            PoolKind::Sqlite(pool) => timeout(FOLDS_WITHIN, sqlite::fold_log_back(pool)).await,
+            PoolKind::Sqlite(file) => timeout(FOLDS_WITHIN, file.fold_log_back()).await,
             PoolKind::Postgres(_) => Ok(true),
         };
         // Whoever holds a connection still closes it when done.

@@ -4,15 +4,17 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteError, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection};
+use tokio::sync::Mutex;
 
 use super::file::DatabaseFile;
 use super::foreign::refuse_foreign;
@@ -25,10 +27,16 @@ pub(super) const MAX_CONNECTIONS: u32 = 4;
 /// How long a query waits for a connection or for another process's lock.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether a connection has become free.
-const ASK_AGAIN: Duration = Duration::from_millis(10);
+/// An open file.
+#[derive(Debug, Clone)]
+pub(super) struct SqliteFile {
+    pub(super) pool: SqlitePool,
+    /// A connection that asks nothing. As long as there is one, SQLite does not delete the log by itself:
+    /// another log at its path is somebody else's doing. `None` once it is closed.
+    standing: Arc<Mutex<Option<SqliteConnection>>>,
+}
 
-pub(super) async fn open(path: &Path) -> Result<(SqlitePool, DatabaseFile), sqlx::Error> {
+pub(super) async fn open(path: &Path) -> Result<(SqliteFile, DatabaseFile), sqlx::Error> {
     create_private(path)?;
     let before = DatabaseFile::at(path)?;
     if before.is_read_only() {
@@ -50,19 +58,23 @@ pub(super) async fn open(path: &Path) -> Result<(SqlitePool, DatabaseFile), sqlx
         .journal_mode(SqliteJournalMode::Wal)
         // In WAL mode this loses at most the last turns on power loss, never the file.
         .synchronous(SqliteSynchronous::Normal);
+    let mut standing = options.connect().await?;
+    // With what it reads it opens the log, whose name somebody may take away at any time from now on.
+    sqlx::query(tables).execute(&mut standing).await?;
     let pool = SqlitePoolOptions::new()
         .max_connections(MAX_CONNECTIONS)
         .acquire_timeout(WAIT)
         .connect_with(options)
         .await?;
     MIGRATIONS.run(&pool).await?;
+    let open = SqliteFile { pool, standing: Arc::new(Mutex::new(Some(standing))) };
     let file = DatabaseFile::at(path)?;
     // Between the two SQLite has opened one of them; which is not known.
     if before.lost().is_some() {
-        pool.close().await;
+        open.close().await;
         return Err(io::Error::other("it was replaced while it was opened").into());
     }
-    Ok((pool, file))
+    Ok((open, file))
 }
 
 /// Primary result codes (<https://www.sqlite.org/rescode.html>) after which the file is opened anew:
@@ -78,27 +90,31 @@ pub(super) fn is_not_what_was_opened(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| NOT_WHAT_WAS_OPENED.contains(&(code & 0xff)))
 }
 
-/// Writes what is only in the log into the file, and leaves the log empty: what takes the file's place
-/// must not find it, and a file that was moved has all of it. Says whether that was done: as long as
-/// somebody reads, SQLite leaves the log as it is, and calls that no error.
-pub(super) async fn fold_log_back(pool: &SqlitePool) -> bool {
-    // One that is open already: a new one would open what is at the path now. Whoever waits for this
-    // bounds it.
-    let mut connection = loop {
-        match pool.try_acquire() {
-            Some(connection) => break connection,
-            None if pool.size() == 0 => return false,
-            None => tokio::time::sleep(ASK_AGAIN).await,
+impl SqliteFile {
+    /// Writes what is only in the log into the file, and leaves the log empty: what takes the file's
+    /// place must not find it, and a file that was moved has all of it. Says whether that was done: as
+    /// long as somebody reads, SQLite leaves the log as it is, and calls that no error.
+    pub(super) async fn fold_log_back(&self) -> bool {
+        // A new connection would open what is at the path now.
+        let mut standing = self.standing.lock().await;
+        let Some(connection) = &mut *standing else { return false };
+        // Who reads for longer is not waited for: neither are the players who wait for this.
+        let soon = sqlx::query("PRAGMA busy_timeout = 1000").execute(&mut *connection).await;
+        let fold = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)");
+        match soon.and(fold.fetch_one(connection).await) {
+            Ok(Folded { busy }) => busy == 0,
+            Err(error) => {
+                tracing::warn!(%error, "the log of a lost database could not be folded back");
+                false
+            }
         }
-    };
-    // Who reads for longer is not waited for: neither are the players who wait for this.
-    let soon = sqlx::query("PRAGMA busy_timeout = 1000").execute(&mut *connection).await;
-    let fold = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)");
-    match soon.and(fold.fetch_one(&mut *connection).await) {
-        Ok(Folded { busy }) => busy == 0,
-        Err(error) => {
-            tracing::warn!(%error, "the log of a database that was lost could not be folded back");
-            false
+    }
+
+    /// Waits for running queries.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+        if let Some(standing) = self.standing.lock().await.take() {
+            let _ = standing.close().await;
         }
     }
 }
