@@ -9,7 +9,7 @@ mod ranges;
 mod watched;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use figment::Figment;
@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::calls::CallsConfig;
 use crate::game::GameConfig;
-use crate::http::WebSocketConfig;
+use crate::http::{MetricsConfig, WebSocketConfig};
 use crate::kernel::{EndpointConfig, KernelConfig};
 use crate::llm::{LlmConfig, PriceConfig, Prices};
 use crate::provider::HttpConfig;
@@ -123,19 +123,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// `[metrics]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// A listener of its own for `/metrics` and `/health`; without it they are served beside the
-    /// game.
-    pub listen: Option<SocketAddr>,
-    /// A file that holds the token which `Authorization: Bearer` must carry.
-    pub bearer_token_file: Option<PathBuf>,
-    /// A file with users, TLS and response headers, as Prometheus' exporters have them.
-    pub web_config_file: Option<PathBuf>,
 }
 
 impl Config {

@@ -1,4 +1,8 @@
-//! What the operator says about players' connections: `[websocket]`.
+//! What the operator says about players' connections and about who reads the metrics: `[websocket]`,
+//! `[metrics]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -55,4 +59,17 @@ impl Default for WebSocketConfig {
             outbound_bytes: 256 * 1024,
         }
     }
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// A listener of its own for `/metrics` and `/health`; without it they are served beside the
+    /// game.
+    pub listen: Option<SocketAddr>,
+    /// A file that holds the token which `Authorization: Bearer` must carry.
+    pub bearer_token_file: Option<PathBuf>,
+    /// A file with users, TLS and response headers, as Prometheus' exporters have them.
+    pub web_config_file: Option<PathBuf>,
 }

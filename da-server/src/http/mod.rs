@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{App, Listeners};
 pub use client_address::TrustedProxy;
 pub use collector::serve_collector;
-pub use config::WebSocketConfig;
+pub use config::{MetricsConfig, WebSocketConfig};
 
 use error::ApiError;
 use guard::Guard;

@@ -58,14 +58,18 @@ impl Store {
         let asked = Instant::now();
         let how = loop {
             let Some(has_answered) = self.ask_for(token_hash).await? else { return Ok(None) };
-            match asked.elapsed() {
-                waited if waited > LEAVES_WITHIN => break Handover::Late,
-                waited if waited > HEARD_FROM_WITHIN && !has_answered => break Handover::Silent,
-                _ => sleep(ASK_EVERY).await,
-            }
+            let out_of_time = match asked.elapsed() {
+                waited if waited > LEAVES_WITHIN => Some(Handover::Late),
+                waited if waited > HEARD_FROM_WITHIN && !has_answered => Some(Handover::Silent),
+                _ => None,
+            };
             if let Some(free) = self.try_claim(token_hash, false).await? {
                 self.metrics.handed_over(Handover::Left);
                 return Ok(Some(free));
+            }
+            match out_of_time {
+                Some(how) => break how,
+                None => sleep(ASK_EVERY).await,
             }
         };
         tracing::warn!(
@@ -117,12 +121,12 @@ impl Store {
         Ok(())
     }
 
-    /// Asks the server that has a session for it, and says whether that one has answered; `None`
-    /// if there is no such session.
-    async fn ask_for(&self, token_hash: &TokenHash) -> Result<Option<bool>, StoreError> {
-        let sql = "UPDATE sessions \
-                   SET handover = CASE handover WHEN 'none' THEN 'wanted' ELSE handover END \
-                   WHERE token_hash = $1 RETURNING handover = 'leaving'";
+    /// Asks the server that has a session for it, and says whether that one has answered, or has left
+    /// it meanwhile; `None` if there is no such session.
+    pub(super) async fn ask_for(&self, token_hash: &TokenHash) -> Result<Option<bool>, StoreError> {
+        let sql = "UPDATE sessions SET handover = \
+                   CASE WHEN server IS NOT NULL AND handover = 'none' THEN 'wanted' ELSE handover END \
+                   WHERE token_hash = $1 RETURNING server IS NULL OR handover = 'leaving'";
         ask!(self, Operation::AskForSession, |db| {
             sqlx::query_scalar(sql).bind(token_hash.as_slice()).fetch_all(db).await.map(only)
         })

@@ -12,29 +12,34 @@ use crate::program::{Program, get};
 const GREEDY: usize = 64;
 
 /// A scraper that sends one request after the other and never reads.
-struct Greedy {
+struct Greedy<'a> {
     socket: TcpStream,
-    /// The rest of a request of which the socket took a part.
-    rest: &'static [u8],
+    /// Requests, sent again and again.
+    requests: &'a [u8],
+    /// Those of which the socket has not taken all.
+    rest: &'a [u8],
 }
 
 const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-impl Greedy {
-    fn connect(to: SocketAddr) -> Self {
+/// As few writes as that: all have asked long before the first of them is let go.
+const REQUESTS_IN_A_WRITE: usize = 100;
+
+impl<'a> Greedy<'a> {
+    fn connect(to: SocketAddr, requests: &'a [u8]) -> Self {
         let socket = TcpStream::connect(to).expect("connects");
         // Or the kernels of both sides take megabytes before anybody has to wait.
         set_socket_recv_buffer_size(&socket, 4_096).expect("a small buffer");
         socket.set_nonblocking(true).expect("non-blocking");
-        Self { socket, rest: REQUEST }
+        Self { socket, requests, rest: requests }
     }
 
     /// Sends what the socket takes, a few thousand requests at most; whether it is still open.
     fn ask(&mut self) -> bool {
-        for _ in 0..4_000 {
+        for _ in 0..40 {
             match self.socket.write(self.rest) {
                 Ok(sent) if sent < self.rest.len() => self.rest = &self.rest[sent..],
-                Ok(_) => self.rest = REQUEST,
+                Ok(_) => self.rest = self.requests,
                 Err(error) => return error.kind() == ErrorKind::WouldBlock,
             }
         }
@@ -55,7 +60,8 @@ fn those_that_never_read_keep_nobody_else_from_it_and_are_let_go() {
     });
     let at = collector.listens(1)[0];
     let ask = |path: &str| assert_eq!(get(at, path, "").0, 200, "{path}");
-    let mut greedy: Vec<_> = (0..GREEDY).map(|_| Greedy::connect(at)).collect();
+    let requests = REQUEST.repeat(REQUESTS_IN_A_WRITE);
+    let mut greedy: Vec<_> = (0..GREEDY).map(|_| Greedy::connect(at, &requests)).collect();
     assert!(greedy.iter_mut().all(Greedy::ask), "nobody is sent away for asking");
 
     // Not how soon others are served, but that it is before any of these is let go.

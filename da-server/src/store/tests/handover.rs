@@ -6,6 +6,7 @@ use super::*;
 
 on_both! {
     a_session_that_was_left_is_free_at_once,
+    a_session_that_was_left_between_two_looks_is_not_taken_for_one_that_is_kept,
     a_session_comes_over_with_what_the_other_server_left,
     a_server_that_does_not_answer_loses_its_sessions,
     of_many_who_take_a_session_one_has_it,
@@ -36,6 +37,18 @@ async fn a_session_that_was_left_is_free_at_once(here: Opened) {
     for result in ["left", "silent", "late"] {
         assert_eq!(handovers(&there, result), 0.0);
     }
+}
+
+/// Whoever waits for a session looks whether it is free, and then asks for it.
+async fn a_session_that_was_left_between_two_looks_is_not_taken_for_one_that_is_kept(here: Opened) {
+    let first = here.store.create_session(&session()).await.expect("created");
+    let there = here.other_server();
+    let ask = async || there.store.ask_for(&TOKEN).await.expect("asked");
+    assert_eq!(ask().await, Some(false), "nobody has heard it yet");
+    here.store.leave_session(first, "[1]").await.expect("left");
+    assert_eq!(ask().await, Some(true));
+    assert_eq!(claim(&there).await.world, "[1]");
+    assert!(there.store.wanted_sessions().await.expect("looked").is_empty(), "nobody wants it");
 }
 
 async fn a_session_comes_over_with_what_the_other_server_left(here: Opened) {
