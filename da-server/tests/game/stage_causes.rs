@@ -120,7 +120,8 @@ pub fn assert_spent(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_player_who_pauses_is_waited_for_in_the_delivery() {
-    const PAUSES: Duration = Duration::from_secs(3);
+    // Long beside what it takes to make and to carry that much audio.
+    const PAUSES: Duration = Duration::from_secs(8);
     let server = Server::with(|config| {
         config.tts.output_format = Some("pcm_48000".to_owned());
         config.websocket.outbound_messages = 4;
