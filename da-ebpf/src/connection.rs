@@ -35,6 +35,7 @@ const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_CLOSE: i32 = 7;
 const TCP_CLOSE_WAIT: i32 = 8;
+const TCP_LAST_ACK: i32 = 9;
 /// As map helpers return it: include/uapi/asm-generic/errno-base.h.
 const EEXIST: i32 = -17;
 
@@ -240,7 +241,11 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
         let unread_bytes = pickup::unread_bytes(sock, connection);
         let in_order = arrival::is_close_alert((*connection).flags, unread_bytes.into());
         let aborted = broke_off && errno == 0 && !in_order;
-        let how = if aborted { End::Aborted } else { End::Closed };
+        let how = match from {
+            _ if aborted => End::Aborted,
+            TCP_CLOSE_WAIT | TCP_LAST_ACK => End::ClosedByPeer,
+            _ => End::Closed,
+        };
         // A send can be answered by a reset before its hook runs; else, no hook has seen it.
         let unseen_bytes = exchange::add_unseen(sock, connection, 0);
         if unseen_bytes > 0 && sock.error() == 0 {

@@ -24,10 +24,6 @@ use crate::{
     syscall, tls,
 };
 
-/// Servers send one to four tickets of some 100 bytes each; those with certificates in them take a few
-/// thousand.
-const MOST_TICKET_BYTES: u64 = 4_096;
-
 #[btf_tracepoint(function = "sock_send_length")]
 fn sock_send(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockSend) else { return 0 };
@@ -71,6 +67,9 @@ pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, byt
         // Last, and with the request's number in the same word: until here an answer to this send
         // is known by acknowledging more than was counted.
         connection::add_sent(connection, bytes);
+        if (*connection).request_last_ns == now_ns {
+            (*connection).request_end = (*connection).sent_bytes as u32;
+        }
         let progress = Progress {
             request: (*connection).request as u32,
             sent_bytes: (*connection).sent_bytes as u32,
@@ -135,6 +134,7 @@ pub unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
             (*connection).flags & flags::TLS != 0 && bytes <= tls::LARGEST_ALERT_BYTES;
         if (*connection).phase == Phase::Open as u32 && !may_be_alert {
             request(sock, connection, bytes, now_ns());
+            (*connection).request_end = (*connection).sent_bytes as u32;
         }
     }
 }
@@ -154,7 +154,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             (*connection).flags = connection_flags | flags::HTTP2_CONTROL;
         }
         let number = (*connection).request;
-        let answered = is_answered(connection, now_ns);
+        let answered = is_answered(sock, connection);
         let outrun = arrival::response(connection, number + 1).first_ns != 0;
         if number == 0 || answered {
             if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(connection, bytes)
@@ -173,7 +173,9 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             // request's; but nothing had answered the current one, so it is this one's.
             (*connection).request = number + 1;
         }
-        // Or it answers one before, which no hook has seen.
+        // Or it answers one before, which no hook has seen. Not behind a handshake that was: the client's
+        // Finished may be in the same send.
+        let outrun = outrun && (number != 0 || connection_flags & flags::TLS == 0);
         if outrun && add_unseen(sock, connection, bytes) > 0 {
             mark_mixed(connection);
         }
@@ -182,20 +184,23 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
     }
 }
 
-/// Whether something has arrived in answer to the current request. Of what came in the time of the
-/// session tickets the programs can't tell, unless it is more than these can be; what came since the
-/// request is reported, and da-server puts the two halves of a request together where it was tickets.
+/// Whether something has arrived in answer to the current request. What comes after a TLS 1.3 handshake
+/// may be session tickets, and be so between two writes of one request: while the client has read nothing
+/// of it, it is not going on to the next request.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-unsafe fn is_answered(connection: *const Connection, now_ns: u64) -> bool {
+unsafe fn is_answered(sock: Sock, connection: *const Connection) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        let response = arrival::response(connection, (*connection).request);
+        let number = (*connection).request;
+        let response = arrival::response(connection, number);
+        let may_be_tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
+        // Whoever has read the peer's FIN as well has read one more than arrived.
+        let unread_bytes = i64::from(pickup::unread_bytes(sock, connection).cast_signed());
         response.first_ns != 0
-            || response.last_ns > (*connection).request_last_ns
-                && (now_ns >= (*connection).tickets_until_ns || response.bytes > MOST_TICKET_BYTES)
+            && !(may_be_tickets && unread_bytes > 0 && unread_bytes as u64 >= response.bytes)
     }
 }
 
@@ -254,7 +259,8 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno:
         if number == 0 {
             return;
         }
-        let tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
+        // The second one as well: what was reported as the first may have been its beginning.
+        let tickets = number <= 2 && (*connection).flags & flags::TLS13 != 0;
         if tickets || arrival::response(connection, number).arrivals > 1 {
             arrival::report(sock, connection, tickets);
             arrival::report_gaps(sock, connection);

@@ -16,6 +16,7 @@ use crate::{
     connection::find,
     event, histogram,
     meter::{self, now_ns},
+    records,
     sock::Sock,
     syscall,
 };
@@ -40,9 +41,13 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             // SAFETY: see `connection::find`.
             let to_bytes = unsafe { read_bytes(sock, connection) };
             // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
-            receive(connection, to_bytes.wrapping_sub(result as u32));
+            let from_bytes = to_bytes.wrapping_sub(result as u32);
+            receive(connection, from_bytes);
             // SAFETY: as above.
-            unsafe { (*connection).read_bytes = to_bytes };
+            unsafe {
+                (*connection).read_bytes = to_bytes;
+                records::read(connection, from_bytes, result as u32);
+            }
             make_room(sock, connection);
         }
     }
@@ -186,8 +191,11 @@ unsafe fn slot(connection: *mut Connection, request: u64) -> *mut Pickups {
 }
 
 /// Payload bytes read since the connect, modulo 2³².
+///
+/// # Safety
+/// `connection` is from `connection::find`.
 #[inline(always)]
-unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
+pub unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
     // SAFETY: as for `arrived`.
     sock.copied_sequence().wrapping_sub(unsafe { (*connection).first_sequence })
 }
@@ -211,6 +219,7 @@ pub fn receive_up_to(sock: Sock, connection: *mut Connection) {
         let to_bytes = read_bytes(sock, connection);
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
+            records::read_in_parts(connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
             receive(connection, from_bytes);
             make_room(sock, connection);
         }
