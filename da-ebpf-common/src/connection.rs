@@ -191,6 +191,22 @@ pub struct Connection {
     pub request_end: u32,
     /// The peer's TLS records, as they are read.
     pub records: Records,
+    /// How it ends; written by the state hook at CLOSE.
+    pub ending: Ending,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ending {
+    /// An [`crate::exchange::End`].
+    pub how: u32,
+    /// See [`Closed::errno`].
+    pub errno: u32,
+    /// What it adds to the [`flags`].
+    pub flags: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Peers>() == 72);
@@ -201,6 +217,7 @@ const _: () = assert!(
             + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
             + 4
             + size_of::<Records>()
+            + size_of::<Ending>()
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.

@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use da_ebpf_common::{
-    connection::{Closed, Connection, flags},
+    connection::{Closed, Connection, Ending, flags},
     event::Kind,
     exchange::End,
     meter::Counter,
@@ -218,25 +218,61 @@ fn accept(sock: Sock) {
     }
 }
 
+/// What one step finds out goes to the next through memory: there the verifier forgets how it came about,
+/// where values in registers would have it follow every combination of them to the end.
 #[inline(never)]
 fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
     let Some(connection) = find(sock) else { return };
-    // Once one side has said that it is done, what goes wrong no longer breaks an exchange: a reset
-    // is then the answer to a close alert that found nobody.
-    let broke_off = from == TCP_ESTABLISHED || from == TCP_SYN_SENT;
-    let errno = if broke_off { sock.error() } else { 0 };
-    // Whoever closes with data unread sends a reset, but only once the state says CLOSE.
-    let open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
-    let reset = if open && sock.error() == 0 { flags::RESET_SENT } else { 0 };
-    // Not closed by the client, nor refused by the network: the SYN was never sent. (Whether there is a
-    // port does not tell: one that the kernel had chosen is given back before it says CLOSE.)
-    let unsent = from == TCP_SYN_SENT && sock.error() == 0 && !sock.is_shut_down();
-    let no_port = if unsent && sock.segments_sent() == 0 { flags::NO_LOCAL_PORT } else { 0 };
     // SAFETY: see `find`.
     unsafe {
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
-        arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+        arrive_at_last(sock, connection);
+        note_ending(sock, connection, from);
+        exchange::settle_unseen(sock, connection);
+        let ending = (&raw const (*connection).ending).read_volatile();
+        exchange::finish(sock, connection, ending.how, ending.errno);
+        report(sock, connection);
+        debug!(
+            ctx,
+            "closed a connection of pid {}, errno {}",
+            (*connection).peers.pid,
+            ending.errno
+        );
+    }
+    release(sock);
+}
+
+/// A function of its own for the verifier: see [`end`].
+///
+/// # Safety
+/// `connection` is from [`find`], and the caller runs in the state hook, at CLOSE.
+#[inline(never)]
+unsafe fn arrive_at_last(sock: Sock, connection: *mut Connection) -> u32 {
+    arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+    0
+}
+
+/// Notes how the connection ends, which was in the state `from`.
+///
+/// # Safety
+/// As for [`arrive_at_last`].
+#[inline(never)]
+unsafe fn note_ending(sock: Sock, connection: *mut Connection, from: i32) -> u32 {
+    let error = sock.error();
+    // Once one side has said that it is done, what goes wrong no longer breaks an exchange: a reset
+    // is then the answer to a close alert that found nobody.
+    let broke_off = from == TCP_ESTABLISHED || from == TCP_SYN_SENT;
+    let errno = if broke_off { error } else { 0 };
+    // Whoever closes with data unread sends a reset, but only once the state says CLOSE.
+    let open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
+    let reset = if open && error == 0 { flags::RESET_SENT } else { 0 };
+    // Not closed by the client, nor refused by the network: the SYN was never sent. (Whether there is a
+    // port does not tell: one that the kernel had chosen is given back before it says CLOSE.)
+    let unsent = from == TCP_SYN_SENT && error == 0 && !sock.is_shut_down();
+    let no_port = if unsent && sock.segments_sent() == 0 { flags::NO_LOCAL_PORT } else { 0 };
+    // SAFETY: the caller's promise.
+    unsafe {
         // Not aborted: all that was left unread is that the server takes leave as well.
         let unread_bytes = pickup::unread_bytes(sock, connection);
         let in_order = arrival::is_close_alert((*connection).flags, unread_bytes.into());
@@ -246,18 +282,10 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
             TCP_CLOSE_WAIT | TCP_LAST_ACK => End::ClosedByPeer,
             _ => End::Closed,
         };
-        // A send can be answered by a reset before its hook runs; else, no hook has seen it.
-        let unseen_bytes = exchange::add_unseen(sock, connection, 0);
-        if unseen_bytes > 0 && sock.error() == 0 {
-            exchange::close_unseen(connection);
-        } else if unseen_bytes > 0 {
-            exchange::break_off(sock, connection, unseen_bytes);
-        }
-        exchange::finish(sock, connection, how, errno);
-        report(sock, connection, reset | no_port, errno);
-        debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
+        (*connection).ending =
+            Ending { how: how as u32, errno, flags: reset | no_port, reserved: 0 };
     }
-    release(sock);
+    0
 }
 
 /// A function of its own for the stack: see `exchange::finish`.
@@ -265,7 +293,7 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
 /// # Safety
 /// `connection` is from [`find`].
 #[inline(never)]
-unsafe fn report(sock: Sock, connection: *const Connection, ending: u32, errno: u32) -> u32 {
+unsafe fn report(sock: Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         event::emit(|| Closed {
@@ -276,8 +304,8 @@ unsafe fn report(sock: Sock, connection: *const Connection, ending: u32, errno: 
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             phase: (*connection).phase,
-            flags: (*connection).flags | (*connection).resets | ending,
-            errno,
+            flags: (*connection).flags | (*connection).resets | (*connection).ending.flags,
+            errno: (*connection).ending.errno,
             retransmits: sock.retransmits(),
         });
     }

@@ -104,13 +104,33 @@ pub unsafe fn mark_mixed(connection: *mut Connection) {
     unsafe { (*connection).flags |= flags::UNREADABLE | flags::UNSEEN_SEND };
 }
 
-/// The connection closes, and more was sent on it than the hooks have seen: its answer may have been
-/// taken for one to a request that is still to come.
+/// The connection closes: takes in what was sent on it and no hook has seen, if anything was.
 ///
 /// # Safety
 /// `connection` is from `connection::find`, and the caller runs in the state hook, at CLOSE.
+#[inline(never)]
+pub unsafe fn settle_unseen(sock: Sock, connection: *mut Connection) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let unseen_bytes = add_unseen(sock, connection, 0);
+        if unseen_bytes > 0 {
+            // A send can be answered by a reset before its hook runs; else, no hook has seen it.
+            if sock.error() == 0 {
+                close_unseen(connection);
+            } else {
+                break_off(sock, connection, unseen_bytes);
+            }
+        }
+    }
+    0
+}
+
+/// What no hook has seen may have an answer that was taken for one to a request that is still to come.
+///
+/// # Safety
+/// As for [`settle_unseen`].
 #[inline(always)]
-pub unsafe fn close_unseen(connection: *mut Connection) {
+unsafe fn close_unseen(connection: *mut Connection) {
     // SAFETY: the caller's promise.
     unsafe {
         (*connection).flags |= flags::UNSEEN_SEND;
@@ -124,9 +144,9 @@ pub unsafe fn close_unseen(connection: *mut Connection) {
 /// that send's hook comes too late, but it was handed these bytes.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the state hook, at CLOSE.
+/// As for [`settle_unseen`].
 #[inline(always)]
-pub unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
+unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         // What an alert looks like can't be read here: the memory may be another process's.
@@ -161,7 +181,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             {
                 return; // a close alert, a key update, HTTP/2 control: no request is that short
             }
-            finish(sock, connection, End::NextRequest, 0);
+            finish(sock, connection, End::NextRequest as u32, 0);
             (*connection).request_first_ns = now_ns;
             (*connection).request_thread = bpf_get_current_pid_tgid() as u32;
             (*connection).request_bytes = 0;
@@ -252,7 +272,7 @@ fn smallest_request_bytes(connection_flags: u32) -> u64 {
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(never)]
-pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno: u32) {
+pub unsafe fn finish(sock: Sock, connection: *const Connection, end: u32, errno: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
@@ -277,7 +297,7 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno:
 /// # Safety
 /// As for [`finish`].
 #[inline(never)]
-unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32) -> u32 {
+unsafe fn report(sock: Sock, connection: *const Connection, end: u32, errno: u32) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
@@ -302,7 +322,7 @@ unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             flags: (*connection).flags,
-            end: end as u32,
+            end,
             errno,
             srtt_eighths_us: sock.srtt_eighths_us(),
             retransmits: sock.retransmits(),
