@@ -19,15 +19,16 @@ use crate::{
     histogram,
     meter::{self, now_ns},
     pickup,
-    sock::Sock,
+    sock::{RawSock, Sock, TcpSock},
 };
 
 #[btf_tracepoint(function = "sk_data_ready")]
 fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
-    if let Some(connection) = find(sock) {
-        let sock = sock.typed(ctx.arg(0));
+    let sock = RawSock::from_argument(ctx.arg(0));
+    if let Some(connection) = find(sock)
+        && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+    {
         let received_bytes = sock.payload_bytes_received();
         // SAFETY: see `connection::find`.
         if received_bytes == unsafe { (*connection).received_bytes } {
@@ -44,7 +45,7 @@ fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
 /// The connection's payload has come to `received_bytes`, the peer's acknowledgements to
 /// `acked_bytes`, the SYN counted; the caller holds the socket's lock.
 #[inline(always)]
-pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acked_bytes: u64) {
+pub fn arrive(sock: impl Sock, connection: *mut Connection, received_bytes: u64, acked_bytes: u64) {
     let now_ns = now_ns();
     // SAFETY: see `connection::find`.
     unsafe {
@@ -157,7 +158,7 @@ pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
 /// # Safety
 /// `connection` is from `connection::find`, and something has arrived in answer to its request.
 #[inline(never)]
-pub unsafe fn report(sock: Sock, connection: *const Connection, tickets: bool) {
+pub unsafe fn report(sock: impl Sock, connection: *const Connection, tickets: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
@@ -185,7 +186,7 @@ pub unsafe fn report(sock: Sock, connection: *const Connection, tickets: bool) {
 /// # Safety
 /// As for [`report`].
 #[inline(never)]
-pub unsafe fn report_gaps(sock: Sock, connection: *const Connection) -> u32 {
+pub unsafe fn report_gaps(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;

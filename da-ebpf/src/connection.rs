@@ -25,7 +25,7 @@ use crate::{
     arrival, event, exchange,
     meter::{self, now_ns},
     pickup, silent,
-    sock::Sock,
+    sock::{Sock, TcpSock},
     syscall,
     task::Task,
 };
@@ -58,7 +58,7 @@ static BLANK: Array<Connection> = Array::with_max_entries(1, 0);
 /// forgets it) may already be a new connection's: what is then written into it is wrong in one
 /// field of one connection, and touches no other memory.
 #[inline(always)]
-pub fn find(sock: Sock) -> Option<*mut Connection> {
+pub fn find(sock: impl Sock) -> Option<*mut Connection> {
     CONNECTIONS.get_ptr_mut(sock.key())
 }
 
@@ -72,7 +72,7 @@ pub fn records() -> *mut c_void {
 /// # Safety
 /// `record` is one of the map's.
 #[inline(always)]
-pub unsafe fn is_of(record: *const Connection, sock: Sock) -> bool {
+pub unsafe fn is_of(record: *const Connection, sock: impl Sock) -> bool {
     let (local_port, remote_port) = sock.ports();
     // SAFETY: the caller's promise.
     let (known_local_port, known_remote_port) =
@@ -83,7 +83,7 @@ pub unsafe fn is_of(record: *const Connection, sock: Sock) -> bool {
 
 /// Takes in the record of a connection that is not followed yet; whether it did.
 #[inline(always)]
-pub fn adopt(sock: Sock, record: &Connection) -> bool {
+pub fn adopt(sock: impl Sock, record: &Connection) -> bool {
     match CONNECTIONS.insert(sock.key(), record, BPF_NOEXIST.into()) {
         Ok(()) => {
             meter::count(Counter::Tracked);
@@ -120,7 +120,7 @@ pub unsafe fn add_sent(connection: *mut Connection, bytes: u64) {
 
 /// Ends the tracking of a connection.
 #[inline(always)]
-pub fn release(sock: Sock) {
+pub fn release(sock: impl Sock) {
     // SAFETY: see `find`.
     let was_silent = find(sock).is_some_and(|record| unsafe { (*record).sent_bytes } == 0);
     if CONNECTIONS.remove(sock.key()).is_ok() {
@@ -134,14 +134,15 @@ pub fn release(sock: Sock) {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn sock_state(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockState) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0)).typed(ctx.arg(0));
-    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    match new {
-        TCP_SYN_SENT => begin(&ctx, sock),
-        TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
-        TCP_ESTABLISHED => accept(sock),
-        TCP_CLOSE => end(&ctx, sock, old),
-        _ => {}
+    if let Some(sock) = TcpSock::from_argument(ctx.arg(0)) {
+        let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+        match new {
+            TCP_SYN_SENT => begin(&ctx, sock),
+            TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
+            TCP_ESTABLISHED => accept(sock),
+            TCP_CLOSE => end(&ctx, sock, old),
+            _ => {}
+        }
     }
     run.end();
     0
@@ -149,10 +150,7 @@ fn sock_state(ctx: BtfTracePointContext) -> i32 {
 
 /// The connecting process is `current` here, and only here.
 #[inline(never)]
-fn begin(ctx: &BtfTracePointContext, sock: Sock) {
-    if !sock.is_tcp() {
-        return;
-    }
+fn begin(ctx: &BtfTracePointContext, sock: impl Sock) {
     let Some(blank) = BLANK.get(0) else { return };
     // What a socket at the same address may have left: the kernel reuses addresses.
     let leftover = find(sock);
@@ -194,7 +192,7 @@ fn begin(ctx: &BtfTracePointContext, sock: Sock) {
 
 /// Any process may be `current`. The source port is known by now.
 #[inline(always)]
-fn establish(sock: Sock) {
+fn establish(sock: impl Sock) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
@@ -209,7 +207,7 @@ fn establish(sock: Sock) {
 /// A connection that another side has begun: it is not followed, but its socket may have been that of
 /// one whose CLOSE was skipped. Where both sides have begun it, the record is its own.
 #[inline(always)]
-fn accept(sock: Sock) {
+fn accept(sock: impl Sock) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     if !unsafe { is_of(connection, sock) } {
@@ -221,7 +219,7 @@ fn accept(sock: Sock) {
 /// What one step finds out goes to the next through memory: there the verifier forgets how it came about,
 /// where values in registers would have it follow every combination of them to the end.
 #[inline(never)]
-fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
+fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
@@ -248,7 +246,7 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
 /// # Safety
 /// `connection` is from [`find`], and the caller runs in the state hook, at CLOSE.
 #[inline(never)]
-unsafe fn arrive_at_last(sock: Sock, connection: *mut Connection) -> u32 {
+unsafe fn arrive_at_last(sock: impl Sock, connection: *mut Connection) -> u32 {
     arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
     0
 }
@@ -258,7 +256,7 @@ unsafe fn arrive_at_last(sock: Sock, connection: *mut Connection) -> u32 {
 /// # Safety
 /// As for [`arrive_at_last`].
 #[inline(never)]
-unsafe fn note_ending(sock: Sock, connection: *mut Connection, from: i32) -> u32 {
+unsafe fn note_ending(sock: impl Sock, connection: *mut Connection, from: i32) -> u32 {
     let error = sock.error();
     // Once one side has said that it is done, what goes wrong no longer breaks an exchange: a reset
     // is then the answer to a close alert that found nobody.
@@ -293,7 +291,7 @@ unsafe fn note_ending(sock: Sock, connection: *mut Connection, from: i32) -> u32
 /// # Safety
 /// `connection` is from [`find`].
 #[inline(never)]
-unsafe fn report(sock: Sock, connection: *const Connection) -> u32 {
+unsafe fn report(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         event::emit(|| Closed {

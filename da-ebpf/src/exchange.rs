@@ -20,24 +20,30 @@ use crate::{
     event, latecomer,
     meter::{self, now_ns},
     pickup, silent,
-    sock::Sock,
+    sock::{RawSock, Sock, TcpSock},
     syscall, tls,
 };
 
 #[btf_tracepoint(function = "sock_send_length")]
 fn sock_send(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockSend) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
+    let sock = RawSock::from_argument(ctx.arg(0));
     let result: i32 = ctx.arg(1);
     let mut connection = find(sock);
-    if connection.is_none() && result > 0 && silent::adopts() {
-        connection = latecomer::adopt(&ctx, sock.typed(ctx.arg(0)), result as u64);
+    if connection.is_none()
+        && result > 0
+        && silent::adopts()
+        && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+    {
+        connection = latecomer::adopt(&ctx, sock, result as u64);
     }
     if let Some(connection) = connection {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
-        if result > 0 {
-            send(&ctx, sock.typed(ctx.arg(0)), connection, result as u64);
+        if result > 0
+            && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+        {
+            send(&ctx, sock, connection, result as u64);
         }
     }
     run.end();
@@ -46,7 +52,7 @@ fn sock_send(ctx: BtfTracePointContext) -> i32 {
 
 /// A send has handed `bytes` to the kernel; the caller runs in the sender, inside its system call.
 #[inline(always)]
-pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, bytes: u64) {
+pub fn send(ctx: &impl EbpfContext, sock: impl Sock, connection: *mut Connection, bytes: u64) {
     let now_ns = now_ns();
     // SAFETY: see `connection::find`.
     unsafe {
@@ -84,7 +90,7 @@ pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, byt
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(never)]
-pub unsafe fn add_unseen(sock: Sock, connection: *mut Connection, bytes: u64) -> u64 {
+pub unsafe fn add_unseen(sock: impl Sock, connection: *mut Connection, bytes: u64) -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
         let seen_bytes = (*connection).sent_bytes + bytes;
@@ -109,7 +115,7 @@ pub unsafe fn mark_mixed(connection: *mut Connection) {
 /// # Safety
 /// `connection` is from `connection::find`, and the caller runs in the state hook, at CLOSE.
 #[inline(never)]
-pub unsafe fn settle_unseen(sock: Sock, connection: *mut Connection) -> u32 {
+pub unsafe fn settle_unseen(sock: impl Sock, connection: *mut Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         let unseen_bytes = add_unseen(sock, connection, 0);
@@ -146,7 +152,7 @@ unsafe fn close_unseen(connection: *mut Connection) {
 /// # Safety
 /// As for [`settle_unseen`].
 #[inline(always)]
-unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
+unsafe fn break_off(sock: impl Sock, connection: *mut Connection, bytes: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         // What an alert looks like can't be read here: the memory may be another process's.
@@ -166,7 +172,7 @@ unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
 /// `connection` is from `connection::find`, and the caller runs in the send hook, or in the state hook
 /// at CLOSE.
 #[inline(never)]
-pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_ns: u64) {
+pub unsafe fn request(sock: impl Sock, connection: *mut Connection, bytes: u64, now_ns: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         let connection_flags = (*connection).flags;
@@ -211,7 +217,7 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-unsafe fn is_answered(sock: Sock, connection: *const Connection) -> bool {
+unsafe fn is_answered(sock: impl Sock, connection: *const Connection) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
@@ -272,7 +278,7 @@ fn smallest_request_bytes(connection_flags: u32) -> u64 {
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(never)]
-pub unsafe fn finish(sock: Sock, connection: *const Connection, end: u32, errno: u32) {
+pub unsafe fn finish(sock: impl Sock, connection: *const Connection, end: u32, errno: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
@@ -297,7 +303,7 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: u32, errno:
 /// # Safety
 /// As for [`finish`].
 #[inline(never)]
-unsafe fn report(sock: Sock, connection: *const Connection, end: u32, errno: u32) -> u32 {
+unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno: u32) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;

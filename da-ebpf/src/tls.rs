@@ -40,7 +40,7 @@ const LARGEST_PREFACE_BYTES: u64 = 128;
 #[inline(always)]
 pub unsafe fn first(
     ctx: &impl EbpfContext,
-    sock: Sock,
+    sock: impl Sock,
     connection: *mut Connection,
     bytes: u64,
     now_ns: u64,
@@ -236,7 +236,7 @@ fn is_preface(bytes: u64) -> bool {
 #[inline(always)]
 pub unsafe fn handshake(
     ctx: &impl EbpfContext,
-    sock: Sock,
+    sock: impl Sock,
     connection: *mut Connection,
     bytes: u64,
     now_ns: u64,
@@ -325,7 +325,7 @@ pub unsafe fn handshake(
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-unsafe fn finished13(sock: Sock, connection: *mut Connection, now_ns: u64) {
+unsafe fn finished13(sock: impl Sock, connection: *mut Connection, now_ns: u64) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         (*connection).flags |= flags::TLS13;
@@ -337,7 +337,7 @@ unsafe fn finished13(sock: Sock, connection: *mut Connection, now_ns: u64) {
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-unsafe fn done(sock: Sock, connection: *mut Connection, done_ns: u64) {
+unsafe fn done(sock: impl Sock, connection: *mut Connection, done_ns: u64) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         (*connection).phase = Phase::Open as u32;
