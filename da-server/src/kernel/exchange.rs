@@ -120,14 +120,14 @@ pub fn measure(
     };
     let alone = start == ResponseStart::At(response.last_ns) || start == ResponseStart::Doubtful;
     if goes_on
-        && (start == ResponseStart::Tickets || alone && is_continue(last_bytes, exchange.flags))
+        && (start == ResponseStart::NotYet || alone && is_continue(last_bytes, exchange.flags))
     {
         return None;
     }
     let first_ns = match start {
         ResponseStart::At(at_ns) => Some(at_ns),
         ResponseStart::Nowhere => None,
-        ResponseStart::Doubtful | ResponseStart::Tickets => {
+        ResponseStart::Doubtful | ResponseStart::NotYet => {
             return Some(Measured::without_sample(ExchangeOutcome::Doubtful));
         }
     };

@@ -40,8 +40,8 @@ pub enum ResponseStart {
     At(u64),
     /// Nothing arrived, or nothing that could answer.
     Nowhere,
-    /// Nothing but tickets arrived, and the client went on.
-    Tickets,
+    /// Nothing but tickets and leave to go on arrived, and the client went on.
+    NotYet,
     /// It can't be told.
     Doubtful,
 }
@@ -72,7 +72,7 @@ impl Tickets {
         let goes_on = end == End::NextRequest as u32;
         if rest.is_empty() {
             let halved = goes_on && !certain.is_empty();
-            return if halved { ResponseStart::Tickets } else { ResponseStart::Nowhere };
+            return if halved { ResponseStart::NotYet } else { ResponseStart::Nowhere };
         }
         let own = lengths(certain);
         own.iter().for_each(|bytes| self.learn(*bytes));
@@ -91,8 +91,12 @@ impl Tickets {
         let answered = answered.iter().any(|answered| *answered as u32 == end);
         let told_apart = tickets > 0 || !own.is_empty();
         match &rest[tickets..] {
-            [] if goes_on => ResponseStart::Tickets,
+            [] if goes_on => ResponseStart::NotYet,
             [] => ResponseStart::Doubtful,
+            // Whatever else came in the same arrival.
+            [only] if goes_on && only.is_record && only.bytes == CONTINUE_RECORD_BYTES => {
+                ResponseStart::NotYet
+            }
             [start, ..] if start.is_record && (told_apart || start.bytes >= FULL_BYTES) => {
                 ResponseStart::At(start.at_ns)
             }
@@ -305,11 +309,26 @@ mod tests {
         }
         let tickets = first(&[(5, 250, true), (6, 250, true)]);
         let start = |end| Tickets::default().response_start(&tickets, end as u32);
-        assert_eq!(start(End::NextRequest), ResponseStart::Tickets);
+        assert_eq!(start(End::NextRequest), ResponseStart::NotYet);
         assert_eq!(start(End::ClosedByPeer), ResponseStart::Doubtful);
         assert!(Tickets::default().may_be_all(&only) && Tickets::default().may_be_all(&tickets));
         let answered = first(&[(5, 250, false), (6, 700, true)]);
         assert!(!Tickets::default().may_be_all(&answered));
+    }
+
+    #[test]
+    fn leave_to_go_on_is_no_response_also_where_it_comes_in_one_arrival_with_tickets() {
+        let start =
+            |first: &FirstArrivals, end| Tickets::default().response_start(first, end as u32);
+        let mut shared = unread(&[(5, 250 + 250 + CONTINUE_RECORD_BYTES, true)]);
+        (shared.records.count, shared.records.from_bytes) = (3, 4_000);
+        shared.records.lengths[..3].copy_from_slice(&[250, 250, CONTINUE_RECORD_BYTES as u16]);
+        assert_eq!(start(&shared, End::NextRequest), ResponseStart::NotYet);
+        assert_eq!(start(&shared, End::ClosedByPeer), ResponseStart::At(5));
+        let alone = first(&[(5, CONTINUE_RECORD_BYTES, true)]);
+        assert_eq!(start(&alone, End::NextRequest), ResponseStart::NotYet);
+        let answered = first(&[(5, CONTINUE_RECORD_BYTES, true), (6, 700, true)]);
+        assert_eq!(start(&answered, End::NextRequest), ResponseStart::At(5));
     }
 
     #[test]
