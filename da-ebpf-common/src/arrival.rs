@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{event::Header, histogram::Histogram};
+use crate::{event::Header, histogram::Histogram, tls::Records};
 
 /// Arrivals of a response that are kept one by one; a power of two.
 pub const MAX_FIRST_ARRIVALS: usize = 8;
@@ -14,14 +14,26 @@ pub struct Arrival {
     /// When, ns.
     pub at_ns: u64,
     /// Bytes that it brought.
-    pub bytes: u64,
+    pub bytes: u32,
+    /// Payload bytes that the peer had acknowledged by then, modulo 2³².
+    pub acked_bytes: u32,
+}
+
+impl Arrival {
+    /// Whether the peer's TCP had the whole of a request when it came. Of one that did not, nothing
+    /// answers the request; one that did may have been sent before the peer's process read it.
+    /// `request_end`: payload bytes sent up to the request's end, modulo 2³².
+    pub fn acknowledges(&self, request_end: u32) -> bool {
+        self.acked_bytes.wrapping_sub(request_end).cast_signed() >= 0
+    }
 }
 
 /// What arrived in answer to one request, in short.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Response {
-    /// First arrival later than session tickets are expected, ns; 0 if there was none.
+    /// First arrival that may answer the request, ns; 0 if there was none. Of the first request of a
+    /// TLS 1.3 connection that is one which acknowledges all that was sent by then.
     pub first_ns: u64,
     /// Last arrival, ns.
     pub last_ns: u64,
@@ -35,8 +47,11 @@ pub struct Response {
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Arrivals {
-    /// Number of the request these answer; anything else than the number asked for is stale.
-    pub request: u64,
+    /// Number of the request these answer, modulo 2³²; anything else than the number asked for is
+    /// stale.
+    pub request: u32,
+    /// Payload bytes received before the first of them, modulo 2³².
+    pub from_bytes: u32,
     /// In short.
     pub response: Response,
     /// The first ones; what is beyond `response.arrivals` is stale.
@@ -53,24 +68,44 @@ pub struct Arrivals {
 pub struct FirstArrivals {
     /// Begins every event.
     pub header: Header,
-    /// When the send of the ClientHello returned, ns; 0 where no session tickets are expected.
-    pub hello_ns: u64,
-    /// When the send of the client's Finished returned, ns.
+    /// When the send of the client's Finished returned, ns; 0 where no session tickets are expected.
     pub finished_ns: u64,
-    /// Until then tickets are certainly expected: a round trip and a half, and a little more, ns.
-    pub tickets_until_ns: u64,
+    /// Payload bytes sent up to the request's end, modulo 2³².
+    pub request_end: u32,
+    /// Payload bytes received before the first arrival, modulo 2³².
+    pub from_bytes: u32,
     /// Entries of `arrivals` that are set.
     pub count: u64,
     /// The arrivals, in order.
     pub arrivals: [Arrival; MAX_FIRST_ARRIVALS],
+    /// The TLS records that were read since the client's Finished.
+    pub records: Records,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
 }
 
 impl FirstArrivals {
-    /// The latest of those that were kept.
-    pub fn last(&self) -> Option<&Arrival> {
+    /// Those that were kept.
+    pub fn kept(&self) -> &[Arrival] {
         let count = usize::try_from(self.count).unwrap_or(usize::MAX).min(self.arrivals.len());
-        self.arrivals[..count].last()
+        &self.arrivals[..count]
     }
 }
 
-const _: () = assert!(size_of::<FirstArrivals>() == 24 + 32 + 16 * MAX_FIRST_ARRIVALS);
+const _: () = assert!(
+    size_of::<FirstArrivals>() == 24 + 24 + 16 * MAX_FIRST_ARRIVALS + size_of::<Records>() + 4
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acknowledges_less_than_the_request_can_not_answer_it() {
+        let arrival = |acked_bytes| Arrival { at_ns: 0, bytes: 1, acked_bytes };
+        assert!(!arrival(499).acknowledges(500));
+        assert!(arrival(500).acknowledges(500) && arrival(501).acknowledges(500));
+        assert!(arrival(3).acknowledges(u32::MAX), "past 4 GiB");
+        assert!(!arrival(u32::MAX).acknowledges(3), "past 4 GiB");
+    }
+}

@@ -5,6 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::arrival::Arrivals;
 use crate::event::Header;
 use crate::pickup::{Pickups, Unread};
+use crate::tls::Records;
 
 /// Who is connected to whom, fixed once the connection is established.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -123,8 +124,9 @@ impl Progress {
 /// anything is sent the state hook (or for an older connection the iterator, of a record that is in
 /// no map yet) writes it; then the send hook, in the sender. From `received_bytes` on the fields
 /// belong to what arrives, which is noted under the socket's lock by whoever comes first: the arrival
-/// hook, the state hook at CLOSE, and on older kernels the hook of reads. `pickups` belongs to the
-/// receive hook. What the arrival hook needs of the send hook it takes from `progress`.
+/// hook, the state hook at CLOSE, and on older kernels the hook of reads. `pickups` and `records`
+/// belong to the receive hook; where records begin, the send hook says with the ClientHello, when there
+/// is nothing to read. What the arrival hook needs of the send hook it takes from `progress`.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Connection {
@@ -142,8 +144,6 @@ pub struct Connection {
     pub hello_ns: u64,
     /// When the send of the client's last handshake flight returned, ns.
     pub flight_ns: u64,
-    /// Until then an arrival may be nothing but session tickets, ns; TLS 1.3 only.
-    pub tickets_until_ns: u64,
     /// Requests begun so far; the current one's number.
     pub request: u64,
     /// When the first send of the current request returned, ns.
@@ -187,12 +187,37 @@ pub struct Connection {
     pub read_bytes: u32,
     /// Thread that sent the first bytes of the request.
     pub request_thread: u32,
+    /// Payload bytes handed to the kernel up to the end of the current request, modulo 2³².
+    pub request_end: u32,
+    /// The peer's TLS records, as they are read.
+    pub records: Records,
+    /// How it ends; written by the state hook at CLOSE.
+    pub ending: Ending,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ending {
+    /// An [`crate::exchange::End`].
+    pub how: u32,
+    /// See [`Closed::errno`].
+    pub errno: u32,
+    /// What it adds to the [`flags`].
+    pub flags: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Peers>() == 72);
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 19 + 72 + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
+        == 8 * 18
+            + 72
+            + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
+            + 4
+            + size_of::<Records>()
+            + size_of::<Ending>()
 );
 
 /// The connection reached CLOSE, or never got as far as ESTABLISHED.

@@ -16,6 +16,8 @@ pub enum End {
     Aborted = 2,
     /// Nothing has happened for long; only user space says so, of a record it looked at.
     Silence = 3,
+    /// The connection closed, and the peer had closed its half first.
+    ClosedByPeer = 4,
 }
 
 /// A finished exchange.

@@ -112,8 +112,8 @@ impl Program {
     pub fn since(self) -> &'static str {
         match self {
             Self::SockSend | Self::SockArrival | Self::SockRecv => "6.3",
-            Self::SyscallSend => "5.15",
-            Self::SockState | Self::TcpRead | Self::SysEnter | Self::SysExit => "5.12",
+            Self::SyscallSend | Self::TcpRead => "5.15",
+            Self::SockState | Self::SysEnter | Self::SysExit => "5.12",
             Self::Existing => "5.11",
             Self::Leftover => "5.13",
             Self::TcpSegment => "5.5",

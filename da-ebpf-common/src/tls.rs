@@ -45,3 +45,97 @@ pub struct Handshake {
 }
 
 const _: () = assert!(size_of::<Handshake>() == 48);
+
+/// Records of the peer that are kept; a power of two.
+pub const MAX_RECORDS: usize = 8;
+/// Type, version, length: RFC 8446 §5.1.
+pub const RECORD_HEADER_BYTES: u32 = 5;
+/// The most that a record's header may say: RFC 5246 §6.2.3. In TLS 1.3 it is less.
+const MAX_RECORD_BYTES: u64 = (1 << 14) + 2_048;
+
+/// The peer's TLS records as a process reads them: where the next one begins, and how long those are
+/// that it has read since it sent its Finished. They say where session tickets end: a handshake message
+/// and application data never share a record (RFC 8446 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Records {
+    /// Payload bytes received before the first that is kept, modulo 2³².
+    pub from_bytes: u32,
+    /// Payload bytes received before the next one, modulo 2³².
+    pub next_bytes: u32,
+    /// What the latest read has brought of that one's header, if not all of it.
+    pub cut: u32,
+    /// Of what was at the beginning of the latest read's buffer; kept on older kernels only.
+    pub sample: u32,
+    /// How far this goes: one of [`walk`].
+    pub walk: u8,
+    /// Whether the latest read has filled its buffer; kept on older kernels only.
+    pub is_filled: u8,
+    /// Those that are kept.
+    pub count: u16,
+    /// How long these are, header included.
+    pub lengths: [u16; MAX_RECORDS],
+}
+
+const _: () = assert!(size_of::<Records>() == 36);
+
+/// [`Records::walk`].
+pub mod walk {
+    /// No ClientHello has been sent.
+    pub const OFF: u8 = 0;
+    /// Every record is followed to the next.
+    pub const ON: u8 = 1;
+    /// There are enough, or there was one that could not be read.
+    pub const OVER: u8 = 2;
+}
+
+impl Records {
+    /// Lengths of those that are kept.
+    pub fn lengths(&self) -> &[u16] {
+        &self.lengths[..usize::from(self.count).min(MAX_RECORDS)]
+    }
+}
+
+/// How long the record of a header is, header included; none if it is none. The header's five bytes
+/// are the lowest ones of the number.
+#[inline(always)]
+pub fn record_bytes(header: u64) -> Option<u32> {
+    let (kind, version, length) = (header >> 32, header >> 16 & 0xffff, header & 0xffff);
+    // Change of cipher to application data, in TLS 1.0 to 1.3.
+    let is_record = (0x14..=0x17).contains(&kind) && (0x0301..=0x0304).contains(&version);
+    (is_record && length <= MAX_RECORD_BYTES).then_some(RECORD_HEADER_BYTES + length as u32)
+}
+
+/// The header of which `cut` is the first `cut_bytes`, less than five; `rest` begins with the others.
+#[inline(always)]
+pub fn joined(cut: u32, cut_bytes: u32, rest: u64) -> u64 {
+    let missing_bytes = RECORD_HEADER_BYTES - cut_bytes;
+    u64::from(cut) << (8 * missing_bytes) | rest >> (8 * cut_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: u64 = 0x17_0303_0102;
+
+    #[test]
+    fn a_header_says_how_long_its_record_is() {
+        assert_eq!(record_bytes(HEADER), Some(5 + 0x102));
+        assert_eq!(record_bytes(0x16_0301_0200), Some(5 + 0x200));
+        for strange in [0x18_0303_0102, 0x13_0303_0102, 0x17_0203_0102, 0x17_0303_ffff] {
+            assert_eq!(record_bytes(strange), None, "{strange:x}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_two_reads_have_brought_is_put_together() {
+        assert_eq!(joined(0, 0, HEADER), HEADER);
+        for cut_bytes in 1..5 {
+            let cut = (HEADER >> (8 * (5 - cut_bytes))) as u32;
+            // The rest, and then what comes behind it.
+            let rest = HEADER << (8 * cut_bytes) & 0xff_ffff_ffff | 0x7f;
+            assert_eq!(joined(cut, cut_bytes, rest), HEADER, "{cut_bytes}");
+        }
+    }
+}

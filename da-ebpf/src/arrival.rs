@@ -19,15 +19,16 @@ use crate::{
     histogram,
     meter::{self, now_ns},
     pickup,
-    sock::Sock,
+    sock::{RawSock, Sock, TcpSock},
 };
 
 #[btf_tracepoint(function = "sk_data_ready")]
 fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
-    if let Some(connection) = find(sock) {
-        let sock = sock.typed(ctx.arg(0));
+    let sock = RawSock::from_argument(ctx.arg(0));
+    if let Some(connection) = find(sock)
+        && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+    {
         let received_bytes = sock.payload_bytes_received();
         // SAFETY: see `connection::find`.
         if received_bytes == unsafe { (*connection).received_bytes } {
@@ -44,7 +45,7 @@ fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
 /// The connection's payload has come to `received_bytes`, the peer's acknowledgements to
 /// `acked_bytes`, the SYN counted; the caller holds the socket's lock.
 #[inline(always)]
-pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acked_bytes: u64) {
+pub fn arrive(sock: impl Sock, connection: *mut Connection, received_bytes: u64, acked_bytes: u64) {
     let now_ns = now_ns();
     // SAFETY: see `connection::find`.
     unsafe {
@@ -58,22 +59,27 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
         (*connection).srtt_eighths_us = sock.srtt_eighths_us();
         (*connection).retransmits = sock.retransmits();
         pickup::note_window(sock, connection, received_bytes as u32, now_ns);
-        if (*connection).phase == Phase::Handshake as u32 {
-            return;
-        }
         // An answer can be faster than the send hook of its request, even of the connection's first.
         let progress = Progress::from_word((*connection).progress);
         let outrun = progress.is_outrun_by(acked_bytes);
+        if (*connection).phase == Phase::Handshake as u32 && !outrun {
+            return;
+        }
         let request = u64::from(progress.request) + u64::from(outrun);
-        // Tickets may well arrive before the first request has begun.
-        let early = request <= 1 && now_ns < (*connection).tickets_until_ns;
+        // The SYN counts as one.
+        let payload_acked = (acked_bytes as u32).wrapping_sub(1);
+        // Session tickets: they may well arrive before the first request has begun.
+        let early = request <= 1
+            && (*connection).flags & flags::TLS13 != 0
+            && (request == 0 || !acknowledges(payload_acked, progress.sent_bytes));
         let request = if early { 1 } else { request };
         if request == 0 {
             return;
         }
         let slot = &raw mut (*connection).arrivals[(request & 1) as usize];
-        if (*slot).request != request || is_of_handshake(connection, &(*slot).response) {
-            (*slot).request = request;
+        if (*slot).request != request as u32 || is_of_handshake(connection, &(*slot).response) {
+            (*slot).request = request as u32;
+            (*slot).from_bytes = before_bytes as u32;
             (*slot).response = NOTHING;
         }
         if is_close_alert((*connection).flags, bytes) {
@@ -83,7 +89,8 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
         let count = (*slot).response.arrivals;
         if count < MAX_FIRST_ARRIVALS as u64 {
             let at = count as usize & (MAX_FIRST_ARRIVALS - 1);
-            (*slot).first[at] = Arrival { at_ns: now_ns, bytes };
+            (*slot).first[at] =
+                Arrival { at_ns: now_ns, bytes: bytes as u32, acked_bytes: payload_acked };
         } else {
             if count == MAX_FIRST_ARRIVALS as u64 {
                 (*slot).gaps = Histogram::EMPTY;
@@ -100,15 +107,25 @@ pub fn arrive(sock: Sock, connection: *mut Connection, received_bytes: u64, acke
     }
 }
 
-/// Whether that came before the hook of the ClientHello, or of a proxy's CONNECT, had run: the answer
-/// to these, not to a request.
+/// Whether the peer has acknowledged so much, both modulo 2³².
+#[inline(always)]
+fn acknowledges(acked_bytes: u32, sent_bytes: u32) -> bool {
+    acked_bytes.wrapping_sub(sent_bytes).cast_signed() >= 0
+}
+
+/// Whether that came before the hook of the ClientHello, of a proxy's CONNECT, or in TLS 1.2 of the client's
+/// last flight had run: the answer to these, not to a request.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
 unsafe fn is_of_handshake(connection: *const Connection, response: &Response) -> bool {
     // SAFETY: the caller's promise.
-    response.first_ns != 0 && response.first_ns < unsafe { (*connection).hello_ns }
+    unsafe {
+        let full12 = (*connection).flags & flags::TLS12_FULL != 0;
+        let sent_ns = if full12 { (*connection).flight_ns } else { (*connection).hello_ns };
+        response.first_ns != 0 && response.first_ns < sent_ns
+    }
 }
 
 const NOTHING: Response = Response { first_ns: 0, last_ns: 0, bytes: 0, arrivals: 0 };
@@ -130,7 +147,7 @@ pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
     // SAFETY: the caller's promise.
     unsafe {
         let slot = &raw const (*connection).arrivals[(number & 1) as usize];
-        let current = (*slot).request == number && number != 0;
+        let current = (*slot).request == number as u32 && number != 0;
         let response = (*slot).response;
         if current && !is_of_handshake(connection, &response) { response } else { NOTHING }
     }
@@ -141,24 +158,25 @@ pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
 /// # Safety
 /// `connection` is from `connection::find`, and something has arrived in answer to its request.
 #[inline(never)]
-pub unsafe fn report(sock: Sock, connection: *const Connection, tickets: bool) {
+pub unsafe fn report(sock: impl Sock, connection: *const Connection, tickets: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
         let slot = &raw const (*connection).arrivals[(number & 1) as usize];
         let count = response(connection, number).arrivals;
-        let expected = |at_ns: u64| if tickets { at_ns } else { 0 };
         event::emit(|| FirstArrivals {
             header: event::header::<FirstArrivals>(sock, connection, Kind::FirstArrivals),
-            hello_ns: expected((*connection).hello_ns),
-            finished_ns: expected((*connection).flight_ns),
-            tickets_until_ns: expected((*connection).tickets_until_ns),
+            finished_ns: if tickets { (*connection).flight_ns } else { 0 },
+            request_end: (*connection).request_end,
+            from_bytes: (*slot).from_bytes,
             count: if count < MAX_FIRST_ARRIVALS as u64 {
                 count
             } else {
                 MAX_FIRST_ARRIVALS as u64
             },
             arrivals: (*slot).first,
+            records: (*connection).records,
+            reserved: 0,
         });
     }
 }
@@ -168,7 +186,7 @@ pub unsafe fn report(sock: Sock, connection: *const Connection, tickets: bool) {
 /// # Safety
 /// As for [`report`].
 #[inline(never)]
-pub unsafe fn report_gaps(sock: Sock, connection: *const Connection) -> u32 {
+pub unsafe fn report_gaps(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;

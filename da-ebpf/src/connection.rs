@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use da_ebpf_common::{
-    connection::{Closed, Connection, flags},
+    connection::{Closed, Connection, Ending, flags},
     event::Kind,
     exchange::End,
     meter::Counter,
@@ -25,7 +25,7 @@ use crate::{
     arrival, event, exchange,
     meter::{self, now_ns},
     pickup, silent,
-    sock::Sock,
+    sock::{Sock, TcpSock},
     syscall,
     task::Task,
 };
@@ -35,6 +35,7 @@ const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_CLOSE: i32 = 7;
 const TCP_CLOSE_WAIT: i32 = 8;
+const TCP_LAST_ACK: i32 = 9;
 /// As map helpers return it: include/uapi/asm-generic/errno-base.h.
 const EEXIST: i32 = -17;
 
@@ -57,7 +58,7 @@ static BLANK: Array<Connection> = Array::with_max_entries(1, 0);
 /// forgets it) may already be a new connection's: what is then written into it is wrong in one
 /// field of one connection, and touches no other memory.
 #[inline(always)]
-pub fn find(sock: Sock) -> Option<*mut Connection> {
+pub fn find(sock: impl Sock) -> Option<*mut Connection> {
     CONNECTIONS.get_ptr_mut(sock.key())
 }
 
@@ -71,7 +72,7 @@ pub fn records() -> *mut c_void {
 /// # Safety
 /// `record` is one of the map's.
 #[inline(always)]
-pub unsafe fn is_of(record: *const Connection, sock: Sock) -> bool {
+pub unsafe fn is_of(record: *const Connection, sock: impl Sock) -> bool {
     let (local_port, remote_port) = sock.ports();
     // SAFETY: the caller's promise.
     let (known_local_port, known_remote_port) =
@@ -82,7 +83,7 @@ pub unsafe fn is_of(record: *const Connection, sock: Sock) -> bool {
 
 /// Takes in the record of a connection that is not followed yet; whether it did.
 #[inline(always)]
-pub fn adopt(sock: Sock, record: &Connection) -> bool {
+pub fn adopt(sock: impl Sock, record: &Connection) -> bool {
     match CONNECTIONS.insert(sock.key(), record, BPF_NOEXIST.into()) {
         Ok(()) => {
             meter::count(Counter::Tracked);
@@ -119,7 +120,7 @@ pub unsafe fn add_sent(connection: *mut Connection, bytes: u64) {
 
 /// Ends the tracking of a connection.
 #[inline(always)]
-pub fn release(sock: Sock) {
+pub fn release(sock: impl Sock) {
     // SAFETY: see `find`.
     let was_silent = find(sock).is_some_and(|record| unsafe { (*record).sent_bytes } == 0);
     if CONNECTIONS.remove(sock.key()).is_ok() {
@@ -133,14 +134,15 @@ pub fn release(sock: Sock) {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn sock_state(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockState) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0)).typed(ctx.arg(0));
-    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    match new {
-        TCP_SYN_SENT => begin(&ctx, sock),
-        TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
-        TCP_ESTABLISHED => accept(sock),
-        TCP_CLOSE => end(&ctx, sock, old),
-        _ => {}
+    if let Some(sock) = TcpSock::from_argument(ctx.arg(0)) {
+        let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+        match new {
+            TCP_SYN_SENT => begin(&ctx, sock),
+            TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
+            TCP_ESTABLISHED => accept(sock),
+            TCP_CLOSE => end(&ctx, sock, old),
+            _ => {}
+        }
     }
     run.end();
     0
@@ -148,10 +150,7 @@ fn sock_state(ctx: BtfTracePointContext) -> i32 {
 
 /// The connecting process is `current` here, and only here.
 #[inline(never)]
-fn begin(ctx: &BtfTracePointContext, sock: Sock) {
-    if !sock.is_tcp() {
-        return;
-    }
+fn begin(ctx: &BtfTracePointContext, sock: impl Sock) {
     let Some(blank) = BLANK.get(0) else { return };
     // What a socket at the same address may have left: the kernel reuses addresses.
     let leftover = find(sock);
@@ -193,7 +192,7 @@ fn begin(ctx: &BtfTracePointContext, sock: Sock) {
 
 /// Any process may be `current`. The source port is known by now.
 #[inline(always)]
-fn establish(sock: Sock) {
+fn establish(sock: impl Sock) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
@@ -208,7 +207,7 @@ fn establish(sock: Sock) {
 /// A connection that another side has begun: it is not followed, but its socket may have been that of
 /// one whose CLOSE was skipped. Where both sides have begun it, the record is its own.
 #[inline(always)]
-fn accept(sock: Sock) {
+fn accept(sock: impl Sock) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     if !unsafe { is_of(connection, sock) } {
@@ -217,42 +216,74 @@ fn accept(sock: Sock) {
     }
 }
 
+/// What one step finds out goes to the next through memory: there the verifier forgets how it came about,
+/// where values in registers would have it follow every combination of them to the end.
 #[inline(never)]
-fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
+fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
     let Some(connection) = find(sock) else { return };
-    // Once one side has said that it is done, what goes wrong no longer breaks an exchange: a reset
-    // is then the answer to a close alert that found nobody.
-    let broke_off = from == TCP_ESTABLISHED || from == TCP_SYN_SENT;
-    let errno = if broke_off { sock.error() } else { 0 };
-    // Whoever closes with data unread sends a reset, but only once the state says CLOSE.
-    let open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
-    let reset = if open && sock.error() == 0 { flags::RESET_SENT } else { 0 };
-    // Not closed by the client, nor refused by the network: the SYN was never sent. (Whether there is a
-    // port does not tell: one that the kernel had chosen is given back before it says CLOSE.)
-    let unsent = from == TCP_SYN_SENT && sock.error() == 0 && !sock.is_shut_down();
-    let no_port = if unsent && sock.segments_sent() == 0 { flags::NO_LOCAL_PORT } else { 0 };
     // SAFETY: see `find`.
     unsafe {
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
-        arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+        arrive_at_last(sock, connection);
+        note_ending(sock, connection, from);
+        exchange::settle_unseen(sock, connection);
+        let ending = (&raw const (*connection).ending).read_volatile();
+        exchange::finish(sock, connection, ending.how, ending.errno);
+        report(sock, connection);
+        debug!(
+            ctx,
+            "closed a connection of pid {}, errno {}",
+            (*connection).peers.pid,
+            ending.errno
+        );
+    }
+    release(sock);
+}
+
+/// A function of its own for the verifier: see [`end`].
+///
+/// # Safety
+/// `connection` is from [`find`], and the caller runs in the state hook, at CLOSE.
+#[inline(never)]
+unsafe fn arrive_at_last(sock: impl Sock, connection: *mut Connection) -> u32 {
+    arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+    0
+}
+
+/// Notes how the connection ends, which was in the state `from`.
+///
+/// # Safety
+/// As for [`arrive_at_last`].
+#[inline(never)]
+unsafe fn note_ending(sock: impl Sock, connection: *mut Connection, from: i32) -> u32 {
+    let error = sock.error();
+    // Once one side has said that it is done, what goes wrong no longer breaks an exchange: a reset
+    // is then the answer to a close alert that found nobody.
+    let broke_off = from == TCP_ESTABLISHED || from == TCP_SYN_SENT;
+    let errno = if broke_off { error } else { 0 };
+    // Whoever closes with data unread sends a reset, but only once the state says CLOSE.
+    let open = from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT;
+    let reset = if open && error == 0 { flags::RESET_SENT } else { 0 };
+    // Not closed by the client, nor refused by the network: the SYN was never sent. (Whether there is a
+    // port does not tell: one that the kernel had chosen is given back before it says CLOSE.)
+    let unsent = from == TCP_SYN_SENT && error == 0 && !sock.is_shut_down();
+    let no_port = if unsent && sock.segments_sent() == 0 { flags::NO_LOCAL_PORT } else { 0 };
+    // SAFETY: the caller's promise.
+    unsafe {
         // Not aborted: all that was left unread is that the server takes leave as well.
         let unread_bytes = pickup::unread_bytes(sock, connection);
         let in_order = arrival::is_close_alert((*connection).flags, unread_bytes.into());
         let aborted = broke_off && errno == 0 && !in_order;
-        let how = if aborted { End::Aborted } else { End::Closed };
-        // A send can be answered by a reset before its hook runs; else, no hook has seen it.
-        let unseen_bytes = exchange::add_unseen(sock, connection, 0);
-        if unseen_bytes > 0 && sock.error() == 0 {
-            exchange::close_unseen(connection);
-        } else if unseen_bytes > 0 {
-            exchange::break_off(sock, connection, unseen_bytes);
-        }
-        exchange::finish(sock, connection, how, errno);
-        report(sock, connection, reset | no_port, errno);
-        debug!(ctx, "closed a connection of pid {}, errno {}", (*connection).peers.pid, errno);
+        let how = match from {
+            _ if aborted => End::Aborted,
+            TCP_CLOSE_WAIT | TCP_LAST_ACK => End::ClosedByPeer,
+            _ => End::Closed,
+        };
+        (*connection).ending =
+            Ending { how: how as u32, errno, flags: reset | no_port, reserved: 0 };
     }
-    release(sock);
+    0
 }
 
 /// A function of its own for the stack: see `exchange::finish`.
@@ -260,7 +291,7 @@ fn end(ctx: &BtfTracePointContext, sock: Sock, from: i32) {
 /// # Safety
 /// `connection` is from [`find`].
 #[inline(never)]
-unsafe fn report(sock: Sock, connection: *const Connection, ending: u32, errno: u32) -> u32 {
+unsafe fn report(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         event::emit(|| Closed {
@@ -271,8 +302,8 @@ unsafe fn report(sock: Sock, connection: *const Connection, ending: u32, errno: 
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             phase: (*connection).phase,
-            flags: (*connection).flags | (*connection).resets | ending,
-            errno,
+            flags: (*connection).flags | (*connection).resets | (*connection).ending.flags,
+            errno: (*connection).ending.errno,
             retransmits: sock.retransmits(),
         });
     }

@@ -30,7 +30,7 @@ static DELIVERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-pub unsafe fn header<T>(sock: Sock, connection: *const Connection, kind: Kind) -> Header {
+pub unsafe fn header<T>(sock: impl Sock, connection: *const Connection, kind: Kind) -> Header {
     // SAFETY: the caller's promise.
     let born_ns = unsafe { (*connection).born_ns };
     Header {

@@ -20,28 +20,30 @@ use crate::{
     event, latecomer,
     meter::{self, now_ns},
     pickup, silent,
-    sock::Sock,
+    sock::{RawSock, Sock, TcpSock},
     syscall, tls,
 };
-
-/// Servers send one to four tickets of some 100 bytes each; those with certificates in them take a few
-/// thousand.
-const MOST_TICKET_BYTES: u64 = 4_096;
 
 #[btf_tracepoint(function = "sock_send_length")]
 fn sock_send(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockSend) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
+    let sock = RawSock::from_argument(ctx.arg(0));
     let result: i32 = ctx.arg(1);
     let mut connection = find(sock);
-    if connection.is_none() && result > 0 && silent::adopts() {
-        connection = latecomer::adopt(&ctx, sock.typed(ctx.arg(0)), result as u64);
+    if connection.is_none()
+        && result > 0
+        && silent::adopts()
+        && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+    {
+        connection = latecomer::adopt(&ctx, sock, result as u64);
     }
     if let Some(connection) = connection {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
-        if result > 0 {
-            send(&ctx, sock.typed(ctx.arg(0)), connection, result as u64);
+        if result > 0
+            && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+        {
+            send(&ctx, sock, connection, result as u64);
         }
     }
     run.end();
@@ -50,7 +52,7 @@ fn sock_send(ctx: BtfTracePointContext) -> i32 {
 
 /// A send has handed `bytes` to the kernel; the caller runs in the sender, inside its system call.
 #[inline(always)]
-pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, bytes: u64) {
+pub fn send(ctx: &impl EbpfContext, sock: impl Sock, connection: *mut Connection, bytes: u64) {
     let now_ns = now_ns();
     // SAFETY: see `connection::find`.
     unsafe {
@@ -71,6 +73,9 @@ pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, byt
         // Last, and with the request's number in the same word: until here an answer to this send
         // is known by acknowledging more than was counted.
         connection::add_sent(connection, bytes);
+        if (*connection).request_last_ns == now_ns {
+            (*connection).request_end = (*connection).sent_bytes as u32;
+        }
         let progress = Progress {
             request: (*connection).request as u32,
             sent_bytes: (*connection).sent_bytes as u32,
@@ -85,7 +90,7 @@ pub fn send(ctx: &impl EbpfContext, sock: Sock, connection: *mut Connection, byt
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(never)]
-pub unsafe fn add_unseen(sock: Sock, connection: *mut Connection, bytes: u64) -> u64 {
+pub unsafe fn add_unseen(sock: impl Sock, connection: *mut Connection, bytes: u64) -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
         let seen_bytes = (*connection).sent_bytes + bytes;
@@ -105,13 +110,33 @@ pub unsafe fn mark_mixed(connection: *mut Connection) {
     unsafe { (*connection).flags |= flags::UNREADABLE | flags::UNSEEN_SEND };
 }
 
-/// The connection closes, and more was sent on it than the hooks have seen: its answer may have been
-/// taken for one to a request that is still to come.
+/// The connection closes: takes in what was sent on it and no hook has seen, if anything was.
 ///
 /// # Safety
 /// `connection` is from `connection::find`, and the caller runs in the state hook, at CLOSE.
+#[inline(never)]
+pub unsafe fn settle_unseen(sock: impl Sock, connection: *mut Connection) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let unseen_bytes = add_unseen(sock, connection, 0);
+        if unseen_bytes > 0 {
+            // A send can be answered by a reset before its hook runs; else, no hook has seen it.
+            if sock.error() == 0 {
+                close_unseen(connection);
+            } else {
+                break_off(sock, connection, unseen_bytes);
+            }
+        }
+    }
+    0
+}
+
+/// What no hook has seen may have an answer that was taken for one to a request that is still to come.
+///
+/// # Safety
+/// As for [`settle_unseen`].
 #[inline(always)]
-pub unsafe fn close_unseen(connection: *mut Connection) {
+unsafe fn close_unseen(connection: *mut Connection) {
     // SAFETY: the caller's promise.
     unsafe {
         (*connection).flags |= flags::UNSEEN_SEND;
@@ -125,9 +150,9 @@ pub unsafe fn close_unseen(connection: *mut Connection) {
 /// that send's hook comes too late, but it was handed these bytes.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the state hook, at CLOSE.
+/// As for [`settle_unseen`].
 #[inline(always)]
-pub unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
+unsafe fn break_off(sock: impl Sock, connection: *mut Connection, bytes: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         // What an alert looks like can't be read here: the memory may be another process's.
@@ -135,6 +160,7 @@ pub unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
             (*connection).flags & flags::TLS != 0 && bytes <= tls::LARGEST_ALERT_BYTES;
         if (*connection).phase == Phase::Open as u32 && !may_be_alert {
             request(sock, connection, bytes, now_ns());
+            (*connection).request_end = (*connection).sent_bytes as u32;
         }
     }
 }
@@ -146,7 +172,7 @@ pub unsafe fn break_off(sock: Sock, connection: *mut Connection, bytes: u64) {
 /// `connection` is from `connection::find`, and the caller runs in the send hook, or in the state hook
 /// at CLOSE.
 #[inline(never)]
-pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_ns: u64) {
+pub unsafe fn request(sock: impl Sock, connection: *mut Connection, bytes: u64, now_ns: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         let connection_flags = (*connection).flags;
@@ -154,14 +180,14 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             (*connection).flags = connection_flags | flags::HTTP2_CONTROL;
         }
         let number = (*connection).request;
-        let answered = is_answered(connection, now_ns);
+        let answered = is_answered(sock, connection);
         let outrun = arrival::response(connection, number + 1).first_ns != 0;
         if number == 0 || answered {
             if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(connection, bytes)
             {
                 return; // a close alert, a key update, HTTP/2 control: no request is that short
             }
-            finish(sock, connection, End::NextRequest, 0);
+            finish(sock, connection, End::NextRequest as u32, 0);
             (*connection).request_first_ns = now_ns;
             (*connection).request_thread = bpf_get_current_pid_tgid() as u32;
             (*connection).request_bytes = 0;
@@ -173,7 +199,9 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
             // request's; but nothing had answered the current one, so it is this one's.
             (*connection).request = number + 1;
         }
-        // Or it answers one before, which no hook has seen.
+        // Or it answers one before, which no hook has seen. Not behind a handshake that was: the client's
+        // Finished may be in the same send.
+        let outrun = outrun && (number != 0 || connection_flags & flags::TLS == 0);
         if outrun && add_unseen(sock, connection, bytes) > 0 {
             mark_mixed(connection);
         }
@@ -182,20 +210,23 @@ pub unsafe fn request(sock: Sock, connection: *mut Connection, bytes: u64, now_n
     }
 }
 
-/// Whether something has arrived in answer to the current request. Of what came in the time of the
-/// session tickets the programs can't tell, unless it is more than these can be; what came since the
-/// request is reported, and da-server puts the two halves of a request together where it was tickets.
+/// Whether something has arrived in answer to the current request. What comes after a TLS 1.3 handshake
+/// may be session tickets, and be so between two writes of one request: while the client has read nothing
+/// of it, it is not going on to the next request.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-unsafe fn is_answered(connection: *const Connection, now_ns: u64) -> bool {
+unsafe fn is_answered(sock: impl Sock, connection: *const Connection) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        let response = arrival::response(connection, (*connection).request);
+        let number = (*connection).request;
+        let response = arrival::response(connection, number);
+        let may_be_tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
+        // Whoever has read the peer's FIN as well has read one more than arrived.
+        let unread_bytes = i64::from(pickup::unread_bytes(sock, connection).cast_signed());
         response.first_ns != 0
-            || response.last_ns > (*connection).request_last_ns
-                && (now_ns >= (*connection).tickets_until_ns || response.bytes > MOST_TICKET_BYTES)
+            && !(may_be_tickets && unread_bytes > 0 && unread_bytes as u64 >= response.bytes)
     }
 }
 
@@ -247,14 +278,15 @@ fn smallest_request_bytes(connection_flags: u32) -> u64 {
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(never)]
-pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno: u32) {
+pub unsafe fn finish(sock: impl Sock, connection: *const Connection, end: u32, errno: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
         if number == 0 {
             return;
         }
-        let tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
+        // The second one as well: what was reported as the first may have been its beginning.
+        let tickets = number <= 2 && (*connection).flags & flags::TLS13 != 0;
         if tickets || arrival::response(connection, number).arrivals > 1 {
             arrival::report(sock, connection, tickets);
             arrival::report_gaps(sock, connection);
@@ -271,7 +303,7 @@ pub unsafe fn finish(sock: Sock, connection: *const Connection, end: End, errno:
 /// # Safety
 /// As for [`finish`].
 #[inline(never)]
-unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32) -> u32 {
+unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno: u32) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
@@ -296,7 +328,7 @@ unsafe fn report(sock: Sock, connection: *const Connection, end: End, errno: u32
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             flags: (*connection).flags,
-            end: end as u32,
+            end,
             errno,
             srtt_eighths_us: sock.srtt_eighths_us(),
             retransmits: sock.retransmits(),

@@ -22,7 +22,7 @@ use crate::{
     connection, event,
     iterator::{self, Meta},
     meter::{self, now_ns},
-    sock::Sock,
+    sock::{RawSock, Sock},
     task::Task,
 };
 
@@ -50,7 +50,7 @@ extern "C" fn existing(ctx: *const TaskFile) -> i32 {
         // SAFETY: `file` is the context's, and not null.
         let socket = unsafe { bpf_sock_from_file(file) };
         if !socket.is_null() {
-            let sock = Sock::of_socket(socket as u64);
+            let sock = RawSock::of_socket(socket as u64);
             if sock.is_connecting_side() {
                 found(seq, Task::from_pointer(task as u64), sock);
             }
@@ -63,7 +63,7 @@ extern "C" fn existing(ctx: *const TaskFile) -> i32 {
 /// Follows the connection from here on and tells da-server of it; not if it is followed already:
 /// then it began in view, or another descriptor of it came before.
 #[inline(never)]
-fn found(seq: *mut seq_file, task: Task, sock: Sock) {
+fn found(seq: *mut seq_file, task: Task, sock: impl Sock) {
     let Some(draft) = DRAFT.get_ptr_mut(0) else { return };
     let (sent_bytes, received_bytes) = (sock.payload_bytes_sent(), sock.payload_bytes_received());
     let progress = Progress { request: 0, sent_bytes: sent_bytes as u32 };

@@ -12,8 +12,15 @@ use aya_ebpf::{
 use da_ebpf_common::{connection::Connection, program::Program};
 
 use crate::{
-    arrival, connection::find, exchange, latecomer, layout, meter, pickup, registers::Registers,
-    segment::Segment, silent, sock::Sock, syscall, task::Task,
+    arrival,
+    connection::find,
+    exchange, latecomer, layout, meter, pickup,
+    registers::Registers,
+    segment::Segment,
+    silent,
+    sock::{RawSock, Sock},
+    syscall,
+    task::Task,
 };
 
 /// Where in a `struct mmsghdr` the kernel says how much of the message it took:
@@ -46,7 +53,7 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn find_or_adopt(
     ctx: &RawTracePointContext,
-    sock: Sock,
+    sock: impl Sock,
     sent_bytes: u64,
 ) -> Option<*mut Connection> {
     match find(sock) {
@@ -94,7 +101,7 @@ fn first_message_bytes(registers: Registers) -> Option<u64> {
 #[raw_tracepoint(tracepoint = "tcp_probe")]
 fn tcp_segment(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::TcpSegment) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
+    let sock = RawSock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock)
         && let Some(segment) = Segment::next_of(sock, ctx.arg(1))
     {
@@ -107,7 +114,7 @@ fn tcp_segment(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
 fn tcp_read(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::TcpRead) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
+    let sock = RawSock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };

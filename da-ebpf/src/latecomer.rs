@@ -15,7 +15,7 @@ use crate::{
 /// Follows a connection from its first send on, which has just handed `bytes` to the kernel; its record,
 /// or nothing where this is not the first one: then its name went by.
 #[inline(always)]
-pub fn adopt(ctx: &impl EbpfContext, sock: Sock, bytes: u64) -> Option<*mut Connection> {
+pub fn adopt(ctx: &impl EbpfContext, sock: impl Sock, bytes: u64) -> Option<*mut Connection> {
     if !sock.is_connecting_side() || sock.payload_bytes_sent() != bytes {
         return None;
     }
@@ -28,7 +28,7 @@ pub fn adopt(ctx: &impl EbpfContext, sock: Sock, bytes: u64) -> Option<*mut Conn
 
 /// As `existing::found` does it, but that nothing is known to have been sent.
 #[inline(never)]
-fn draft(ctx: &impl EbpfContext, sock: Sock, scratch: *mut Scratch) -> bool {
+fn draft(ctx: &impl EbpfContext, sock: impl Sock, scratch: *mut Scratch) -> bool {
     let received_bytes = sock.payload_bytes_received();
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`. What is not set here is zero, as
     // in every record that begins.

@@ -121,6 +121,14 @@ offsets! {
     NR_SENDMSG,
     /// Not an offset: number of `sendmmsg`
     NR_SENDMMSG,
+    /// Not an offset: number of `read`
+    NR_READ,
+    /// Not an offset: number of `readv`
+    NR_READV,
+    /// Not an offset: number of `recvfrom`
+    NR_RECVFROM,
+    /// Not an offset: number of `recvmsg`
+    NR_RECVMSG,
 }
 
 /// The field at an offset of a kernel structure, or all zeroes where the kernel refuses the read.

@@ -20,7 +20,7 @@ use crate::{
     connection,
     iterator::{self, Meta},
     meter::{self, now_ns},
-    sock::Sock,
+    sock::{RawSock, Sock},
 };
 
 /// `struct bpf_iter__bpf_map`, kernel/bpf/map_iter.c.
@@ -88,7 +88,7 @@ extern "C" fn each_record(
         let (sock, born_ns) = (*key, (*record).born_ns);
         // 0: it is being born.
         let is_old = born_ns != 0 && (*walk).now_ns.saturating_sub(born_ns) > LEAST_AGE_NS;
-        if !is_old || is_followed(record, Sock::from_argument(sock)) {
+        if !is_old || is_followed(record, RawSock::from_argument(sock)) {
             return 0;
         }
         let Some(room) = LEFTOVER_ROOM.get_ptr_mut(0) else { return 1 };
@@ -107,7 +107,7 @@ extern "C" fn each_record(
 /// # Safety
 /// `record` is one of the map's.
 #[inline(always)]
-unsafe fn is_followed(record: *const Connection, sock: Sock) -> bool {
+unsafe fn is_followed(record: *const Connection, sock: impl Sock) -> bool {
     // SAFETY: the caller's promise.
     !sock.is_closed() && unsafe { connection::is_of(record, sock) }
 }

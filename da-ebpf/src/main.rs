@@ -26,6 +26,7 @@ mod layout;
 mod leftover;
 mod meter;
 mod pickup;
+mod records;
 mod redaction;
 mod registers;
 mod reset;

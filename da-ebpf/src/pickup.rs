@@ -16,7 +16,8 @@ use crate::{
     connection::find,
     event, histogram,
     meter::{self, now_ns},
-    sock::Sock,
+    records,
+    sock::{RawSock, Sock, TcpSock},
     syscall,
 };
 
@@ -30,19 +31,25 @@ const SEGMENT_BYTES: i32 = 1_460;
 #[btf_tracepoint(function = "sock_recv_length")]
 fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockRecv) else { return 0 };
-    let sock = Sock::from_argument(ctx.arg(0));
+    let sock = RawSock::from_argument(ctx.arg(0));
     let (result, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if let Some(connection) = find(sock) {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
-        if result > 0 && flags & MSG_PEEK == 0 {
-            let sock = sock.typed(ctx.arg(0));
+        if result > 0
+            && flags & MSG_PEEK == 0
+            && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+        {
             // SAFETY: see `connection::find`.
             let to_bytes = unsafe { read_bytes(sock, connection) };
             // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
-            receive(connection, to_bytes.wrapping_sub(result as u32));
+            let from_bytes = to_bytes.wrapping_sub(result as u32);
+            receive(connection, from_bytes);
             // SAFETY: as above.
-            unsafe { (*connection).read_bytes = to_bytes };
+            unsafe {
+                (*connection).read_bytes = to_bytes;
+                records::read(connection, from_bytes, result as u32);
+            }
             make_room(sock, connection);
         }
     }
@@ -57,7 +64,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
 /// `connection` is from `connection::find`, and the caller runs in the arrival hook.
 #[inline(always)]
 pub unsafe fn arrived(
-    sock: Sock,
+    sock: impl Sock,
     connection: *mut Connection,
     before_bytes: u32,
     request: u64,
@@ -83,7 +90,7 @@ pub unsafe fn arrived(
 /// As for [`arrived`].
 #[inline(always)]
 pub unsafe fn note_window(
-    sock: Sock,
+    sock: impl Sock,
     connection: *mut Connection,
     received_bytes: u32,
     now_ns: u64,
@@ -101,7 +108,7 @@ pub unsafe fn note_window(
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-unsafe fn has_room(sock: Sock, connection: *const Connection, received_bytes: u32) -> bool {
+unsafe fn has_room(sock: impl Sock, connection: *const Connection, received_bytes: u32) -> bool {
     // SAFETY: the caller's promise.
     let next = unsafe { (*connection).first_sequence }.wrapping_add(received_bytes);
     sock.window_end().wrapping_sub(next).cast_signed() >= SEGMENT_BYTES
@@ -113,7 +120,7 @@ unsafe fn has_room(sock: Sock, connection: *const Connection, received_bytes: u3
 /// # Safety
 /// As for [`arrived`].
 #[inline(never)]
-pub unsafe fn note_refusal(sock: Sock, connection: *mut Connection) {
+pub unsafe fn note_refusal(sock: impl Sock, connection: *mut Connection) {
     // SAFETY: the caller's promise.
     unsafe {
         if !sock.peer_is_done()
@@ -153,7 +160,7 @@ pub unsafe fn closed_for_ns(connection: *const Connection) -> u64 {
 /// Somebody has read. That opens a closed window only once there is room for a segment: then the
 /// kernel has told the peer before the hook of the read runs.
 #[inline(always)]
-fn make_room(sock: Sock, connection: *mut Connection) {
+fn make_room(sock: impl Sock, connection: *mut Connection) {
     // SAFETY: see `connection::find`.
     unsafe {
         let Some(since_ns) = closed_since_ns(connection) else { return };
@@ -186,8 +193,11 @@ unsafe fn slot(connection: *mut Connection, request: u64) -> *mut Pickups {
 }
 
 /// Payload bytes read since the connect, modulo 2³².
+///
+/// # Safety
+/// `connection` is from `connection::find`.
 #[inline(always)]
-unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
+pub unsafe fn read_bytes(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: as for `arrived`.
     sock.copied_sequence().wrapping_sub(unsafe { (*connection).first_sequence })
 }
@@ -197,20 +207,21 @@ unsafe fn read_bytes(sock: Sock, connection: *const Connection) -> u32 {
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-pub unsafe fn unread_bytes(sock: Sock, connection: *const Connection) -> u32 {
+pub unsafe fn unread_bytes(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
     unsafe { ((*connection).received_bytes as u32).wrapping_sub(read_bytes(sock, connection)) }
 }
 
 /// A read has come as far as the socket says; it began where the one before had ended.
 #[inline(always)]
-pub fn receive_up_to(sock: Sock, connection: *mut Connection) {
+pub fn receive_up_to(sock: impl Sock, connection: *mut Connection) {
     // SAFETY: see `connection::find`.
     unsafe {
         let from_bytes = (*connection).read_bytes;
         let to_bytes = read_bytes(sock, connection);
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
+            records::read_in_parts(connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
             receive(connection, from_bytes);
             make_room(sock, connection);
         }
@@ -271,7 +282,7 @@ pub unsafe fn of(connection: *const Connection, number: u64) -> Option<*const Pi
 /// # Safety
 /// `connection` is from `connection::find`, `pickups` inside it.
 #[inline(never)]
-pub unsafe fn report(sock: Sock, connection: *const Connection, pickups: *const Pickups) {
+pub unsafe fn report(sock: impl Sock, connection: *const Connection, pickups: *const Pickups) {
     // SAFETY: the caller's promise.
     unsafe {
         event::emit(|| Samples {

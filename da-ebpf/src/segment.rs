@@ -18,7 +18,7 @@ impl Segment {
     /// payload that is next in order. What an earlier one brought out of order counts with the next
     /// arrival.
     #[inline(always)]
-    pub fn next_of(sock: Sock, buffer: u64) -> Option<Self> {
+    pub fn next_of(sock: impl Sock, buffer: u64) -> Option<Self> {
         let control = buffer + u64::from(layout::SKB_CONTROL.load());
         let fin = layout::read::<u8>(control, &layout::SEGMENT_FLAGS) & FIN;
         let from: u32 = layout::read(control, &layout::SEGMENT_SEQUENCE);

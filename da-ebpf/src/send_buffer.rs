@@ -54,18 +54,21 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// `struct iovec`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Buffer {
-    base: u64,
-    length: u64,
+pub struct Buffer {
+    /// Where it is.
+    pub base: u64,
+    /// Its bytes.
+    pub length: u64,
 }
 
 /// `struct user_msghdr`, include/linux/socket.h, as far as it is needed.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct Message {
+pub struct Message {
     name: u64,
     name_length: u64,
-    buffers: u64,
+    /// Where its buffers are told.
+    pub buffers: u64,
     count: u64,
 }
 

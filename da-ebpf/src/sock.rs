@@ -1,6 +1,6 @@
 //! Reads fields of a `struct sock`.
 
-use core::{ffi::c_void, ptr};
+use core::ffi::c_void;
 
 use aya_ebpf::{Global, helpers::bpf_skc_to_tcp_sock};
 use da_ebpf_common::connection::Peers;
@@ -29,40 +29,21 @@ const UNDER_WAY: u32 = 1 << 1 | 1 << 2 | 1 << 8 | THIS_SIDE_IS_DONE;
 const MAX_READS: u32 = 4;
 
 /// A socket that a tracepoint handed to the program.
-#[derive(Clone, Copy)]
-pub struct Sock {
-    address: u64,
-    /// The same as a pointer to a `struct tcp_sock` that the verifier knows as one: its fields are
-    /// read by plain loads. Null where it is only known as an address.
-    tcp: *const u8,
-}
+///
+/// Each of the two ways to know one is a type of its own: were it a pointer that may be null, the verifier
+/// would follow whatever is behind a read twice.
+pub trait Sock: Copy {
+    /// Key of the `CONNECTIONS` map: its address.
+    fn key(self) -> u64;
 
-impl Sock {
-    /// From a tracepoint's `struct sock *` argument.
-    pub fn from_argument(pointer: u64) -> Self {
-        Self { address: pointer, tcp: ptr::null() }
-    }
+    /// A number that is a field of its own.
+    fn load<T: Default + Copy>(self, offset: &Global<u32>) -> T;
 
-    /// The same with a pointer that the verifier knows as one to a `struct sock`: an argument of a
-    /// BTF tracepoint. A read through a helper costs 40 ns, a load next to nothing.
-    #[inline(always)]
-    pub fn typed(self, pointer: *mut c_void) -> Self {
-        // SAFETY: the verifier lets only such a pointer pass; the helper returns it or null.
-        Self { tcp: unsafe { bpf_skc_to_tcp_sock(pointer) }.cast_const().cast(), ..self }
-    }
-
-    /// The protocol's side of a `struct socket *`, which is the file's side.
-    pub fn of_socket(pointer: u64) -> Self {
-        Self::from_argument(layout::read(pointer, &layout::SOCKET_SK))
-    }
-
-    /// Key of the `CONNECTIONS` map.
-    pub fn key(self) -> u64 {
-        self.address
-    }
+    /// Inode number of its network namespace; 0 where the kernel knows of none.
+    fn network(self) -> u32;
 
     /// Whether it speaks TCP.
-    pub fn is_tcp(self) -> bool {
+    fn is_tcp(self) -> bool {
         self.load::<u16>(&layout::SK_PROTOCOL) == IPPROTO_TCP
     }
 
@@ -71,7 +52,7 @@ impl Sock {
     /// An accepted socket is a copy of its listener (`sk_clone` in net/core/sock.c), backlog
     /// included; a socket that never listened has none. Where a listener's backlog is 0 its copies
     /// pass as well: da-server finds that their address is nobody's.
-    pub fn is_connecting_side(self) -> bool {
+    fn is_connecting_side(self) -> bool {
         let family: u16 = self.load(&layout::SKC_FAMILY);
         let backlog: u32 = self.load(&layout::SK_MAX_ACK_BACKLOG);
         (family == AF_INET || family == AF_INET6)
@@ -89,57 +70,41 @@ impl Sock {
     }
 
     /// Whether its state is CLOSE.
-    pub fn is_closed(self) -> bool {
+    fn is_closed(self) -> bool {
         self.is_in(CLOSED)
     }
 
     /// `sk_err`, a positive errno.
-    pub fn error(self) -> u32 {
+    fn error(self) -> u32 {
         self.load(&layout::SK_ERR)
     }
 
     /// Whether the process has closed it, or a half of it.
-    pub fn is_shut_down(self) -> bool {
+    fn is_shut_down(self) -> bool {
         self.load::<u8>(&layout::SK_SHUTDOWN) != 0
     }
 
     /// `tcp_sock.segs_out`: segments handed to the network since the connect.
-    pub fn segments_sent(self) -> u32 {
+    fn segments_sent(self) -> u32 {
         self.load(&layout::TCP_SEGS_OUT)
-    }
-
-    /// Inode number of its network namespace; 0 where the kernel knows of none.
-    fn network(self) -> u32 {
-        if layout::SKC_NET.load() == 0 {
-            return 0;
-        }
-        if self.tcp.is_null() {
-            return layout::read(self.read(&layout::SKC_NET), &layout::NET_INUM);
-        }
-        // SAFETY: as in `load`; what the first one loads is a pointer that the verifier knows as one to a
-        // `struct net`, which outlives its sockets.
-        unsafe {
-            let net = self.tcp.add(layout::SKC_NET.load() as usize).cast::<*const u8>();
-            net.read_volatile().add(layout::NET_INUM.load() as usize).cast::<u32>().read_volatile()
-        }
     }
 
     /// Payload bytes that arrived in order since the connect. The kernel counts the peer's FIN as
     /// one of them.
-    pub fn payload_bytes_received(self) -> u64 {
+    fn payload_bytes_received(self) -> u64 {
         let bytes: u64 = self.load(&layout::TCP_BYTES_RECEIVED);
         bytes.saturating_sub(self.peer_is_done().into())
     }
 
     /// Whether the peer's FIN has come.
-    pub fn peer_is_done(self) -> bool {
+    fn peer_is_done(self) -> bool {
         let flags: u64 = self.load(&layout::SKC_FLAGS);
         flags >> SOCK_DONE & 1 != 0
     }
 
     /// Payload bytes handed to the kernel since the connect: those acknowledged and those on their
     /// way. The kernel counts the SYN as one of them, and the FIN once it is queued.
-    pub fn payload_bytes_sent(self) -> u64 {
+    fn payload_bytes_sent(self) -> u64 {
         let mut acked = self.acknowledged();
         let mut write_seq = 0;
         // Acknowledgements may come meanwhile; what is read has to be of one moment.
@@ -157,17 +122,17 @@ impl Sock {
     }
 
     /// Bytes the peer has acknowledged; the SYN counts as one.
-    pub fn bytes_acked(self) -> u64 {
+    fn bytes_acked(self) -> u64 {
         self.load(&layout::TCP_BYTES_ACKED)
     }
 
     /// `tcp_sock.copied_seq`: sequence number of the first byte that no process has read.
-    pub fn copied_sequence(self) -> u32 {
+    fn copied_sequence(self) -> u32 {
         self.load(&layout::TCP_COPIED_SEQ)
     }
 
     /// `tcp_sock.copied_seq` as it was when nothing had been read yet.
-    pub fn first_sequence(self) -> u32 {
+    fn first_sequence(self) -> u32 {
         let mut received: u64 = self.load(&layout::TCP_BYTES_RECEIVED);
         let mut next: u32 = 0;
         // As above.
@@ -183,33 +148,33 @@ impl Sock {
     }
 
     /// `tcp_sock.srtt_us`: smoothed round-trip time, in eighths of a µs.
-    pub fn srtt_eighths_us(self) -> u32 {
+    fn srtt_eighths_us(self) -> u32 {
         self.load(&layout::TCP_SRTT_US)
     }
 
     /// `tcp_sock.total_retrans`: segments sent again since the connect.
-    pub fn retransmits(self) -> u32 {
+    fn retransmits(self) -> u32 {
         self.load(&layout::TCP_TOTAL_RETRANS)
     }
 
     /// `tcp_sock.rcv_nxt`: the sequence number that is expected next.
-    pub fn next_sequence(self) -> u32 {
+    fn next_sequence(self) -> u32 {
         self.load(&layout::TCP_RCV_NXT)
     }
 
     /// The sequence number behind the receive window: the peer may send up to there.
-    pub fn window_end(self) -> u32 {
+    fn window_end(self) -> u32 {
         let from: u32 = self.load(&layout::TCP_RCV_WUP);
         from.wrapping_add(self.load(&layout::TCP_RCV_WND))
     }
 
     /// `tcp_sock.snd_una`: the first sequence number that is not acknowledged.
-    pub fn unacked_sequence(self) -> u32 {
+    fn unacked_sequence(self) -> u32 {
         self.load(&layout::TCP_SND_UNA)
     }
 
     /// Local and remote port; the local one is 0 until the connect has begun.
-    pub fn ports(self) -> (u16, u16) {
+    fn ports(self) -> (u16, u16) {
         (self.load(&layout::SKC_NUM), u16::from_be(self.load(&layout::SKC_DPORT)))
     }
 
@@ -217,7 +182,7 @@ impl Sock {
     ///
     /// # Safety
     /// `peers` is part of a record from `connection::find`.
-    pub unsafe fn read_peers(self, peers: *mut Peers) {
+    unsafe fn read_peers(self, peers: *mut Peers) {
         let family = self.load(&layout::SKC_FAMILY);
         // SAFETY: the caller's promise.
         unsafe {
@@ -227,29 +192,89 @@ impl Sock {
             let (local, remote) =
                 (&raw mut (*peers).local_address, &raw mut (*peers).remote_address);
             if family == AF_INET6 {
-                local.write(self.read(&layout::SKC_V6_RCV_SADDR));
-                remote.write(self.read(&layout::SKC_V6_DADDR));
+                local.write(layout::read(self.key(), &layout::SKC_V6_RCV_SADDR));
+                remote.write(layout::read(self.key(), &layout::SKC_V6_DADDR));
             } else {
                 local.cast::<u32>().write(self.load(&layout::SKC_RCV_SADDR));
                 remote.cast::<u32>().write(self.load(&layout::SKC_DADDR));
             }
         }
     }
+}
 
-    /// A field of any size.
-    #[inline(always)]
-    fn read<T: Default>(self, offset: &Global<u32>) -> T {
-        layout::read(self.address, offset)
+/// One that is known by its address: its fields are read by a helper, at 40 ns each.
+#[derive(Clone, Copy)]
+pub struct RawSock(u64);
+
+impl RawSock {
+    /// From a tracepoint's `struct sock *` argument.
+    pub fn from_argument(pointer: u64) -> Self {
+        Self(pointer)
     }
 
-    /// A number that is a field of its own.
+    /// The protocol's side of a `struct socket *`, which is the file's side.
+    pub fn of_socket(pointer: u64) -> Self {
+        Self(layout::read(pointer, &layout::SOCKET_SK))
+    }
+}
+
+impl Sock for RawSock {
+    #[inline(always)]
+    fn key(self) -> u64 {
+        self.0
+    }
+
     #[inline(always)]
     fn load<T: Default + Copy>(self, offset: &Global<u32>) -> T {
-        if self.tcp.is_null() {
-            return self.read(offset);
+        layout::read(self.0, offset)
+    }
+
+    fn network(self) -> u32 {
+        if layout::SKC_NET.load() == 0 {
+            return 0;
         }
+        layout::read(self.load(&layout::SKC_NET), &layout::NET_INUM)
+    }
+}
+
+/// One that the verifier knows as a `struct tcp_sock`: its fields are read by plain loads, at next to
+/// nothing.
+#[derive(Clone, Copy)]
+pub struct TcpSock(*const u8);
+
+impl TcpSock {
+    /// From a pointer that the verifier knows as one to a `struct sock`, an argument of a BTF tracepoint;
+    /// nothing where the socket does not speak TCP.
+    #[inline(always)]
+    pub fn from_argument(pointer: *mut c_void) -> Option<Self> {
+        // SAFETY: the verifier lets only such a pointer pass; the helper returns it or null.
+        let sock = unsafe { bpf_skc_to_tcp_sock(pointer) };
+        (!sock.is_null()).then_some(Self(sock.cast_const().cast()))
+    }
+}
+
+impl Sock for TcpSock {
+    #[inline(always)]
+    fn key(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    fn load<T: Default + Copy>(self, offset: &Global<u32>) -> T {
         // SAFETY: the verifier holds the load against the kernel's own type: a field of that size is
         // there. Volatile, because the kernel writes it meanwhile.
-        unsafe { self.tcp.add(offset.load() as usize).cast::<T>().read_volatile() }
+        unsafe { self.0.add(offset.load() as usize).cast::<T>().read_volatile() }
+    }
+
+    fn network(self) -> u32 {
+        if layout::SKC_NET.load() == 0 {
+            return 0;
+        }
+        // SAFETY: as in `load`; what the first one loads is a pointer that the verifier knows as one to a
+        // `struct net`, which outlives its sockets.
+        unsafe {
+            let net = self.0.add(layout::SKC_NET.load() as usize).cast::<*const u8>();
+            net.read_volatile().add(layout::NET_INUM.load() as usize).cast::<u32>().read_volatile()
+        }
     }
 }

@@ -205,7 +205,7 @@ unsafe fn add(calls: *mut Calls, syscall: u8, took_ns: u64) {
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-pub unsafe fn connecting(ctx: &impl EbpfContext, sock: Sock, connection: *const Connection) {
+pub unsafe fn connecting(ctx: &impl EbpfContext, sock: impl Sock, connection: *const Connection) {
     if TIMES_SYSCALLS.load() == 0 || epoch() == 0 {
         return;
     }
@@ -234,7 +234,7 @@ pub unsafe fn connecting(ctx: &impl EbpfContext, sock: Sock, connection: *const 
 /// # Safety
 /// `connection` is from `connection::find`.
 #[inline(always)]
-pub unsafe fn uses(ctx: &impl EbpfContext, sock: Sock, connection: *const Connection) {
+pub unsafe fn uses(ctx: &impl EbpfContext, sock: impl Sock, connection: *const Connection) {
     // SAFETY: the caller's promise.
     if TIMES_SYSCALLS.load() == 0 || unsafe { (*connection).peers.pid } != ctx.tgid() {
         return;

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_task_btf;
 
-use crate::{layout, sock::Sock};
+use crate::{layout, sock::RawSock};
 
 /// A thread that the kernel handed to the program.
 #[derive(Clone, Copy)]
@@ -41,7 +41,7 @@ impl Task {
     /// It takes no lock: where another thread closes the descriptor at this moment, the answer may be
     /// the socket that took its place.
     #[inline(always)]
-    pub fn sock(self, descriptor: u64) -> Option<Sock> {
+    pub fn sock(self, descriptor: u64) -> Option<RawSock> {
         let files: u64 = layout::read(self.0, &layout::TASK_FILES);
         let table: u64 = layout::read(files, &layout::FILES_TABLE);
         let capacity: u32 = layout::read(table, &layout::TABLE_CAPACITY);
@@ -56,6 +56,6 @@ impl Task {
         if file == 0 || file_of_socket != file {
             return None;
         }
-        Some(Sock::of_socket(socket))
+        Some(RawSock::of_socket(socket))
     }
 }

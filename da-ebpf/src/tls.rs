@@ -10,11 +10,11 @@ use da_ebpf_common::{
     MAX_FIRST_BYTES,
     connection::{Connection, Phase, flags},
     event::Kind,
-    tls::{FirstBytes, Handshake},
+    tls::{FirstBytes, Handshake, RECORD_HEADER_BYTES},
 };
 
 use crate::{
-    event, exchange, redaction,
+    event, exchange, pickup, records, redaction,
     send_buffer::{self, MAX_RECORDS, Scratch},
     sock::Sock,
 };
@@ -30,13 +30,8 @@ const CLIENT_HELLO: u8 = 1;
 const SMALLEST_HELLO_BYTES: u32 = 100;
 /// Header, initialization vector, the alert, MAC and padding of the largest CBC suite.
 pub const LARGEST_ALERT_BYTES: u64 = 5 + 16 + 2 + 48 + 16;
-/// Type, version, length: RFC 8446 §5.1.
-const RECORD_HEADER_BYTES: u32 = 5;
 /// Of HTTP/2's connection preface, with every setting that RFCs 9113, 8441 and 9218 know and more.
 const LARGEST_PREFACE_BYTES: u64 = 128;
-/// An arrival may be nothing but session tickets until 1.5 round trips (a connect takes one) and a
-/// millisecond after the client's Finished.
-const TICKET_SLACK_NS: u64 = 1_000_000;
 
 /// The first send of a connection, or the first one after a proxy's CONNECT.
 ///
@@ -45,7 +40,7 @@ const TICKET_SLACK_NS: u64 = 1_000_000;
 #[inline(always)]
 pub unsafe fn first(
     ctx: &impl EbpfContext,
-    sock: Sock,
+    sock: impl Sock,
     connection: *mut Connection,
     bytes: u64,
     now_ns: u64,
@@ -75,6 +70,7 @@ pub unsafe fn first(
         } else if captured > 1 && is_record(payload) && payload[0] == HANDSHAKE {
             (*connection).flags |= flags::TLS;
             (*connection).hello_ns = now_ns;
+            records::begin(connection, pickup::read_bytes(sock, connection));
             told = Told::Record;
         } else {
             proxied = captured >= 8 && starts_with_connect(payload);
@@ -240,7 +236,7 @@ fn is_preface(bytes: u64) -> bool {
 #[inline(always)]
 pub unsafe fn handshake(
     ctx: &impl EbpfContext,
-    sock: Sock,
+    sock: impl Sock,
     connection: *mut Connection,
     bytes: u64,
     now_ns: u64,
@@ -324,41 +320,16 @@ pub unsafe fn handshake(
     }
 }
 
-/// How long a segment and its answer are under way, at most: connect and handshake each take that
-/// long at least. Both take longer by far where segments were lost, a SYN by a second; the kernel's own
-/// figure leaves out what was sent again, but has the peer's delay of an acknowledgement in it.
-///
-/// # Safety
-/// As for [`handshake`]; the handshake is done.
-#[inline(always)]
-unsafe fn round_trip_ns(sock: Sock, connection: *const Connection) -> u64 {
-    // SAFETY: the caller's promise.
-    let (connect_ns, handshake_ns) = unsafe {
-        (
-            (*connection).established_ns.saturating_sub((*connection).born_ns),
-            (*connection).flight_ns.saturating_sub((*connection).hello_ns),
-        )
-    };
-    // 0 where the connect was not seen.
-    let by_connect = connect_ns != 0 && connect_ns < handshake_ns;
-    let least_ns = if by_connect { connect_ns } else { handshake_ns };
-    let smoothed_ns = u64::from(sock.srtt_eighths_us()) * (1_000 / 8);
-    if smoothed_ns != 0 && smoothed_ns < least_ns { smoothed_ns } else { least_ns }
-}
-
 /// TLS 1.3: the first application-data record carries the client's Finished.
 ///
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-unsafe fn finished13(sock: Sock, connection: *mut Connection, now_ns: u64) {
+unsafe fn finished13(sock: impl Sock, connection: *mut Connection, now_ns: u64) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         (*connection).flags |= flags::TLS13;
         (*connection).flight_ns = now_ns;
-        let round_trip_ns = round_trip_ns(sock, connection);
-        let tickets_ns = round_trip_ns + round_trip_ns / 2 + TICKET_SLACK_NS;
-        (*connection).tickets_until_ns = now_ns + tickets_ns;
         done(sock, connection, now_ns);
     }
 }
@@ -366,7 +337,7 @@ unsafe fn finished13(sock: Sock, connection: *mut Connection, now_ns: u64) {
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-unsafe fn done(sock: Sock, connection: *mut Connection, done_ns: u64) {
+unsafe fn done(sock: impl Sock, connection: *mut Connection, done_ns: u64) {
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         (*connection).phase = Phase::Open as u32;

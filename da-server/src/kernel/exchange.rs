@@ -112,22 +112,22 @@ pub fn measure(
     let start = match first_arrivals.filter(|first| first.finished_ns != 0) {
         None if response.first_ns == 0 => ResponseStart::Nowhere,
         None => ResponseStart::At(response.first_ns),
-        Some(first) => tickets.response_start(first, exchange.request_last_ns),
+        Some(first) => tickets.response_start(first, exchange.end),
     };
     let last_bytes = match first_arrivals {
         None => response.bytes,
-        Some(first) => first.last().map_or(0, |arrival| arrival.bytes),
+        Some(first) => first.kept().last().map_or(0, |arrival| arrival.bytes.into()),
     };
     let alone = start == ResponseStart::At(response.last_ns) || start == ResponseStart::Doubtful;
     if goes_on
-        && (start == ResponseStart::Tickets || alone && is_continue(last_bytes, exchange.flags))
+        && (start == ResponseStart::NotYet || alone && is_continue(last_bytes, exchange.flags))
     {
         return None;
     }
     let first_ns = match start {
         ResponseStart::At(at_ns) => Some(at_ns),
         ResponseStart::Nowhere => None,
-        ResponseStart::Doubtful | ResponseStart::Tickets => {
+        ResponseStart::Doubtful | ResponseStart::NotYet => {
             return Some(Measured::without_sample(ExchangeOutcome::Doubtful));
         }
     };
@@ -202,6 +202,7 @@ impl ExchangeMetrics {
 
 #[cfg(test)]
 mod tests {
+    use da_ebpf_common::arrival::Arrival;
     use zerocopy::FromZeros;
 
     use super::*;
@@ -251,19 +252,35 @@ mod tests {
         assert_eq!((found.first_byte_ns, found.response_ns), (Some(1), None));
     }
 
+    /// Two arrivals, long after one another, of which the first acknowledges so much of a request of 400
+    /// bytes.
+    fn two_arrivals(acked_bytes: u32) -> FirstArrivals {
+        let mut first = FirstArrivals::new_zeroed();
+        (first.finished_ns, first.request_end, first.count) = (90, 400, 2);
+        first.arrivals[0] = Arrival { at_ns: 200, bytes: 500, acked_bytes };
+        first.arrivals[1] = Arrival { at_ns: 9_000_000, bytes: 300, acked_bytes: 400 };
+        first.records.count = 2;
+        first.records.lengths[..2].copy_from_slice(&[500, 300]);
+        first
+    }
+
     #[test]
     fn what_comes_first_after_a_handshake_is_asked_of_the_tickets() {
-        let mut first = FirstArrivals::new_zeroed();
-        (first.finished_ns, first.tickets_until_ns) = (90, 1_000);
-        first.count = 2;
-        (first.arrivals[0].at_ns, first.arrivals[0].bytes) = (200, 500);
-        (first.arrivals[1].at_ns, first.arrivals[1].bytes) = (9_000, 300);
         let mut tickets = Tickets::default();
-        let mut found = || measure(&exchange(100, (200, 9_000)), false, Some(&first), &mut tickets);
-        let stranger = found().expect("an exchange");
+        let mut found = |acked_bytes| {
+            let first = two_arrivals(acked_bytes);
+            measure(&exchange(100, (200, 9_000_000)), false, Some(&first), &mut tickets)
+                .expect("an exchange")
+        };
+        let stranger = found(400);
         assert_eq!((stranger.outcome, stranger.first_byte_ns), (ExchangeOutcome::Doubtful, None));
-        let known = found().expect("an exchange");
-        assert_eq!((known.outcome, known.first_byte_ns), (ExchangeOutcome::Ok, Some(8_900)));
+        for acked_bytes in [0, 400] {
+            let known = found(acked_bytes);
+            assert_eq!(
+                (known.outcome, known.first_byte_ns),
+                (ExchangeOutcome::Ok, Some(8_999_900))
+            );
+        }
     }
 
     #[test]
@@ -284,19 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn tickets_alone_end_no_exchange_once_they_are_known() {
-        let mut first = FirstArrivals::new_zeroed();
-        (first.finished_ns, first.tickets_until_ns) = (90, 1_000);
-        (first.arrivals[0].at_ns, first.arrivals[0].bytes) = (200, 500);
-        (first.arrivals[1].at_ns, first.arrivals[1].bytes) = (9_000, 300);
-        let mut tickets = Tickets::default();
-        let mut exchange = exchange(100, (200, 9_000));
+    fn tickets_alone_end_no_exchange() {
+        let mut exchange = exchange(100, (200, 9_000_000));
         exchange.end = End::NextRequest as u32;
-        let mut is_one = |count| {
-            first.count = count;
-            measure(&exchange, false, Some(&first), &mut tickets).is_some()
+        let is_one = |count, acked_bytes| {
+            let mut first = two_arrivals(acked_bytes);
+            (first.count, first.records.count) = (count, count as u16);
+            measure(&exchange, false, Some(&first), &mut Tickets::default()).is_some()
         };
-        assert!(is_one(2) && is_one(2), "with a response");
-        assert!(!is_one(1), "without");
+        assert!(is_one(2, 0), "with a response");
+        assert!(!is_one(1, 0), "without");
+        assert!(is_one(1, 400), "the response, for all that is known");
     }
 }

@@ -46,6 +46,7 @@ pub use self::connection::ConnectionOutcome;
 pub use self::endpoints::catalogue::{self, EndpointConfig, EndpointKind};
 pub use self::endpoints::replacement::{EndpointsInForce, NoReader};
 pub use self::endpoints::services::{Names, Service, with_services};
+pub use self::exchange::tickets::PRECISION_NS;
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::load::status::{Reason, Unavailable};
 pub use self::observation::{Observation, Pickup, SeenExchange, What};

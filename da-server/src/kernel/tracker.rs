@@ -12,6 +12,7 @@ mod older;
 mod opening;
 
 use std::mem;
+use std::net::SocketAddr;
 
 use da_ebpf_common::connection::{Connection, Peers};
 use da_ebpf_common::event::{ConnectionId, Header};
@@ -37,6 +38,9 @@ use super::self_metrics::losses::{Loss, LossMetrics};
 use super::series::{AllSeries, SeriesId, SeriesLabels, SocketRegistry};
 use super::tls::TlsMetrics;
 use crate::metrics::Registry;
+
+/// Servers whose tickets are remembered; beyond that those of others take their place.
+const MAX_SERVERS: usize = 4_096;
 
 /// What the reader must do after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +69,8 @@ pub struct Tracker {
     /// What proxies were asked for, until the ClientHello comes through them.
     tunnels: HashMap<ConnectionId, Option<Target>>,
     interleavings: Interleavings,
-    /// By endpoint, and for resumed handshakes apart.
-    tickets: HashMap<(EndpointId, bool), Tickets>,
+    /// By server, whose address means something in its network namespace alone.
+    tickets: HashMap<(SocketAddr, u32), Tickets>,
     /// Unknown connections of which events speak.
     strangers: Vec<ConnectionId>,
     /// Connections that the programs did not follow any more at the last sweep.
@@ -261,6 +265,15 @@ impl Tracker {
         let known = self.known.remove(&id)?;
         self.connections.opened(known.series, self.series.labels(known.series), -1);
         Some(known)
+    }
+
+    /// What is known of the tickets of the server that these are connected to.
+    fn tickets_of(&mut self, peers: &Peers) -> &mut Tickets {
+        let server = (addresses(peers).1, peers.network);
+        if self.tickets.len() == MAX_SERVERS && !self.tickets.contains_key(&server) {
+            self.tickets.clear();
+        }
+        self.tickets.entry(server).or_default()
     }
 
     fn report(&mut self, connection: ConnectionId, what: What) {

@@ -75,7 +75,9 @@ impl Client {
         socket.set_nodelay(true).expect("no delay");
         let tls = config.map(|config| {
             let name = name.to_owned().try_into().expect("a name");
-            ClientConnection::new(Arc::clone(config), name).expect("a TLS client")
+            let mut tls = ClientConnection::new(Arc::clone(config), name).expect("a TLS client");
+            tls.set_buffer_limit(None); // requests of any length
+            tls
         });
         let local = socket.local_addr().expect("an address");
         let (hello, send) = (Span::default(), Span::default());

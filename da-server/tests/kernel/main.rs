@@ -48,6 +48,7 @@ mod skipped;
 mod streams;
 mod syscalls;
 mod tcp_info;
+mod tickets;
 mod turns;
 mod unread;
 mod upgrades;

@@ -35,14 +35,14 @@ fn every_gap_of_a_stream_is_in_its_bucket() {
     let mut client = Client::connect(standin.addr(), NAME, Some(&tls));
     client.handshake().expect("a handshake");
     let plan = format!(r#"{{"chunks":{CHUNKS},"between_chunks_ms":{GAP_MS}}}"#);
-    // The first response of a server whose tickets are not known is doubtful, and has no gaps.
-    for last in [false, false, true] {
-        assert!(client.exchange(NAME, &plan, last).starts_with(b"HTTP/1.1 200"));
+    // Where tickets come late the first response is doubtful, and has no gaps: there it pauses nowhere.
+    for (plan, last) in [("{}", false), (&*plan, false), (&*plan, true)] {
+        assert!(client.exchange(NAME, plan, last).starts_with(b"HTTP/1.1 200"));
     }
     client.close();
     lab.wait_closed(1);
     let mut written = standin.log();
-    written.retain(|entry| matches!(entry.event, Event::Chunk { exchange: 2.., .. }));
+    written.retain(|entry| matches!(entry.event, Event::Chunk { .. }));
     lab.runtime.block_on(standin.stop());
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
 

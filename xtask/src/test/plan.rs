@@ -64,7 +64,6 @@ const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";
 const WITH_OLDER_HOOKS: &[&str] = &[
     "accuracy::plain_keep_alive",
     "accuracy::tls13_keep_alive",
-    "alone::tickets::request_in_a_write_of_its_own",
     "attribution::ipv6_and_v4_mapped_sockets",
     "edges::",
     "existing::behind_tls",
@@ -74,6 +73,7 @@ const WITH_OLDER_HOOKS: &[&str] = &[
     "older_hooks::",
     "outcomes::",
     "streams::",
+    "tickets::",
 ];
 
 /// Programs that take long, the longest first; all others follow.

@@ -22,8 +22,6 @@ pub enum Opening {
         server_name: Option<String>,
         /// As ALPN has it, RFC 7301.
         interleaving: Interleaving,
-        /// Offers to resume a TLS 1.3 session, RFC 8446 §4.2.11.
-        resumes: bool,
         /// Sends its first request ahead of the handshake (0-RTT), RFC 8446 §4.2.10.
         sends_early: bool,
     },
@@ -111,7 +109,7 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
         _ => None,
     })?;
     let (mut server_name, mut interleaving) = (None, Interleaving::No);
-    let (mut resumes, mut sends_early) = (false, false);
+    let mut sends_early = false;
     let extensions = match hello.ext {
         Some(bytes) => parse_tls_client_hello_extensions(bytes).ok()?.1,
         None => Vec::new(),
@@ -123,12 +121,11 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
                 server_name = first.and_then(normalized);
             }
             TlsExtension::ALPN(protocols) => interleaving = of_alpn(&protocols),
-            TlsExtension::PreSharedKey(_) => resumes = true,
             TlsExtension::EarlyData(_) => sends_early = true,
             _ => {}
         }
     }
-    Some(Opening::Tls { server_name, interleaving, resumes, sends_early })
+    Some(Opening::Tls { server_name, interleaving, sends_early })
 }
 
 fn of_alpn(protocols: &[&[u8]]) -> Interleaving {
@@ -194,7 +191,7 @@ mod tests {
     fn the_server_name_of_a_client_hello() {
         let opening = Opening::read(&hello("API.example.com", &[b"h2", b"http/1.1"]));
         assert_eq!(opening.name(), Some("api.example.com"));
-        assert!(matches!(opening, Opening::Tls { resumes: false, sends_early: false, .. }));
+        assert!(matches!(opening, Opening::Tls { sends_early: false, .. }));
     }
 
     #[test]

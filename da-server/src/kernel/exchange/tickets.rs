@@ -1,146 +1,213 @@
 //! Session tickets of a TLS 1.3 server, told from the first response.
 //!
-//! A server sends them after the client's Finished (RFC 8446 §4.6.1), encrypted as the response is,
-//! and where the response is expected: taking the first arrival for the response is wrong on most
-//! fresh connections. But a server's tickets are always of one size, and that size can be learned
-//! from the connections on which they came when tickets must come: within a round trip and a half
-//! of Finished, or the time of a handshake and a half where that took longer. From then on the
-//! response begins with the first byte beyond that size.
+//! A server sends them after the client's Finished (RFC 8446 §4.6.1), encrypted as the response is, and
+//! where the response is expected. What tells them apart:
+//!
+//! 1. A server answers a request that its TCP has, so the segment that brings the answer acknowledges
+//!    all of it: whatever came in one that does not is no answer.
+//! 2. A ticket and the response never share a record (RFC 8446 §5.1), so the response begins with a
+//!    record, and the records' lengths are in the clear.
+//! 3. The tickets of one connection are of one length. So the first record that is longer or shorter
+//!    than a ticket by 1 begins the response.
+//! 4. Two or more short records of one length, one right after the other, are tickets, and so is
+//!    a first record as long as one that 1 has shown to be a ticket of this very server.
+//! 5. Any other first record may be the only ticket or the response: where the next one came with it, as
+//!    exactly as times are, either is right, and where it came later, nobody knows.
+//! 6. What is followed by nothing is the response if the client went on to another request or the server
+//!    closed, and may be a ticket if the client left.
 
 use da_ebpf_common::arrival::{Arrival, FirstArrivals};
+use da_ebpf_common::exchange::End;
 
-/// Distinct sizes remembered.
-const MAX_SIZES: usize = 16;
-/// Connections looked at before it is believed that a server sends no tickets.
-const ENOUGH: u32 = 3;
-/// Connections that must agree on a size before it is believed.
-const AGREEING: u32 = 2;
-/// One in so many must have shown tickets of one size in time; fewer are accidents of timing.
-const REGULAR: u32 = 5;
-/// While one in so many has, what is just as long may be tickets that come late.
-const RARE: u32 = 20;
-/// Tickets of one server differ by a few bytes from one connection to the next.
-const SAME_BYTES: u64 = 16;
-/// Those of one connection do not, beyond the encoding of a number.
-const ALIKE_BYTES: u64 = 2;
-/// A response, with its status line and record header, is longer than that.
-const SLACK_BYTES: u64 = 64;
+/// Times that differ by less are the same: what keeps a process or a packet waiting on a busy host.
+pub const PRECISION_NS: u64 = 1_000_000;
+/// The tickets of one server differ by so much: the encoding of a number.
+const ALIKE_BYTES: u32 = 2;
+/// Records that are cut to fit into a segment, and so are of one length whatever they carry, are no
+/// shorter: crypto/tls begins with 1,208 bytes.
+const LEAST_CUT_BYTES: u32 = 1_200;
+/// A record that is as long as a record may be, which no ticket fills: RFC 8446 §5.1.
+const FULL_BYTES: u32 = 1 << 14;
+/// `HTTP/1.1 100 Continue`, two line ends, and what a record adds: it precedes the response as well.
+const CONTINUE_RECORD_BYTES: u32 = 25 + 22;
+/// Lengths remembered of a server.
+const MAX_LENGTHS: usize = 8;
 
 /// Where the first response on a connection began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseStart {
     /// With the arrival at that time, ns.
     At(u64),
-    /// Nothing arrived.
+    /// Nothing arrived, or nothing that could answer.
     Nowhere,
-    /// Nothing but tickets arrived, or a short response that always looks the same.
-    Tickets,
+    /// Nothing but tickets and leave to go on arrived, and the client went on.
+    NotYet,
     /// It can't be told.
     Doubtful,
 }
 
-/// The tickets of one endpoint, for full or for resumed handshakes: servers send fewer on those.
+/// Lengths of the records that were certainly tickets of one server.
 #[derive(Debug, Default)]
 pub struct Tickets {
-    /// Sizes of what came in time for tickets, and how often; 0 where nothing did.
-    sizes: Vec<(u64, u32)>,
-    seen: u32,
+    lengths: Vec<u32>,
+}
+
+/// What may be the beginning of the response: a record, or an arrival whose records were not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    at_ns: u64,
+    bytes: u32,
+    /// It could answer the request.
+    answers: bool,
+    /// It is a record.
+    is_record: bool,
 }
 
 impl Tickets {
-    /// Finds the response among the first arrivals of a connection, and learns from them.
-    pub fn response_start(&mut self, first: &FirstArrivals, request_last_ns: u64) -> ResponseStart {
-        let count = usize::try_from(first.count).unwrap_or(usize::MAX).min(first.arrivals.len());
-        let arrivals = &first.arrivals[..count];
-        let Some(earliest) = arrivals.first() else { return ResponseStart::Nowhere };
-        // A busy server, or one behind a proxy, took its time over the handshake as well.
-        let handshake_ns = first.finished_ns.saturating_sub(first.hello_ns);
-        let patience_ns = first.finished_ns + handshake_ns + handshake_ns / 2;
-        let expected_until_ns = first.tickets_until_ns.max(patience_ns);
-        let in_time = earliest.at_ns < expected_until_ns || earliest.at_ns <= request_last_ns;
-        let group_bytes =
-            if in_time { leading_group_bytes(arrivals, expected_until_ns) } else { 0 };
-        self.learn(group_bytes);
-        let Some(tickets_bytes) = self.tickets_bytes() else { return ResponseStart::Doubtful };
-        // What was learned may be a part of this server's tickets, or these a part of what was.
-        let fits = group_bytes == 0
-            || group_bytes.abs_diff(tickets_bytes) <= SAME_BYTES
-            || group_bytes > tickets_bytes && !alike(tickets_bytes, group_bytes);
-        if tickets_bytes != 0 && !fits {
-            return ResponseStart::Doubtful;
+    /// Finds the response among what came first, and learns from what was certainly none. `end`: what
+    /// ended the exchange, an [`End`].
+    pub fn response_start(&mut self, first: &FirstArrivals, end: u32) -> ResponseStart {
+        let pieces = pieces(first);
+        let (certain, rest) = split(&pieces);
+        let goes_on = end == End::NextRequest as u32;
+        if rest.is_empty() {
+            let halved = goes_on && !certain.is_empty();
+            return if halved { ResponseStart::NotYet } else { ResponseStart::Nowhere };
         }
-
-        if tickets_bytes == 0 && self.came_in_time(earliest.bytes) {
-            return ResponseStart::Doubtful;
-        }
-
-        let mut arrived_bytes = 0;
-        let start = arrivals.iter().find(|arrival| {
-            arrived_bytes += arrival.bytes;
-            tickets_bytes == 0 || arrived_bytes > tickets_bytes + SLACK_BYTES
-        });
-        match start {
-            // No answer comes before the question is complete: these are tickets of another size.
-            Some(start) if start.at_ns <= request_last_ns => ResponseStart::Doubtful,
-            Some(start) => ResponseStart::At(start.at_ns),
-            None => ResponseStart::Tickets,
-        }
-    }
-
-    fn learn(&mut self, bytes: u64) {
-        self.seen = self.seen.saturating_add(1);
-        let near = |known: u64| known.abs_diff(bytes) <= SAME_BYTES && (known == 0) == (bytes == 0);
-        if let Some((_, times)) = self.sizes.iter_mut().find(|(known, _)| near(*known)) {
-            *times = times.saturating_add(1);
-        } else if self.sizes.len() < MAX_SIZES {
-            self.sizes.push((bytes, 1));
-        }
-    }
-
-    /// Whether something of that size has come in time for tickets, if too rarely to be believed.
-    fn came_in_time(&self, bytes: u64) -> bool {
-        let same = |(known, times): &(u64, u32)| {
-            *known > 0
-                && known.abs_diff(bytes) <= SAME_BYTES
-                && times.saturating_mul(RARE) >= self.seen
+        let own = lengths(certain);
+        own.iter().for_each(|bytes| self.learn(*bytes));
+        let known = |piece: &&Piece| {
+            let known = if own.is_empty() { &self.lengths } else { &own };
+            piece.is_record && known.iter().any(|bytes| are_alike(*bytes, piece.bytes))
         };
-        self.sizes.iter().any(same)
-    }
-
-    /// Size of this server's tickets, 0 if it sends none; none while that is not known.
-    fn tickets_bytes(&self) -> Option<u64> {
-        let sized = self.sizes.iter().filter(|(bytes, _)| *bytes > 0);
-        let most = sized.max_by_key(|(_, times)| *times);
-        match most {
-            Some((bytes, times)) if times.saturating_mul(REGULAR) >= self.seen => {
-                (*times >= AGREEING).then_some(*bytes)
+        let tickets = match rest.iter().take_while(known).count() {
+            0 if own.is_empty() => leading_alike(rest),
+            known => known,
+        };
+        if !came_at_once(&rest[..tickets]) {
+            return ResponseStart::Doubtful; // the response may look like a ticket
+        }
+        let answered = [End::NextRequest, End::ClosedByPeer, End::Silence];
+        let answered = answered.iter().any(|answered| *answered as u32 == end);
+        let told_apart = tickets > 0 || !own.is_empty();
+        match &rest[tickets..] {
+            [] if goes_on => ResponseStart::NotYet,
+            [] => ResponseStart::Doubtful,
+            // Whatever else came in the same arrival.
+            [only] if goes_on && only.is_record && only.bytes == CONTINUE_RECORD_BYTES => {
+                ResponseStart::NotYet
             }
-            _ => (self.seen >= ENOUGH).then_some(0),
+            [start, ..] if start.is_record && (told_apart || start.bytes >= FULL_BYTES) => {
+                ResponseStart::At(start.at_ns)
+            }
+            [_] if !answered => ResponseStart::Doubtful,
+            [start, next, ..] if start.is_record && next.is_record => {
+                start_of_any(&[*start, *next])
+            }
+            any => start_of_any(any),
         }
+    }
+
+    /// Whether all that has come may be tickets, so that the response may be still on its way.
+    pub fn may_be_all(&self, first: &FirstArrivals) -> bool {
+        let pieces = pieces(first);
+        let (certain, rest) = split(&pieces);
+        let own = lengths(certain);
+        let Some(group) = rest.first() else { return true };
+        let is_ticket = own.is_empty() || own.iter().any(|own| are_alike(*own, group.bytes));
+        is_ticket && rest.iter().all(|piece| are_alike(piece.bytes, group.bytes))
+    }
+
+    fn learn(&mut self, bytes: u32) {
+        if self.lengths.iter().any(|known| are_alike(*known, bytes)) {
+            return;
+        }
+        if self.lengths.len() == MAX_LENGTHS {
+            self.lengths.remove(0);
+        }
+        self.lengths.push(bytes);
     }
 }
 
-/// Bytes of the first arrival and of those right after it that look like more of the same: a
-/// server's tickets are alike, and come at once, one by one, or in between. One that is late is taken
-/// for a ticket only if it is just as long as the first.
-fn leading_group_bytes(arrivals: &[Arrival], tickets_until_ns: u64) -> u64 {
-    let Some(first) = arrivals.first() else { return 0 };
-    let more_of_the_same = |arrival: &&Arrival| {
-        if arrival.at_ns < tickets_until_ns {
-            alike(first.bytes, arrival.bytes)
-        } else {
-            first.bytes.abs_diff(arrival.bytes) <= ALIKE_BYTES
+/// What came, in order: each record, and where these were not read, each arrival.
+fn pieces(first: &FirstArrivals) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    // Bytes behind the beginning of the first arrival; a record may have come before.
+    let mut from = 0;
+    if first.records.count > 0 {
+        from = first.records.from_bytes.wrapping_sub(first.from_bytes).cast_signed();
+    }
+    for bytes in first.records.lengths().iter().copied().map(u32::from) {
+        match arrival_of(first, from) {
+            Some((arrival, _)) => {
+                let (at_ns, answers) = (arrival.at_ns, arrival.acknowledges(first.request_end));
+                pieces.push(Piece { at_ns, bytes, answers, is_record: true });
+            }
+            None if from < 0 => {
+                pieces.push(Piece { at_ns: 0, bytes, answers: false, is_record: true });
+            }
+            None => return pieces, // it came after those that were kept
         }
-    };
-    first.bytes
-        + arrivals[1..].iter().take_while(more_of_the_same).map(|one| one.bytes).sum::<u64>()
+        from += bytes.cast_signed();
+    }
+    from = from.max(0);
+    while let Some((arrival, end)) = arrival_of(first, from) {
+        let (at_ns, answers) = (arrival.at_ns, arrival.acknowledges(first.request_end));
+        let bytes = (end - from).unsigned_abs();
+        pieces.push(Piece { at_ns, bytes, answers, is_record: false });
+        from = end;
+    }
+    pieces
 }
 
-/// Whether one is a small multiple of the other.
-fn alike(one: u64, other: u64) -> bool {
-    let (small, large) = (one.min(other).max(1), one.max(other));
-    let times = (large + ALIKE_BYTES) / small;
-    large.abs_diff(times * small) <= times * ALIKE_BYTES && times <= 8
+/// The arrival that brought the byte at `offset`, and the offset behind it.
+fn arrival_of(first: &FirstArrivals, offset: i32) -> Option<(&Arrival, i32)> {
+    let mut end = 0_i32;
+    first.kept().iter().find_map(|arrival| {
+        let from = end;
+        end = end.saturating_add_unsigned(arrival.bytes);
+        (from..end).contains(&offset).then_some((arrival, end))
+    })
+}
+
+/// Those that can't answer the request, and the others. Nothing answers it after what does not.
+fn split(pieces: &[Piece]) -> (&[Piece], &[Piece]) {
+    let certain = pieces.iter().rposition(|piece| !piece.answers).map_or(0, |last| last + 1);
+    pieces.split_at(certain)
+}
+
+/// Lengths of tickets.
+fn lengths(tickets: &[Piece]) -> Vec<u32> {
+    let records = tickets.iter().filter(|piece| piece.is_record).map(|piece| piece.bytes);
+    records.filter(|bytes| *bytes != CONTINUE_RECORD_BYTES).collect()
+}
+
+/// How many at the beginning look like tickets of one server: several short records of one length.
+fn leading_alike(pieces: &[Piece]) -> usize {
+    let Some(first) = pieces.first() else { return 0 };
+    let alike = |piece: &&Piece| piece.is_record && are_alike(piece.bytes, first.bytes);
+    let count = pieces.iter().take_while(alike).count();
+    if count > 1 && first.bytes < LEAST_CUT_BYTES { count } else { 0 }
+}
+
+fn are_alike(one: u32, other: u32) -> bool {
+    one.abs_diff(other) <= ALIKE_BYTES
+}
+
+/// Whether each came right after the one before.
+fn came_at_once(pieces: &[Piece]) -> bool {
+    pieces.windows(2).all(|two| two[1].at_ns.saturating_sub(two[0].at_ns) <= PRECISION_NS)
+}
+
+/// The response begins with one of these.
+fn start_of_any(pieces: &[Piece]) -> ResponseStart {
+    match pieces {
+        [first, .., last] if last.at_ns.saturating_sub(first.at_ns) > PRECISION_NS => {
+            ResponseStart::Doubtful
+        }
+        [first, ..] => ResponseStart::At(first.at_ns),
+        [] => ResponseStart::Nowhere,
+    }
 }
 
 #[cfg(test)]
@@ -149,130 +216,149 @@ mod tests {
 
     use super::*;
 
-    /// Tickets are expected until 1,000; the request was complete at 100.
-    fn start(tickets: &mut Tickets, arrivals: &[(u64, u64)]) -> ResponseStart {
+    const MS: u64 = 1_000_000;
+    const REQUEST_END: u32 = 900;
+
+    /// A record: when it came, its length, and whether its segment acknowledges the request.
+    type Came = (u64, u32, bool);
+
+    /// Each record came in an arrival of its own, and was read.
+    fn first(came: &[Came]) -> FirstArrivals {
+        let mut first = unread(came);
+        (first.records.count, first.records.from_bytes) = (came.len() as u16, first.from_bytes);
+        for (length, (_, bytes, _)) in first.records.lengths.iter_mut().zip(came) {
+            *length = *bytes as u16;
+        }
+        first
+    }
+
+    /// The same, if nobody has read them.
+    fn unread(came: &[Came]) -> FirstArrivals {
         let mut first = FirstArrivals::new_zeroed();
-        (first.hello_ns, first.finished_ns, first.tickets_until_ns) = (20, 90, 1_000);
-        first.count = arrivals.len() as u64;
-        for (slot, (at_ns, bytes)) in first.arrivals.iter_mut().zip(arrivals) {
-            *slot = Arrival { at_ns: *at_ns, bytes: *bytes };
+        (first.finished_ns, first.request_end, first.from_bytes) = (1, REQUEST_END, 4_000);
+        first.count = came.len() as u64;
+        for (slot, (at_ns, bytes, answers)) in first.arrivals.iter_mut().zip(came) {
+            let acked_bytes = if *answers { REQUEST_END } else { 80 };
+            *slot = Arrival { at_ns: *at_ns, bytes: *bytes, acked_bytes };
         }
-        tickets.response_start(&first, 100)
+        first
     }
 
-    /// Knows tickets of 500 bytes.
-    fn learned() -> Tickets {
+    fn closed(tickets: &mut Tickets, came: &[Came]) -> ResponseStart {
+        tickets.response_start(&first(came), End::ClosedByPeer as u32)
+    }
+
+    fn fresh(came: &[Came]) -> ResponseStart {
+        closed(&mut Tickets::default(), came)
+    }
+
+    #[test]
+    fn what_does_not_acknowledge_the_request_is_no_answer() {
+        let late = 300 * MS;
+        assert_eq!(fresh(&[(1, 250, false), (late, 700, true)]), ResponseStart::At(late));
+        assert_eq!(fresh(&[(1, 250, false), (2, 250, false)]), ResponseStart::Nowhere);
+        // The second ticket of that connection comes late enough to acknowledge it.
+        let halved = [(1, 250, false), (2, 251, true), (late, 700, true), (late + MS, 90, true)];
+        assert_eq!(fresh(&halved), ResponseStart::At(late));
+    }
+
+    #[test]
+    fn several_records_of_one_length_are_tickets() {
+        let late = 300 * MS;
+        let two = [(1, 250, true), (9, 252, true), (late, 700, true), (2 * late, 90, true)];
+        assert_eq!(fresh(&two), ResponseStart::At(late));
+        // Long ones may have been cut to fit into a segment.
+        let cut = [(1, 1_391, true), (9, 1_391, true), (late, 700, true)];
+        assert_eq!(fresh(&cut), ResponseStart::At(1), "either is right");
+        let later = [(1, 1_391, true), (late, 1_391, true), (2 * late, 700, true)];
+        assert_eq!(fresh(&later), ResponseStart::Doubtful);
+        // One of these may be the response.
+        let apart = [(1, 250, true), (late, 250, true), (2 * late, 700, true)];
+        assert_eq!(fresh(&apart), ResponseStart::Doubtful);
+    }
+
+    #[test]
+    fn a_single_record_is_a_ticket_where_the_server_has_shown_one_of_that_length() {
+        let late = 300 * MS;
+        let unsure = [(1, 250, true), (late, 700, true)];
         let mut tickets = Tickets::default();
-        let usual = [(200, 500), (9_000, 300)];
-        assert_eq!(start(&mut tickets, &usual), ResponseStart::Doubtful);
-        for _ in 0..4 {
-            assert_eq!(start(&mut tickets, &usual), ResponseStart::At(9_000));
+        assert_eq!(closed(&mut tickets, &unsure), ResponseStart::Doubtful);
+        assert_eq!(closed(&mut tickets, &[(1, 251, false), (2, 700, true)]), ResponseStart::At(2));
+        assert_eq!(closed(&mut tickets, &unsure), ResponseStart::At(late));
+        // It never shows that a record of another length is none.
+        let other = [(1, 400, true), (late, 700, true)];
+        assert_eq!(closed(&mut tickets, &other), ResponseStart::Doubtful);
+    }
+
+    #[test]
+    fn either_is_right_where_both_came_at_once() {
+        assert_eq!(fresh(&[(5, 250, true), (5 + MS, 700, true)]), ResponseStart::At(5));
+        assert_eq!(fresh(&[(5, 250, true), (6 + MS, 700, true)]), ResponseStart::Doubtful);
+        assert_eq!(fresh(&[(5, 16_406, true), (9 * MS, 16_406, true)]), ResponseStart::At(5));
+    }
+
+    #[test]
+    fn what_nothing_follows_is_the_response_unless_the_client_left() {
+        let only = first(&[(5, 250, true)]);
+        let start = |end| Tickets::default().response_start(&only, end as u32);
+        for end in [End::NextRequest, End::ClosedByPeer, End::Silence] {
+            assert_eq!(start(end), ResponseStart::At(5), "{end:?}");
         }
-        tickets
-    }
-
-    #[test]
-    fn late_tickets_are_known_by_their_size() {
-        let late = [(2_000, 500), (9_000, 300)];
-        assert_eq!(start(&mut learned(), &late), ResponseStart::At(9_000));
-    }
-
-    #[test]
-    fn a_response_among_the_tickets_is_found_behind_them() {
-        let mut tickets = learned();
-        assert_eq!(start(&mut tickets, &[(200, 500), (300, 300)]), ResponseStart::At(300));
-        assert_eq!(start(&mut tickets, &[(250, 800), (5_000, 90)]), ResponseStart::At(250));
-    }
-
-    #[test]
-    fn tickets_that_come_one_by_one_or_in_between() {
-        let mut tickets = Tickets::default();
-        let one_by_one = [(200, 125), (210, 125), (220, 125), (230, 125), (9_000, 300)];
-        let in_between = [(200, 125), (210, 375), (9_000, 300)];
-        start(&mut tickets, &one_by_one);
-        for arrivals in [&one_by_one[..], &in_between, &[(200, 500), (9_000, 300)]] {
-            assert_eq!(start(&mut tickets, arrivals), ResponseStart::At(9_000), "{arrivals:?}");
+        for end in [End::Closed, End::Aborted] {
+            assert_eq!(start(end), ResponseStart::Doubtful, "{end:?}");
         }
+        let tickets = first(&[(5, 250, true), (6, 250, true)]);
+        let start = |end| Tickets::default().response_start(&tickets, end as u32);
+        assert_eq!(start(End::NextRequest), ResponseStart::NotYet);
+        assert_eq!(start(End::ClosedByPeer), ResponseStart::Doubtful);
+        assert!(Tickets::default().may_be_all(&only) && Tickets::default().may_be_all(&tickets));
+        let answered = first(&[(5, 250, false), (6, 700, true)]);
+        assert!(!Tickets::default().may_be_all(&answered));
     }
 
     #[test]
-    fn a_server_without_tickets_is_believed_after_a_few_connections() {
-        let mut tickets = Tickets::default();
-        let plain = [(9_000, 300), (9_500, 300)];
-        assert_eq!(start(&mut tickets, &plain), ResponseStart::Doubtful);
-        assert_eq!(start(&mut tickets, &plain), ResponseStart::Doubtful);
-        assert_eq!(start(&mut tickets, &plain), ResponseStart::At(9_000));
+    fn leave_to_go_on_is_no_response_also_where_it_comes_in_one_arrival_with_tickets() {
+        let start =
+            |first: &FirstArrivals, end| Tickets::default().response_start(first, end as u32);
+        let mut shared = unread(&[(5, 250 + 250 + CONTINUE_RECORD_BYTES, true)]);
+        (shared.records.count, shared.records.from_bytes) = (3, 4_000);
+        shared.records.lengths[..3].copy_from_slice(&[250, 250, CONTINUE_RECORD_BYTES as u16]);
+        assert_eq!(start(&shared, End::NextRequest), ResponseStart::NotYet);
+        assert_eq!(start(&shared, End::ClosedByPeer), ResponseStart::At(5));
+        let alone = first(&[(5, CONTINUE_RECORD_BYTES, true)]);
+        assert_eq!(start(&alone, End::NextRequest), ResponseStart::NotYet);
+        let answered = first(&[(5, CONTINUE_RECORD_BYTES, true), (6, 700, true)]);
+        assert_eq!(start(&answered, End::NextRequest), ResponseStart::At(5));
     }
 
     #[test]
-    fn a_slow_handshake_makes_for_late_tickets() {
-        let mut tickets = Tickets::default();
-        let mut first = FirstArrivals::new_zeroed();
-        // A proxy near by connects at once, and the server is 40 µs away from it.
-        (first.hello_ns, first.finished_ns, first.tickets_until_ns) = (10, 40_000, 41_000);
-        first.count = 2;
-        first.arrivals[0] = Arrival { at_ns: 80_000, bytes: 500 };
-        first.arrivals[1] = Arrival { at_ns: 300_000, bytes: 2_000 };
-        tickets.response_start(&first, 40_100);
-        assert_eq!(tickets.response_start(&first, 40_100), ResponseStart::At(300_000));
+    fn what_nobody_has_read_is_told_by_its_arrivals() {
+        let start = |came: &[Came]| {
+            Tickets::default().response_start(&unread(came), End::ClosedByPeer as u32)
+        };
+        assert_eq!(start(&[(5, 250, false), (9 * MS, 700, true)]), ResponseStart::At(9 * MS));
+        assert_eq!(start(&[(5, 250, true), (6, 700, true)]), ResponseStart::At(5));
+        assert_eq!(start(&[(5, 250, true), (9 * MS, 700, true)]), ResponseStart::Doubtful);
     }
 
     #[test]
-    fn a_single_accident_of_timing_changes_nothing() {
-        let mut tickets = learned();
-        start(&mut tickets, &[(200, 250), (9_000, 300)]);
-        assert_eq!(start(&mut tickets, &[(200, 500), (9_000, 300)]), ResponseStart::At(9_000));
+    fn records_share_arrivals_and_reach_over_them() {
+        let late = 300 * MS;
+        let mut shared = unread(&[(1, 500, true), (late, 1_000, true), (2 * late, 1_000, true)]);
+        (shared.records.count, shared.records.from_bytes) = (3, 4_000);
+        shared.records.lengths[..3].copy_from_slice(&[250, 250, 2_000]);
+        let start = Tickets::default().response_start(&shared, End::ClosedByPeer as u32);
+        assert_eq!(start, ResponseStart::At(late));
+        // A ticket that came with the server's Finished was read after the client's.
+        let mut before = unread(&[(late, 250, true), (2 * late, 700, true)]);
+        (before.records.count, before.records.from_bytes) = (3, 3_750);
+        before.records.lengths[..3].copy_from_slice(&[250, 250, 700]);
+        let start = Tickets::default().response_start(&before, End::ClosedByPeer as u32);
+        assert_eq!(start, ResponseStart::At(2 * late));
     }
 
     #[test]
-    fn what_came_in_time_once_is_doubted_when_it_is_late() {
-        let mut tickets = Tickets::default();
-        // A busy server: its tickets come too late but for the first connection.
-        start(&mut tickets, &[(200, 346), (9_000, 900)]);
-        for _ in 0..RARE - 1 {
-            let late = start(&mut tickets, &[(5_000, 346), (9_000, 900)]);
-            assert_eq!(late, ResponseStart::Doubtful);
-        }
-        // By now that one was an accident: an answer that is always of this size has come too soon.
-        let usual = start(&mut tickets, &[(5_000, 346), (9_000, 900)]);
-        assert_eq!(usual, ResponseStart::At(5_000));
-        let other = start(&mut tickets, &[(5_000, 700)]);
-        assert_eq!(other, ResponseStart::At(5_000));
-    }
-
-    #[test]
-    fn a_ticket_that_comes_late_is_one_of_them() {
-        let mut tickets = Tickets::default();
-        let late = [(200, 250), (3_000, 250), (9_000, 300)];
-        assert_eq!(start(&mut tickets, &late), ResponseStart::Doubtful);
-        assert_eq!(start(&mut tickets, &late), ResponseStart::At(9_000));
-        assert_eq!(start(&mut tickets, &[(200, 500), (9_000, 300)]), ResponseStart::At(9_000));
-    }
-
-    #[test]
-    fn a_part_of_the_tickets_is_not_taken_for_all() {
-        let mut tickets = Tickets::default();
-        // The second ticket comes together with the response.
-        start(&mut tickets, &[(200, 250), (9_000, 550)]);
-        start(&mut tickets, &[(200, 250), (9_000, 550)]);
-        let usual = [(200, 500), (9_000, 300)];
-        assert_eq!(start(&mut tickets, &usual), ResponseStart::Doubtful);
-        for _ in 0..3 {
-            assert_eq!(start(&mut tickets, &usual), ResponseStart::At(9_000));
-        }
-        let part = [(200, 250), (9_000, 350), (9_500, 300)];
-        assert_eq!(start(&mut tickets, &part), ResponseStart::Doubtful);
-    }
-
-    #[test]
-    fn nothing_is_no_response_and_nothing_but_tickets_is_doubtful() {
-        assert_eq!(start(&mut learned(), &[]), ResponseStart::Nowhere);
-        assert_eq!(start(&mut learned(), &[(200, 500)]), ResponseStart::Tickets);
-    }
-
-    #[test]
-    fn an_answer_before_the_question_is_none() {
-        let mut tickets = learned();
-        assert_eq!(start(&mut tickets, &[(50, 900), (9_000, 300)]), ResponseStart::Doubtful);
+    fn nothing_is_no_response() {
+        assert_eq!(fresh(&[]), ResponseStart::Nowhere);
     }
 }

@@ -96,6 +96,10 @@ const NUMBERS: &[(&str, libc::c_long)] = &[
     ("NR_SENDTO", libc::SYS_sendto),
     ("NR_SENDMSG", libc::SYS_sendmsg),
     ("NR_SENDMMSG", libc::SYS_sendmmsg),
+    ("NR_READ", libc::SYS_read),
+    ("NR_READV", libc::SYS_readv),
+    ("NR_RECVFROM", libc::SYS_recvfrom),
+    ("NR_RECVMSG", libc::SYS_recvmsg),
 ];
 
 /// What tells a 32-bit process in its registers: global and value.

@@ -25,10 +25,18 @@ impl Tracker {
             known.pending = Pending { request, ..Pending::default() };
             return;
         }
-        known.last_number = exchange.number;
-        let pending = mem::take(&mut known.pending);
+        let last_number = mem::replace(&mut known.last_number, exchange.number);
+        let mut pending = mem::take(&mut known.pending);
+        // What the programs call the second request is the first one, or the rest of it, where there was
+        // none before, or only its beginning.
+        let is_first = last_number == 0 || pending.request.is_some();
+        if let Some(first_arrivals) = &mut pending.first_arrivals
+            && !is_first
+        {
+            first_arrivals.finished_ns = 0;
+        }
         let (series, sends_early) = (known.series, known.sends_early);
-        let server = (known.endpoint, known.resumes);
+        let peers = known.peers;
         let retransmits = u64::from(exchange.retransmits).saturating_sub(known.totals.retransmits);
         let (told, remote) = (known.interleaving, addresses(&known.peers).1);
         let joined_midway = known.joined_midway && exchange.number == 1;
@@ -48,11 +56,10 @@ impl Tracker {
             self.pickups.picked_up_since(series, labels, exchange, pending.pickups, &settled);
             return;
         }
-        let tickets = self.tickets.entry(server).or_default();
         let first_arrivals = pending.first_arrivals.as_deref();
         let interleaved = self.interleavings.is_interleaved(remote, told, exchange.flags);
         let mixed = interleaved || sends_early || joined_midway;
-        let measured = measure(exchange, mixed, first_arrivals, tickets);
+        let measured = measure(exchange, mixed, first_arrivals, self.tickets_of(&peers));
         let labels = self.series.labels(series);
         self.pickups.picked_up(series, labels, exchange, pending.pickups.as_deref());
         let begun =
@@ -107,10 +114,21 @@ impl Tracker {
     pub fn settle(&mut self, id: ConnectionId, record: &Connection, over: Over) {
         let Some(owed) = settle(id, record, over) else { return };
         let exchange = owed.exchange;
-        let Some(known) = self.known.get_mut(&id) else { return };
+        let Some(known) = self.known.get(&id) else { return };
         if exchange.number <= known.last_number {
             return;
         }
+        // Whoever has read the response knows that there was one.
+        let is_first = known.last_number == 0 || known.pending.request.is_some();
+        if let (Over::Silent(_), true, Some(first)) = (over, is_first, &owed.first_arrivals)
+            && first.finished_ns != 0
+        {
+            let peers = known.peers;
+            if self.tickets_of(&peers).may_be_all(first) {
+                return;
+            }
+        }
+        let Some(known) = self.known.get_mut(&id) else { return };
         known.pending.first_arrivals = owed.first_arrivals.map(Box::new);
         known.pending.gaps = owed.gaps.map(Box::new);
         known.pending.pickups = owed.pickups.map(Box::new);

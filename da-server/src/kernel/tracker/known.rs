@@ -23,8 +23,6 @@ pub struct Known {
     pub interleaving: Interleaving,
     /// It does, and is counted.
     pub interleaved: bool,
-    /// The handshake offered to resume a session.
-    pub resumes: bool,
     /// Its first request went ahead of the handshake.
     pub sends_early: bool,
     /// What became of it is counted.
@@ -70,11 +68,11 @@ impl Pending {
     /// The first arrivals of the response that began at `start_ns`, in order.
     pub fn response(&self, exchange: &Exchange, start_ns: u64) -> Vec<Arrival> {
         let Some(first) = &self.first_arrivals else {
-            return vec![Arrival { at_ns: start_ns, bytes: exchange.response.bytes }];
+            let bytes = u32::try_from(exchange.response.bytes).unwrap_or(u32::MAX);
+            return vec![Arrival { at_ns: start_ns, bytes, acked_bytes: 0 }];
         };
-        let count = usize::try_from(first.count).unwrap_or(usize::MAX).min(first.arrivals.len());
         let of_response = |arrival: &&Arrival| arrival.at_ns >= start_ns;
-        first.arrivals[..count].iter().filter(of_response).copied().collect()
+        first.kept().iter().filter(of_response).copied().collect()
     }
 }
 
@@ -127,7 +125,6 @@ impl Known {
             peers,
             interleaving: Interleaving::No,
             interleaved: false,
-            resumes: false,
             sends_early: false,
             ended_up: false,
             joined_midway: false,

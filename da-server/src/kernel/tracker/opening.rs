@@ -54,10 +54,7 @@ impl Tracker {
             }
         };
         let is_clear = matches!(opening, Opening::Http { .. } | Opening::Http2 | Opening::Unknown);
-        let (resumes, sends_early) = match opening {
-            Opening::Tls { resumes, sends_early, .. } => (resumes, sends_early),
-            _ => (false, false),
-        };
+        let sends_early = matches!(opening, Opening::Tls { sends_early: true, .. });
         let series = self.series_of(endpoint, &first.peers);
         // What is reported after its first bytes were lost may be reported more than once.
         let is_new = earlier.is_none();
@@ -75,7 +72,7 @@ impl Tracker {
         };
         // What had arrived before may be a part of the first answer, or all of it.
         let joined_midway = midway || is_clear && first.flags & flags::UNSEEN_ARRIVAL != 0;
-        let known = Known { interleaving, resumes, sends_early, joined_midway, ..known };
+        let known = Known { interleaving, sends_early, joined_midway, ..known };
         self.insert(id, known);
         if is_new && let Some(to_ns) = established_ns(first.flags, first.established_ns) {
             let from_ns = id.born_ns;

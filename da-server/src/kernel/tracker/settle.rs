@@ -39,12 +39,12 @@ pub enum Over {
 pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed> {
     let slot = &record.arrivals[(record.request & 1) as usize];
     let (over_ns, is_answer) = match over {
-        // What came in the time of the session tickets may have been nothing else.
+        // Session tickets are no answer.
         Over::Silent(since_ns) => (since_ns, slot.response.first_ns != 0),
         Over::Read(at_ns) => (at_ns, true),
     };
     let answered = record.request != 0
-        && slot.request == record.request
+        && slot.request == record.request as u32
         && slot.response.arrivals != 0
         && is_answer;
     let last_ns = record.last_arrival_ns.max(record.request_last_ns);
@@ -83,17 +83,17 @@ pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed>
 
 /// As da-ebpf's `arrival::report` has it.
 fn first_arrivals(id: ConnectionId, record: &Connection, slot: &Arrivals) -> Option<FirstArrivals> {
-    let tickets = record.request == 1 && record.flags & flags::TLS13 != 0;
+    let tickets = record.request <= 2 && record.flags & flags::TLS13 != 0;
     if !tickets && slot.response.arrivals < 2 {
         return None;
     }
     let mut first = FirstArrivals::new_zeroed();
     first.header = header(id);
     if tickets {
-        first.hello_ns = record.hello_ns;
         first.finished_ns = record.flight_ns;
-        first.tickets_until_ns = record.tickets_until_ns;
     }
+    (first.request_end, first.from_bytes) = (record.request_end, slot.from_bytes);
+    first.records = record.records;
     first.count = slot.response.arrivals.min(MAX_FIRST_ARRIVALS as u64);
     first.arrivals = slot.first;
     Some(first)

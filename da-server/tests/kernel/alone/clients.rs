@@ -15,10 +15,6 @@ use crate::clients::table::{self, Row};
 use crate::lab::{Lab, endpoint};
 use crate::turns::undisturbed;
 
-/// Runs of a cell in which session tickets may have come late: see
-/// [`Row::is_halved`].
-const TRIES: usize = 3;
-
 #[test]
 fn every_client_is_counted_right() {
     let _alone = undisturbed();
@@ -34,44 +30,35 @@ fn every_client_is_counted_right() {
     };
     let cells = cell::all();
     let relays: Vec<_> = cells.iter().map(|cell| servers::relay(cell, &folder)).collect();
-    // An endpoint for each cell and try. HTTP/2 in the clear shows no name: there the address tells.
-    let label = |cell: usize, attempt: usize| format!("cell{cell}-{attempt}");
+    // An endpoint for each cell. HTTP/2 in the clear shows no name: there the address tells.
+    let label = |cell: usize| format!("cell{cell}");
     let name = |label: &str| format!("{label}.clients.test");
     let mut watched = Vec::new();
     for (index, (cell, relay)) in cells.iter().zip(&relays).enumerate() {
-        for attempt in 0..TRIES {
-            let known = relay.iter().filter(|_| cell.tls.is_none() && attempt == 0);
-            let addresses = known.map(|relay| SocketAddr::new(cell.address.ip(), relay.port));
-            let label = label(index, attempt);
-            let endpoint = endpoint(&label, &name(&label));
-            watched.push(EndpointConfig { addresses: addresses.collect(), ..endpoint });
-        }
+        let known = relay.iter().filter(|_| cell.tls.is_none());
+        let addresses = known.map(|relay| SocketAddr::new(cell.address.ip(), relay.port));
+        let label = label(index);
+        let endpoint = endpoint(&label, &name(&label));
+        watched.push(EndpointConfig { addresses: addresses.collect(), ..endpoint });
     }
     let Some(lab) = Lab::open(&watched, Unlisted::Drop) else { return };
     let servers = Servers::start(&lab, &folder, "*.clients.test");
 
     let mut rows = Vec::new();
     for (index, (cell, relay)) in cells.iter().zip(&relays).enumerate() {
-        for attempt in 0..TRIES {
-            let label = label(index, attempt);
-            let job = servers.job(cell, name(&label), relay.as_ref());
-            let answered = programs.run(cell.client, &job);
-            assert_eq!(answered, job.exchanges(), "{cell:?}: answered");
-            let sent = servers.sent(cell, &job, relay.as_ref());
-            let labels = format!(",provider=\"{label}\"");
-            let seen = Seen::wait(|| lab.metrics(), &labels, sent.connections);
-            rows.push(Row { cell: *cell, sent, seen });
-            if !rows.last().is_some_and(Row::is_halved) {
-                break;
-            }
-        }
+        let label = label(index);
+        let job = servers.job(cell, name(&label), relay.as_ref());
+        let answered = programs.run(cell.client, &job);
+        assert_eq!(answered, job.exchanges(), "{cell:?}: answered");
+        let sent = servers.sent(cell, &job, relay.as_ref());
+        let labels = format!(",provider=\"{label}\"");
+        let seen = Seen::wait(|| lab.metrics(), &labels, sent.connections);
+        rows.push(Row { cell: *cell, sent, seen });
     }
     println!("{}", program::versions());
     table::print(&rows);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
-    rows.iter().filter(|row| !row.is_halved()).for_each(Row::check);
-    let halved = rows.iter().filter(|row| row.is_halved()).count();
-    assert_eq!(rows.len() - halved, cells.len(), "cells that came out in {TRIES} tries");
+    rows.iter().for_each(Row::check);
     drop(servers);
     fs::remove_dir_all(&folder).expect("removes");
 }

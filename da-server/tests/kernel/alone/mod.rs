@@ -18,4 +18,3 @@ mod leave;
 mod many_calls;
 mod processes;
 mod slow_network;
-mod tickets;

@@ -41,12 +41,6 @@ impl Row {
         if self.cell.is_told_apart() { 0 } else { self.seen.doubtful.min(self.sent.connections) }
     }
 
-    /// Whether a request may have been counted as two: sent in two writes, between which the session
-    /// tickets came late, on a connection whose server's tickets were not known yet.
-    pub fn is_halved(&self) -> bool {
-        (1..=self.seen.doubtful).contains(&self.invented())
-    }
-
     /// Whether all came out.
     pub fn check(&self) {
         let Self { cell, sent, seen } = self;

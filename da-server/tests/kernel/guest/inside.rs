@@ -67,7 +67,7 @@ fn measures_connections(tls: Tls, mode: TlsMode) {
         };
         *exchanges.entry(local).or_default() += 1;
         if measured.outcome == ExchangeOutcome::Doubtful && number == 1 {
-            continue; // the size of this server's tickets was not known yet
+            continue; // nothing has told its response from tickets
         }
         assert_eq!(measured.outcome, ExchangeOutcome::Ok, "{tls:?}: exchange {number}");
         assert!(first_pickup.is_some(), "{tls:?}: exchange {number} was never read");

@@ -1,0 +1,40 @@
+//! A second request on a fresh connection, right after a first one that was answered at once.
+
+use std::time::Duration;
+
+use da_server::kernel::{Unlisted, What};
+use da_standin::{Options, TlsMode};
+
+use super::NAME;
+use crate::client::{Client, Tls, config, request};
+use crate::lab::{Lab, endpoint};
+
+const FRESH: usize = 200;
+
+#[test]
+fn a_first_response_that_is_over_at_once_is_one() {
+    let Some(mut lab) = Lab::open(&[endpoint("tickets", NAME)], Unlisted::Drop) else { return };
+    let standin = lab.standin(Options {
+        names: vec![NAME.to_owned()],
+        tls: TlsMode::V13,
+        ..Options::default()
+    });
+    let config = config(standin.ca_pem(), Tls::V13);
+    // As a refusal by a server that is far away: less than half a round trip behind its tickets.
+    let plans = [r#"{"first_byte_ms":0}"#, r#"{"first_byte_ms":5}"#];
+    for _ in 0..FRESH {
+        let mut client = Client::connect(standin.addr(), NAME, Some(&config));
+        client.handshake().expect("a handshake");
+        for plan in plans {
+            client.send(&request(NAME, plan, false));
+            assert!(client.receive().starts_with(b"HTTP/1.1 200"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        client.close();
+    }
+    lab.wait_closed(FRESH);
+    lab.runtime.block_on(standin.stop());
+    let of = |one: &What| matches!(one, What::Exchange(_));
+    let counted = lab.close().iter().filter(|one| of(&one.what)).count();
+    assert_eq!(counted, FRESH * plans.len());
+}
