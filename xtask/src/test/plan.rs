@@ -54,7 +54,7 @@ const UNIT_TESTS: &str = "da-server";
 const KERNEL_TESTS_AT_ONCE: &str = "6";
 
 /// Programs that run at once.
-pub const AT_ONCE: usize = 4;
+pub const AT_ONCE: usize = 5;
 
 /// The variable that has kernel tests use the hooks of kernels before 6.3.
 const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";
