@@ -160,7 +160,7 @@ impl<'a> Asking<'a> {
                 connection.release();
                 return Ended::Answered(Ok(answer));
             }
-            Ok(answer) if connection.has_kept() => {
+            Ok(answer) if connection.is_in_place() => {
                 connection.release();
                 return Ended::Answered(Ok(answer));
             }

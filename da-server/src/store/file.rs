@@ -4,6 +4,7 @@
 //! SQLite holds on it in the same process.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,11 @@ use rustix::fs::{Access, access};
 #[derive(Debug, Clone)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
+    /// The same without symbolic links: beside this one SQLite has the log.
+    resolved: PathBuf,
     identity: Identity,
-    /// The log that SQLite writes to first, if it writes one.
-    log: Option<(PathBuf, Identity)>,
+    /// Of the log that SQLite writes to first, if it writes one.
+    log: Option<Identity>,
 }
 
 /// What tells a file from what takes its place. Nobody else has it as long as the file is open, deleted
@@ -59,9 +62,9 @@ impl DatabaseFile {
     /// # Errors
     /// It can't be looked at.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
-        let log = with_ending(path, LOG);
-        let log = Identity::of(&log).ok().map(|identity| (log, identity));
-        Ok(Self { path: path.to_owned(), identity: Identity::of(path)?, log })
+        let resolved = path.canonicalize()?;
+        let log = Identity::of(&with_ending(&resolved, LOG)).ok();
+        Ok(Self { path: path.to_owned(), identity: Identity::of(path)?, resolved, log })
     }
 
     /// Whether it is not at its path any more. What can't be found out is not.
@@ -74,13 +77,29 @@ impl DatabaseFile {
         }
     }
 
-    /// Whether what was just committed over an open connection is where the next opening looks for
-    /// it: in this file, or in the log beside it.
-    pub(super) fn has_what_was_committed(&self) -> bool {
-        let is_there = |(log, identity): &(PathBuf, Identity)| {
-            Identity::of(log).is_ok_and(|found| found == *identity)
-        };
-        self.lost().is_none() && self.log.as_ref().is_none_or(is_there)
+    /// Whether the next opening finds what an open connection commits: in this file, or in the log
+    /// beside it.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.lost().is_none() && self.has_its_log()
+    }
+
+    /// Whether the log was deleted or replaced, and the file is where it was.
+    pub(super) fn has_lost_its_log(&self) -> bool {
+        self.lost().is_none() && !self.has_its_log()
+    }
+
+    fn has_its_log(&self) -> bool {
+        self.log.is_none_or(|log| Identity::of(&self.beside(LOG)).is_ok_and(|found| found == log))
+    }
+
+    /// Whether somebody has written to the log that took the place of the one that was open.
+    pub(super) fn another_log_is_in_use(&self) -> bool {
+        let is_used = |log: fs::Metadata| log.len() > 0;
+        self.has_lost_its_log() && self.beside(LOG).metadata().is_ok_and(is_used)
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        with_ending(&self.resolved, ending)
     }
 
     /// Renames the log at its path, and the index of that log, so that no other file is opened beside
@@ -92,9 +111,9 @@ impl DatabaseFile {
     pub(super) fn set_log_aside(&self) -> io::Result<Option<PathBuf>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let aside = |ending| {
-            let name = with_ending(&self.path, ending);
-            let aside = with_ending(&name, &format!(".lost-{}", now.as_secs()));
-            match std::fs::rename(&name, &aside) {
+            let name = self.beside(ending);
+            let aside = with_ending(&name, &format!(".lost-{}", now.as_millis()));
+            match fs::rename(&name, &aside) {
                 Ok(()) => Ok(Some(aside)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
@@ -129,17 +148,17 @@ mod tests {
     fn a_file_is_told_from_what_took_its_place() {
         let folder = tempfile::tempdir().expect("folder");
         let [path, other] = ["a.sqlite", "b.sqlite"].map(|name| folder.path().join(name));
-        std::fs::write(&path, "a").expect("written");
-        std::fs::write(&other, "a").expect("written");
+        fs::write(&path, "a").expect("written");
+        fs::write(&other, "a").expect("written");
         // As a connection has it, so that its number is nobody else's.
-        let _open = std::fs::File::open(&path).expect("open");
+        let _open = fs::File::open(&path).expect("open");
         let file = DatabaseFile::at(&path).expect("there");
         assert_eq!(file.lost(), None);
-        std::fs::rename(&path, folder.path().join("c.sqlite")).expect("moved");
+        fs::rename(&path, folder.path().join("c.sqlite")).expect("moved");
         assert_eq!(file.lost(), Some(Lost::Deleted));
-        std::fs::rename(&other, &path).expect("moved");
+        fs::rename(&other, &path).expect("moved");
         assert_eq!(file.lost(), Some(Lost::Replaced));
-        std::fs::rename(folder.path().join("c.sqlite"), &path).expect("moved back");
+        fs::rename(folder.path().join("c.sqlite"), &path).expect("moved back");
         assert_eq!(file.lost(), None);
     }
 
@@ -147,16 +166,34 @@ mod tests {
     fn a_log_that_was_deleted_has_nothing_of_what_was_committed() {
         let folder = tempfile::tempdir().expect("folder");
         let [path, log] = ["a.sqlite", "a.sqlite-wal"].map(|name| folder.path().join(name));
-        std::fs::write(&path, "a").expect("written");
-        assert!(DatabaseFile::at(&path).expect("there").has_what_was_committed(), "it has none");
-        std::fs::write(&log, "a").expect("written");
+        fs::write(&path, "a").expect("written");
+        assert!(DatabaseFile::at(&path).expect("there").is_in_place(), "it has none");
+        fs::write(&log, "a").expect("written");
         // As a connection has it, so that its number is nobody else's.
-        let _open = std::fs::File::open(&log).expect("open");
+        let _open = fs::File::open(&log).expect("open");
         let file = DatabaseFile::at(&path).expect("there");
-        assert!(file.has_what_was_committed());
-        std::fs::remove_file(&log).expect("deleted");
-        assert!(!file.has_what_was_committed());
-        std::fs::write(&log, "a").expect("made anew");
-        assert!(!file.has_what_was_committed(), "by whoever it is");
+        assert!(file.is_in_place());
+        fs::remove_file(&log).expect("deleted");
+        assert!(!file.is_in_place());
+        fs::write(&log, "a").expect("made anew");
+        assert!(!file.is_in_place(), "by whoever it is");
+        assert!(file.has_lost_its_log() && file.another_log_is_in_use());
+        fs::write(&log, "").expect("emptied");
+        assert!(file.has_lost_its_log() && !file.another_log_is_in_use());
+    }
+
+    #[test]
+    fn the_log_is_beside_the_file_that_a_link_leads_to() {
+        let folder = tempfile::tempdir().expect("folder");
+        let [path, log, link] =
+            ["a.sqlite", "a.sqlite-wal", "link"].map(|name| folder.path().join(name));
+        for file in [&path, &log] {
+            fs::write(file, "a").expect("written");
+        }
+        std::os::unix::fs::symlink(&path, &link).expect("linked");
+        let file = DatabaseFile::at(&link).expect("there");
+        assert!(file.is_in_place());
+        fs::remove_file(&log).expect("deleted");
+        assert!(file.has_lost_its_log());
     }
 }

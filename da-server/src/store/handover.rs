@@ -27,6 +27,15 @@ const HEARD_FROM_WITHIN: Duration = Duration::from_millis(1500);
 /// How long its connection may take to leave: it may have something to say to its player first.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
+/// What came of asking another server for a session.
+#[derive(Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(super) struct Asked {
+    /// By which it has the session.
+    pub(super) claim: i64,
+    /// Whether it has heard that, or has left the session meanwhile.
+    pub(super) has_answered: bool,
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     claim: i64,
@@ -52,50 +61,57 @@ impl Store {
         &self,
         token_hash: &TokenHash,
     ) -> Result<Option<SavedSession>, StoreError> {
-        if let Some(free) = self.try_claim(token_hash, false).await? {
+        if let Some(free) = self.try_claim(token_hash, None).await? {
             return Ok(Some(free));
         }
-        let asked = Instant::now();
-        let how = loop {
-            let Some(has_answered) = self.ask_for(token_hash).await? else { return Ok(None) };
-            let out_of_time = match asked.elapsed() {
-                waited if waited > LEAVES_WITHIN => Some(Handover::Late),
-                waited if waited > HEARD_FROM_WITHIN && !has_answered => Some(Handover::Silent),
-                _ => None,
+        let mut waits_for = None;
+        loop {
+            let Some(asked) = self.ask_for(token_hash).await? else { return Ok(None) };
+            // After it has been asked, and anew for each that has it: the last one may have been as quick.
+            let since = match waits_for {
+                Some((claim, since)) if claim == asked.claim => since,
+                _ => Instant::now(),
             };
-            if let Some(free) = self.try_claim(token_hash, false).await? {
+            waits_for = Some((asked.claim, since));
+            if let Some(free) = self.try_claim(token_hash, None).await? {
                 self.metrics.handed_over(Handover::Left);
                 return Ok(Some(free));
             }
-            match out_of_time {
-                Some(how) => break how,
-                None => sleep(ASK_EVERY).await,
+            let how = match since.elapsed() {
+                waited if waited > LEAVES_WITHIN => Handover::Late,
+                waited if waited > HEARD_FROM_WITHIN && !asked.has_answered => Handover::Silent,
+                _ => {
+                    sleep(ASK_EVERY).await;
+                    continue;
+                }
+            };
+            if let Some(taken) = self.try_claim(token_hash, Some(asked.claim)).await? {
+                tracing::warn!(
+                    how = how.as_str(),
+                    "took over a session whose server did not leave it: what it had not stored is lost"
+                );
+                self.metrics.handed_over(how);
+                return Ok(Some(taken));
             }
-        };
-        tracing::warn!(
-            how = how.as_str(),
-            "took over a session whose server did not leave it: what it had not stored is lost"
-        );
-        self.metrics.handed_over(how);
-        self.try_claim(token_hash, true).await
+        }
     }
 
-    /// Takes a session that is free or this server's own; with `force`, any.
+    /// Takes a session that is free or this server's own, or whose claim is still `robbed`.
     async fn try_claim(
         &self,
         token_hash: &TokenHash,
-        force: bool,
+        robbed: Option<i64>,
     ) -> Result<Option<SavedSession>, StoreError> {
         let sql = "UPDATE sessions SET claim = claim + 1, server = $1, handover = 'none', \
                    used_at_ms = $2 \
-                   WHERE token_hash = $3 AND (server IS NULL OR server = $1 OR $4) \
+                   WHERE token_hash = $3 AND (server IS NULL OR server = $1 OR claim = $4) \
                    RETURNING claim, scene, difficulty, world";
         let answer = ask!(self, Operation::ClaimSession, |db| {
             let update = sqlx::query_as(sql)
                 .bind(self.server)
                 .bind(now_ms())
                 .bind(token_hash.as_slice())
-                .bind(force);
+                .bind(robbed);
             update.fetch_all(db).await.map(only)
         });
         let claimed: Option<Row> = answer?;
@@ -105,8 +121,8 @@ impl Store {
     /// Takes a session back whose claim the database has lost: it was restored, or has failed over to a
     /// standby that had not heard of the last one. Nothing if the claim is there, or a newer one.
     pub(super) async fn raise_claim(&self, claim: Claim) -> Result<(), StoreError> {
-        let sql =
-            "UPDATE sessions SET claim = $1, server = $2 WHERE token_hash = $3 AND claim < $1";
+        let sql = "UPDATE sessions SET claim = $1, server = $2, handover = 'none' \
+                   WHERE token_hash = $3 AND claim < $1";
         ask!(self, Operation::RestoreSession, |db| {
             let update = sqlx::query(sql)
                 .bind(claim.number)
@@ -121,14 +137,16 @@ impl Store {
         Ok(())
     }
 
-    /// Asks the server that has a session for it, and says whether that one has answered, or has left
-    /// it meanwhile; `None` if there is no such session.
-    pub(super) async fn ask_for(&self, token_hash: &TokenHash) -> Result<Option<bool>, StoreError> {
+    /// Asks the server that has a session for it; `None` if there is no such session.
+    pub(super) async fn ask_for(
+        &self,
+        token_hash: &TokenHash,
+    ) -> Result<Option<Asked>, StoreError> {
         let sql = "UPDATE sessions SET handover = \
                    CASE WHEN server IS NOT NULL AND handover = 'none' THEN 'wanted' ELSE handover END \
-                   WHERE token_hash = $1 RETURNING server IS NULL OR handover = 'leaving'";
+                   WHERE token_hash = $1 RETURNING claim, server IS NULL OR handover = 'leaving' AS has_answered";
         ask!(self, Operation::AskForSession, |db| {
-            sqlx::query_scalar(sql).bind(token_hash.as_slice()).fetch_all(db).await.map(only)
+            sqlx::query_as(sql).bind(token_hash.as_slice()).fetch_all(db).await.map(only)
         })
     }
 

@@ -94,7 +94,15 @@ impl Pool {
             Ok(kind) => {
                 handed_out.fetch_add(1, Ordering::Relaxed);
                 ever_handed_out.fetch_add(1, Ordering::Relaxed);
-                Ok(Connection { kind, opened: self.opened.clone(), released: false })
+                let connection = Connection { kind, opened: self.opened.clone(), released: false };
+                // A new one may have opened another log than the others. All of them share one index of
+                // it, and must not be used together.
+                if connection.is_in_place() {
+                    return Ok(connection);
+                }
+                let source =
+                    io::Error::other("its file, or its log, is not the one that was opened");
+                Err(NoConnection { source: source.into(), none_can_be_made: true })
             }
             Err(source) => {
                 // One that is only busy has handed out all, or hands out some meanwhile.
@@ -103,7 +111,10 @@ impl Pool {
                 let none_can_be_made = match source {
                     sqlx::Error::PoolClosed => true,
                     sqlx::Error::PoolTimedOut => has_room && !has_served,
-                    _ => sqlite::is_not_what_was_opened(&source),
+                    _ => {
+                        sqlite::is_not_what_was_opened(&source)
+                            && self.file().is_some_and(|file| !file.is_in_place())
+                    }
                 };
                 Err(NoConnection { source, none_can_be_made })
             }
@@ -132,6 +143,10 @@ impl Pool {
         self.file().and_then(DatabaseFile::lost)
     }
 
+    fn another_log_is_in_use(&self) -> bool {
+        self.file().is_some_and(DatabaseFile::another_log_is_in_use)
+    }
+
     async fn close(&self) {
         match &self.kind {
             PoolKind::Sqlite(file) => file.close().await,
@@ -143,15 +158,32 @@ impl Pool {
     /// another one now.
     ///
     /// # Errors
-    /// The lost file's log is still there, where nothing else may be opened beside it.
+    /// The lost file's log is still there, where nothing else may be opened beside it, or a log that was
+    /// deleted has what is nowhere else: somebody reads, or is at work.
     async fn give_up(&self) -> io::Result<()> {
+        let has_lost_its_log = self.file().is_some_and(DatabaseFile::has_lost_its_log);
         let is_folded = match &self.kind {
+            PoolKind::Sqlite(file) if self.another_log_is_in_use() => {
+                file.abandon_log().await;
+                tracing::error!(
+                    "the log of the database was deleted while it was open, and another process writes \
+                     to a new one: the last conversations are lost"
+                );
+                Ok(true)
+            }
             PoolKind::Sqlite(file) => timeout(FOLDS_WITHIN, file.fold_log_back()).await,
             PoolKind::Postgres(_) => Ok(true),
         };
+        let is_folded = is_folded.unwrap_or(false);
+        if has_lost_its_log && !is_folded {
+            return Err(io::Error::other("its log was deleted, and can't be folded back yet"));
+        }
         // Whoever holds a connection still closes it when done.
         let is_closed = timeout(CLOSES_WITHIN, self.close()).await.is_ok();
-        let is_in_order = is_closed && is_folded.unwrap_or(false);
+        if has_lost_its_log && !is_closed {
+            return Err(io::Error::other("its log was deleted, and somebody still uses it"));
+        }
+        let is_in_order = is_closed && is_folded;
         let Some(file) = self.file().filter(|file| file.lost().is_some() && !is_in_order) else {
             return Ok(());
         };
@@ -180,9 +212,9 @@ impl Connection {
         self.opened.number
     }
 
-    /// Whether what was just committed over it will be found there again.
-    pub(super) fn has_kept(&self) -> bool {
-        self.opened.file.as_ref().is_none_or(DatabaseFile::has_what_was_committed)
+    /// Whether what is committed over it will be found again by whoever opens the database next.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.opened.file.as_ref().is_none_or(DatabaseFile::is_in_place)
     }
 
     /// It has answered, and whoever comes next may have it.
@@ -283,6 +315,9 @@ impl Opening {
 
     /// Gives up these connections, and then forgets them.
     async fn leave(&self, state: &mut State, pool: &Pool) -> io::Result<()> {
+        if pool.another_log_is_in_use() {
+            self.metrics.file_lost();
+        }
         pool.give_up().await?;
         self.say_lost(pool);
         state.pool = None;

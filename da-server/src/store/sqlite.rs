@@ -27,6 +27,9 @@ pub(super) const MAX_CONNECTIONS: u32 = 4;
 /// How long a query waits for a connection or for another process's lock.
 const WAIT: Duration = Duration::from_secs(5);
 
+/// The log keeps so much room, bytes, when all of it is in the file.
+const LOG_BYTES_TO_KEEP: &str = "16777216";
+
 /// An open file.
 #[derive(Debug, Clone)]
 pub(super) struct SqliteFile {
@@ -57,10 +60,13 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteFile, DatabaseFile), sqlx
     let options = options
         .journal_mode(SqliteJournalMode::Wal)
         // In WAL mode this loses at most the last turns on power loss, never the file.
-        .synchronous(SqliteSynchronous::Normal);
+        .synchronous(SqliteSynchronous::Normal)
+        // Somebody who reads for long makes the log grow; afterwards it gets smaller again.
+        .pragma("journal_size_limit", LOG_BYTES_TO_KEEP);
     let mut standing = options.connect().await?;
     // With what it reads it opens the log, whose name somebody may take away at any time from now on.
     sqlx::query(tables).execute(&mut standing).await?;
+    let file = DatabaseFile::at(path)?;
     let pool = SqlitePoolOptions::new()
         .max_connections(MAX_CONNECTIONS)
         .acquire_timeout(WAIT)
@@ -68,9 +74,8 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteFile, DatabaseFile), sqlx
         .await?;
     MIGRATIONS.run(&pool).await?;
     let open = SqliteFile { pool, standing: Arc::new(Mutex::new(Some(standing))) };
-    let file = DatabaseFile::at(path)?;
-    // Between the two SQLite has opened one of them; which is not known.
-    if before.lost().is_some() {
+    // Or SQLite has opened one of several; which is not known.
+    if before.lost().is_some() || !file.is_in_place() {
         open.close().await;
         return Err(io::Error::other("it was replaced while it was opened").into());
     }
@@ -108,6 +113,12 @@ impl SqliteFile {
                 false
             }
         }
+    }
+
+    /// Leaves the log as it is: the connection stays open for ever, so that no other is the last one, with
+    /// whose end SQLite folds the log back.
+    pub(super) async fn abandon_log(&self) {
+        std::mem::forget(self.standing.lock().await.take());
     }
 
     /// Waits for running queries.

@@ -34,9 +34,9 @@ impl<'a> Greedy<'a> {
         Self { socket, requests, rest: requests }
     }
 
-    /// Sends what the socket takes, a few thousand requests at most; whether it is still open.
+    /// Sends what the socket takes, a few hundred requests at most; whether it is still open.
     fn ask(&mut self) -> bool {
-        for _ in 0..40 {
+        for _ in 0..4 {
             match self.socket.write(self.rest) {
                 Ok(sent) if sent < self.rest.len() => self.rest = &self.rest[sent..],
                 Ok(_) => self.rest = self.requests,

@@ -9,6 +9,7 @@ on_both! {
     a_session_that_was_left_between_two_looks_is_not_taken_for_one_that_is_kept,
     a_session_comes_over_with_what_the_other_server_left,
     a_server_that_does_not_answer_loses_its_sessions,
+    who_has_just_taken_a_session_is_asked_for_it_as_well,
     of_many_who_take_a_session_one_has_it,
     a_session_that_does_not_exist_is_not_waited_for,
 }
@@ -43,10 +44,13 @@ async fn a_session_that_was_left_is_free_at_once(here: Opened) {
 async fn a_session_that_was_left_between_two_looks_is_not_taken_for_one_that_is_kept(here: Opened) {
     let first = here.store.create_session(&session()).await.expect("created");
     let there = here.other_server();
-    let ask = async || there.store.ask_for(&TOKEN).await.expect("asked");
-    assert_eq!(ask().await, Some(false), "nobody has heard it yet");
+    let has_answered = async || {
+        let asked = there.store.ask_for(&TOKEN).await.expect("asked");
+        asked.expect("there is one").has_answered
+    };
+    assert!(!has_answered().await, "nobody has heard it yet");
     here.store.leave_session(first, "[1]").await.expect("left");
-    assert_eq!(ask().await, Some(true));
+    assert!(has_answered().await);
     assert_eq!(claim(&there).await.world, "[1]");
     assert!(there.store.wanted_sessions().await.expect("looked").is_empty(), "nobody wants it");
 }
@@ -86,6 +90,18 @@ async fn a_server_that_does_not_answer_loses_its_sessions(here: Opened) {
     assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
     there.store.add_turn(there_now.claim, &turn("one"), "[1]").await.expect("its own");
     assert!(here.store.wanted_sessions().await.expect("looked").is_empty());
+}
+
+/// Two wait for a server that does not answer. None of the three ever does.
+async fn who_has_just_taken_a_session_is_asked_for_it_as_well(here: Opened) {
+    here.store.create_session(&session()).await.expect("created");
+    let [one, other] = [here.other_server(), here.other_server()];
+    let taking = async |server: &Opened| (claim(server).await.claim.number, Instant::now());
+    let (one, other) = tokio::join!(taking(&one), taking(&other));
+    let (first, second) = if one < other { (one, other) } else { (other, one) };
+    assert_eq!((first.0, second.0), (2, 3));
+    let between = second.1.duration_since(first.1);
+    assert!(between > Duration::from_millis(1400), "after {between:?}");
 }
 
 async fn of_many_who_take_a_session_one_has_it(here: Opened) {

@@ -40,6 +40,33 @@ impl OnDisk {
         assert!(kept.iter().all(|turn| history.contains(turn)), "what it said is kept");
     }
 
+    /// More than the log has before SQLite folds some of it back by itself.
+    async fn has_many_turns(&self) -> Vec<Turn> {
+        let turns: Vec<_> = (0..15).map(|number| turn(&number.to_string())).collect();
+        for turn in &turns {
+            self.opened.store.add_turn(self.claim, turn, "{}").await.expect("added");
+        }
+        turns
+    }
+
+    /// The next ones are new. They are closed as after a failure.
+    async fn loses_its_connections(&self) {
+        let pool = self.opened.store.opening.pool().await.expect("open");
+        let mut connections = Vec::new();
+        for _ in 0..pool.max_connections() {
+            let Ok(connection) = pool.acquire().await else { panic!("no connection") };
+            connections.push(connection);
+        }
+    }
+
+    async fn has_all_of(&self, turns: &[Turn]) {
+        let history = at(self.path.clone()).store.history(self.claim, 99).await.expect("read");
+        assert!(turns.iter().all(|turn| history.contains(turn)), "something is lost");
+        let mut file = reading_of(&self.path).await;
+        let check = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut file);
+        assert_eq!(check.await.ok(), Some("ok".to_owned()));
+    }
+
     fn files_lost(&self) -> f64 {
         self.opened.counted("digital_actors_db_files_lost_total")
     }
@@ -124,9 +151,7 @@ async fn a_file_that_is_replaced_while_somebody_reads_is_opened_without_the_log_
     assert_eq!(disk.files_lost(), 1.0);
     let history = disk.opened.store.history(others, 99).await.expect("read");
     assert!(history == turns, "the new file is as it was");
-    let mut new_file = reading_of(&disk.path).await;
-    let check = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut new_file);
-    assert_eq!(check.await.ok(), Some("ok".to_owned()));
+    disk.has_all_of(&[]).await;
 
     // As the log of this server says it: with the log under its name the old file has all.
     reader.close().await.expect("closed");
@@ -164,15 +189,51 @@ async fn what_went_into_a_deleted_log_is_not_said_to_be_kept_although_another_is
 #[tokio::test]
 async fn a_log_that_outlives_all_busy_connections_is_not_taken_for_lost() {
     let disk = OnDisk::with_a_turn().await;
-    let pool = disk.opened.store.opening.pool().await.expect("open");
-    let mut connections = Vec::new();
-    for _ in 0..pool.max_connections() {
-        let Ok(connection) = pool.acquire().await else { panic!("no connection") };
-        connections.push(connection);
-    }
-    // Not released, as after a failure.
-    drop(connections);
+    disk.loses_its_connections().await;
     disk.opened.store.add_turn(disk.claim, &turn("two"), "{}").await.expect("kept");
+}
+
+/// All connections share one index of the log, whichever log each of them has open: what a new one writes
+/// into a new log would be looked for in the old one.
+#[tokio::test]
+async fn a_new_connection_beside_a_deleted_log_spoils_nothing() {
+    let disk = OnDisk::with_a_turn().await;
+    let turns = disk.has_many_turns().await;
+    disk.loses_its_connections().await;
+    fs::remove_file(disk.log()).expect("deleted");
+    disk.keeps_what_it_says_it_keeps().await;
+    disk.has_all_of(&turns).await;
+}
+
+/// As a backup does. Until then what is in the deleted log is nowhere else.
+#[tokio::test]
+async fn a_log_that_is_deleted_while_somebody_reads_is_folded_back_when_they_have_gone() {
+    let disk = OnDisk::with_a_turn().await;
+    let mut reader = reading_of(&disk.path).await;
+    for sql in ["BEGIN", "SELECT COUNT(*) FROM turns"] {
+        sqlx::query(sql).execute(&mut reader).await.expect("reads");
+    }
+    let turns = disk.has_many_turns().await;
+    fs::remove_file(disk.log()).expect("deleted");
+    let store = &disk.opened.store;
+    store.add_turn(disk.claim, &turn("not now"), "{}").await.expect_err("its log is gone");
+    reader.close().await.expect("closed");
+    store.add_turn(disk.claim, &turn("kept"), "{}").await.expect("kept");
+    disk.has_all_of(&turns).await;
+}
+
+#[tokio::test]
+async fn a_log_beside_the_file_that_a_link_leads_to_is_watched() {
+    let folder = tempfile::tempdir().expect("folder");
+    let [path, link] = ["a.sqlite", "link"].map(|name| folder.path().join(name));
+    fs::write(&path, "").expect("made");
+    std::os::unix::fs::symlink(&path, &link).expect("linked");
+    let opened = at(link);
+    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+    let disk = OnDisk { opened, folder, path, claim };
+    fs::remove_file(disk.log()).expect("deleted");
+    disk.keeps_what_it_says_it_keeps().await;
 }
 
 #[tokio::test]

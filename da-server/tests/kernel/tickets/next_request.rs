@@ -34,7 +34,10 @@ fn a_first_response_that_is_over_at_once_is_one() {
     }
     lab.wait_closed(FRESH);
     lab.runtime.block_on(standin.stop());
+    // A run of a program that the kernel skips for one under way is counted, for the whole host.
+    let skipped = lab.value("digital_actors_ebpf_lost_total{reason=\"recursion\"}") as usize;
     let of = |one: &What| matches!(one, What::Exchange(_));
     let counted = lab.close().iter().filter(|one| of(&one.what)).count();
-    assert_eq!(counted, FRESH * plans.len());
+    let made = FRESH * plans.len();
+    assert!(counted <= made && made - counted <= skipped, "{counted} of {made}, {skipped} skipped");
 }
