@@ -1,7 +1,9 @@
 //! A database file that is deleted, moved or replaced while it is open.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use sqlx::{ConnectOptions, Connection};
 
@@ -28,8 +30,9 @@ impl OnDisk {
         self.folder.path().join("a.sqlite-wal")
     }
 
-    /// The first turn may be refused, if it went into a log that was deleted, or find that out before.
-    async fn keeps_what_it_says_it_keeps(&self) {
+    /// The first turn is refused if it went into a log that was deleted, and not if that was found out
+    /// before. Says which.
+    async fn keeps_what_it_says_it_keeps(&self) -> bool {
         let store = &self.opened.store;
         let second = store.add_turn(self.claim, &turn("two"), "{}").await;
         assert_eq!(self.opened.database_errors(), f64::from(second.is_err()), "{second:?}");
@@ -38,11 +41,12 @@ impl OnDisk {
         let kept = [second.is_ok().then(|| turn("two")), Some(turn("three"))];
         let kept: Vec<_> = kept.into_iter().flatten().collect();
         assert!(kept.iter().all(|turn| history.contains(turn)), "what it said is kept");
+        second.is_ok()
     }
 
     /// More than the log has before SQLite folds some of it back by itself.
-    async fn has_many_turns(&self) -> Vec<Turn> {
-        let turns: Vec<_> = (0..15).map(|number| turn(&number.to_string())).collect();
+    async fn has_many_turns(&self, named: &str) -> Vec<Turn> {
+        let turns: Vec<_> = (0..15).map(|number| turn(&format!("{named} {number}"))).collect();
         for turn in &turns {
             self.opened.store.add_turn(self.claim, turn, "{}").await.expect("added");
         }
@@ -57,6 +61,10 @@ impl OnDisk {
             let Ok(connection) = pool.acquire().await else { panic!("no connection") };
             connections.push(connection);
         }
+    }
+
+    async fn asks(&self, connection: &mut sqlx::SqliteConnection, sql: &'static str) {
+        sqlx::query(sql).execute(connection).await.expect("done");
     }
 
     async fn has_all_of(&self, turns: &[Turn]) {
@@ -198,10 +206,16 @@ async fn a_log_that_outlives_all_busy_connections_is_not_taken_for_lost() {
 #[tokio::test]
 async fn a_new_connection_beside_a_deleted_log_spoils_nothing() {
     let disk = OnDisk::with_a_turn().await;
-    let turns = disk.has_many_turns().await;
+    let mut turns = disk.has_many_turns("early").await;
+    // So that the log begins anew, and a new connection misses nothing in it.
+    let mut other = reading_of(&disk.path).await;
+    disk.asks(&mut other, "PRAGMA wal_checkpoint(RESTART)").await;
+    turns.extend(disk.has_many_turns("late").await);
+    disk.asks(&mut other, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    other.close().await.expect("closed");
     disk.loses_its_connections().await;
     fs::remove_file(disk.log()).expect("deleted");
-    disk.keeps_what_it_says_it_keeps().await;
+    assert!(disk.keeps_what_it_says_it_keeps().await, "before it wrote");
     disk.has_all_of(&turns).await;
 }
 
@@ -209,17 +223,39 @@ async fn a_new_connection_beside_a_deleted_log_spoils_nothing() {
 #[tokio::test]
 async fn a_log_that_is_deleted_while_somebody_reads_is_folded_back_when_they_have_gone() {
     let disk = OnDisk::with_a_turn().await;
-    let mut reader = reading_of(&disk.path).await;
-    for sql in ["BEGIN", "SELECT COUNT(*) FROM turns"] {
-        sqlx::query(sql).execute(&mut reader).await.expect("reads");
-    }
-    let turns = disk.has_many_turns().await;
+    let mut reader = Reader::of(&disk.path);
+    let turns = disk.has_many_turns("turn").await;
     fs::remove_file(disk.log()).expect("deleted");
     let store = &disk.opened.store;
     store.add_turn(disk.claim, &turn("not now"), "{}").await.expect_err("its log is gone");
-    reader.close().await.expect("closed");
+    reader.process.kill().expect("killed");
+    reader.process.wait().expect("ended");
     store.add_turn(disk.claim, &turn("kept"), "{}").await.expect("kept");
     disk.has_all_of(&turns).await;
+}
+
+/// A process that reads a database, and that folds nothing back when it ends.
+struct Reader {
+    process: Child,
+}
+
+impl Reader {
+    fn of(path: &Path) -> Self {
+        const READ: &str = "import sqlite3, sys, time\n\
+                            db = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+                            db.execute('BEGIN')\n\
+                            db.execute('SELECT COUNT(*) FROM turns').fetchall()\n\
+                            print('reads', flush=True)\n\
+                            time.sleep(600)";
+        let mut python = Command::new("python3");
+        python.args(["-c", READ]).arg(path).stdout(Stdio::piped());
+        let mut process = python.spawn().expect("python3, which the tests install");
+        let mut line = String::new();
+        let output = process.stdout.as_mut().expect("piped");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        assert_eq!(line, "reads\n");
+        Self { process }
+    }
 }
 
 #[tokio::test]
