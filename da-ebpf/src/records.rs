@@ -63,9 +63,11 @@ pub unsafe fn read_in_parts(connection: *mut Connection, from_bytes: u32, bytes:
             return;
         }
         let Some(buffer) = buffer() else { return };
-        // Behind a record's header, where its ciphertext is: that is never the same twice.
+        // Behind a record's header, where its ciphertext is, or what it was decrypted to in place. Where it
+        // is the same twice by chance, the walk ends. No more of it is kept than tells it from another.
         let behind = buffer.base + u64::from(RECORD_HEADER_BYTES);
         let sample = bpf_probe_read_user(behind as *const u32).unwrap_or_default();
+        let sample = (sample ^ sample >> 16) & 0xffff;
         let begins = (*connection).records.is_filled != 0 || sample != (*connection).records.sample;
         (*connection).records.sample = sample;
         (*connection).records.is_filled = u8::from(begins && buffer.length == bytes.into());
