@@ -105,10 +105,13 @@ unsafe fn follow(connection: *mut Connection, from_bytes: u32, bytes: u32) -> u3
             let cut_bytes = if ahead < 0 { ahead.unsigned_abs() } else { 0 };
             let at = if ahead < 0 { 0 } else { ahead.unsigned_abs() };
             let read_bytes = cut_bytes + (bytes - at);
-            let end = u64::from(at + RECORD_HEADER_BYTES);
-            if cut_bytes >= RECORD_HEADER_BYTES
-                || end - u64::from(cut_bytes) > buffer.length && read_bytes >= RECORD_HEADER_BYTES
-            {
+            // The header, or what there is of it, has to be in the first of several buffers.
+            let end = if read_bytes < RECORD_HEADER_BYTES {
+                u64::from(bytes)
+            } else {
+                u64::from(at + RECORD_HEADER_BYTES) - u64::from(cut_bytes)
+            };
+            if cut_bytes >= RECORD_HEADER_BYTES || end > buffer.length {
                 break;
             }
             let Ok(rest) = bpf_probe_read_user((buffer.base + u64::from(at)) as *const [u8; 5])
