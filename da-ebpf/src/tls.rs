@@ -300,6 +300,9 @@ pub unsafe fn handshake(
             }
             return;
         } else if first == HANDSHAKE {
+            if (*connection).last_arrival_ns == 0 {
+                return; // the rest of the ClientHello, in a record and a write of its own
+            }
             if flight.firsts[0] == CLIENT_HELLO {
                 (*connection).flags = earlier | flags::HELLO_RETRY;
             } else {
