@@ -11,6 +11,8 @@
 //!    of another length begins the response. One of the same length is a ticket if it came right after the
 //!    certain one; later, it may be either.
 //! 4. Where none is certain, two or more short records of one length, one right after the other, are tickets.
+//!    So is one as long as a ticket that was certain on another connection to this server, as long as no
+//!    response there was seen to begin with a record of nearly that length.
 //! 5. Any other record may be a ticket, a part of one, or the response, up to the first that is longer than any
 //!    ticket. Where all of these came at once, as exactly as times are, each is right; else nobody knows.
 //! 6. A single record that nothing follows is the response if the server closed. If the client left, or went on
@@ -31,6 +33,9 @@ use self::pieces::{Piece, are_alike, came_at_once, certain, pieces};
 const LEAST_CUT_BYTES: u32 = 1_200;
 /// Lengths remembered of a server.
 const MAX_LENGTHS: usize = 8;
+/// The first records of one server's responses differ by less, as far as their headers do: where one of them is
+/// so close to a ticket's length, another may be as long.
+const LEAST_APART_BYTES: u32 = 64;
 
 /// Where the first response on a connection began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +50,12 @@ pub enum ResponseStart {
     Doubtful,
 }
 
-/// Lengths of the records that were certainly tickets of one server. They tell that what came between two writes
-/// of one request is no response, and never when a response began: it may be as long.
+/// Lengths of the records that were certainly tickets of one server.
 #[derive(Debug, Default)]
 pub struct Tickets {
     lengths: Vec<u32>,
+    /// A response has begun with a record of nearly such a length, so that it tells nothing.
+    are_like_responses: bool,
 }
 
 impl Tickets {
@@ -80,14 +86,21 @@ impl Tickets {
         let is_own =
             |piece: &&Piece| piece.is_record && own.iter().any(|own| are_alike(*own, piece.bytes));
         let tickets = match rest.iter().take_while(is_own).count() {
-            0 if own.is_empty() && rest.iter().all(|piece| self.has_shown(piece)) => rest.len(),
-            0 if own.is_empty() => leading_alike(rest),
+            0 if own.is_empty() => {
+                match rest.iter().take_while(|piece| self.has_shown(piece)).count() {
+                    0 => leading_alike(rest),
+                    shown => shown,
+                }
+            }
             own => own,
         };
         if !came_at_once(&pieces[certain.len().saturating_sub(1)..certain.len() + tickets]) {
             return ResponseStart::Doubtful; // the response may look like a ticket
         }
         let told_apart = tickets > 0 || !own.is_empty();
+        if let ([_, ..], Some(start)) = (&own[..], rest.get(tickets)) {
+            self.has_responded(start);
+        }
         let closed = [End::ClosedByPeer, End::Silence].iter().any(|closed| *closed as u32 == end);
         match &rest[tickets..] {
             [] if goes_on => ResponseStart::NotYet,
@@ -114,7 +127,14 @@ impl Tickets {
     }
 
     fn has_shown(&self, piece: &Piece) -> bool {
-        piece.is_record && self.lengths.iter().any(|bytes| are_alike(*bytes, piece.bytes))
+        let is_shown = self.lengths.iter().any(|bytes| are_alike(*bytes, piece.bytes));
+        piece.is_record && is_shown && !self.are_like_responses
+    }
+
+    /// A response has begun with this, which is no ticket.
+    fn has_responded(&mut self, start: &Piece) {
+        let is_near = |bytes: &u32| bytes.abs_diff(start.bytes) < LEAST_APART_BYTES;
+        self.are_like_responses |= self.lengths.iter().any(is_near);
     }
 
     fn learn(&mut self, bytes: u32) {

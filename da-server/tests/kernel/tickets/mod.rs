@@ -24,12 +24,11 @@ use crate::lab::{Lab, endpoint, hooks};
 const NAME: &str = "tickets.kernel.test";
 /// Connections of each cell.
 const TIMES: usize = 1;
-/// Six of the servers send one ticket, or put all into one record, and five of six answers come later than a
-/// millisecond: where nothing came ahead of the request, a ticket and the head of a response look the same, and
-/// such an answer is doubtful. That is nearly a third. So is a long one of a server without
-/// tickets whose first records, if they are short ones, a busy machine cuts off from the next. With older hooks fewer
-/// records show, and there is no bound.
-const MOST_DOUBTFUL_PERCENT: usize = 36;
+/// Of servers that send one ticket, or put all into one record, an answer that is later than a millisecond is
+/// doubtful until a ticket has come ahead of a request. So is a long one of a server without tickets whose first
+/// records, if they are short ones, come apart. A quiet machine has 2 % of both, and a busy one more: what comes
+/// together there is handed on one by one. With older hooks fewer records show, and there is no bound.
+const MOST_DOUBTFUL_PERCENT: usize = 15;
 /// Clients of each kind at once.
 const ASKERS: usize = 4;
 

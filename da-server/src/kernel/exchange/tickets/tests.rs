@@ -72,11 +72,27 @@ fn a_response_as_long_as_a_ticket_is_not_taken_for_one() {
     assert_eq!(fresh(&certain), ResponseStart::Doubtful);
     let one = [(1, 255, true), (LATE, 256, true), (8 * LATE, 90, true)];
     assert_eq!(fresh(&one), ResponseStart::Doubtful);
+    // Of a server whose responses begin with a record of nearly that length.
     let mut tickets = Tickets::default();
-    assert_eq!(closed(&mut tickets, &[(1, 255, false), (2, 700, true)]), ResponseStart::At(2));
+    assert_eq!(closed(&mut tickets, &[(1, 255, false), (2, 300, true)]), ResponseStart::At(2));
     let shown = [(LATE, 256, true), (8 * LATE, 90, true)];
     assert_eq!(closed(&mut tickets, &shown), ResponseStart::Doubtful);
-    assert_eq!(closed(&mut tickets, &shown[..1]), ResponseStart::Doubtful);
+    assert_eq!(closed(&mut tickets, &shown[..1]), ResponseStart::At(LATE), "the server closed");
+}
+
+#[test]
+fn a_ticket_is_known_by_what_another_connection_to_its_server_has_shown() {
+    let one = [(1, 250, true), (LATE, 700, true)];
+    assert_eq!(fresh(&one), ResponseStart::Doubtful);
+    let mut tickets = Tickets::default();
+    assert_eq!(closed(&mut tickets, &[(1, 251, false), (2, 690, true)]), ResponseStart::At(2));
+    assert_eq!(closed(&mut tickets, &one), ResponseStart::At(LATE));
+    // The second of them may be the response.
+    let two = [(1, 250, true), (LATE, 250, true), (2 * LATE, 700, true)];
+    assert_eq!(closed(&mut tickets, &two), ResponseStart::Doubtful);
+    // From now on a response is known to be as long.
+    assert_eq!(closed(&mut tickets, &[(1, 251, false), (2, 310, true)]), ResponseStart::At(2));
+    assert_eq!(closed(&mut tickets, &one), ResponseStart::Doubtful);
 }
 
 #[test]
