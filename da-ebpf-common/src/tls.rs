@@ -63,9 +63,10 @@ pub struct Records {
     pub from_bytes: u32,
     /// Payload bytes received before the next one, modulo 2³².
     pub next_bytes: u32,
-    /// What the latest read has brought of that one's header, if not all of it.
+    /// What the latest read has brought of that one's header, if not all of it; never reported.
     pub cut: u32,
-    /// Of what was at the beginning of the latest read's buffer; kept on older kernels only.
+    /// Tells what was at the beginning of the latest read's buffer from anything else; kept on older kernels
+    /// only, and never reported.
     pub sample: u32,
     /// How far this goes: one of [`walk`].
     pub walk: u8,

@@ -10,6 +10,7 @@ use da_ebpf_common::{
     event::Kind,
     histogram::{Histogram, Samples},
     program::Program,
+    tls::Records,
 };
 
 use crate::{
@@ -175,7 +176,8 @@ pub unsafe fn report(sock: impl Sock, connection: *const Connection, tickets: bo
                 MAX_FIRST_ARRIVALS as u64
             },
             arrivals: (*slot).first,
-            records: (*connection).records,
+            // The rest is of the process's memory, and may be no ciphertext.
+            records: Records { cut: 0, sample: 0, ..(*connection).records },
             reserved: 0,
         });
     }

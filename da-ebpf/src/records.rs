@@ -63,9 +63,11 @@ pub unsafe fn read_in_parts(connection: *mut Connection, from_bytes: u32, bytes:
             return;
         }
         let Some(buffer) = buffer() else { return };
-        // Behind a record's header, where its ciphertext is: that is never the same twice.
+        // Behind a record's header, where its ciphertext is, or what it was decrypted to in place. Where it
+        // is the same twice by chance, the walk ends. No more of it is kept than tells it from another.
         let behind = buffer.base + u64::from(RECORD_HEADER_BYTES);
         let sample = bpf_probe_read_user(behind as *const u32).unwrap_or_default();
+        let sample = (sample ^ sample >> 16) & 0xffff;
         let begins = (*connection).records.is_filled != 0 || sample != (*connection).records.sample;
         (*connection).records.sample = sample;
         (*connection).records.is_filled = u8::from(begins && buffer.length == bytes.into());
@@ -103,10 +105,13 @@ unsafe fn follow(connection: *mut Connection, from_bytes: u32, bytes: u32) -> u3
             let cut_bytes = if ahead < 0 { ahead.unsigned_abs() } else { 0 };
             let at = if ahead < 0 { 0 } else { ahead.unsigned_abs() };
             let read_bytes = cut_bytes + (bytes - at);
-            let end = u64::from(at + RECORD_HEADER_BYTES);
-            if cut_bytes >= RECORD_HEADER_BYTES
-                || end - u64::from(cut_bytes) > buffer.length && read_bytes >= RECORD_HEADER_BYTES
-            {
+            // The header, or what there is of it, has to be in the first of several buffers.
+            let end = if read_bytes < RECORD_HEADER_BYTES {
+                u64::from(bytes)
+            } else {
+                u64::from(at + RECORD_HEADER_BYTES) - u64::from(cut_bytes)
+            };
+            if cut_bytes >= RECORD_HEADER_BYTES || end > buffer.length {
                 break;
             }
             let Ok(rest) = bpf_probe_read_user((buffer.base + u64::from(at)) as *const [u8; 5])

@@ -60,18 +60,22 @@ pub unsafe fn first(
         if captured == 0 {
             (*connection).flags |= flags::UNREADABLE;
             debug!(ctx, "first bytes of pid {} out of reach", (*connection).peers.pid);
-        } else if midway && captured > 5 && is_record(payload) && !is_hello(payload) {
+        } else if midway && captured > 5 && is_record(payload) && !is_hello(payload, captured) {
             if payload[0] == ALERT && earlier & flags::TLS != 0 {
                 return; // the handshake has failed
             }
             (*connection).flags |= flags::TLS | flags::TLS_UNDER_WAY;
             request = payload[0] == APPLICATION_DATA;
             told = Told::Nothing;
-        } else if captured > 1 && is_record(payload) && payload[0] == HANDSHAKE {
+        } else if is_hello(payload, captured) {
             (*connection).flags |= flags::TLS;
             (*connection).hello_ns = now_ns;
             records::begin(connection, pickup::read_bytes(sock, connection));
             told = Told::Record;
+        } else if captured > 1 && is_record(payload) && payload[0] == HANDSHAKE {
+            // It is another protocol, or there is too little of it to tell.
+            (*connection).flags |= flags::UNREADABLE;
+            told = Told::Nothing;
         } else {
             proxied = captured >= 8 && starts_with_connect(payload);
             if proxied {
@@ -148,10 +152,14 @@ fn is_record(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
     payload[0] >= CHANGE_CIPHER_SPEC && payload[0] <= APPLICATION_DATA && payload[1] == 3
 }
 
-/// A TLS record that begins with a ClientHello.
+/// A TLS record that begins with a ClientHello, which names its own version as well: RFC 8446 §4.1.2.
 #[inline(always)]
-fn is_hello(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
-    payload[0] == HANDSHAKE && payload[5] == CLIENT_HELLO
+fn is_hello(payload: &[u8; MAX_FIRST_BYTES], captured: u32) -> bool {
+    captured >= 10
+        && is_record(payload)
+        && payload[0] == HANDSHAKE
+        && payload[5] == CLIENT_HELLO
+        && payload[9] == 3
 }
 
 /// `CONNECT host:443`: what follows is another protocol's first send.
@@ -292,6 +300,9 @@ pub unsafe fn handshake(
             }
             return;
         } else if first == HANDSHAKE {
+            if (*connection).last_arrival_ns == 0 {
+                return; // the rest of the ClientHello, in a record and a write of its own
+            }
             if flight.firsts[0] == CLIENT_HELLO {
                 (*connection).flags = earlier | flags::HELLO_RETRY;
             } else {

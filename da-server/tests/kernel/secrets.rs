@@ -70,6 +70,9 @@ fn no_secret_leaves_the_kernel() {
         format!("*2\r\n$4\r\nAUTH\r\n$16\r\n{SECRET}\r\n"),
         format!("AUTH PLAIN {SECRET}\r\n"),
         SECRET.to_owned(),
+        // As a TLS record begins.
+        format!("\x16\x03 {SECRET}"),
+        format!("\x16\x03\x01\x02\x00\x01 {SECRET}"),
     ] {
         kept.push(say(to, &foreign));
     }

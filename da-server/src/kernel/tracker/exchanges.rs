@@ -4,7 +4,7 @@ use std::mem;
 
 use da_ebpf_common::connection::Connection;
 use da_ebpf_common::event::ConnectionId;
-use da_ebpf_common::exchange::Exchange;
+use da_ebpf_common::exchange::{End, Exchange};
 
 use super::Tracker;
 use super::known::{Begun, Pending, Settled, Totals};
@@ -28,8 +28,9 @@ impl Tracker {
         let last_number = mem::replace(&mut known.last_number, exchange.number);
         let mut pending = mem::take(&mut known.pending);
         // What the programs call the second request is the first one, or the rest of it, where there was
-        // none before, or only its beginning.
-        let is_first = last_number == 0 || pending.request.is_some();
+        // none before, or only its beginning. Where the report of a first one was lost, it is taken for the
+        // first as well: that is the more careful way.
+        let is_first = last_number == 0 || pending.request.is_some() || pending.tickets_may_follow;
         if let Some(first_arrivals) = &mut pending.first_arrivals
             && !is_first
         {
@@ -73,6 +74,12 @@ impl Tracker {
         };
         let start_ns = measured.response_first_ns;
         let doubtful = measured.outcome == ExchangeOutcome::Doubtful;
+        let lone_record =
+            first_arrivals.is_some_and(|first| first.count == 1 && first.records.count > 0);
+        let tickets_may_follow = doubtful
+            && lone_record
+            && exchange.number == 1
+            && exchange.end == End::NextRequest as u32;
         let from_ns = start_ns.or(doubtful.then_some(0));
         let arrivals = from_ns.map_or_else(Vec::new, |at_ns| pending.response(exchange, at_ns));
         if start_ns.is_some() {
@@ -80,6 +87,7 @@ impl Tracker {
         }
         self.connections.round_trip(series, labels, exchange.srtt_eighths_us);
         let Some(known) = self.known.get_mut(&id) else { return };
+        known.pending.tickets_may_follow = tickets_may_follow;
         if interleaved && mem::replace(&mut known.interleaved, true) {
             return; // it counts once, as a whole
         }
@@ -146,6 +154,8 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
+    use da_ebpf_common::arrival::{Arrival, FirstArrivals};
+    use da_ebpf_common::connection::flags;
     use da_ebpf_common::tls::FirstBytes;
     use zerocopy::FromZeros;
 
@@ -159,6 +169,8 @@ mod tests {
     use crate::metrics::Registry;
 
     const ID: ConnectionId = ConnectionId { sock: 1, born_ns: 2 };
+    /// Far later than anything that comes at once.
+    const LATE_NS: u64 = 300_000_000;
 
     fn tracker() -> Tracker {
         let endpoint = EndpointConfig {
@@ -183,12 +195,73 @@ mod tests {
         Event::Exchange(exchange)
     }
 
-    #[test]
-    fn an_exchange_that_is_reported_twice_counts_once() {
+    /// A tracker that follows the connection.
+    fn following() -> Tracker {
         let mut tracker = tracker();
         let mut first = FirstBytes::new_zeroed();
         first.header.connection = ID;
         tracker.take(&Event::FirstBytes(first, b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n"));
+        tracker
+    }
+
+    fn outcomes(mut tracker: Tracker) -> Vec<ExchangeOutcome> {
+        let outcome = |what: &What| match what {
+            What::Exchange(seen) => Some(seen.measured.outcome),
+            _ => None,
+        };
+        tracker.observations().filter_map(|one| outcome(&one.what)).collect()
+    }
+
+    /// Behind TLS 1.3: records that were read, each in an arrival of its own, of which those before `count`
+    /// came with the exchange before. All acknowledge the request.
+    fn arrivals(lengths: &[u16], count: usize, at_ns: [u64; 2]) -> Event<'static> {
+        let mut first = FirstArrivals::new_zeroed();
+        first.header.connection = ID;
+        (first.finished_ns, first.count) = (1, count as u64);
+        let earlier = &lengths[..lengths.len() - count];
+        first.from_bytes = earlier.iter().copied().map(u32::from).sum();
+        first.records.count = lengths.len() as u16;
+        first.records.lengths[..lengths.len()].copy_from_slice(lengths);
+        for (slot, (at_ns, bytes)) in
+            first.arrivals.iter_mut().zip(at_ns.iter().zip(&lengths[earlier.len()..]))
+        {
+            *slot = Arrival { at_ns: *at_ns, bytes: (*bytes).into(), acked_bytes: 0 };
+        }
+        Event::FirstArrivals(first)
+    }
+
+    fn encrypted(number: u64, arrivals: u64) -> Event<'static> {
+        let Event::Exchange(mut exchange) = answered(number) else { unreachable!() };
+        exchange.flags = flags::TLS | flags::TLS13;
+        exchange.response.arrivals = arrivals;
+        Event::Exchange(exchange)
+    }
+
+    #[test]
+    fn a_second_ticket_behind_a_lone_one_is_no_response() {
+        let mut tracker = following();
+        tracker.take(&arrivals(&[250], 1, [110, 0]));
+        tracker.take(&encrypted(1, 1));
+        tracker.take(&arrivals(&[250, 250, 700], 2, [LATE_NS, 2 * LATE_NS]));
+        tracker.take(&encrypted(2, 2));
+        assert_eq!(outcomes(tracker), [ExchangeOutcome::Doubtful; 2]);
+    }
+
+    #[test]
+    fn an_earlier_response_whose_report_was_lost_is_no_group_of_tickets() {
+        let mut tracker = following();
+        tracker.take(&arrivals(&[700, 250], 1, [LATE_NS, 0]));
+        tracker.take(&encrypted(2, 1));
+        assert_eq!(outcomes(tracker), [ExchangeOutcome::Ok]);
+        let mut tracker = following();
+        tracker.take(&arrivals(&[250, 250, 700], 2, [LATE_NS, 2 * LATE_NS]));
+        tracker.take(&encrypted(2, 2));
+        assert_eq!(outcomes(tracker), [ExchangeOutcome::Doubtful]);
+    }
+
+    #[test]
+    fn an_exchange_that_is_reported_twice_counts_once() {
+        let mut tracker = following();
         for number in [1, 1, 2, 1, 2, 3] {
             tracker.take(&answered(number));
         }

@@ -53,6 +53,8 @@ pub struct Pending {
     pub pickups: Option<Box<Histogram>>,
     /// The beginning of its request, where something arrived in between that was no response.
     pub request: Option<Begun>,
+    /// What was counted before may have been its beginning and a lone ticket, which others may follow.
+    pub tickets_may_follow: bool,
 }
 
 /// A request of which more is to come.

@@ -24,11 +24,11 @@ use crate::lab::{Lab, endpoint, hooks};
 const NAME: &str = "tickets.kernel.test";
 /// Connections of each cell.
 const TIMES: usize = 1;
-/// Servers that send one ticket, or put all into one record, are known once a ticket has come ahead of a request;
-/// until then an answer that is later than a millisecond is doubtful. So is a long one of a server without
-/// tickets whose first record, if it is a short one, a busy machine cuts off from the next. With older hooks fewer
-/// records show, and there is no bound.
-const MOST_DOUBTFUL_PERCENT: usize = 6;
+/// Of servers that send one ticket, or put all into one record, an answer that is later than a millisecond is
+/// doubtful until a ticket has come ahead of a request. So is a long one of a server without tickets whose first
+/// records, if they are short ones, come apart. A quiet machine has 2 % of both, and a busy one more: what comes
+/// together there is handed on one by one. With older hooks fewer records show, and there is no bound.
+const MOST_DOUBTFUL_PERCENT: usize = 15;
 /// Clients of each kind at once.
 const ASKERS: usize = 4;
 
