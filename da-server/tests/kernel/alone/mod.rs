@@ -7,6 +7,7 @@ mod bounds;
 mod budget;
 mod call_bounds;
 mod causes;
+mod clients;
 mod cost;
 mod crowd;
 mod everyone;

@@ -1,7 +1,6 @@
 //! HTTP clients of several makes, and the servers that they ask.
 
 pub mod cell;
-mod counted;
 mod early_data;
 pub mod job;
 pub mod nginx;

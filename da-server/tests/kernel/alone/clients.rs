@@ -13,9 +13,11 @@ use crate::clients::seen::Seen;
 use crate::clients::servers::{self, Servers};
 use crate::clients::table::{self, Row};
 use crate::lab::{Lab, endpoint};
+use crate::turns::undisturbed;
 
 #[test]
 fn every_client_is_counted_right() {
+    let _alone = undisturbed();
     let pid = std::process::id();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-{pid}"));
     fs::create_dir_all(&folder).expect("a folder");
