@@ -73,7 +73,7 @@ const WITH_OLDER_HOOKS: &[&str] = &[
     "older_hooks::",
     "outcomes::",
     "streams::",
-    "tickets::",
+    "tickets::the_first_byte_is_right_or_doubtful",
 ];
 
 /// Programs that take long, the longest first; all others follow.
