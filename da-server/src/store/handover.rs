@@ -96,11 +96,12 @@ impl Store {
         }
     }
 
-    /// Takes a session that is free or this server's own, or whose claim is still `robbed`.
+    /// Takes a session that is free or this server's own, or is still held under
+    /// `stale_claim`.
     async fn try_claim(
         &self,
         token_hash: &TokenHash,
-        robbed: Option<i64>,
+        stale_claim: Option<i64>,
     ) -> Result<Option<SavedSession>, StoreError> {
         let sql = "UPDATE sessions SET claim = claim + 1, server = $1, handover = 'none', \
                    used_at_ms = $2 \
@@ -111,7 +112,7 @@ impl Store {
                 .bind(self.server)
                 .bind(now_ms())
                 .bind(token_hash.as_slice())
-                .bind(robbed);
+                .bind(stale_claim);
             update.fetch_all(db).await.map(only)
         });
         let claimed: Option<Row> = answer?;

@@ -100,8 +100,9 @@ impl Pool {
                 if connection.is_in_place() {
                     return Ok(connection);
                 }
-                let source =
-                    io::Error::other("its file, or its log, is not the one that was opened");
+                let source = io::Error::other(
+                    "the file, or its write-ahead log, is not the one that was opened",
+                );
                 Err(NoConnection { source: source.into(), none_can_be_made: true })
             }
             Err(source) => {
@@ -143,10 +144,6 @@ impl Pool {
         self.file().and_then(DatabaseFile::lost)
     }
 
-    fn another_log_is_in_use(&self) -> bool {
-        self.file().is_some_and(DatabaseFile::another_log_is_in_use)
-    }
-
     async fn close(&self) {
         match &self.kind {
             PoolKind::Sqlite(file) => file.close().await,
@@ -160,15 +157,19 @@ impl Pool {
     /// # Errors
     /// The lost file's log is still there, where nothing else may be opened beside it, or a log that was
     /// deleted has what is nowhere else: somebody reads, or is at work.
-    async fn give_up(&self) -> io::Result<()> {
+    async fn give_up(&self, metrics: &StoreMetrics) -> io::Result<()> {
         let has_lost_its_log = self.file().is_some_and(DatabaseFile::has_lost_its_log);
         let is_folded = match &self.kind {
-            PoolKind::Sqlite(file) if self.another_log_is_in_use() => {
-                file.abandon_log().await;
-                tracing::error!(
-                    "the log of the database was deleted while it was open, and another process writes \
-                     to a new one: the last conversations are lost"
-                );
+            PoolKind::Sqlite(file)
+                if self.file().is_some_and(DatabaseFile::another_log_is_in_use) =>
+            {
+                if file.abandon_log().await {
+                    metrics.file_lost();
+                    tracing::error!(
+                        "the write-ahead log (-wal) of the database was deleted while it was open, and \
+                         another process writes to a new one: the last conversations are lost"
+                    );
+                }
                 Ok(true)
             }
             PoolKind::Sqlite(file) => timeout(FOLDS_WITHIN, file.fold_log_back()).await,
@@ -176,12 +177,16 @@ impl Pool {
         };
         let is_folded = is_folded.unwrap_or(false);
         if has_lost_its_log && !is_folded {
-            return Err(io::Error::other("its log was deleted, and can't be folded back yet"));
+            return Err(io::Error::other(
+                "its write-ahead log was deleted, and can't be written back into the file yet",
+            ));
         }
         // Whoever holds a connection still closes it when done.
         let is_closed = timeout(CLOSES_WITHIN, self.close()).await.is_ok();
         if has_lost_its_log && !is_closed {
-            return Err(io::Error::other("its log was deleted, and somebody still uses it"));
+            return Err(io::Error::other(
+                "its write-ahead log was deleted, and a query still uses it",
+            ));
         }
         let is_in_order = is_closed && is_folded;
         let Some(file) = self.file().filter(|file| file.lost().is_some() && !is_in_order) else {
@@ -308,17 +313,14 @@ impl Opening {
             PoolKind::Sqlite(_) => drop(self.leave(&mut state, &pool).await),
             PoolKind::Postgres(_) => {
                 state.pool = None;
-                drop(tokio::spawn(async move { pool.give_up().await }));
+                drop(tokio::spawn(async move { timeout(CLOSES_WITHIN, pool.close()).await }));
             }
         }
     }
 
     /// Gives up these connections, and then forgets them.
     async fn leave(&self, state: &mut State, pool: &Pool) -> io::Result<()> {
-        if pool.another_log_is_in_use() {
-            self.metrics.file_lost();
-        }
-        pool.give_up().await?;
+        pool.give_up(&self.metrics).await?;
         self.say_lost(pool);
         state.pool = None;
         Ok(())

@@ -109,16 +109,17 @@ impl SqliteFile {
         match soon.and(fold.fetch_one(connection).await) {
             Ok(Folded { busy }) => busy == 0,
             Err(error) => {
-                tracing::warn!(%error, "the log of a lost database could not be folded back");
+                tracing::warn!(%error, "the write-ahead log of a lost database could not be written back into its file");
                 false
             }
         }
     }
 
     /// Leaves the log as it is: the connection stays open for ever, so that no other is the last one, with
-    /// whose end SQLite folds the log back.
-    pub(super) async fn abandon_log(&self) {
-        std::mem::forget(self.standing.lock().await.take());
+    /// whose end SQLite folds the log back. Says whether that was not done before.
+    pub(super) async fn abandon_log(&self) -> bool {
+        let standing = self.standing.lock().await.take();
+        standing.map(std::mem::forget).is_some()
     }
 
     /// Waits for running queries.

@@ -63,10 +63,6 @@ impl OnDisk {
         }
     }
 
-    async fn asks(&self, connection: &mut sqlx::SqliteConnection, sql: &'static str) {
-        sqlx::query(sql).execute(connection).await.expect("done");
-    }
-
     async fn has_all_of(&self, turns: &[Turn]) {
         let history = at(self.path.clone()).store.history(self.claim, 99).await.expect("read");
         assert!(turns.iter().all(|turn| history.contains(turn)), "something is lost");
@@ -147,7 +143,7 @@ async fn a_file_that_is_replaced_while_somebody_reads_is_opened_without_the_log_
     other.store.close().await;
     let mut reader = reading_of(&disk.path).await;
     for sql in ["BEGIN", "SELECT COUNT(*) FROM turns"] {
-        sqlx::query(sql).execute(&mut reader).await.expect("reads");
+        ask(&mut reader, sql).await;
     }
     // What the reader has not seen, so that not even this much may be folded back.
     disk.opened.store.add_turn(disk.claim, &turn("only in the log"), "{}").await.expect("added");
@@ -170,6 +166,10 @@ async fn a_file_that_is_replaced_while_somebody_reads_is_opened_without_the_log_
         .expect("moved");
     let before = at(old).store.history(disk.claim, 9).await.expect("read");
     assert!(before == [turn("one"), turn("only in the log")]);
+}
+
+async fn ask(connection: &mut sqlx::SqliteConnection, sql: &'static str) {
+    sqlx::query(sql).execute(connection).await.expect("done");
 }
 
 async fn reading_of(path: &Path) -> sqlx::SqliteConnection {
@@ -209,9 +209,9 @@ async fn a_new_connection_beside_a_deleted_log_spoils_nothing() {
     let mut turns = disk.has_many_turns("early").await;
     // So that the log begins anew, and a new connection misses nothing in it.
     let mut other = reading_of(&disk.path).await;
-    disk.asks(&mut other, "PRAGMA wal_checkpoint(RESTART)").await;
+    ask(&mut other, "PRAGMA wal_checkpoint(RESTART)").await;
     turns.extend(disk.has_many_turns("late").await);
-    disk.asks(&mut other, "PRAGMA wal_checkpoint(PASSIVE)").await;
+    ask(&mut other, "PRAGMA wal_checkpoint(PASSIVE)").await;
     other.close().await.expect("closed");
     disk.loses_its_connections().await;
     fs::remove_file(disk.log()).expect("deleted");
