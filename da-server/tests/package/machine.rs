@@ -104,10 +104,12 @@ impl Machine {
         self.ran.borrow_mut().push(script.to_owned());
     }
 
-    /// Every command that was run, one by one.
+    /// Every line that was run, and every command in it.
     pub fn commands(&self) -> BTreeSet<String> {
         let ran = self.ran.borrow();
+        let lines = ran.iter().flat_map(|script| script.lines());
         let commands = ran.iter().flat_map(|script| script.split(['\n', ';', '|', '&']));
+        let commands = lines.chain(commands);
         commands.map(|command| command.trim().to_owned()).collect()
     }
 

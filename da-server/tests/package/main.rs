@@ -60,6 +60,7 @@ fn a_debian_installs_runs_upgrades_and_forgets_the_package() {
     removal::a_purge_leaves_nothing(&machine, &before);
 
     unpacked::the_tarball_installs_over_what_is_there(&machine, built);
+    unpacked::it_is_removed_without_a_trace(&machine, &before);
 
     guide::every_command_for_hosts_was_run(&machine);
 }

@@ -56,6 +56,11 @@ pub fn what_was_configured_and_kept_is_still_there(machine: &Machine) {
 
 pub fn a_purge_leaves_nothing(machine: &Machine, before: &BTreeSet<String>) {
     machine.run("yes | apt purge digital-actors");
+    nothing_is_left(machine, before);
+}
+
+/// The machine has the files that it had `before`.
+pub fn nothing_is_left(machine: &Machine, before: &BTreeSet<String>) {
     let of_systemd = |path: &&String| {
         [
             // Made by the first boot, and the unit of this test.

@@ -1,7 +1,10 @@
 //! The tarball, on a machine without the package.
 
+use std::collections::BTreeSet;
+
 use super::built::Built;
 use super::machine::Machine;
+use super::removal;
 
 const CONFIGURATION: &str = "/etc/digital-actors/collector.toml";
 
@@ -23,6 +26,18 @@ pub fn the_tarball_installs_over_what_is_there(machine: &Machine, built: &Built)
     assert_eq!(machine.run(system), before, "folders of the system are as they were");
     let complaints = machine.run("systemd-analyze verify --man=no digital-actors.service 2>&1");
     assert_eq!(complaints, "");
+}
+
+/// As the guide says it; `before` is what there was without it.
+pub fn it_is_removed_without_a_trace(machine: &Machine, before: &BTreeSet<String>) {
+    machine.run(
+        r"cd /acceptance
+        tar -tzf digital-actors-*.tar.gz | sed -n 's|^[^/]*/usr/|/usr/|p' | grep -v '/$' > files
+        xargs -d '\n' rm -f < files
+        rm -rf /usr/share/digital-actors /usr/share/doc/digital-actors /etc/digital-actors /etc/default/digital-actors
+        rm -rf /var/lib/private/digital-actors",
+    );
+    removal::nothing_is_left(machine, before);
 }
 
 fn unpack(machine: &Machine) {

@@ -96,6 +96,22 @@ fn ports_are_those_that_the_configuration_opens() {
     assert_eq!(port(&collector, "metrics"), listens(file, None));
 }
 
+/// The environment wins over the file, so this is what the program does.
+#[test]
+fn ports_are_those_that_the_image_and_the_manifest_open() {
+    let dockerfile = text("deploy/Dockerfile");
+    let of_image = dockerfile.lines().find_map(|line| line.strip_prefix("ENV DA_LISTEN="));
+    for (workload, name) in
+        [(document(GAME), "game"), (with_kernel_view(), "game"), (document(COLLECTOR), "metrics")]
+    {
+        let variables = container(&workload)["env"].as_array().cloned().unwrap_or_default();
+        let own = variables.iter().find(|variable| variable["name"] == "DA_LISTEN");
+        let listen = own.map_or(of_image, |variable| variable["value"].as_str());
+        let expected = format!("0.0.0.0:{}", port(&workload, name));
+        assert_eq!(listen, Some(expected.as_str()), "{}", workload["metadata"]["name"]);
+    }
+}
+
 #[test]
 fn a_full_node_has_room_for_its_collector() {
     let class = document("deploy/kubernetes/collector/priorityclass.yaml");
