@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::terminal::CallsArgs;
 
@@ -22,9 +22,15 @@ pub struct Cli {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve the game, the page and the metrics.
-    Serve,
+    Serve(RecordArgs),
     /// Serve only the metrics of the kernel view: the collector alone, without the game.
-    Collect,
+    Collect(RecordArgs),
+    /// Show a recording on /metrics and /calls as if it happened now. Needs no privileges and no kernel
+    /// view.
+    Replay {
+        /// What `--record` wrote, compressed by gzip or not; the built-in example when left out.
+        file: Option<PathBuf>,
+    },
     /// Say what the kernel view can measure on this host. Exit code: 0 everything, 1 not all of it,
     /// 2 nothing, 3 the configuration can't be used.
     Check {
@@ -48,6 +54,15 @@ pub enum Command {
     },
 }
 
+/// Options of what can be recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct RecordArgs {
+    /// Write what the kernel view reports, and when the server's own calls did what, to this file, for
+    /// `replay`. It holds host names, addresses and process names, and no content.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,7 +74,7 @@ mod tests {
         {
             let cli = Cli::try_parse_from(args).expect("parses");
             assert_eq!(cli.config, Some(PathBuf::from("a")));
-            assert_eq!(cli.command, Some(Command::Serve));
+            assert_eq!(cli.command, Some(Command::Serve(RecordArgs::default())));
         }
         let follow = Cli::try_parse_from(["da-server", "calls", "--follow", "http://h:1"]);
         let Some(Command::Calls(args)) = follow.expect("parses").command else { panic!("calls") };

@@ -11,6 +11,27 @@ pub fn monotonic_ns() -> u64 {
     seconds * 1_000_000_000 + rest_ns
 }
 
+/// The clock by which calls are looked at: the present, or a recording that began at some other time.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clock {
+    /// Added to the present, modulo 2^64: the recording may be from another boot.
+    ahead_ns: u64,
+}
+
+impl Clock {
+    /// It is `at_ns` now.
+    #[must_use]
+    pub fn begin(at_ns: u64) -> Self {
+        Self { ahead_ns: at_ns.wrapping_sub(monotonic_ns()) }
+    }
+
+    /// What time it is, ns.
+    #[must_use]
+    pub fn now_ns(self) -> u64 {
+        monotonic_ns().wrapping_add(self.ahead_ns)
+    }
+}
+
 /// This thread, as the PID namespace of this process names it.
 #[must_use]
 pub fn thread_id() -> u32 {

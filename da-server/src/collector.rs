@@ -1,11 +1,13 @@
 //! The collector alone: the kernel view of this host and its metrics, without the game.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::bail;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Recent;
 use crate::config::Config;
 use crate::kernel::Reason;
 use crate::metrics::{EventLoopMetrics, Metrics};
@@ -19,6 +21,8 @@ pub struct Collector {
     pub metrics: Metrics,
     /// Why there is no kernel view, if so.
     pub kernel_missing: Option<Reason>,
+    /// Calls to show, if there are any.
+    pub calls: Option<Arc<Recent>>,
 }
 
 impl Collector {
@@ -70,7 +74,8 @@ mod tests {
         let main = TcpListener::bind("127.0.0.1:0").expect("port");
         main.set_nonblocking(true).expect("non-blocking");
         let metrics = Metrics::new().expect("metrics");
-        let collector = Collector { config: Config::default(), metrics, kernel_missing: None };
+        let collector =
+            Collector { config: Config::default(), metrics, kernel_missing: None, calls: None };
         let run = collector.run(Listeners { main, metrics: None }, Some(view), shutdown);
         async { tokio::time::timeout(Duration::from_secs(20), run).await.expect("ends") }
     }

@@ -1,6 +1,6 @@
 //! Parse, build, run, exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use da_server::calls::KernelView;
 use da_server::check::{self, Table, exit_code};
-use da_server::cli::{Cli, Command};
+use da_server::cli::{Cli, Command, RecordArgs};
 use da_server::config::{Config, Reader};
 use da_server::health;
 use da_server::kernel::catalogue::doubts;
@@ -18,7 +18,9 @@ use da_server::kernel::{
     EndpointKind, Kernel, Observation, Preflight, Reason, Service, Watch, with_services,
 };
 use da_server::metrics::Metrics;
+use da_server::recording::Recorder;
 use da_server::reload::Reload;
+use da_server::replay::Recording;
 use da_server::terminal::{self, CallsArgs};
 use da_server::{App, Collector, Listeners, checked_scenes, manual, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
@@ -42,8 +44,10 @@ fn main() -> ExitCode {
         Some(Command::Health) => health(&cli),
         Some(Command::Manual { folder, date }) => manual::write(folder, date)
             .with_context(|| format!("can't write into {}", folder.display())),
-        Some(Command::Collect) => Start::prepare(&cli).and_then(collect),
-        Some(Command::Serve) | None => Start::prepare(&cli).and_then(serve),
+        Some(Command::Replay { file }) => replay(&cli, file.as_deref()),
+        Some(Command::Collect(recorded)) => Start::prepare(&cli, recorded).and_then(collect),
+        Some(Command::Serve(recorded)) => Start::prepare(&cli, recorded).and_then(serve),
+        None => Start::prepare(&cli, &RecordArgs::default()).and_then(serve),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,6 +91,20 @@ fn calls(args: &CallsArgs) -> anyhow::Result<()> {
     })
 }
 
+/// Nothing of this host is looked at.
+fn replay(cli: &Cli, file: Option<&Path>) -> anyhow::Result<()> {
+    let recording = Recording::open(file)?;
+    let config = Config::of_process(cli.config.as_deref())?;
+    telemetry::init(&config.log)?;
+    let listeners = Listeners::bind(&config)?;
+    Kernel::drop_privileges()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signal()?;
+        da_server::replay::replay(recording, config, Metrics::new()?, listeners, shutdown).await
+    })
+}
+
 /// What there is before the process has a second thread.
 struct Start {
     file: Option<PathBuf>,
@@ -99,8 +117,8 @@ struct Start {
 impl Start {
     /// The order matters: the ports are bound and the BPF programs loaded while this is still the
     /// only thread, since privileges are dropped per thread.
-    fn prepare(cli: &Cli) -> anyhow::Result<Self> {
-        let config = Config::of_process(cli.config.as_deref())?;
+    fn prepare(cli: &Cli, recorded: &RecordArgs) -> anyhow::Result<Self> {
+        let mut config = Config::of_process(cli.config.as_deref())?;
         telemetry::init(&config.log)?;
         for variable in &config.unknown_variables {
             warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
@@ -110,6 +128,12 @@ impl Start {
         }
         let metrics = Metrics::new()?;
         let listeners = Listeners::bind(&config)?;
+        if let Some(file) = &recorded.record {
+            let recorder = Recorder::create(file)
+                .with_context(|| format!("can't record into {}", file.display()))?;
+            config.calls.recorder = Some(recorder.clone());
+            config.kernel.recorder = Some(recorder);
+        }
         let kernel = Kernel::load(&config.kernel);
         if kernel.unavailable().is_none() {
             info!("the kernel view is attached");
@@ -214,6 +238,8 @@ fn collect(start: Start) -> anyhow::Result<()> {
         let shutdown = shutdown::on_signal()?;
         let Watching { config, metrics, listeners, kernel_missing, view } =
             start.watch(Reader::Collector, Vec::new(), None, shutdown.clone())?;
-        Collector { config, metrics, kernel_missing }.run(listeners, view, shutdown).await
+        Collector { config, metrics, kernel_missing, calls: None }
+            .run(listeners, view, shutdown)
+            .await
     })
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::Bounds;
 use crate::provider::seconds;
+use crate::recording::Recorder;
 
 /// What is remembered of calls, and which are slow.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -24,13 +25,16 @@ pub struct CallsConfig {
     /// How long a call counts among the slowest. Key `slowest_for_seconds`.
     #[serde(rename = "slowest_for_seconds", with = "seconds")]
     pub slowest_for: Duration,
+    /// Not in the file: where every finished call is written down.
+    #[serde(skip)]
+    pub recorder: Option<Recorder>,
 }
 
 impl Default for CallsConfig {
     fn default() -> Self {
         let Bounds { latest, slowest, slowest_for } = Bounds::default();
         let (slow, grace) = (Duration::from_secs(10), Duration::from_secs(2));
-        Self { slow, grace, latest, slowest, slowest_for }
+        Self { slow, grace, latest, slowest, slowest_for, recorder: None }
     }
 }
 

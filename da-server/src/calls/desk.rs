@@ -6,13 +6,16 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::joiner::{Joiner, Round};
 use super::metrics::CallMetrics;
 use super::{CallsConfig, Recent, slow};
-use crate::clock::monotonic_ns;
+use crate::clock::Clock;
 use crate::kernel::{Observation, Settlements};
 use crate::metrics::Registry;
 use crate::provider::{CallReport, CallReports};
+use crate::recording::Recorder;
 
 /// How often both halves are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -49,6 +52,19 @@ impl Calls {
         registry: &Registry,
         kernel: Option<KernelView>,
     ) -> Result<Self, StartError> {
+        Self::start_at(Clock::default(), config, registry, kernel)
+    }
+
+    /// The same, by another clock than the present's: both halves are of a recording.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn start_at(
+        clock: Clock,
+        config: &CallsConfig,
+        registry: &Registry,
+        kernel: Option<KernelView>,
+    ) -> Result<Self, StartError> {
         let metrics = CallMetrics::register(registry)?;
         let (reports, finished) = CallReports::channel(MAX_REPORTS, metrics.dropped());
         let recent = Arc::new(Recent::new(config.bounds()));
@@ -59,6 +75,8 @@ impl Calls {
             metrics,
             slow_ns: config.slow.as_nanos() as u64,
             recent: Arc::clone(&recent),
+            clock,
+            recorder: config.recorder.clone(),
         };
         let thread = std::thread::Builder::new().name("da-calls".to_owned());
         let thread = thread.spawn(move || desk.work())?;
@@ -84,6 +102,14 @@ struct Desk {
     metrics: CallMetrics,
     slow_ns: u64,
     recent: Arc<Recent>,
+    clock: Clock,
+    recorder: Option<Recorder>,
+}
+
+/// A finished call as an entry of a recording.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    call: &'a CallReport,
 }
 
 impl Desk {
@@ -102,7 +128,12 @@ impl Desk {
         self.take_from_kernel();
         loop {
             match self.finished.try_recv() {
-                Ok(report) => self.joiner.reported(report),
+                Ok(report) => {
+                    if let Some(recorder) = &self.recorder {
+                        recorder.write(&Recorded { call: &report });
+                    }
+                    self.joiner.reported(report);
+                }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -123,7 +154,8 @@ impl Desk {
     }
 
     fn round(&mut self) {
-        let Round { calls, late, owed } = self.joiner.round(monotonic_ns(), self.kernel.is_some());
+        let Round { calls, late, owed } =
+            self.joiner.round(self.clock.now_ns(), self.kernel.is_some());
         if let Some(kernel) = &self.kernel {
             for (connection, over_ns) in owed {
                 // Refused, it is asked again.

@@ -2,7 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::recording::Recorder;
 
 /// `[kernel]`: whether and how sockets are watched.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -31,6 +33,9 @@ pub struct KernelConfig {
     /// Not in the file: which hooks to use.
     #[serde(skip)]
     pub hooks: Hooks,
+    /// Not in the file: where everything that is read is written down.
+    #[serde(skip)]
+    pub recorder: Option<Recorder>,
 }
 
 impl Default for KernelConfig {
@@ -46,6 +51,7 @@ impl Default for KernelConfig {
             syscalls: true,
             cpu_budget: 0.01,
             hooks: Hooks::Newest,
+            recorder: None,
         }
     }
 }
@@ -140,7 +146,7 @@ pub enum Hooks {
 }
 
 /// Policy for connections whose name (or address) no endpoint lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unlisted {
     /// Stop tracking them as soon as their name is known; export nothing.

@@ -38,6 +38,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use da_ebpf_common::program::Program;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +52,7 @@ pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::load::status::{Reason, Unavailable};
 pub use self::observation::{Observation, Pickup, SeenExchange, What};
 pub use self::preflight::{Extent, Preflight, Verdict};
+pub use self::reader::recorded::Recorded;
 pub use self::reader::replay::Replay;
 pub use self::reader::settlement::Settlements;
 pub use self::self_metrics::losses::Loss;
@@ -175,6 +177,9 @@ impl Kernel {
             maps,
             self.config.max_connections,
         )?))?;
+        if let Some(recorder) = &self.config.recorder {
+            recorder.write(&Recorded::Watch(watch.clone()));
+        }
         let reader = Reader {
             ebpf: loaded.ebpf,
             events: loaded.events,
@@ -199,13 +204,14 @@ impl Kernel {
             losses,
             status,
             subscriber,
+            recorder: self.config.recorder,
         };
         Ok(Some(reader.spawn(shutdown)?))
     }
 }
 
 /// What to look at.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Watch {
     /// The endpoints, validated: [`with_services`].
     pub endpoints: Vec<EndpointConfig>,

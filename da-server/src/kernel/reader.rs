@@ -4,6 +4,7 @@
 pub(super) mod connections_map;
 pub(super) mod event;
 mod intake;
+pub(super) mod recorded;
 pub(super) mod replay;
 pub(super) mod settlement;
 pub(super) mod silent;
@@ -38,6 +39,7 @@ use super::self_metrics::meters::ReaderCpu;
 use super::self_metrics::{EventMetrics, StatusMetrics};
 use super::syscall::tier::Tier;
 use super::tracker::Tracker;
+use crate::recording::Recorder;
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
 /// a wake-up per event would cost them more than everything else they do.
@@ -91,6 +93,8 @@ pub struct Reader {
     pub status: StatusMetrics,
     /// Who wants to hear of every measurement; one that is too slow loses some.
     pub subscriber: Option<SyncSender<Observation>>,
+    /// Where everything that is read is written down, if anywhere.
+    pub recorder: Option<Recorder>,
 }
 
 impl Reader {
@@ -122,6 +126,7 @@ impl Reader {
             event_metrics: self.event_metrics,
             losses: self.losses,
             subscriber: self.subscriber,
+            recorder: self.recorder,
             taken: 0,
             most_in_ring: self.ring_bytes as usize / size_of::<Header>(),
         };

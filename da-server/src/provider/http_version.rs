@@ -1,9 +1,10 @@
 //! The version of HTTP that a provider answered in.
 
 use reqwest::Version;
+use serde::{Deserialize, Serialize};
 
 /// The versions that the client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HttpVersion {
     /// One answer, then the connection ends.
     Http10,

@@ -4,12 +4,13 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The value of the label `provider`, in the application's families and in the kernel's: the name of
 /// the `[[endpoint]]` or of the catalogue's entry that lists the host, or else the host itself, with
 /// its port. Clones share it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct ProviderName(Arc<str>);
 
 impl ProviderName {
@@ -21,6 +22,18 @@ impl ProviderName {
             "this is no setting; the wire protocol is chosen by protocol = {given:?}, and a provider \
              is called like the [[endpoint]] that lists its host, or like the host"
         )))
+    }
+}
+
+impl From<String> for ProviderName {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<ProviderName> for String {
+    fn from(name: ProviderName) -> Self {
+        name.to_string()
     }
 }
 

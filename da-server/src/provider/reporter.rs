@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::IntCounter;
+use serde::{Deserialize, Serialize};
 
 use super::ProviderName;
 use super::report::{CallKind, Outcome};
@@ -13,7 +14,7 @@ use super::span::{Marks, Span};
 use crate::clock::monotonic_ns;
 
 /// A finished call as the application saw it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallReport {
     /// Its number in this process, from 1.
     pub id: u64,
@@ -22,6 +23,7 @@ pub struct CallReport {
     /// Who was called.
     pub provider: ProviderName,
     /// The configured model.
+    #[serde(with = "model_name")]
     pub model: Arc<str>,
     /// When it began, milliseconds of the Unix epoch.
     pub began_unix_ms: u64,
@@ -33,6 +35,21 @@ pub struct CallReport {
     pub outcome: Outcome,
     /// Its attempts, in order.
     pub attempts: Vec<Marks>,
+}
+
+/// The model's name as JSON.
+mod model_name {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(name: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(name)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        Ok(String::deserialize(deserializer)?.into())
+    }
 }
 
 /// Where all calls of the process are reported.
@@ -49,6 +66,13 @@ impl CallReports {
     pub fn channel(capacity: usize, dropped: IntCounter) -> (Self, Receiver<CallReport>) {
         let (sender, receiver) = sync_channel(capacity);
         (Self { sender, next_id: Arc::new(AtomicU64::new(1)), dropped }, receiver)
+    }
+
+    /// Hands on a call that has ended; if nobody takes it in time it is counted as dropped.
+    pub fn send(&self, report: CallReport) {
+        if self.sender.try_send(report).is_err() {
+            self.dropped.inc();
+        }
     }
 }
 
@@ -113,9 +137,7 @@ impl Drop for CallNotes {
             outcome: last.map_or(cancelled, |attempt| attempt.outcome),
             attempts,
         };
-        if reports.sender.try_send(report).is_err() {
-            reports.dropped.inc();
-        }
+        reports.send(report);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::{Response, Url, header::HeaderMap};
+use serde::{Deserialize, Serialize};
 
 use super::http_version::HttpVersion;
 use super::report::Outcome;
@@ -25,7 +26,7 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 const REQUEST_IDS: [&str; 2] = ["request-id", "x-request-id"];
 
 /// When things happened in one attempt, as the application saw them: ns of `CLOCK_MONOTONIC`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Marks {
     /// It began.
     pub asked_ns: u64,
@@ -78,7 +79,7 @@ pub struct Marks {
 }
 
 /// One turn of connecting, on one thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectPoll {
     /// When it began.
     pub from_ns: u64,

@@ -4,7 +4,7 @@ mod doubts;
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::hosts;
 pub use doubts::doubts;
@@ -13,7 +13,7 @@ pub use doubts::doubts;
 const CATALOGUE: &str = include_str!("../../../endpoints.toml");
 
 /// `[[endpoint]]`: a service whose sockets are watched, and the label values it is exported under.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointConfig {
     /// Value of the `provider` label.
@@ -37,7 +37,7 @@ impl EndpointConfig {
 }
 
 /// What kind of service an endpoint is: the `kind` label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointKind {
     /// A language model.

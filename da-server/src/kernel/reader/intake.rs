@@ -12,6 +12,7 @@ use da_ebpf_common::event::ConnectionId;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
 use super::event::Event;
+use super::recorded::{Recorded, SettledRecord};
 use super::settlement::Settlement;
 use crate::clock::monotonic_ns;
 use crate::kernel::existing::ExistingConnections;
@@ -21,6 +22,7 @@ use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
 use crate::kernel::self_metrics::{EventMetrics, StatusMetrics};
 use crate::kernel::syscall::tier::Tier;
 use crate::kernel::tracker::{Over, Tracker, Verdict};
+use crate::recording::Recorder;
 
 /// Events that are taken before the reader looks whether something else is due.
 const MAX_BATCH: usize = 4_096;
@@ -44,6 +46,8 @@ pub struct Intake {
     pub losses: LossMetrics,
     /// Who wants to hear of every measurement.
     pub subscriber: Option<SyncSender<Observation>>,
+    /// Where everything that is read is written down, if anywhere.
+    pub recorder: Option<Recorder>,
     /// Events taken since a batch last ended.
     pub taken: usize,
     /// Events that the ring buffer has room for, at the most.
@@ -60,6 +64,9 @@ impl Intake {
                 self.batch_ends();
                 return false;
             };
+            if let Some(recorder) = &self.recorder {
+                recorder.write(&Recorded::Event(entry.to_vec()));
+            }
             match Event::read(&entry) {
                 Some(event) => self.take(&event),
                 None => self.losses.count(Loss::MalformedEvent),
@@ -135,6 +142,10 @@ impl Intake {
     pub fn settle(&mut self, settlements: &Receiver<Settlement>) {
         for Settlement { connection, over_ns } in settlements.try_iter() {
             if let Some(record) = self.connections.record(connection) {
+                if let Some(recorder) = &self.recorder {
+                    let settled = SettledRecord::new(connection, &record, over_ns);
+                    recorder.write(&Recorded::Settled(settled));
+                }
                 self.tracker.settle(connection, &record, Over::Read(over_ns));
                 publish(self.subscriber.as_ref(), &mut self.tracker, &self.losses);
             }

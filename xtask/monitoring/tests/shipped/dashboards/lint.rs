@@ -51,12 +51,18 @@ fn a_breach_of_each_rule_is_seen() {
             "without sum by (le)",
         ),
     ];
-    let whole = super::all().into_iter().find(|board| board.file == "time.json").unwrap();
+    let mut whole = super::all().into_iter().find(|board| board.file == "time.json").unwrap();
+    // Each breach has all queries parsed again: of the panels three are enough.
+    let mut panels = whole.json["panels"].as_array().unwrap().clone();
+    let is_heatmap = |panel: &&Value| panel["type"] == "heatmap";
+    let heatmap = panels.iter().find(is_heatmap).unwrap().clone();
+    panels.truncate(2);
+    panels.push(heatmap);
+    whole.json["panels"] = panels.clone().into();
     for (place, broken, complaint) in breaches {
         assert_seen(&whole, place, broken, complaint);
     }
-    let heatmap = whole.json["panels"].as_array().unwrap();
-    let heatmap = heatmap.iter().position(|panel| panel["type"] == "heatmap").unwrap();
+    let heatmap = panels.len() - 1;
     for (place, broken, complaint) in [
         ("options/yAxis/unit", json!("secs"), "unit"),
         ("options/calculate", json!(true), "made anew"),

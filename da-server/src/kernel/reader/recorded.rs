@@ -1,0 +1,53 @@
+//! What the reader takes in, as entries of a recording.
+
+use da_ebpf_common::connection::Connection;
+use da_ebpf_common::event::ConnectionId;
+use serde::{Deserialize, Serialize};
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::kernel::Watch;
+use crate::recording::base64_bytes;
+
+/// One thing that the reader took in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// What it looks for: the first entry.
+    Watch(Watch),
+    /// An event, laid out as in the ring buffer.
+    Event(#[serde(with = "base64_bytes")] Vec<u8>),
+    /// The record of a connection whose exchange was said to be over.
+    Settled(SettledRecord),
+}
+
+/// See [`Recorded::Settled`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SettledRecord {
+    /// Address of the socket.
+    sock: u64,
+    /// When it was in SYN_SENT, ns.
+    born_ns: u64,
+    /// When the exchange was over, ns.
+    pub over_ns: u64,
+    /// A [`Connection`].
+    #[serde(with = "base64_bytes")]
+    record: Vec<u8>,
+}
+
+impl SettledRecord {
+    /// Of `connection`, whose exchange was over by then.
+    pub fn new(connection: ConnectionId, record: &Connection, over_ns: u64) -> Self {
+        let ConnectionId { sock, born_ns } = connection;
+        Self { sock, born_ns, over_ns, record: record.as_bytes().to_vec() }
+    }
+
+    /// Which connection it is of.
+    pub fn connection(&self) -> ConnectionId {
+        ConnectionId { sock: self.sock, born_ns: self.born_ns }
+    }
+
+    /// The record; none where the recording is of a build that laid it out otherwise.
+    pub fn record(&self) -> Option<Box<Connection>> {
+        Connection::read_from_bytes(&self.record).ok().map(Box::new)
+    }
+}
