@@ -90,6 +90,8 @@ pub fn bpf_cargo(workspace: &Workspace, tools: &BpfTools, subcommand: &str) -> C
         // A function that was compiled with less, even one of a dependency, makes BTF that the
         // kernel refuses.
         .env("CARGO_PROFILE_RELEASE_DEBUG", "2")
+        // Macros run on the host, and nobody debugs them.
+        .env("CARGO_PROFILE_RELEASE_BUILD_OVERRIDE_DEBUG", "false")
         // Flags meant for the host's programs would replace the ones above.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");

@@ -56,7 +56,7 @@ enum Privilege {
 const FUZZ_SECONDS: &str = "DA_FUZZ_SECONDS";
 
 /// Elsewhere it is 2.
-const FUZZ_SECONDS_IN_CI: &str = "60";
+const FUZZ_SECONDS_IN_CI: &str = "20";
 
 /// Runs the tests.
 pub fn test(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
