@@ -9,7 +9,7 @@ use crate::game::{Game, GameMetrics, GameParts};
 use crate::kernel::Reason;
 use crate::llm::{LlmClient, LlmMetrics, Prices};
 use crate::metrics::{ErrorMetrics, EventLoopMetrics, Metrics};
-use crate::provider::{GateMetrics, ProviderSetupError, http_client};
+use crate::provider::{AdmissionMetrics, ProviderSetupError, http_client};
 use crate::store::{Store, StoreMetrics};
 use crate::tts::{TtsClient, TtsMetrics};
 
@@ -50,7 +50,7 @@ impl App {
         let reports = Some(calls.reports.clone());
         let http = http_client(&config.http_client).context("http_client")?;
         let event_loop = EventLoopMetrics::register(registry)?;
-        let gates = GateMetrics::register(registry)?.with_standstill(event_loop.standstill());
+        let gates = AdmissionMetrics::register(registry)?.with_standstill(event_loop.standstill());
         let prices = Prices::with(&config.price).context("price")?;
         let llm_metrics = LlmMetrics::register(registry, prices)?;
         let llm = LlmClient::new(&config.llm, http.clone(), &gates, &llm_metrics, reports.clone())

@@ -2,7 +2,7 @@
 //! before it had an answer. Decided by thread and time, and only where nothing else is possible.
 
 use super::sockets::{Birth, Connection, Sockets};
-use crate::provider::Marks;
+use crate::provider::AttemptTimings;
 
 /// A connection that takes a request's body hands it to the kernel at once; the thread may lose the
 /// CPU in between.
@@ -32,18 +32,18 @@ pub struct Seeker<W> {
 }
 
 /// All that fits an attempt.
-pub fn candidates(sockets: &Sockets, marks: &Marks) -> Vec<Candidate> {
+pub fn candidates(sockets: &Sockets, timings: &AttemptTimings) -> Vec<Candidate> {
     let leads_there = |connection: &Connection| {
         // Who takes a connection from the pool does not ask for the addresses of the name.
-        let known = marks.addresses.contains(&connection.remote.ip().to_canonical())
-            || marks.addresses.is_empty() && marks.body_taken_ns.is_some();
-        marks.port == Some(connection.remote.port())
+        let known = timings.addresses.contains(&connection.remote.ip().to_canonical())
+            || timings.addresses.is_empty() && timings.body_taken_ns.is_some();
+        timings.port == Some(connection.remote.port())
             && known
             && connection
                 .closed_ns
-                .is_some_and(|closed_ns| closed_ns.abs_diff(marks.ended_ns) <= END_TO_CLOSE_NS)
+                .is_some_and(|closed_ns| closed_ns.abs_diff(timings.ended_ns) <= END_TO_CLOSE_NS)
     };
-    if let Some(taken_ns) = marks.body_taken_ns {
+    if let Some(taken_ns) = timings.body_taken_ns {
         // A thread that hands a request to its connection sends it before it does anything else.
         let (within_ns, most) = if sockets.knows_threads() {
             (TAKEN_TO_SENT_BY_THREAD_NS, 1)
@@ -51,22 +51,22 @@ pub fn candidates(sockets: &Sockets, marks: &Marks) -> Vec<Candidate> {
             (TAKEN_TO_SENT_NS, usize::MAX)
         };
         // Given up in that very moment, it may never be sent: then the thread's next is another's.
-        let to_ns = (taken_ns + within_ns).min(marks.ended_ns + TAKEN_TO_SENT_NS);
+        let to_ns = (taken_ns + within_ns).min(timings.ended_ns + TAKEN_TO_SENT_NS);
         let was_there = |connection: &Connection| {
             connection.established_ns.is_some_and(|established_ns| established_ns <= taken_ns)
         };
         return sockets
             .unclaimed(taken_ns, to_ns)
-            .filter(|(_, one)| sockets.may_be_thread(one.request_thread, marks.body_taken_by))
+            .filter(|(_, one)| sockets.may_be_thread(one.request_thread, timings.body_taken_by))
             .take(most)
             .filter(|(connection, _)| was_there(connection) && leads_there(connection))
             .map(|(connection, exchange)| Candidate::Exchange(connection.birth(), exchange.number))
             .collect();
     }
     // Nothing is connected to before its address is known.
-    let resolved_ns = marks.dns_ns.and_then(|(_, to_ns)| to_ns).unwrap_or(marks.asked_ns);
+    let resolved_ns = timings.dns_ns.and_then(|(_, to_ns)| to_ns).unwrap_or(timings.asked_ns);
     let mut all = Vec::new();
-    for poll in marks.connect_polls.iter().filter(|poll| poll.to_ns >= resolved_ns) {
+    for poll in timings.connect_polls.iter().filter(|poll| poll.to_ns >= resolved_ns) {
         let born = sockets
             .born(poll.from_ns.max(resolved_ns), poll.to_ns)
             .filter(|connection| sockets.may_be_thread(connection.thread, poll.thread))

@@ -3,7 +3,7 @@
 use super::sockets::Connection;
 use super::{Cut, Phase, Phases, Reuse};
 use crate::kernel::{ExchangeOutcome, SeenExchange};
-use crate::provider::{ConnectPoll, Marks};
+use crate::provider::{AttemptTimings, ConnectPoll};
 
 /// An attempt is over when its connection has been dropped: so much before, its alert may go out.
 const CLOSING_NS: u64 = 1_000_000;
@@ -20,40 +20,40 @@ pub struct Seen {
 impl Seen {
     /// Whether the attempt paid for the connection: nobody used it before, and it was begun during
     /// the attempt, be it for another one.
-    pub fn is_fresh(&self, marks: &Marks) -> bool {
+    pub fn is_fresh(&self, timings: &AttemptTimings) -> bool {
         self.exchange.as_ref().is_none_or(|exchange| exchange.number == 1)
-            && self.connection.id.born_ns >= marks.asked_ns
+            && self.connection.id.born_ns >= timings.asked_ns
     }
 
     /// When the response began to arrive. Where the kernel could not tell that from session tickets,
     /// the application can: it is the arrival that made it read the response's head. If it read none,
     /// there were only tickets.
-    pub fn response_first_ns(&self, marks: &Marks) -> Option<u64> {
+    pub fn response_first_ns(&self, timings: &AttemptTimings) -> Option<u64> {
         let exchange = self.exchange.as_ref()?;
         if exchange.measured.outcome != ExchangeOutcome::Doubtful {
             return exchange.measured.response_first_ns;
         }
-        let answered_ns = marks.answered_ns?;
+        let answered_ns = timings.answered_ns?;
         exchange.arrivals_ns.iter().copied().rfind(|at_ns| *at_ns <= answered_ns)
     }
 }
 
 /// The phases of an attempt that both sides saw.
-pub fn joined(marks: &Marks, seen: &Seen) -> (Phases, Reuse) {
-    let mut cut = Cut::new(marks.asked_ns, marks.ended_ns);
-    let fresh = seen.is_fresh(marks);
+pub fn joined(timings: &AttemptTimings, seen: &Seen) -> (Phases, Reuse) {
+    let mut cut = Cut::new(timings.asked_ns, timings.ended_ns);
+    let fresh = seen.is_fresh(timings);
     let reuse = if fresh { Reuse::Fresh } else { Reuse::Reused };
-    let ready = if fresh { connect(&mut cut, marks, seen) } else { true };
+    let ready = if fresh { connect(&mut cut, timings, seen) } else { true };
     let phases = match &seen.exchange {
         _ if !ready => cut.rest(Phase::Unexplained),
-        None if marks.body_taken_ns.is_none() => cut.rest(Phase::Unexplained),
+        None if timings.body_taken_ns.is_none() => cut.rest(Phase::Unexplained),
         None => stopped(cut, Phase::Send, seen),
         Some(exchange) => {
             if !fresh {
-                cut.until(Phase::Queue, marks.body_taken_ns);
+                cut.until(Phase::Queue, timings.body_taken_ns);
             }
-            cut.until(Phase::Send, request_end_ns(marks, exchange));
-            answer(cut, marks, seen)
+            cut.until(Phase::Send, request_end_ns(timings, exchange));
+            answer(cut, timings, seen)
         }
     };
     (phases, reuse)
@@ -61,9 +61,9 @@ pub fn joined(marks: &Marks, seen: &Seen) -> (Phases, Reuse) {
 
 /// When the last of the request was sent. What an attempt without an answer sends at its end is no
 /// part of it, but the alert with which TLS closes.
-fn request_end_ns(marks: &Marks, exchange: &SeenExchange) -> u64 {
-    let closing = exchange.request_last_ns + CLOSING_NS >= marks.ended_ns;
-    if marks.answered_ns.is_none() && closing {
+fn request_end_ns(timings: &AttemptTimings, exchange: &SeenExchange) -> u64 {
+    let closing = exchange.request_last_ns + CLOSING_NS >= timings.ended_ns;
+    if timings.answered_ns.is_none() && closing {
         exchange.request_first_ns
     } else {
         exchange.request_last_ns
@@ -71,15 +71,15 @@ fn request_end_ns(marks: &Marks, exchange: &SeenExchange) -> u64 {
 }
 
 /// From the beginning to a connection that is ready; whether it came to that.
-fn connect(cut: &mut Cut, marks: &Marks, seen: &Seen) -> bool {
+fn connect(cut: &mut Cut, timings: &AttemptTimings, seen: &Seen) -> bool {
     let Connection { id, established_ns, handshake_ns, closed_ns, .. } = &seen.connection;
     let own = |poll: &ConnectPoll| (poll.from_ns..=poll.to_ns).contains(&id.born_ns);
     // Then the kernel view knows it from its first send on, and not how it came about.
     let talks = handshake_ns.is_some() || seen.exchange.is_some();
     let unseen = established_ns.is_none() && talks;
-    if unseen || marks.connect_polls.iter().any(own) {
-        let (dns_from_ns, dns_to_ns) = marks.dns_ns.unzip();
-        cut.until(Phase::Queue, dns_from_ns.or(marks.connecting_ns));
+    if unseen || timings.connect_polls.iter().any(own) {
+        let (dns_from_ns, dns_to_ns) = timings.dns_ns.unzip();
+        cut.until(Phase::Queue, dns_from_ns.or(timings.connecting_ns));
         cut.until(Phase::Dns, dns_to_ns.flatten());
         cut.until(Phase::Unexplained, id.born_ns);
     } else {
@@ -87,11 +87,11 @@ fn connect(cut: &mut Cut, marks: &Marks, seen: &Seen) -> bool {
         cut.until(Phase::Queue, id.born_ns);
     }
     if established_ns.is_none() && !unseen {
-        cut.until(Phase::Connect, closed_ns.unwrap_or(marks.ended_ns));
+        cut.until(Phase::Connect, closed_ns.unwrap_or(timings.ended_ns));
         return false;
     }
     cut.until(Phase::Connect, *established_ns);
-    if !marks.tls {
+    if !timings.tls {
         return true;
     }
     match handshake_ns {
@@ -100,43 +100,43 @@ fn connect(cut: &mut Cut, marks: &Marks, seen: &Seen) -> bool {
             true
         }
         None if seen.exchange.is_some() => {
-            cut.until(Phase::Unexplained, marks.body_taken_ns);
+            cut.until(Phase::Unexplained, timings.body_taken_ns);
             true
         }
         None => {
-            cut.until(Phase::Tls, closed_ns.unwrap_or(marks.ended_ns));
+            cut.until(Phase::Tls, closed_ns.unwrap_or(timings.ended_ns));
             false
         }
     }
 }
 
 /// From the request's last byte to the end.
-fn answer(mut cut: Cut, marks: &Marks, seen: &Seen) -> Phases {
-    match seen.response_first_ns(marks) {
+fn answer(mut cut: Cut, timings: &AttemptTimings, seen: &Seen) -> Phases {
+    match seen.response_first_ns(timings) {
         Some(first_ns) => cut.until(Phase::Wait, first_ns),
-        None if marks.answered_ns.is_some() => cut.until(Phase::Wait, marks.answered_ns),
+        None if timings.answered_ns.is_some() => cut.until(Phase::Wait, timings.answered_ns),
         None => return stopped(cut, Phase::Wait, seen),
     };
-    if marks.answered_ns.is_none() {
+    if timings.answered_ns.is_none() {
         return cut.rest(Phase::Pickup);
     }
-    cut.until(Phase::Pickup, marks.answered_ns);
-    content(cut, marks)
+    cut.until(Phase::Pickup, timings.answered_ns);
+    content(cut, timings)
 }
 
 /// From the response's head to the end.
-fn content(mut cut: Cut, marks: &Marks) -> Phases {
-    let phase = match marks.first_content_ns {
+fn content(mut cut: Cut, timings: &AttemptTimings) -> Phases {
+    let phase = match timings.first_content_ns {
         Some(first_ns) => {
             cut.until(Phase::FirstToken, first_ns);
             Phase::Stream
         }
         None => Phase::FirstToken,
     };
-    if !marks.body_ended {
+    if !timings.body_ended {
         return cut.rest(phase);
     }
-    cut.until(phase, marks.last_read_ns);
+    cut.until(phase, timings.last_read_ns);
     cut.rest(Phase::Unexplained)
 }
 
@@ -154,38 +154,38 @@ fn stopped(mut cut: Cut, phase: Phase, seen: &Seen) -> Phases {
 
 /// The phases of an attempt that the application alone saw. They are coarser: `connect` includes
 /// `tls`, `wait` includes `send` and `pickup`.
-pub fn alone(marks: &Marks) -> (Phases, Reuse) {
-    let mut cut = Cut::new(marks.asked_ns, marks.ended_ns);
-    let own_connect = match (marks.connected_ns, marks.body_taken_ns) {
-        (_, None) => marks.connecting_ns.is_some(),
+pub fn alone(timings: &AttemptTimings) -> (Phases, Reuse) {
+    let mut cut = Cut::new(timings.asked_ns, timings.ended_ns);
+    let own_connect = match (timings.connected_ns, timings.body_taken_ns) {
+        (_, None) => timings.connecting_ns.is_some(),
         (connected_ns, taken_ns) => connected_ns.is_some() && connected_ns <= taken_ns,
     };
-    let reuse = match (own_connect, marks.body_taken_ns) {
+    let reuse = match (own_connect, timings.body_taken_ns) {
         (true, _) => Reuse::Fresh,
         (false, Some(_)) => Reuse::Reused,
         (false, None) => Reuse::Unknown,
     };
     if own_connect {
-        let (from_ns, to_ns) = marks.dns_ns.unzip();
-        cut.until(Phase::Queue, from_ns.or(marks.connecting_ns));
+        let (from_ns, to_ns) = timings.dns_ns.unzip();
+        cut.until(Phase::Queue, from_ns.or(timings.connecting_ns));
         if from_ns.is_some() && to_ns.flatten().is_none() {
             return (cut.rest(Phase::Dns), Reuse::Unknown);
         }
         cut.until(Phase::Dns, to_ns.flatten());
-        cut.until(Phase::Connect, marks.connected_ns);
-    } else if marks.body_taken_ns.is_none() {
+        cut.until(Phase::Connect, timings.connected_ns);
+    } else if timings.body_taken_ns.is_none() {
         return (cut.rest(Phase::Queue), reuse);
     }
-    if marks.body_taken_ns.is_none() {
+    if timings.body_taken_ns.is_none() {
         return (cut.rest(Phase::Unexplained), reuse);
     }
     let before_the_request = if own_connect { Phase::Send } else { Phase::Queue };
-    cut.until(before_the_request, marks.body_taken_ns);
-    if marks.answered_ns.is_none() {
+    cut.until(before_the_request, timings.body_taken_ns);
+    if timings.answered_ns.is_none() {
         return (cut.rest(Phase::Wait), reuse);
     }
-    cut.until(Phase::Wait, marks.answered_ns);
-    (content(cut, marks), reuse)
+    cut.until(Phase::Wait, timings.answered_ns);
+    (content(cut, timings), reuse)
 }
 
 #[cfg(test)]
@@ -256,9 +256,9 @@ mod tests {
     }
 
     /// An attempt from 100 to 2,000 which was asked, answered and read.
-    fn marks() -> Marks {
+    fn timings() -> AttemptTimings {
         let poll = ConnectPoll { from_ns: 290, to_ns: 310, thread: 1 };
-        Marks {
+        AttemptTimings {
             ended_ns: 2_000,
             outcome: Outcome::Success,
             tls: true,
@@ -271,7 +271,7 @@ mod tests {
             first_content_ns: Some(1_300),
             last_read_ns: Some(1_900),
             body_ended: true,
-            ..Marks::at(100)
+            ..AttemptTimings::at(100)
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_fresh_connection_is_paid_for_by_its_first_attempt() {
         let (phases, reuse) =
-            joined(&marks(), &seen(300, exchange(1, ExchangeOutcome::Ok, &[1_000])));
+            joined(&timings(), &seen(300, exchange(1, ExchangeOutcome::Ok, &[1_000])));
         assert_eq!(reuse, Reuse::Fresh);
         assert_eq!(of(&phases), [50, 130, 100, 80, 60, 440, 200, 100, 600, 20 + 20 + 100]);
         assert_eq!(phases.sum_ns(), 1_900);
@@ -292,7 +292,7 @@ mod tests {
     fn a_reused_connection_costs_nothing() {
         for (born_ns, number) in [(50, 1), (300, 2)] {
             let seen = seen(born_ns, exchange(number, ExchangeOutcome::Ok, &[1_000]));
-            let (phases, reuse) = joined(&marks(), &seen);
+            let (phases, reuse) = joined(&timings(), &seen);
             assert_eq!(reuse, Reuse::Reused);
             assert_eq!(of(&phases), [440, 0, 0, 0, 20, 440, 200, 100, 600, 100]);
         }
@@ -303,7 +303,7 @@ mod tests {
         // Known from its ClientHello on.
         let mut seen = seen(420, exchange(1, ExchangeOutcome::Ok, &[1_000]));
         seen.connection.established_ns = None;
-        let (phases, reuse) = joined(&marks(), &seen);
+        let (phases, reuse) = joined(&timings(), &seen);
         assert_eq!(reuse, Reuse::Fresh);
         let unexplained = 140 + 100; // from the addresses to the hello, and at the end
         assert_eq!(of(&phases), [50, 130, 0, 80, 60, 440, 200, 100, 600, unexplained]);
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn the_application_tells_the_answer_from_tickets() {
         let seen = seen(300, exchange(1, ExchangeOutcome::Doubtful, &[570, 1_100, 1_250]));
-        let (phases, _) = joined(&marks(), &seen);
+        let (phases, _) = joined(&timings(), &seen);
         assert_eq!((phases.ns(Phase::Wait), phases.ns(Phase::Pickup)), (540, 100));
     }
 
@@ -321,32 +321,32 @@ mod tests {
     fn without_an_answer_all_is_wait_and_the_close_alert_no_request() {
         let mut seen = seen(300, exchange(1, ExchangeOutcome::NoResponse, &[]));
         seen.exchange.as_mut().expect("one").request_last_ns = 1_990;
-        let marks = Marks {
+        let timings = AttemptTimings {
             outcome: Outcome::Failed(ErrorKind::Timeout),
             answered_ns: None,
             first_content_ns: None,
             body_ended: false,
             ended_ns: 2_000,
-            ..marks()
+            ..timings()
         };
-        let (phases, _) = joined(&marks, &seen);
+        let (phases, _) = joined(&timings, &seen);
         assert_eq!((phases.ns(Phase::Send), phases.ns(Phase::Wait)), (50, 1_450));
         seen.connection.closed_ns = Some(1_800);
-        let (phases, _) = joined(&marks, &seen);
+        let (phases, _) = joined(&timings, &seen);
         assert_eq!((phases.ns(Phase::Wait), phases.ns(Phase::Pickup)), (1_250, 200));
     }
 
     #[test]
     fn alone_the_application_sees_fewer_phases() {
-        let (phases, reuse) = alone(&marks());
+        let (phases, reuse) = alone(&timings());
         assert_eq!(reuse, Reuse::Fresh);
         assert_eq!(of(&phases), [50, 130, 230, 0, 30, 660, 0, 100, 600, 100]);
-        let unresolved = Marks {
+        let unresolved = AttemptTimings {
             dns_ns: Some((150, None)),
             connected_ns: None,
             body_taken_ns: None,
             answered_ns: None,
-            ..marks()
+            ..timings()
         };
         let (phases, reuse) = alone(&unresolved);
         assert_eq!((phases.ns(Phase::Dns), reuse), (1_850, Reuse::Unknown));

@@ -8,7 +8,7 @@ use super::cutting::{self, Seen};
 use super::sockets::Sockets;
 use super::{Attempt, Call, CallKind, Join, Read, Socket, Wait};
 use crate::kernel::{ConnectionId, ExchangeOutcome, Observation};
-use crate::provider::{CallReport, HttpVersion, Marks};
+use crate::provider::{AttemptTimings, CallReport, HttpVersion};
 
 /// Attempts whose addresses are not known are looked for only after this long: until then what the
 /// kernel saw may turn out to be of attempts whose addresses are.
@@ -111,33 +111,33 @@ impl Joiner {
     /// Attempts whose sockets are known, and those that need none.
     fn by_addresses(&mut self, now_ns: u64, round: &mut Round) {
         for call in &mut self.waiting {
-            for (marks, progress) in call.report.attempts.iter().zip(&mut call.attempts) {
+            for (timings, progress) in call.report.attempts.iter().zip(&mut call.attempts) {
                 if progress.found.is_some() {
                     continue;
                 }
-                if let Some(join) = without_socket(marks) {
+                if let Some(join) = without_socket(timings) {
                     progress.found = Some(Found { join, seen: None });
                     continue;
                 }
-                let (Some(addresses), Some(answered_ns)) = (marks.sockets, marks.answered_ns)
+                let (Some(addresses), Some(answered_ns)) = (timings.sockets, timings.answered_ns)
                 else {
                     continue;
                 };
-                let taken_ns = marks.body_taken_ns.unwrap_or(marks.asked_ns);
+                let taken_ns = timings.body_taken_ns.unwrap_or(timings.asked_ns);
                 if let Some((connection, exchange)) =
                     self.sockets.claim(addresses, taken_ns, answered_ns)
                 {
                     let seen = Seen { connection, exchange: Some(exchange) };
-                    if seen.is_fresh(marks) {
+                    if seen.is_fresh(timings) {
                         self.sockets.claim_birth(seen.connection.birth());
                     }
-                    progress.found = Some(Found::judge(seen, marks));
-                } else if (marks.body_ended || now_ns >= marks.ended_ns + CLOSES_WITHIN_NS)
+                    progress.found = Some(Found::judge(seen, timings));
+                } else if (timings.body_ended || now_ns >= timings.ended_ns + CLOSES_WITHIN_NS)
                     && now_ns >= progress.asked_ns + ASK_AGAIN_NS
                     && let Some(connection) = self.sockets.between(addresses, answered_ns)
                 {
                     progress.asked_ns = now_ns;
-                    round.owed.push((connection.id, marks.ended_ns));
+                    round.owed.push((connection.id, timings.ended_ns));
                 }
             }
         }
@@ -148,10 +148,10 @@ impl Joiner {
         let mut seekers = Vec::new();
         for (call, waiting) in self.waiting.iter().enumerate() {
             for (attempt, progress) in waiting.attempts.iter().enumerate() {
-                let marks = &waiting.report.attempts[attempt];
+                let timings = &waiting.report.attempts[attempt];
                 let due = waiting.report.ended_ns + OTHERS_FIRST_NS <= now_ns;
-                if due && progress.found.is_none() && marks.sockets.is_none() {
-                    let candidates = candidates(&self.sockets, marks);
+                if due && progress.found.is_none() && timings.sockets.is_none() {
+                    let candidates = candidates(&self.sockets, timings);
                     seekers.push(Seeker { who: (call, attempt), candidates });
                 }
             }
@@ -182,7 +182,7 @@ impl Joiner {
             if kernel_view && now_ns < call.report.ended_ns + self.grace_ns {
                 continue;
             }
-            for (marks, progress) in call.report.attempts.iter().zip(&mut call.attempts) {
+            for (timings, progress) in call.report.attempts.iter().zip(&mut call.attempts) {
                 if progress.found.is_some() {
                     continue;
                 }
@@ -193,12 +193,12 @@ impl Joiner {
                 };
                 progress.found = Some(Found { join, seen: None });
                 if let (true, Some(sockets), Some(answered_ns)) =
-                    (kernel_view, marks.sockets, marks.answered_ns)
+                    (kernel_view, timings.sockets, timings.answered_ns)
                 {
                     if self.missed.len() >= MAX_MISSED {
                         self.missed.pop_front();
                     }
-                    let taken_ns = marks.body_taken_ns.unwrap_or(marks.asked_ns);
+                    let taken_ns = timings.body_taken_ns.unwrap_or(timings.asked_ns);
                     let kind = call.report.kind;
                     self.missed.push_back(Missed { kind, sockets, taken_ns, answered_ns });
                 }
@@ -219,21 +219,21 @@ impl Joiner {
 }
 
 /// What can be said of an attempt without asking the kernel, if so.
-fn without_socket(marks: &Marks) -> Option<Join> {
-    if marks.http == Some(HttpVersion::Http2) {
+fn without_socket(timings: &AttemptTimings) -> Option<Join> {
+    if timings.http == Some(HttpVersion::Http2) {
         return Some(Join::Shared);
     }
-    let unresolved = matches!(marks.dns_ns, Some((_, None)));
-    let never_connected = marks.connecting_ns.is_none() || unresolved;
-    (never_connected && marks.body_taken_ns.is_none()).then_some(Join::NoSocket)
+    let unresolved = matches!(timings.dns_ns, Some((_, None)));
+    let never_connected = timings.connecting_ns.is_none() || unresolved;
+    (never_connected && timings.body_taken_ns.is_none()).then_some(Join::NoSocket)
 }
 
 impl Found {
-    fn judge(seen: Seen, marks: &Marks) -> Self {
+    fn judge(seen: Seen, timings: &AttemptTimings) -> Self {
         let join = match seen.exchange.as_ref().map(|exchange| exchange.measured.outcome) {
             Some(ExchangeOutcome::Ambiguous) => Join::Doubtful,
             Some(ExchangeOutcome::Doubtful)
-                if marks.answered_ns.is_some() && seen.response_first_ns(marks).is_none() =>
+                if timings.answered_ns.is_some() && seen.response_first_ns(timings).is_none() =>
             {
                 Join::Doubtful
             }
@@ -256,36 +256,36 @@ impl Waiting {
             duration_ns: report.ended_ns.saturating_sub(report.began_ns),
             outcome: report.outcome,
             attempts: joined
-                .map(|(marks, progress)| attempt(report.began_ns, marks, progress))
+                .map(|(timings, progress)| attempt(report.began_ns, timings, progress))
                 .collect(),
         }
     }
 }
 
-fn attempt(call_began_ns: u64, marks: Marks, progress: Progress) -> Attempt {
+fn attempt(call_began_ns: u64, timings: AttemptTimings, progress: Progress) -> Attempt {
     let Found { join, seen } =
         progress.found.unwrap_or(Found { join: Join::Unavailable, seen: None });
     let (phases, reuse) = match &seen {
-        Some(seen) if join == Join::Joined => cutting::joined(&marks, seen),
-        _ => cutting::alone(&marks),
+        Some(seen) if join == Join::Joined => cutting::joined(&timings, seen),
+        _ => cutting::alone(&timings),
     };
-    let since = |at_ns: u64| at_ns.saturating_sub(marks.asked_ns);
+    let since = |at_ns: u64| at_ns.saturating_sub(timings.asked_ns);
     let read = |&(at_ns, bytes): &(u64, u64)| Read { at_ns: since(at_ns), bytes };
     Attempt {
-        after_ns: marks.asked_ns.saturating_sub(call_began_ns),
+        after_ns: timings.asked_ns.saturating_sub(call_began_ns),
         phases,
-        outcome: marks.outcome,
+        outcome: timings.outcome,
         join,
         reuse,
-        status: marks.status,
-        http: marks.http.map(|version| version.as_str().to_owned()),
-        first_content_ns: marks.first_content_ns.map(since),
-        reads: marks.reads.iter().map(read).collect(),
-        reads_total: marks.reads_total,
-        body_bytes: marks.body_bytes,
-        socket: seen.map(|seen| socket(*seen, marks.asked_ns)),
-        request_id: marks.request_id,
-        error: marks.error,
+        status: timings.status,
+        http: timings.http.map(|version| version.as_str().to_owned()),
+        first_content_ns: timings.first_content_ns.map(since),
+        reads: timings.reads.iter().map(read).collect(),
+        reads_total: timings.reads_total,
+        body_bytes: timings.body_bytes,
+        socket: seen.map(|seen| socket(*seen, timings.asked_ns)),
+        request_id: timings.request_id,
+        error: timings.error,
     }
 }
 

@@ -125,7 +125,7 @@ fn a_fallback_that_makes_no_sense_is_refused_at_load() {
     let fallback = "[[llm.fallback]]\nprotocol = 'openai'\n";
     assert_eq!(load(fallback, &[]).expect("loads").llm.fallback.len(), 1);
     let said = refusal(&fallback.repeat(2), &[]);
-    assert!(said.contains(":3: ") && said.contains("asked before"), "{said}");
+    assert!(said.contains(":3: ") && said.contains("in the list already"), "{said}");
     let said = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
     assert!(said.ends_with(":3: llm.fallback.0.max_concurrent = 0: use 1 to 1000000"), "{said}");
     let variable = [("DA_LLM__FALLBACK", "[{protocol=\"openai\", max_concurrent=0}]")];
@@ -139,7 +139,7 @@ fn voices_and_their_fallbacks_are_checked_at_load() {
     let config = load(fallback, &[]).expect("loads");
     assert_eq!(config.tts.fallback[0].voices["clippy"], "nova");
     let said = refusal(&fallback.repeat(2), &[]);
-    assert!(said.contains(":4: ") && said.contains("asked before"), "{said}");
+    assert!(said.contains(":4: ") && said.contains("in the list already"), "{said}");
     let said = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
     assert!(said.ends_with(":4: tts.fallback.0.max_concurrent = 0: use 1 to 1000000"), "{said}");
     let said = refusal(&format!("{fallback}output_format = 'ulaw_8000'\n"), &[]);

@@ -204,8 +204,8 @@ impl ModelMetrics {
         }
     }
 
-    /// Puts the series of parameters that can be refused at 0.
-    pub(super) fn know_optional(&self, parameters: &[Parameter]) {
+    /// Creates the series of parameters that can be refused at 0.
+    pub(super) fn create_parameter_series(&self, parameters: &[Parameter]) {
         for parameter in parameters {
             let labels = [&*self.provider, &self.model, parameter.as_str()];
             self.refused.with_label_values(&labels);

@@ -7,10 +7,9 @@ use prometheus::HistogramTimer;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::metrics::Counted;
 use super::pool::{Connection, NoConnection, Pool};
 use super::{Operation, Store, StoreError, postgres, sqlite};
-use crate::metrics::ErrorType;
+use crate::metrics::{ErrorType, GaugeGuard};
 
 /// How long a query may take once it has a connection: longer than SQLite waits for another
 /// process's lock, and no longer than a player waits for an answer.
@@ -27,7 +26,7 @@ pub(super) struct Asking<'a> {
     pub(super) connection: Connection,
     /// It was refused elsewhere before.
     moved: bool,
-    _in_flight: Counted<'a>,
+    _in_flight: GaugeGuard,
     _timer: HistogramTimer,
 }
 
@@ -78,7 +77,7 @@ impl Store {
     pub(super) async fn begin(&self, operation: Operation) -> Result<Asking<'_>, StoreError> {
         let pool = self.pool(operation).await?;
         let timer = self.metrics.timer(operation);
-        let waiting = self.metrics.wait();
+        let waiting = self.metrics.waiting();
         let acquired = match pool.acquire().await {
             Err(refused) if refused.none_can_be_made => {
                 self.opening.lost(pool.number()).await;
@@ -90,7 +89,8 @@ impl Store {
         let connection = acquired.map_err(|NoConnection { source, .. }| {
             self.failed(StoreError::Query { operation, source })
         })?;
-        let _in_flight = waiting.begin();
+        drop(waiting);
+        let _in_flight = self.metrics.in_flight();
         Ok(Asking { store: self, operation, connection, moved: false, _in_flight, _timer: timer })
     }
 

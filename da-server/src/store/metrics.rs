@@ -4,7 +4,7 @@ use prometheus::{
     HistogramOpts, HistogramTimer, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
 };
 
-use crate::metrics::{Registry, buckets};
+use crate::metrics::{GaugeGuard, Registry, buckets};
 
 /// What is asked of the database: `db_query_time_seconds{operation}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -191,9 +191,14 @@ impl StoreMetrics {
         self.connections_limit.set(connections.into());
     }
 
-    /// Begins to wait for a connection.
-    pub(super) fn wait(&self) -> Waiting<'_> {
-        Waiting { _counted: Counted::in_(&self.waiting), in_flight: &self.in_flight }
+    /// Counts a query that waits for a connection until the guard is dropped.
+    pub(super) fn waiting(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.waiting)
+    }
+
+    /// Counts a query that has a connection until the guard is dropped.
+    pub(super) fn in_flight(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight)
     }
 
     /// What came of the last look at the database.
@@ -219,34 +224,5 @@ impl StoreMetrics {
     /// A session that another server had is here now.
     pub(super) fn handed_over(&self, result: Handover) {
         self.handovers.with_label_values(&[result.as_str()]).inc();
-    }
-}
-
-/// A query that waits for a connection.
-pub(super) struct Waiting<'a> {
-    _counted: Counted<'a>,
-    in_flight: &'a IntGauge,
-}
-
-impl<'a> Waiting<'a> {
-    /// It has one, until what is returned is dropped.
-    pub(super) fn begin(self) -> Counted<'a> {
-        Counted::in_(self.in_flight)
-    }
-}
-
-/// One of those that a gauge counts.
-pub(super) struct Counted<'a>(&'a IntGauge);
-
-impl<'a> Counted<'a> {
-    fn in_(gauge: &'a IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

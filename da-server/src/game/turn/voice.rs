@@ -12,17 +12,17 @@ use crate::game::protocol::ServerMessage;
 use crate::game::stage::Stage;
 use crate::tts::{Playback, Speech, TtsClient, TtsError};
 
-/// The pieces of a whole utterance: how long each plays, and the word that it was handed to the
+/// The chunks of a whole utterance: how long each plays, and the word that it was handed to the
 /// player's socket.
 pub(super) struct Utterance(Vec<(Duration, oneshot::Receiver<Instant>)>);
 
 impl Utterance {
-    /// How far the audio was ahead of a player who began to play with the first piece, where that
-    /// was least. `None` if not every piece was handed over yet, or there is only one.
+    /// How far the audio was ahead of a player who began to play with the first chunk, where that
+    /// was least. `None` if not every chunk was handed over yet, or there is only one.
     pub(super) fn worst_margin_seconds(self) -> Option<f64> {
         let mut playback = Playback::default();
         for (lasts, mut handed_over) in self.0 {
-            playback.piece(handed_over.try_recv().ok()?, lasts);
+            playback.chunk(handed_over.try_recv().ok()?, lasts);
         }
         playback.worst_margin_seconds()
     }
@@ -66,19 +66,19 @@ impl Performance<'_> {
             return Ok(Err(PlayerGone));
         }
         let mut broken = None;
-        let mut pieces = Some(Vec::new());
+        let mut chunks = Some(Vec::new());
         self.enter(Stage::TtsRest);
-        while let Some(piece) = audio.next().await {
-            match piece {
-                Ok(piece) => {
-                    let lasts = format.duration(piece.len());
+        while let Some(chunk) = audio.next().await {
+            match chunk {
+                Ok(chunk) => {
+                    let lasts = format.duration(chunk.len());
                     self.enter(Stage::Delivery);
-                    let Ok(handed_over) = self.outbox.audio(piece).await else {
+                    let Ok(handed_over) = self.outbox.audio(chunk).await else {
                         return Ok(Err(PlayerGone));
                     };
-                    match (&mut pieces, lasts) {
-                        (Some(pieces), Some(lasts)) => pieces.push((lasts, handed_over)),
-                        _ => pieces = None,
+                    match (&mut chunks, lasts) {
+                        (Some(chunks), Some(lasts)) => chunks.push((lasts, handed_over)),
+                        _ => chunks = None,
                     }
                     self.enter(Stage::TtsRest);
                 }
@@ -86,6 +86,6 @@ impl Performance<'_> {
             }
         }
         let ended = self.send(ServerMessage::AudioEnd { turn }).await;
-        broken.map_or(Ok(ended.map(|()| pieces.map(Utterance))), Err)
+        broken.map_or(Ok(ended.map(|()| chunks.map(Utterance))), Err)
     }
 }

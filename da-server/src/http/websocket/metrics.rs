@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use crate::metrics::{CloseReason, Registry};
+use crate::metrics::{CloseReason, GaugeGuard, Registry};
 
 /// Counts connections.
 #[derive(Debug, Clone)]
@@ -10,9 +10,6 @@ pub(super) struct WebSocketMetrics {
     active: IntGauge,
     closes: IntCounterVec,
 }
-
-/// Counts as an open session until it is dropped.
-pub(super) struct Active(IntGauge);
 
 impl WebSocketMetrics {
     /// Registers them; `limit` is how many sessions there may be.
@@ -32,18 +29,12 @@ impl WebSocketMetrics {
         Ok(Self { active, closes })
     }
 
-    pub(super) fn open(&self) -> Active {
-        self.active.inc();
-        Active(self.active.clone())
+    /// Counts an open session until the guard is dropped.
+    pub(super) fn open(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.active)
     }
 
     pub(super) fn closed(&self, reason: CloseReason) {
         self.closes.with_label_values(&[reason.as_str()]).inc();
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::store::metrics::Counted;
+use crate::metrics::GaugeGuard;
 use crate::store::queries::now_ms;
 use crate::store::retention::Jump;
 
@@ -200,10 +200,10 @@ async fn a_query_that_waits_or_is_given_up_is_seen(opened: Opened) {
     opened.store.ping().await.expect("answered");
     let pool = opened.store.opening.pool().await.expect("open");
     assert_eq!(opened.counted("digital_actors_db_connections_limit"), 4.0);
-    let mut held: Vec<(_, Counted)> = Vec::new();
+    let mut held: Vec<(_, GaugeGuard)> = Vec::new();
     for _ in 0..4 {
         let Ok(connection) = pool.acquire().await else { panic!("no connection") };
-        held.push((connection, opened.store.metrics.wait().begin()));
+        held.push((connection, opened.store.metrics.in_flight()));
     }
     assert_eq!(opened.counted("digital_actors_db_queries_in_flight"), 4.0);
     let mut given_up = Box::pin(opened.store.ping());

@@ -1,4 +1,4 @@
-//! Errors as Google words them (`google.rpc.Status`): a number, a name and a sentence, with details
+//! Errors as Google reports them (`google.rpc.Status`): a number, a name and a sentence, with details
 //! that have types of their own; and prompts that are refused with HTTP 200 and no answer.
 //!
 //! The sentence is searched, and not kept: it may quote the prompt or the key.
@@ -6,16 +6,16 @@
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::provider::{ErrorCode, ErrorKind, Fault};
+use crate::provider::{ErrorCode, ErrorKind, ReportedError};
 
 /// What the body of an answer other than HTTP 200 says.
-pub(super) fn in_body(body: &[u8]) -> Fault {
-    let Ok(body) = serde_json::from_slice(body) else { return Fault::UNKNOWN };
-    in_chunk(&body).unwrap_or(Fault::UNKNOWN)
+pub(super) fn in_body(body: &[u8]) -> ReportedError {
+    let Ok(body) = serde_json::from_slice(body) else { return ReportedError::UNKNOWN };
+    in_chunk(&body).unwrap_or(ReportedError::UNKNOWN)
 }
 
 /// The error that a part of a response reports, or the refusal of the prompt, if there is either.
-pub(super) fn in_chunk(chunk: &Value) -> Option<Fault> {
+pub(super) fn in_chunk(chunk: &Value) -> Option<ReportedError> {
     // Errors of streams come in a list.
     let chunk = if chunk.is_array() { &chunk[0] } else { chunk };
     match &chunk["error"] {
@@ -26,13 +26,13 @@ pub(super) fn in_chunk(chunk: &Value) -> Option<Fault> {
 }
 
 /// The same prompt will be refused again, so this is no answer that is only empty.
-fn refused_prompt(chunk: &Value) -> Option<Fault> {
+fn refused_prompt(chunk: &Value) -> Option<ReportedError> {
     let reason = chunk["promptFeedback"]["blockReason"].as_str()?;
     let candidates = chunk["candidates"].as_array().map_or(0, Vec::len);
-    (candidates == 0).then(|| Fault { kind: Some(ErrorKind::Refusal), code: code(reason) })
+    (candidates == 0).then(|| ReportedError { kind: Some(ErrorKind::Refusal), code: code(reason) })
 }
 
-fn read(error: &Value) -> Fault {
+fn read(error: &Value) -> ReportedError {
     let status = error["status"].as_str().unwrap_or_default();
     let reason = details(error).find_map(|detail| detail["reason"].as_str());
     let kind = if is_about_the_key(error, reason) {
@@ -42,7 +42,7 @@ fn read(error: &Value) -> Fault {
     } else {
         http_status(error).map(ErrorKind::from_status).or_else(|| kind(status))
     };
-    Fault { kind, code: reason.and_then(code).or_else(|| code(status)) }
+    ReportedError { kind, code: reason.and_then(code).or_else(|| code(status)) }
 }
 
 /// Comes as HTTP 400, like everything else about a request that is not right.

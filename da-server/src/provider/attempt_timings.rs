@@ -1,6 +1,7 @@
-//! What the application notes of an attempt as it goes on, for the room `calls`.
+//! When things happened in an attempt, as the application records it for the module `calls`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,19 +20,19 @@ pub const MAX_READS: usize = 128;
 const MAX_POLLS: usize = 16;
 /// Addresses of one name that are kept.
 const MAX_ADDRESSES: usize = 16;
-/// A request-id longer than this is none.
+/// A longer request id is left out.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Headers by which providers name a request.
 const REQUEST_IDS: [&str; 2] = ["request-id", "x-request-id"];
 
 /// When things happened in one attempt, as the application saw them: ns of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone)]
-pub struct Marks {
-    /// It began.
+pub struct AttemptTimings {
+    /// When the attempt began.
     pub asked_ns: u64,
-    /// It ended.
+    /// When it ended.
     pub ended_ns: u64,
-    /// How.
+    /// How it ended.
     pub outcome: Outcome,
     /// What the network or TLS library said, if they failed.
     pub error: Option<String>,
@@ -88,8 +89,8 @@ pub struct ConnectPoll {
     pub thread: u32,
 }
 
-impl Marks {
-    /// An attempt that began then, of which nothing else is known.
+impl AttemptTimings {
+    /// The timings of an attempt that began then; nothing else is known yet.
     pub(crate) fn at(asked_ns: u64) -> Self {
         Self {
             asked_ns,
@@ -122,18 +123,27 @@ impl Marks {
 
 tokio::task_local! {
     /// The attempt that the current poll works for. The HTTP client hands nothing of a request on to
-    /// its resolver and connector but the name, so this is how they know.
-    static CURRENT: Span;
+    /// its resolver and connector but the name, so this is how they find it.
+    static CURRENT: AttemptRecorder;
 }
 
-/// One attempt's [`Marks`], to be set from wherever they are made. Clones share them.
+/// Records one attempt's [`AttemptTimings`] from wherever they are taken. Clones share them.
 #[derive(Debug, Clone)]
-pub(crate) struct Span(Arc<Mutex<Marks>>);
+pub(crate) struct AttemptRecorder {
+    call_id: Option<NonZeroU64>,
+    timings: Arc<Mutex<AttemptTimings>>,
+}
 
-impl Span {
-    /// An attempt that begins now.
-    pub fn begin() -> Self {
-        Self(Arc::new(Mutex::new(Marks::at(monotonic_ns()))))
+impl AttemptRecorder {
+    /// An attempt of this call that begins now.
+    pub fn begin(call_id: Option<NonZeroU64>) -> Self {
+        let timings = Arc::new(Mutex::new(AttemptTimings::at(monotonic_ns())));
+        Self { call_id, timings }
+    }
+
+    /// The number of the attempt's call, for the log; `None` if calls are not reported.
+    pub fn call_id(&self) -> Option<NonZeroU64> {
+        self.call_id
     }
 
     /// The attempt that the current poll works for.
@@ -141,56 +151,56 @@ impl Span {
         CURRENT.try_with(Clone::clone).ok()
     }
 
-    /// Runs `work` so that within it this is [`Span::current`].
+    /// Runs `work` so that within it this is [`AttemptRecorder::current`].
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), work)
     }
 
-    /// The request's body, which notes when it is taken.
+    /// The request's body, which records when it is taken.
     pub fn body(&self, bytes: Bytes) -> reqwest::Body {
         reqwest::Body::wrap(RequestBody::new(self.clone(), bytes))
     }
 
     /// Where the request will go.
     pub fn sent_to(&self, url: &Url) {
-        self.mark(|marks, _| {
-            marks.port = url.port_or_known_default();
-            marks.tls = url.scheme() == "https";
+        self.record(|timings, _| {
+            timings.port = url.port_or_known_default();
+            timings.tls = url.scheme() == "https";
             let host = url.host_str().unwrap_or_default();
-            marks.addresses.extend(host.trim_matches(['[', ']']).parse::<IpAddr>());
+            timings.addresses.extend(host.trim_matches(['[', ']']).parse::<IpAddr>());
         });
     }
 
     pub fn resolving(&self) {
-        self.mark(|marks, now_ns| marks.dns_ns = Some((now_ns, None)));
+        self.record(|timings, now_ns| timings.dns_ns = Some((now_ns, None)));
     }
 
     pub fn resolved(&self, addresses: impl Iterator<Item = SocketAddr>) {
-        self.mark(|marks, now_ns| {
-            if let Some((_, to_ns)) = &mut marks.dns_ns {
+        self.record(|timings, now_ns| {
+            if let Some((_, to_ns)) = &mut timings.dns_ns {
                 *to_ns = Some(now_ns);
             }
-            marks.addresses = addresses.map(|address| address.ip()).take(MAX_ADDRESSES).collect();
+            timings.addresses = addresses.map(|address| address.ip()).take(MAX_ADDRESSES).collect();
         });
     }
 
-    /// A connection is asked for: the polls that make it are noted, and when that ends.
+    /// Records the polls that make a connection, and when that ends.
     pub fn connecting<F: Future>(&self, connect: F) -> impl Future<Output = F::Output> + use<F> {
-        self.mark(|marks, now_ns| marks.connecting_ns = Some(now_ns));
+        self.record(|timings, now_ns| timings.connecting_ns = Some(now_ns));
         let connecting = Connecting(self.clone());
-        let span = self.clone();
+        let recorder = self.clone();
         let mut connect = Box::pin(self.scope(connect));
         std::future::poll_fn(move |context| {
             let _ends_when_dropped = &connecting;
             let from_ns = monotonic_ns();
             let polled: std::task::Poll<F::Output> = Pin::new(&mut connect).poll(context);
-            span.mark(|marks, to_ns| {
-                if marks.connect_polls.len() < MAX_POLLS {
+            recorder.record(|timings, to_ns| {
+                if timings.connect_polls.len() < MAX_POLLS {
                     let thread = thread_id();
-                    marks.connect_polls.push(ConnectPoll { from_ns, to_ns, thread });
+                    timings.connect_polls.push(ConnectPoll { from_ns, to_ns, thread });
                 }
                 if polled.is_ready() {
-                    marks.connected_ns.get_or_insert(to_ns);
+                    timings.connected_ns.get_or_insert(to_ns);
                 }
             });
             polled
@@ -198,80 +208,80 @@ impl Span {
     }
 
     pub fn body_taken(&self) {
-        self.mark(|marks, now_ns| {
-            marks.body_taken_ns = Some(now_ns);
-            marks.body_taken_by = thread_id();
+        self.record(|timings, now_ns| {
+            timings.body_taken_ns = Some(now_ns);
+            timings.body_taken_by = thread_id();
         });
     }
 
     pub fn answered(&self, response: &Response) {
-        self.mark(|marks, now_ns| {
-            marks.answered_ns = Some(now_ns);
-            marks.status = Some(response.status().as_u16());
-            marks.http = HttpVersion::of(response.version());
-            marks.request_id = request_id(response.headers());
+        self.record(|timings, now_ns| {
+            timings.answered_ns = Some(now_ns);
+            timings.status = Some(response.status().as_u16());
+            timings.http = HttpVersion::of(response.version());
+            timings.request_id = request_id(response.headers());
             let socket = response.extensions().get::<HttpInfo>();
-            marks.sockets = socket.map(|socket| (socket.local_addr(), socket.remote_addr()));
+            timings.sockets = socket.map(|socket| (socket.local_addr(), socket.remote_addr()));
         });
     }
 
     pub fn read(&self, bytes: usize) {
-        self.mark(|marks, now_ns| {
-            if marks.reads.len() < MAX_READS {
-                marks.reads.push((now_ns, bytes as u64));
+        self.record(|timings, now_ns| {
+            if timings.reads.len() < MAX_READS {
+                timings.reads.push((now_ns, bytes as u64));
             }
-            marks.reads_total += 1;
-            marks.body_bytes += bytes as u64;
-            marks.last_read_ns = Some(now_ns);
+            timings.reads_total += 1;
+            timings.body_bytes += bytes as u64;
+            timings.last_read_ns = Some(now_ns);
         });
     }
 
     pub fn body_ended(&self) {
-        self.mark(|marks, now_ns| {
-            marks.last_read_ns = Some(now_ns);
-            marks.body_ended = true;
+        self.record(|timings, now_ns| {
+            timings.last_read_ns = Some(now_ns);
+            timings.body_ended = true;
         });
     }
 
     pub fn first_content(&self) {
-        self.mark(|marks, now_ns| marks.first_content_ns = Some(now_ns));
+        self.record(|timings, now_ns| timings.first_content_ns = Some(now_ns));
     }
 
     pub fn failed(&self, error: &ProviderError) {
-        self.mark(|marks, _| marks.error.clone_from(&error.cause));
+        self.record(|timings, _| timings.error.clone_from(&error.cause));
     }
 
     pub fn ended(&self, outcome: Outcome) {
-        self.mark(|marks, now_ns| {
-            marks.ended_ns = now_ns;
-            marks.outcome = outcome;
+        self.record(|timings, now_ns| {
+            timings.ended_ns = now_ns;
+            timings.outcome = outcome;
         });
     }
 
-    /// What is noted so far.
-    pub fn marks(&self) -> Marks {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What is recorded so far.
+    pub fn timings(&self) -> AttemptTimings {
+        self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The lock is never held across an await, and only by this attempt's own tasks.
-    fn mark(&self, set: impl FnOnce(&mut Marks, u64)) {
+    fn record(&self, set: impl FnOnce(&mut AttemptTimings, u64)) {
         let now_ns = monotonic_ns();
-        set(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), now_ns);
+        set(&mut self.timings.lock().unwrap_or_else(PoisonError::into_inner), now_ns);
     }
 }
 
 /// A connect under way; a timeout ends it by dropping it.
-struct Connecting(Span);
+struct Connecting(AttemptRecorder);
 
 impl Drop for Connecting {
     fn drop(&mut self) {
-        self.0.mark(|marks, now_ns| {
-            marks.connected_ns.get_or_insert(now_ns);
+        self.0.record(|timings, now_ns| {
+            timings.connected_ns.get_or_insert(now_ns);
         });
     }
 }
 
-/// As far as it is one: printable ASCII of bounded length, since it is shown to people.
+/// The provider's request id, if it is printable ASCII of bounded length, since it is shown to people.
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let value = REQUEST_IDS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
     let fits = value.len() <= MAX_REQUEST_ID_BYTES && value.bytes().all(|b| b.is_ascii_graphic());

@@ -1,4 +1,4 @@
-//! Measures the audio of one attempt while it passes.
+//! Measures the audio of one attempt as it streams through.
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +7,27 @@ use futures_util::{StreamExt, stream};
 
 use super::{AudioFormat, Playback, metrics::VoiceMetrics, silence};
 use crate::clock::monotonic_ns;
-use crate::provider::call::Pieces;
+use crate::provider::call::ChunkStream;
 
-/// Audio kept to look for its first audible sample: 5 s of the widest format.
-const LEADING_BYTES: usize = 512 * 1024;
+/// How much audio is kept to look for the first audible sample: 5 s of the widest format.
+const MAX_LEADING_BYTES: usize = 512 * 1024;
 
-/// What is known of the audio so far. Its seconds are counted when it is dropped; everything else
-/// only of audio that came whole.
-pub(super) struct Meter {
+/// Statistics of the audio so far. Its seconds are counted when this is dropped; everything else only if
+/// the audio is complete.
+pub(super) struct AudioStats {
     format: AudioFormat,
     metrics: VoiceMetrics,
-    /// From the attempt's beginning to this one's: the wait for its turn among the calls in flight.
+    /// How long the attempt waited for its permit.
     queued: Duration,
     started: Instant,
-    /// Waited for the provider, the player's share left out.
+    /// The time spent waiting for the provider, without the player's share.
     waited: Duration,
     bytes: usize,
-    /// The first pieces, and when each was there.
+    /// The first chunks, and when each was there.
     leading: Vec<(Instant, Bytes)>,
 }
 
-impl Meter {
+impl AudioStats {
     /// An attempt that was asked for at `asked_ns` of `CLOCK_MONOTONIC`, and sends its request now.
     pub(super) fn start(format: AudioFormat, metrics: VoiceMetrics, asked_ns: u64) -> Self {
         let queued = Duration::from_nanos(monotonic_ns().saturating_sub(asked_ns));
@@ -35,43 +35,47 @@ impl Meter {
         Self { format, metrics, queued, started, waited, bytes: 0, leading: Vec::new() }
     }
 
-    /// The same audio, which has turned out to be in this format, measured.
-    pub(super) fn watch(mut self, format: AudioFormat, audio: Pieces<Bytes>) -> Pieces<Bytes> {
+    /// The same audio, in the format that it turned out to have, measured.
+    pub(super) fn observe(
+        mut self,
+        format: AudioFormat,
+        audio: ChunkStream<Bytes>,
+    ) -> ChunkStream<Bytes> {
         self.format = format;
         self.waited = self.started.elapsed();
-        stream::unfold((audio, Some(self)), |(mut audio, mut meter)| async move {
+        stream::unfold((audio, Some(self)), |(mut audio, mut stats)| async move {
             let asked = Instant::now();
-            let piece = audio.next().await;
+            let chunk = audio.next().await;
             let now = Instant::now();
-            match &piece {
+            match &chunk {
                 Some(Ok(bytes)) => {
-                    if let Some(meter) = &mut meter {
-                        meter.waited += now - asked;
-                        meter.take(bytes, now);
+                    if let Some(stats) = &mut stats {
+                        stats.waited += now - asked;
+                        stats.take(bytes, now);
                     }
                 }
-                // What is broken off has no figures.
-                Some(Err(_)) => meter = None,
+                // Audio that breaks off has no statistics.
+                Some(Err(_)) => stats = None,
                 None => {
-                    if let Some(mut meter) = meter.take() {
-                        meter.waited += now - asked;
-                        meter.whole();
+                    if let Some(mut stats) = stats.take() {
+                        stats.waited += now - asked;
+                        stats.complete();
                     }
                 }
             }
-            Some((piece?, (audio, meter)))
+            Some((chunk?, (audio, stats)))
         })
         .boxed()
     }
 
     fn take(&mut self, bytes: &Bytes, now: Instant) {
-        if self.bytes < LEADING_BYTES {
+        if self.bytes < MAX_LEADING_BYTES {
             self.leading.push((now, bytes.clone()));
         }
         self.bytes += bytes.len();
     }
 
-    fn whole(&self) {
+    fn complete(&self) {
         if let Some(heard) = self.first_heard() {
             self.metrics.first_audio(self.queued + heard.saturating_duration_since(self.started));
         }
@@ -82,12 +86,12 @@ impl Meter {
 
     /// When somebody who listens while it comes hears the first audible sample.
     fn first_heard(&self) -> Option<Instant> {
-        let audio: Vec<u8> = self.leading.iter().flat_map(|(_, piece)| piece).copied().collect();
+        let audio: Vec<u8> = self.leading.iter().flat_map(|(_, chunk)| chunk).copied().collect();
         let mut silence = silence::leading(&self.format, &audio)?;
         let mut playback = Playback::default();
-        for (at, piece) in &self.leading {
-            let lasts = self.format.duration(piece.len())?;
-            let begins = playback.piece(*at, lasts);
+        for (at, chunk) in &self.leading {
+            let lasts = self.format.duration(chunk.len())?;
+            let begins = playback.chunk(*at, lasts);
             if silence < lasts {
                 return Some(begins + silence);
             }
@@ -97,7 +101,7 @@ impl Meter {
     }
 }
 
-impl Drop for Meter {
+impl Drop for AudioStats {
     fn drop(&mut self) {
         if let Some(lasts) = self.format.duration(self.bytes) {
             self.metrics.count_audio(lasts);

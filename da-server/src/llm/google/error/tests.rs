@@ -2,10 +2,10 @@ use serde_json::json;
 
 use super::*;
 
-fn fault(error: Value) -> (Option<ErrorKind>, String) {
-    let fault = in_body(json!({"error": error}).to_string().as_bytes());
-    let code = fault.code.map(|code| code.as_str().to_owned());
-    (fault.kind, code.unwrap_or_default())
+fn kind_and_code(error: Value) -> (Option<ErrorKind>, String) {
+    let reported = in_body(json!({"error": error}).to_string().as_bytes());
+    let code = reported.code.map(|code| code.as_str().to_owned());
+    (reported.kind, code.unwrap_or_default())
 }
 
 fn detail(name: &str, mut detail: Value) -> Value {
@@ -38,16 +38,20 @@ fn the_number_says_what_it_is() {
     ] {
         let expected = (Some(kind), status.to_lowercase());
         let error = json!({"code": code, "status": status, "message": "private"});
-        assert_eq!(fault(error), expected);
-        assert_eq!(fault(json!({"status": status})), expected, "or the name, without a number");
+        assert_eq!(kind_and_code(error), expected);
+        assert_eq!(
+            kind_and_code(json!({"status": status})),
+            expected,
+            "or the name, without a number"
+        );
     }
-    assert_eq!(fault(json!({"status": "A_NAME_OF_THE_FUTURE"})).0, None);
+    assert_eq!(kind_and_code(json!({"status": "A_NAME_OF_THE_FUTURE"})).0, None);
 }
 
 #[test]
 fn a_refused_key_is_told_from_other_bad_requests() {
     let refused = |message: &str, details: Value| {
-        fault(json!({"code": 400, "status": "INVALID_ARGUMENT", "message": message,
+        kind_and_code(json!({"code": 400, "status": "INVALID_ARGUMENT", "message": message,
             "details": details}))
     };
     let info =
@@ -66,7 +70,7 @@ fn what_is_used_up_is_told_from_a_rate_limit() {
     let quota = "You exceeded your current quota, please check your plan and billing details.";
     let minute = violation("GenerateContentInputTokensPerModelPerMinute-FreeTier");
     let day = violation("GenerateRequestsPerDayPerProjectPerModel-FreeTier");
-    let exhausted = |message: &str, details: Value| fault(exhausted(message, details)).0;
+    let exhausted = |message: &str, details: Value| kind_and_code(exhausted(message, details)).0;
     assert_eq!(exhausted(quota, json!([minute])), Some(ErrorKind::RateLimited));
     assert_eq!(exhausted(quota, json!([minute, day])), Some(ErrorKind::Quota));
     assert_eq!(exhausted(quota, json!(null)), Some(ErrorKind::RateLimited));
@@ -87,7 +91,7 @@ fn errors_come_alone_or_in_a_list() {
 #[test]
 fn what_is_no_error_of_this_protocol_is_unknown() {
     for body in ["<html>502</html>", "", "null", "[]", "{}", r#"{"error":"busy"}"#] {
-        assert_eq!(in_body(body.as_bytes()), Fault::UNKNOWN, "{body}");
+        assert_eq!(in_body(body.as_bytes()), ReportedError::UNKNOWN, "{body}");
     }
     for chunk in [json!({"error": null}), json!({"error": ""}), json!({"error": false})] {
         assert_eq!(in_chunk(&chunk), None, "{chunk}");

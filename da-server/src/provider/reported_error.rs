@@ -1,4 +1,4 @@
-//! Errors as a provider words them.
+//! Errors that a provider reports.
 //!
 //! A provider's error *message* is never kept: it may quote the prompt or the key. Its error
 //! *code* (`rate_limit_error`, `quota_exceeded`) is, once it looks like one.
@@ -24,16 +24,16 @@ impl ErrorCode {
     }
 }
 
-/// What a wire protocol makes of an error that the provider described.
+/// An error that the provider reported, as its wire protocol defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct ReportedError {
     /// `None`: the code is missing or unknown.
     pub kind: Option<ErrorKind>,
     pub code: Option<ErrorCode>,
 }
 
-impl Fault {
-    /// Nothing that this protocol knows.
+impl ReportedError {
+    /// The protocol does not know this error.
     pub(crate) const UNKNOWN: Self = Self { kind: None, code: None };
     /// An answer that the protocol does not allow.
     pub(crate) const PROTOCOL: Self = Self { kind: Some(ErrorKind::Protocol), code: None };

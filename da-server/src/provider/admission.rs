@@ -1,4 +1,4 @@
-//! What stands before a provider: a limit on the calls in flight, first come, first served, and a
+//! Admission to a provider: a limit on the calls in flight, first come, first served, and a
 //! [circuit breaker](super::breaker).
 
 mod metrics;
@@ -9,50 +9,50 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::breaker::{Admission, Breaker, BreakerState, Verdict};
+use super::breaker::{Breaker, BreakerOutcome, BreakerPermit, BreakerState};
 use super::{BreakerConfig, ErrorKind, Outcome, ProviderError, ProviderName, Timeouts};
-pub use metrics::GateMetrics;
-pub(crate) use metrics::GateSeries;
-use metrics::Present;
+use crate::metrics::GaugeGuard;
+pub use metrics::AdmissionMetrics;
+pub(crate) use metrics::AdmissionSeries;
 
 /// Calls in flight at once, unless configured otherwise.
 pub(crate) const DEFAULT_MAX_CONCURRENT: usize = 64;
 
-/// The gate of one provider and model. Clones share everything.
+/// Admits attempts to one provider and model. Clones share everything.
 #[derive(Debug, Clone)]
-pub(crate) struct Gate {
+pub(crate) struct Admission {
     provider: ProviderName,
     permits: Arc<Semaphore>,
     breaker: Arc<Mutex<Breaker>>,
-    /// What every attempt is given, however late it was let through.
-    patience: Duration,
-    series: Arc<GateSeries>,
+    /// The shortest of the timeouts: every attempt has at least this long.
+    min_timeout: Duration,
+    series: Arc<AdmissionSeries>,
 }
 
-impl Gate {
+impl Admission {
     pub(crate) fn new(
         provider: ProviderName,
         max_concurrent: usize,
         breaker: BreakerConfig,
         timeouts: &Timeouts,
-        series: GateSeries,
+        series: AdmissionSeries,
     ) -> Self {
         series.limit(max_concurrent);
         Self {
             provider,
             permits: Arc::new(Semaphore::new(max_concurrent)),
             breaker: Arc::new(Mutex::new(Breaker::new(breaker))),
-            patience: timeouts.first_content.min(timeouts.idle).min(timeouts.total),
+            min_timeout: timeouts.first_content.min(timeouts.idle).min(timeouts.total),
             series: Arc::new(series),
         }
     }
 
-    /// Waits for a place until `deadline`. The place is taken until the pass ends.
+    /// Waits for a permit until `deadline`.
     ///
     /// # Errors
     /// [`ErrorKind::CircuitOpen`], at once or when it opens during the wait, and
     /// [`ErrorKind::Saturated`] at the deadline.
-    pub(super) async fn enter(&self, deadline: Instant) -> Result<Pass, ProviderError> {
+    pub(super) async fn acquire(&self, deadline: Instant) -> Result<AttemptPermit, ProviderError> {
         if self.refuses(Instant::now()) {
             return Err(self.error(ErrorKind::CircuitOpen));
         }
@@ -64,16 +64,15 @@ impl Gate {
         };
         drop(waiting);
         let now = Instant::now();
-        let admission = self.with_breaker(|breaker| breaker.admit(now));
-        let admission = admission.ok_or_else(|| self.error(ErrorKind::CircuitOpen))?;
+        let breaker_permit = self.with_breaker(|breaker| breaker.admit(now));
+        let breaker_permit = breaker_permit.ok_or_else(|| self.error(ErrorKind::CircuitOpen))?;
         let in_flight = self.series.in_flight();
         let stood_still = self.series.stood_still();
-        let gate = self.clone();
-        Ok(Pass {
+        Ok(AttemptPermit {
             admitted: now,
             stood_still,
-            admission,
-            gate,
+            breaker_permit,
+            admission: self.clone(),
             _in_flight: in_flight,
             _permit: permit,
         })
@@ -88,7 +87,7 @@ impl Gate {
         ProviderError::new(&self.provider, kind)
     }
 
-    /// Has `act` on the breaker, and tells the metrics what became of it.
+    /// Runs `act` on the breaker, and counts and logs a change of its state.
     fn with_breaker<T>(&self, act: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breaker = self.lock();
         let before = breaker.state();
@@ -97,12 +96,13 @@ impl Gate {
         if after != before {
             self.series.changed(before, after);
         }
+        let [kind, provider, model] = self.series.labels();
         match (before, after) {
             (BreakerState::Closed, BreakerState::Open) => {
-                tracing::warn!(provider = %self.provider, "it keeps failing and is left alone for a while");
+                tracing::warn!(kind, provider, model, "circuit breaker opened");
             }
             (BreakerState::HalfOpen, BreakerState::Closed) => {
-                tracing::info!(provider = %self.provider, "it works again");
+                tracing::info!(kind, provider, model, "circuit breaker closed");
             }
             _ => {}
         }
@@ -114,39 +114,38 @@ impl Gate {
     }
 }
 
-/// A place among the calls in flight.
+/// One of the calls in flight.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(super) struct AttemptPermit {
     pub(super) admitted: Instant,
     /// How long the process had stood still by then.
     stood_still: Duration,
+    breaker_permit: BreakerPermit,
     admission: Admission,
-    gate: Gate,
-    _in_flight: Present,
+    _in_flight: GaugeGuard,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Pass {
-    /// The attempt has its first content: whoever answers works again. The others are not to wait
-    /// until the answer is over, which may take as long as its reader likes. From now on it is an
-    /// attempt like others.
-    pub(super) fn begun(&mut self) {
-        if self.admission == Admission::Trial {
+impl AttemptPermit {
+    /// The attempt has its first content, so a probe closes the breaker now: other attempts must not wait
+    /// until the answer is over, which may take as long as its reader likes.
+    pub(super) fn first_content(&mut self) {
+        if self.breaker_permit == BreakerPermit::Probe {
             let now = Instant::now();
-            self.gate.with_breaker(|breaker| {
-                breaker.conclude(Admission::Trial, Verdict::Healthy, now);
+            self.admission.with_breaker(|breaker| {
+                breaker.record(BreakerPermit::Probe, BreakerOutcome::Success, now);
             });
-            self.admission = Admission::Regular;
+            self.breaker_permit = BreakerPermit::Regular;
         }
     }
 
-    /// Gives the place back, and tells the breaker how the attempt ended.
+    /// Releases the permit, and records in the breaker how the attempt ended.
     pub(super) fn end(self, outcome: Outcome) {
         let now = Instant::now();
-        let stood_still = self.gate.series.stood_still().saturating_sub(self.stood_still);
+        let stood_still = self.admission.series.stood_still().saturating_sub(self.stood_still);
         let took = now - self.admitted;
-        let verdict = Verdict::of(outcome, took, stood_still, self.gate.patience);
-        self.gate.with_breaker(|breaker| breaker.conclude(self.admission, verdict, now));
+        let outcome = BreakerOutcome::of(outcome, took, stood_still, self.admission.min_timeout);
+        self.admission.with_breaker(|breaker| breaker.record(self.breaker_permit, outcome, now));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The metrics of gates.
+//! The metrics of admission to providers.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use crate::clock::monotonic_ns;
-use crate::metrics::{Registry, Standstill};
+use crate::metrics::{GaugeGuard, Registry, Standstill};
 use crate::provider::CallKind;
 use crate::provider::breaker::BreakerState;
 
@@ -15,7 +15,7 @@ const LABELS_AND_STATE: [&str; 4] = ["kind", "provider", "model", "state"];
 
 /// The families, for whatever providers and models are configured.
 #[derive(Debug, Clone)]
-pub struct GateMetrics {
+pub struct AdmissionMetrics {
     in_flight: IntGaugeVec,
     waiting: IntGaugeVec,
     limit: IntGaugeVec,
@@ -24,7 +24,7 @@ pub struct GateMetrics {
     standstill: Standstill,
 }
 
-impl GateMetrics {
+impl AdmissionMetrics {
     /// Registers the families.
     ///
     /// # Errors
@@ -72,17 +72,17 @@ impl GateMetrics {
         Ok(metrics)
     }
 
-    /// The same for gates that know when the process itself stood still.
+    /// The same, with the times in which the process itself stood still.
     #[must_use]
     pub fn with_standstill(self, standstill: Standstill) -> Self {
         Self { standstill, ..self }
     }
 
-    /// The series of one gate, with a closed breaker.
-    pub(crate) fn of(&self, kind: CallKind, provider: &str, model: &str) -> GateSeries {
+    /// The series of one provider and model, with a closed breaker.
+    pub(crate) fn of(&self, kind: CallKind, provider: &str, model: &str) -> AdmissionSeries {
         let labels = [kind.as_str(), provider, model];
         let with = |state: BreakerState| [labels[0], labels[1], labels[2], state.as_str()];
-        let series = GateSeries {
+        let series = AdmissionSeries {
             in_flight: self.in_flight.with_label_values(&labels),
             waiting: self.waiting.with_label_values(&labels),
             limit: self.limit.with_label_values(&labels),
@@ -98,17 +98,17 @@ impl GateMetrics {
     }
 }
 
-/// The series of one gate.
+/// The series of one provider and model.
 #[derive(Debug)]
-pub(crate) struct GateSeries {
+pub(crate) struct AdmissionSeries {
     pub(super) in_flight: IntGauge,
     pub(super) waiting: IntGauge,
     limit: IntGauge,
     labels: [String; 3],
-    families: GateMetrics,
+    families: AdmissionMetrics,
 }
 
-impl GateSeries {
+impl AdmissionSeries {
     pub(super) fn limit(&self, max_concurrent: usize) {
         self.limit.set(i64::try_from(max_concurrent).unwrap_or(i64::MAX));
     }
@@ -118,12 +118,17 @@ impl GateSeries {
         self.families.standstill.so_far(monotonic_ns())
     }
 
-    pub(super) fn in_flight(&self) -> Present {
-        Present::new(&self.in_flight)
+    /// `kind`, `provider` and `model`.
+    pub(super) fn labels(&self) -> [&str; 3] {
+        self.labels.each_ref().map(String::as_str)
     }
 
-    pub(super) fn waiting(&self) -> Present {
-        Present::new(&self.waiting)
+    pub(super) fn in_flight(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight)
+    }
+
+    pub(super) fn waiting(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.waiting)
     }
 
     pub(super) fn changed(&self, before: BreakerState, after: BreakerState) {
@@ -132,22 +137,5 @@ impl GateSeries {
         self.families.breaker_state.with_label_values(&with(before)).set(0);
         self.families.breaker_state.with_label_values(&with(after)).set(1);
         self.families.breaker_transitions.with_label_values(&with(after)).inc();
-    }
-}
-
-/// One that a gauge counts for as long as it lives.
-#[derive(Debug)]
-pub(super) struct Present(IntGauge);
-
-impl Present {
-    fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Present {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
