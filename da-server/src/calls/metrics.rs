@@ -7,7 +7,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use super::{Attempt, Call, CallKind, Join, Phase, Reuse};
 use crate::metrics::{Registry, buckets};
 
-/// The families of this room.
+/// The families of this module.
 #[derive(Debug)]
 pub struct CallMetrics {
     phases: HistogramVec,
@@ -34,7 +34,7 @@ impl CallMetrics {
         let phases = HistogramVec::new(
             HistogramOpts::new(
                 "call_phase_seconds",
-                "Attempts of provider calls, cut into phases that sum to what each took; a phase \
+                "Attempts of provider calls, split into phases that sum to what each took; a phase \
                  that an attempt did not have counts as 0.",
             )
             .buckets(buckets::CALL_PHASE_SECONDS.to_vec()),
@@ -77,7 +77,7 @@ impl CallMetrics {
         Ok(Self { phases, handles, joins, late, connections, slow, dropped })
     }
 
-    /// What to count reports with that found no room.
+    /// Counts reports that did not fit into the channel.
     pub fn dropped(&self) -> IntCounter {
         self.dropped.clone()
     }

@@ -60,7 +60,7 @@ pub async fn serve(
     let grace = Duration::from_secs(app.config.grace_seconds);
     let guard = Guard::configured(&app.config.metrics, &listeners, app.metrics.registry())?;
     let metrics = admin::metrics(app.metrics.clone(), guard.access.clone());
-    let calls = calls::router(app.calls.recent.clone(), guard.access.clone(), shutdown.clone());
+    let calls = calls::router(app.calls.history.clone(), guard.access.clone(), shutdown.clone());
     let app = Arc::new(app);
     let websocket = &app.config.websocket;
     let door = Door::new(app.clone(), app.metrics.registry(), shutdown.clone())?;

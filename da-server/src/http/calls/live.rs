@@ -43,7 +43,7 @@ fn events(
     query: CallQuery,
     seat: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Event> + use<> {
-    let following = (calls.recent.subscribe(), query, seat);
+    let following = (calls.history.subscribe(), query, seat);
     stream::unfold(following, |(mut updates, query, seat)| async move {
         let event = loop {
             match updates.recv().await {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Access};
 use super::{ApiError, page};
-use crate::calls::{Call, Recent};
+use crate::calls::{Call, CallHistory};
 use query::{CallQuery, Order};
 
 /// Followers of live updates at once; each one may be some hundred calls behind.
@@ -26,7 +26,7 @@ const MAX_FOLLOWERS: usize = 32;
 /// What the routes need.
 #[derive(Clone)]
 struct Calls {
-    recent: Arc<Recent>,
+    history: Arc<CallHistory>,
     /// Held while a list is written.
     writing: Arc<Mutex<()>>,
     seats: Arc<Semaphore>,
@@ -45,7 +45,7 @@ struct CallList {
 /// `/api/calls` and what is below it, for whoever may come in, and the page, which has nothing in it
 /// before it asks.
 pub(super) fn router(
-    recent: Arc<Recent>,
+    history: Arc<CallHistory>,
     access: Option<Access>,
     shutdown: CancellationToken,
 ) -> Router {
@@ -54,7 +54,7 @@ pub(super) fn router(
         .route("/api/calls", get(list))
         .route("/api/calls/live", get(live::follow))
         .route("/api/calls/{id}", get(one))
-        .with_state(Calls { recent, writing, seats, shutdown });
+        .with_state(Calls { history, writing, seats, shutdown });
     access::protect(api, access).merge(page::calls())
 }
 
@@ -68,7 +68,7 @@ async fn list(
     let limit = query.limit()?;
     let turn = calls.writing.lock_owned().await;
     let written = tokio::task::spawn_blocking(move || {
-        let json = serde_json::to_vec(&chosen(&calls.recent, &query, limit));
+        let json = serde_json::to_vec(&chosen(&calls.history, &query, limit));
         drop(turn);
         json
     });
@@ -81,21 +81,21 @@ async fn list(
     }
 }
 
-fn chosen(recent: &Recent, query: &CallQuery, limit: usize) -> CallList {
+fn chosen(history: &CallHistory, query: &CallQuery, limit: usize) -> CallList {
     let mut calls = match query.order() {
-        Order::Latest => recent.latest(),
-        Order::Slowest => recent.slowest(),
+        Order::Latest => history.latest(),
+        Order::Slowest => history.slowest(),
     };
     calls.retain(|call| query.admits(call));
     calls.truncate(limit);
-    CallList { calls, providers: recent.providers() }
+    CallList { calls, providers: history.providers() }
 }
 
 async fn one(
     State(calls): State<Calls>,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let call = id.parse().ok().and_then(|id| calls.recent.find(id));
+    let call = id.parse().ok().and_then(|id| calls.history.find(id));
     Ok(fresh(Json(call.ok_or_else(ApiError::call_not_found)?)))
 }
 

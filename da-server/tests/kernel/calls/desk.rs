@@ -132,7 +132,7 @@ impl Desk {
     pub fn known(&self, count: usize) -> Vec<Arc<Call>> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let mut calls = self.calls.recent.latest();
+            let mut calls = self.calls.history.latest();
             if calls.len() >= count || Instant::now() > deadline {
                 calls.sort_by_key(|call| call.id);
                 return calls;

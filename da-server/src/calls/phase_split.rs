@@ -1,18 +1,18 @@
-//! Cuts an attempt into its phases.
+//! Splits an attempt into its phases.
 
-use super::sockets::Connection;
-use super::{Cut, Phase, Phases, Reuse};
+use super::sockets::ObservedConnection;
+use super::{Phase, PhaseSplitter, Phases, Reuse};
 use crate::kernel::{ExchangeOutcome, SeenExchange};
 use crate::provider::{AttemptTimings, ConnectPoll};
 
-/// An attempt is over when its connection has been dropped: so much before, its alert may go out.
-const CLOSING_NS: u64 = 1_000_000;
+/// An attempt ends when its connection has been dropped: its TLS alert may go out this long before.
+const MAX_ALERT_TO_END_NS: u64 = 1_000_000;
 
 /// What the kernel saw of an attempt.
 #[derive(Debug, Clone)]
 pub struct Seen {
     /// The connection it used, or tried to get.
-    pub connection: Connection,
+    pub connection: ObservedConnection,
     /// Its exchange; none if no request was sent.
     pub exchange: Option<SeenExchange>,
 }
@@ -40,20 +40,20 @@ impl Seen {
 
 /// The phases of an attempt that both sides saw.
 pub fn joined(timings: &AttemptTimings, seen: &Seen) -> (Phases, Reuse) {
-    let mut cut = Cut::new(timings.asked_ns, timings.ended_ns);
+    let mut splitter = PhaseSplitter::new(timings.asked_ns, timings.ended_ns);
     let fresh = seen.is_fresh(timings);
     let reuse = if fresh { Reuse::Fresh } else { Reuse::Reused };
-    let ready = if fresh { connect(&mut cut, timings, seen) } else { true };
+    let ready = if fresh { connect(&mut splitter, timings, seen) } else { true };
     let phases = match &seen.exchange {
-        _ if !ready => cut.rest(Phase::Unexplained),
-        None if timings.body_taken_ns.is_none() => cut.rest(Phase::Unexplained),
-        None => stopped(cut, Phase::Send, seen),
+        _ if !ready => splitter.rest(Phase::Unexplained),
+        None if timings.body_taken_ns.is_none() => splitter.rest(Phase::Unexplained),
+        None => stopped(splitter, Phase::Send, seen),
         Some(exchange) => {
             if !fresh {
-                cut.until(Phase::Queue, timings.body_taken_ns);
+                splitter.until(Phase::Queue, timings.body_taken_ns);
             }
-            cut.until(Phase::Send, request_end_ns(timings, exchange));
-            answer(cut, timings, seen)
+            splitter.until(Phase::Send, request_end_ns(timings, exchange));
+            answer(splitter, timings, seen)
         }
     };
     (phases, reuse)
@@ -62,7 +62,7 @@ pub fn joined(timings: &AttemptTimings, seen: &Seen) -> (Phases, Reuse) {
 /// When the last of the request was sent. What an attempt without an answer sends at its end is no
 /// part of it, but the alert with which TLS closes.
 fn request_end_ns(timings: &AttemptTimings, exchange: &SeenExchange) -> u64 {
-    let closing = exchange.request_last_ns + CLOSING_NS >= timings.ended_ns;
+    let closing = exchange.request_last_ns + MAX_ALERT_TO_END_NS >= timings.ended_ns;
     if timings.answered_ns.is_none() && closing {
         exchange.request_first_ns
     } else {
@@ -71,91 +71,91 @@ fn request_end_ns(timings: &AttemptTimings, exchange: &SeenExchange) -> u64 {
 }
 
 /// From the beginning to a connection that is ready; whether it came to that.
-fn connect(cut: &mut Cut, timings: &AttemptTimings, seen: &Seen) -> bool {
-    let Connection { id, established_ns, handshake_ns, closed_ns, .. } = &seen.connection;
+fn connect(splitter: &mut PhaseSplitter, timings: &AttemptTimings, seen: &Seen) -> bool {
+    let ObservedConnection { id, established_ns, handshake_ns, closed_ns, .. } = &seen.connection;
     let own = |poll: &ConnectPoll| (poll.from_ns..=poll.to_ns).contains(&id.born_ns);
     // Then the kernel view knows it from its first send on, and not how it came about.
     let talks = handshake_ns.is_some() || seen.exchange.is_some();
     let unseen = established_ns.is_none() && talks;
     if unseen || timings.connect_polls.iter().any(own) {
         let (dns_from_ns, dns_to_ns) = timings.dns_ns.unzip();
-        cut.until(Phase::Queue, dns_from_ns.or(timings.connecting_ns));
-        cut.until(Phase::Dns, dns_to_ns.flatten());
-        cut.until(Phase::Unexplained, id.born_ns);
+        splitter.until(Phase::Queue, dns_from_ns.or(timings.connecting_ns));
+        splitter.until(Phase::Dns, dns_to_ns.flatten());
+        splitter.until(Phase::Unexplained, id.born_ns);
     } else {
         // Begun for another attempt, which then had no use for it: until then this one waited.
-        cut.until(Phase::Queue, id.born_ns);
+        splitter.until(Phase::Queue, id.born_ns);
     }
     if established_ns.is_none() && !unseen {
-        cut.until(Phase::Connect, closed_ns.unwrap_or(timings.ended_ns));
+        splitter.until(Phase::Connect, closed_ns.unwrap_or(timings.ended_ns));
         return false;
     }
-    cut.until(Phase::Connect, *established_ns);
+    splitter.until(Phase::Connect, *established_ns);
     if !timings.tls {
         return true;
     }
     match handshake_ns {
         Some((from_ns, to_ns)) => {
-            cut.until(Phase::Unexplained, *from_ns).until(Phase::Tls, *to_ns);
+            splitter.until(Phase::Unexplained, *from_ns).until(Phase::Tls, *to_ns);
             true
         }
         None if seen.exchange.is_some() => {
-            cut.until(Phase::Unexplained, timings.body_taken_ns);
+            splitter.until(Phase::Unexplained, timings.body_taken_ns);
             true
         }
         None => {
-            cut.until(Phase::Tls, closed_ns.unwrap_or(timings.ended_ns));
+            splitter.until(Phase::Tls, closed_ns.unwrap_or(timings.ended_ns));
             false
         }
     }
 }
 
 /// From the request's last byte to the end.
-fn answer(mut cut: Cut, timings: &AttemptTimings, seen: &Seen) -> Phases {
+fn answer(mut splitter: PhaseSplitter, timings: &AttemptTimings, seen: &Seen) -> Phases {
     match seen.response_first_ns(timings) {
-        Some(first_ns) => cut.until(Phase::Wait, first_ns),
-        None if timings.answered_ns.is_some() => cut.until(Phase::Wait, timings.answered_ns),
-        None => return stopped(cut, Phase::Wait, seen),
+        Some(first_ns) => splitter.until(Phase::Wait, first_ns),
+        None if timings.answered_ns.is_some() => splitter.until(Phase::Wait, timings.answered_ns),
+        None => return stopped(splitter, Phase::Wait, seen),
     };
     if timings.answered_ns.is_none() {
-        return cut.rest(Phase::Pickup);
+        return splitter.rest(Phase::Pickup);
     }
-    cut.until(Phase::Pickup, timings.answered_ns);
-    content(cut, timings)
+    splitter.until(Phase::Pickup, timings.answered_ns);
+    content(splitter, timings)
 }
 
 /// From the response's head to the end.
-fn content(mut cut: Cut, timings: &AttemptTimings) -> Phases {
+fn content(mut splitter: PhaseSplitter, timings: &AttemptTimings) -> Phases {
     let phase = match timings.first_content_ns {
         Some(first_ns) => {
-            cut.until(Phase::FirstToken, first_ns);
+            splitter.until(Phase::FirstToken, first_ns);
             Phase::Stream
         }
         None => Phase::FirstToken,
     };
     if !timings.body_ended {
-        return cut.rest(phase);
+        return splitter.rest(phase);
     }
-    cut.until(phase, timings.last_read_ns);
-    cut.rest(Phase::Unexplained)
+    splitter.until(phase, timings.last_read_ns);
+    splitter.rest(Phase::Unexplained)
 }
 
 /// `phase` was the last: until the connection closed, if it did before the attempt ended. Then what is
 /// left is how long the application took to notice.
-fn stopped(mut cut: Cut, phase: Phase, seen: &Seen) -> Phases {
+fn stopped(mut splitter: PhaseSplitter, phase: Phase, seen: &Seen) -> Phases {
     match seen.connection.closed_ns {
         Some(closed_ns) => {
-            cut.until(phase, closed_ns);
-            cut.rest(Phase::Pickup)
+            splitter.until(phase, closed_ns);
+            splitter.rest(Phase::Pickup)
         }
-        None => cut.rest(phase),
+        None => splitter.rest(phase),
     }
 }
 
 /// The phases of an attempt that the application alone saw. They are coarser: `connect` includes
 /// `tls`, `wait` includes `send` and `pickup`.
 pub fn alone(timings: &AttemptTimings) -> (Phases, Reuse) {
-    let mut cut = Cut::new(timings.asked_ns, timings.ended_ns);
+    let mut splitter = PhaseSplitter::new(timings.asked_ns, timings.ended_ns);
     let own_connect = match (timings.connected_ns, timings.body_taken_ns) {
         (_, None) => timings.connecting_ns.is_some(),
         (connected_ns, taken_ns) => connected_ns.is_some() && connected_ns <= taken_ns,
@@ -167,25 +167,25 @@ pub fn alone(timings: &AttemptTimings) -> (Phases, Reuse) {
     };
     if own_connect {
         let (from_ns, to_ns) = timings.dns_ns.unzip();
-        cut.until(Phase::Queue, from_ns.or(timings.connecting_ns));
+        splitter.until(Phase::Queue, from_ns.or(timings.connecting_ns));
         if from_ns.is_some() && to_ns.flatten().is_none() {
-            return (cut.rest(Phase::Dns), Reuse::Unknown);
+            return (splitter.rest(Phase::Dns), Reuse::Unknown);
         }
-        cut.until(Phase::Dns, to_ns.flatten());
-        cut.until(Phase::Connect, timings.connected_ns);
+        splitter.until(Phase::Dns, to_ns.flatten());
+        splitter.until(Phase::Connect, timings.connected_ns);
     } else if timings.body_taken_ns.is_none() {
-        return (cut.rest(Phase::Queue), reuse);
+        return (splitter.rest(Phase::Queue), reuse);
     }
     if timings.body_taken_ns.is_none() {
-        return (cut.rest(Phase::Unexplained), reuse);
+        return (splitter.rest(Phase::Unexplained), reuse);
     }
     let before_the_request = if own_connect { Phase::Send } else { Phase::Queue };
-    cut.until(before_the_request, timings.body_taken_ns);
+    splitter.until(before_the_request, timings.body_taken_ns);
     if timings.answered_ns.is_none() {
-        return (cut.rest(Phase::Wait), reuse);
+        return (splitter.rest(Phase::Wait), reuse);
     }
-    cut.until(Phase::Wait, timings.answered_ns);
-    (content(cut, timings), reuse)
+    splitter.until(Phase::Wait, timings.answered_ns);
+    (content(splitter, timings), reuse)
 }
 
 #[cfg(test)]

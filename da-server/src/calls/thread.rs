@@ -1,4 +1,4 @@
-//! The thread to which both halves come: neither a turn nor the kernel view waits for it.
+//! The correlator's thread: neither a turn nor the kernel view waits for it.
 
 use std::io;
 use std::sync::Arc;
@@ -6,25 +6,25 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::joiner::{Joiner, Round};
+use super::correlator::{Correlator, Round};
 use super::metrics::CallMetrics;
-use super::{CallsConfig, Recent, slow};
+use super::{CallHistory, CallsConfig, slow};
 use crate::clock::monotonic_ns;
 use crate::kernel::{Observation, Settlements};
 use crate::metrics::Registry;
 use crate::provider::{CallReport, CallReports};
 
-/// How often both halves are looked at.
-const TICK: Duration = Duration::from_millis(50);
-/// Calls that may wait to be looked at: some seconds of many.
+/// How often the thread takes what both sides sent.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Finished calls that may wait for the thread: some seconds of heavy load.
 const MAX_REPORTS: usize = 4_096;
 
 /// What comes from the kernel view, and what can be asked of it.
 #[derive(Debug)]
 pub struct KernelView {
-    /// What it saw.
+    /// What the kernel view saw.
     pub observations: Receiver<Observation>,
-    /// How to have it say earlier what a connection owes.
+    /// Asks the kernel view for a connection's pending exchange.
     pub settlements: Settlements,
 }
 
@@ -32,7 +32,7 @@ pub struct KernelView {
 #[derive(Debug)]
 pub struct Calls {
     /// The latest and the slowest.
-    pub recent: Arc<Recent>,
+    pub history: Arc<CallHistory>,
     /// Where clients report theirs.
     pub reports: CallReports,
     /// Ends when nobody can report any more.
@@ -51,22 +51,22 @@ impl Calls {
     ) -> Result<Self, StartError> {
         let metrics = CallMetrics::register(registry)?;
         let (reports, finished) = CallReports::channel(MAX_REPORTS, metrics.dropped());
-        let recent = Arc::new(Recent::new(config.bounds()));
-        let desk = Desk {
+        let history = Arc::new(CallHistory::new(config.bounds()));
+        let correlator_thread = CorrelatorThread {
             finished,
             kernel,
-            joiner: Joiner::new(config.grace.as_nanos() as u64),
+            correlator: Correlator::new(config.grace.as_nanos() as u64),
             metrics,
             slow_ns: config.slow.as_nanos() as u64,
-            recent: Arc::clone(&recent),
+            history: Arc::clone(&history),
         };
         let thread = std::thread::Builder::new().name("da-calls".to_owned());
-        let thread = thread.spawn(move || desk.work())?;
-        Ok(Self { recent, reports, thread })
+        let thread = thread.spawn(move || correlator_thread.run())?;
+        Ok(Self { history, reports, thread })
     }
 }
 
-/// Why calls can't be looked into.
+/// Why the thread can't be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A family is already registered.
@@ -77,32 +77,32 @@ pub enum StartError {
     Thread(#[from] io::Error),
 }
 
-struct Desk {
+struct CorrelatorThread {
     finished: Receiver<CallReport>,
     kernel: Option<KernelView>,
-    joiner: Joiner,
+    correlator: Correlator,
     metrics: CallMetrics,
     slow_ns: u64,
-    recent: Arc<Recent>,
+    history: Arc<CallHistory>,
 }
 
-impl Desk {
-    fn work(mut self) {
+impl CorrelatorThread {
+    fn run(mut self) {
         while self.take() {
             self.round();
-            std::thread::sleep(TICK);
+            std::thread::sleep(POLL_INTERVAL);
         }
-        // Nobody reports any more, and nobody waits for the rest.
+        // Nobody reports any more, and nobody waits for what is left.
         self.kernel = None;
         self.round();
     }
 
-    /// Takes what both sides said; whether more can come.
+    /// Takes what both sides sent; returns whether more can come.
     fn take(&mut self) -> bool {
         self.take_from_kernel();
         loop {
             match self.finished.try_recv() {
-                Ok(report) => self.joiner.reported(report),
+                Ok(report) => self.correlator.reported(report),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -113,9 +113,9 @@ impl Desk {
         let Some(kernel) = &self.kernel else { return };
         loop {
             match kernel.observations.try_recv() {
-                Ok(observation) => self.joiner.observed(observation),
+                Ok(observation) => self.correlator.observed(observation),
                 Err(TryRecvError::Empty) => return,
-                // Its reader has ended.
+                // The kernel view's reader has ended.
                 Err(TryRecvError::Disconnected) => break,
             }
         }
@@ -123,10 +123,11 @@ impl Desk {
     }
 
     fn round(&mut self) {
-        let Round { calls, late, owed } = self.joiner.round(monotonic_ns(), self.kernel.is_some());
+        let Round { calls, late, owed } =
+            self.correlator.round(monotonic_ns(), self.kernel.is_some());
         if let Some(kernel) = &self.kernel {
             for (connection, over_ns) in owed {
-                // Refused, it is asked again.
+                // A request that is refused is made again.
                 kernel.settlements.ask(connection, over_ns);
             }
         }
@@ -137,7 +138,7 @@ impl Desk {
             if is_slow {
                 slow::log(&call);
             }
-            self.recent.add(Arc::new(call));
+            self.history.add(Arc::new(call));
         }
     }
 }

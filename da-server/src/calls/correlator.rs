@@ -1,10 +1,10 @@
-//! Brings finished calls together with what the kernel saw of their sockets.
+//! Joins finished calls with what the kernel saw of their sockets.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::candidates::{Candidate, Seeker, candidates, deduce};
-use super::cutting::{self, Seen};
+use super::matching::{Candidate, UnmatchedAttempt, candidates, match_unique};
+use super::phase_split::{self, Seen};
 use super::sockets::Sockets;
 use super::{Attempt, Call, CallKind, Join, Read, Socket, Wait};
 use crate::kernel::{ConnectionId, ExchangeOutcome, Observation};
@@ -12,28 +12,28 @@ use crate::provider::{AttemptTimings, CallReport, HttpVersion};
 
 /// Attempts whose addresses are not known are looked for only after this long: until then what the
 /// kernel saw may turn out to be of attempts whose addresses are.
-const OTHERS_FIRST_NS: u64 = 250_000_000;
+const MATCHING_DELAY_NS: u64 = 250_000_000;
 /// A connection whose answer was not read to its end is closed by then, unless its end was at hand.
-const CLOSES_WITHIN_NS: u64 = 150_000_000;
-/// How often a connection is asked again for what it owes.
-const ASK_AGAIN_NS: u64 = 150_000_000;
-/// Attempts whose kernel data never came in time that are remembered, to count what comes late.
+const CLOSE_DELAY_NS: u64 = 150_000_000;
+/// How long before the kernel view is asked again for a connection's exchange.
+const SETTLEMENT_RETRY_NS: u64 = 150_000_000;
+/// Attempts without kernel data that are remembered, to count data that comes late.
 const MAX_MISSED: usize = 1_024;
 
-/// What comes of a round.
+/// The result of a round.
 #[derive(Debug, Default)]
 pub struct Round {
     /// Calls that are complete.
     pub calls: Vec<Call>,
     /// Attempts that were given up as missing before, and whose kernel data has come now.
     pub late: Vec<CallKind>,
-    /// Connections whose exchange was over by then, and is wanted.
+    /// Connections whose exchange is over at that time, and has not been reported.
     pub owed: Vec<(ConnectionId, u64)>,
 }
 
-/// All calls that wait for the kernel's half.
+/// The calls that wait for the kernel's side.
 #[derive(Debug)]
-pub struct Joiner {
+pub struct Correlator {
     sockets: Sockets,
     waiting: VecDeque<Waiting>,
     missed: VecDeque<Missed>,
@@ -51,18 +51,18 @@ struct Waiting {
 struct Progress {
     found: Option<Found>,
     asked_ns: u64,
-    /// More than one thing fitted the last time.
+    /// More than one candidate fitted in the last round.
     ambiguous: bool,
 }
 
-/// The end of it.
+/// The result of joining an attempt.
 #[derive(Debug)]
 struct Found {
     join: Join,
     seen: Option<Box<Seen>>,
 }
 
-/// One attempt of [`Joiner::missed`].
+/// One attempt of [`Correlator::missed`].
 #[derive(Debug)]
 struct Missed {
     kind: CallKind,
@@ -71,8 +71,8 @@ struct Missed {
     answered_ns: u64,
 }
 
-impl Joiner {
-    /// Nothing to join yet. The kernel's half is waited for so long after a call's end.
+impl Correlator {
+    /// A correlator without calls. It waits for the kernel's side until `grace_ns` after a call's end.
     pub fn new(grace_ns: u64) -> Self {
         Self {
             sockets: Sockets::default(),
@@ -82,12 +82,12 @@ impl Joiner {
         }
     }
 
-    /// What the kernel saw.
+    /// Takes in what the kernel saw.
     pub fn observed(&mut self, observation: Observation) {
         self.sockets.observed(observation);
     }
 
-    /// A call has ended.
+    /// Takes in a call that has ended.
     pub fn reported(&mut self, report: CallReport) {
         let attempts = report.attempts.iter().map(|_| Progress::default()).collect();
         self.waiting.push_back(Waiting { report, attempts });
@@ -129,11 +129,11 @@ impl Joiner {
                 {
                     let seen = Seen { connection, exchange: Some(exchange) };
                     if seen.is_fresh(timings) {
-                        self.sockets.claim_birth(seen.connection.birth());
+                        self.sockets.claim_connection(seen.connection.key());
                     }
-                    progress.found = Some(Found::judge(seen, timings));
-                } else if (timings.body_ended || now_ns >= timings.ended_ns + CLOSES_WITHIN_NS)
-                    && now_ns >= progress.asked_ns + ASK_AGAIN_NS
+                    progress.found = Some(Found::classify(seen, timings));
+                } else if (timings.body_ended || now_ns >= timings.ended_ns + CLOSE_DELAY_NS)
+                    && now_ns >= progress.asked_ns + SETTLEMENT_RETRY_NS
                     && let Some(connection) = self.sockets.between(addresses, answered_ns)
                 {
                     progress.asked_ns = now_ns;
@@ -145,33 +145,33 @@ impl Joiner {
 
     /// Attempts that ended before their sockets were known.
     fn by_elimination(&mut self, now_ns: u64) {
-        let mut seekers = Vec::new();
+        let mut unmatched = Vec::new();
         for (call, waiting) in self.waiting.iter().enumerate() {
             for (attempt, progress) in waiting.attempts.iter().enumerate() {
                 let timings = &waiting.report.attempts[attempt];
-                let due = waiting.report.ended_ns + OTHERS_FIRST_NS <= now_ns;
+                let due = waiting.report.ended_ns + MATCHING_DELAY_NS <= now_ns;
                 if due && progress.found.is_none() && timings.sockets.is_none() {
                     let candidates = candidates(&self.sockets, timings);
-                    seekers.push(Seeker { who: (call, attempt), candidates });
+                    unmatched.push(UnmatchedAttempt { who: (call, attempt), candidates });
                 }
             }
         }
-        for ((call, attempt), candidate) in deduce(&mut seekers) {
+        for ((call, attempt), candidate) in match_unique(&mut unmatched) {
             let seen = match candidate {
-                Candidate::Exchange(birth, number) => self
+                Candidate::Exchange(key, number) => self
                     .sockets
-                    .claim_exchange(birth, number)
+                    .claim_exchange(key, number)
                     .map(|(connection, exchange)| Seen { connection, exchange: Some(exchange) }),
-                Candidate::Connection(birth) => self
+                Candidate::Connection(key) => self
                     .sockets
-                    .claim_birth(birth)
+                    .claim_connection(key)
                     .map(|connection| Seen { connection, exchange: None }),
             };
             let waiting = &mut self.waiting[call];
             waiting.attempts[attempt].found =
-                seen.map(|seen| Found::judge(seen, &waiting.report.attempts[attempt]));
+                seen.map(|seen| Found::classify(seen, &waiting.report.attempts[attempt]));
         }
-        for Seeker { who: (call, attempt), candidates } in seekers {
+        for UnmatchedAttempt { who: (call, attempt), candidates } in unmatched {
             self.waiting[call].attempts[attempt].ambiguous = !candidates.is_empty();
         }
     }
@@ -229,7 +229,7 @@ fn without_socket(timings: &AttemptTimings) -> Option<Join> {
 }
 
 impl Found {
-    fn judge(seen: Seen, timings: &AttemptTimings) -> Self {
+    fn classify(seen: Seen, timings: &AttemptTimings) -> Self {
         let join = match seen.exchange.as_ref().map(|exchange| exchange.measured.outcome) {
             Some(ExchangeOutcome::Ambiguous) => Join::Doubtful,
             Some(ExchangeOutcome::Doubtful)
@@ -266,8 +266,8 @@ fn attempt(call_began_ns: u64, timings: AttemptTimings, progress: Progress) -> A
     let Found { join, seen } =
         progress.found.unwrap_or(Found { join: Join::Unavailable, seen: None });
     let (phases, reuse) = match &seen {
-        Some(seen) if join == Join::Joined => cutting::joined(&timings, seen),
-        _ => cutting::alone(&timings),
+        Some(seen) if join == Join::Joined => phase_split::joined(&timings, seen),
+        _ => phase_split::alone(&timings),
     };
     let since = |at_ns: u64| at_ns.saturating_sub(timings.asked_ns);
     let read = |&(at_ns, bytes): &(u64, u64)| Read { at_ns: since(at_ns), bytes };
