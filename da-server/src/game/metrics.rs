@@ -7,10 +7,10 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
-use super::keeping::NotKept;
+use super::persistence::NotKept;
 use super::queue::Priority;
 use super::scene::{Scene, Scenes};
-use super::stage::{Stage, Stages};
+use super::stage::{TurnStage, Stages};
 use crate::metrics::{Registry, RequestStatus, buckets};
 
 /// The game's families. Only loaded scenes have series.
@@ -37,8 +37,8 @@ pub(super) struct SceneMetrics {
 /// The series of every stage.
 #[derive(Debug)]
 struct TurnMetrics {
-    stage_seconds: [Histogram; Stage::ALL.len()],
-    interrupted: [IntCounter; Stage::ALL.len()],
+    stage_seconds: [Histogram; TurnStage::ALL.len()],
+    interrupted: [IntCounter; TurnStage::ALL.len()],
 }
 
 impl GameMetrics {
@@ -148,7 +148,7 @@ impl SceneMetrics {
     }
 
     /// A request was cancelled in this stage.
-    pub(super) fn interrupted(&self, stage: Stage) {
+    pub(super) fn interrupted(&self, stage: TurnStage) {
         self.turns.interrupted[stage as usize].inc();
     }
 
@@ -177,8 +177,8 @@ impl TurnMetrics {
             &["stage"],
         )?;
         Ok(Self {
-            stage_seconds: Stage::ALL.map(|stage| seconds.with_label_values(&[stage.as_str()])),
-            interrupted: Stage::ALL.map(|stage| interrupted.with_label_values(&[stage.as_str()])),
+            stage_seconds: TurnStage::ALL.map(|stage| seconds.with_label_values(&[stage.as_str()])),
+            interrupted: TurnStage::ALL.map(|stage| interrupted.with_label_values(&[stage.as_str()])),
         })
     }
 }

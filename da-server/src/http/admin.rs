@@ -15,7 +15,7 @@ use super::{ApiError, ScrapeError, Scrapes, Terms};
 use crate::App;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
-use crate::store::Condition;
+use crate::store::DatabaseHealth;
 
 /// `/metrics`, for whoever may see it.
 pub(super) fn metrics(metrics: Metrics, access: Option<Access>) -> Router {
@@ -53,10 +53,10 @@ pub(super) fn game_health(app: Arc<App>) -> Router {
 
 async fn game_parts(State(app): State<Arc<App>>) -> impl IntoResponse {
     // Nothing is asked of the database here, however many ask: strangers may.
-    let mut store = part(match app.game.store().condition().await {
-        Condition::Available => None,
-        Condition::Missing(why) => Some(why),
-        Condition::Unknown => Some("the database does not answer in time"),
+    let mut store = part(match app.game.store().health().await {
+        DatabaseHealth::Available => None,
+        DatabaseHealth::Missing(why) => Some(why),
+        DatabaseHealth::Unknown => Some("the database does not answer in time"),
     });
     let files_lost = app.game.store().files_lost();
     if files_lost > 0 {

@@ -40,7 +40,7 @@ use guard::Guard;
 use listen::{Routes, WRITE_TIMEOUT};
 use scrape::{ScrapeError, Scrapes};
 use terms::Terms;
-use websocket::Door;
+use websocket::WebSocketState;
 
 /// What sessions may take beyond the grace time to say goodbye and keep their state.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ pub async fn serve(
     let calls = calls::router(app.calls.history.clone(), guard.access.clone(), shutdown.clone());
     let app = Arc::new(app);
     let websocket = &app.config.websocket;
-    let door = Door::new(app.clone(), app.metrics.registry(), shutdown.clone())?;
+    let door = WebSocketState::new(app.clone(), app.metrics.registry(), shutdown.clone())?;
     let routes = Routes {
         main: Router::new()
             .merge(page::game())
@@ -81,15 +81,15 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn({
         let (app, shutdown) = (app.clone(), shutdown.clone());
-        async move { app.game.store().keep_tidy(shutdown).await }
+        async move { app.game.store().run_retention(shutdown).await }
     });
     tasks.spawn({
         let app = app.clone();
-        async move { app.game.store().watch().await }
+        async move { app.game.store().monitor().await }
     });
     tasks.spawn({
         let app = app.clone();
-        async move { app.game.hand_over().await }
+        async move { app.game.release_wanted_sessions().await }
     });
     // The listeners stay until the last session has ended: whoever balances load learns by `/readyz` that
     // this server stops, and the last figures can be scraped.

@@ -84,18 +84,18 @@ impl Operation {
     }
 }
 
-/// How a session that another server had came here: `session_handovers_total{result}`.
+/// How a session was taken over from another server: `session_handovers_total{result}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Handover {
-    /// That one left it, with its state.
+pub(super) enum LeaseTransfer {
+    /// The other server released it, with its state.
     Left,
-    /// That one did not answer; what it had not stored is lost.
+    /// The other server did not acknowledge; what it had not stored is lost.
     Silent,
-    /// That one answered, and did not leave in time.
+    /// The other server acknowledged, and did not release it in time.
     Late,
 }
 
-impl Handover {
+impl LeaseTransfer {
     const ALL: [Self; 3] = [Self::Left, Self::Silent, Self::Late];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -145,7 +145,7 @@ impl StoreMetrics {
             Opts::new("session_handovers_total", "Sessions taken over from another server."),
             &["result"],
         )?;
-        for result in Handover::ALL {
+        for result in LeaseTransfer::ALL {
             handovers.with_label_values(&[result.as_str()]);
         }
         registry.register(Box::new(handovers.clone()))?;
@@ -201,7 +201,7 @@ impl StoreMetrics {
         GaugeGuard::new(&self.in_flight)
     }
 
-    /// What came of the last look at the database.
+    /// The result of the last health check.
     pub(super) fn available(&self, is_available: bool) {
         self.available.set(is_available.into());
     }
@@ -221,8 +221,8 @@ impl StoreMetrics {
         self.files_lost.get()
     }
 
-    /// A session that another server had is here now.
-    pub(super) fn handed_over(&self, result: Handover) {
+    /// A session was taken over from another server.
+    pub(super) fn lease_transferred(&self, result: LeaseTransfer) {
         self.handovers.with_label_values(&[result.as_str()]).inc();
     }
 }

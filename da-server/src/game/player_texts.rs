@@ -1,4 +1,4 @@
-//! What players are told, in words of theirs: a code for programs and a sentence for people.
+//! Errors and notices for players: a code for programs and a sentence for people.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::metrics::{CloseReason, ErrorType};
 /// When to ask again for a session that could not be read.
 const STORE_RETRY_SECONDS: u64 = 1;
 
-/// What a player is told.
-pub(super) struct Sentence {
+/// An error or a notice for a player.
+pub(super) struct PlayerText {
     pub(super) code: &'static str,
     pub(super) message: String,
 }
 
-impl Sentence {
+impl PlayerText {
     /// Something did not work.
     pub(super) fn error(self) -> ServerMessage {
         let Self { code, message } = self;
@@ -30,12 +30,12 @@ impl Sentence {
     }
 }
 
-fn say(code: &'static str, message: impl Into<String>) -> Sentence {
-    Sentence { code, message: message.into() }
+fn text(code: &'static str, message: impl Into<String>) -> PlayerText {
+    PlayerText { code, message: message.into() }
 }
 
 /// A turn failed; `name` is the character's.
-pub(super) fn failure(failure: Failure, name: &str) -> Sentence {
+pub(super) fn failure(failure: Failure, name: &str) -> PlayerText {
     let message = match failure {
         Failure::Llm(Cause::Timeout) => format!("{name} is lost in thought. Please try again."),
         Failure::Llm(Cause::RateLimited | Cause::Unavailable) => {
@@ -50,81 +50,81 @@ pub(super) fn failure(failure: Failure, name: &str) -> Sentence {
             format!("{name}'s voice got lost on the way, but you can read every word.")
         }
     };
-    say(failure.error_type().as_str(), message)
+    text(failure.error_type().as_str(), message)
 }
 
 /// A line was not accepted.
-pub(super) fn line(error: LineError) -> Sentence {
+pub(super) fn line(error: LineError) -> PlayerText {
     match error {
-        LineError::Empty => say("empty_line", "Write something first."),
+        LineError::Empty => text("empty_line", "Write something first."),
         LineError::TooLong(max) => {
-            say("line_too_long", format!("That is too long; {max} characters is the most."))
+            text("line_too_long", format!("That is too long; {max} characters is the most."))
         }
         LineError::ControlCharacters => {
-            say("line_not_text", "That contains characters that are no text.")
+            text("line_not_text", "That contains characters that are no text.")
         }
     }
 }
 
 /// A press did nothing.
-pub(super) fn refusal(refusal: Refusal) -> Sentence {
+pub(super) fn refusal(refusal: Refusal) -> PlayerText {
     match refusal {
-        Refusal::Unknown => say("unknown_control", "There is no such thing here to press."),
-        Refusal::Resting => say("control_resting", "That needs a moment before it works again."),
-        Refusal::UsedUp => say("control_used_up", "That is used up."),
-        Refusal::Locked => say("control_locked", "That is locked for now."),
-        Refusal::Ended => say("scene_ended", "The scene has ended. You can start it again."),
+        Refusal::Unknown => text("unknown_control", "There is no such thing here to press."),
+        Refusal::Resting => text("control_resting", "That needs a moment before it works again."),
+        Refusal::UsedUp => text("control_used_up", "That is used up."),
+        Refusal::Locked => text("control_locked", "That is locked for now."),
+        Refusal::Ended => text("scene_ended", "The scene has ended. You can start it again."),
     }
 }
 
-pub(super) fn invalid_message() -> Sentence {
-    say(ErrorType::InvalidMessage.as_str(), "The game did not understand that message.")
+pub(super) fn invalid_message() -> PlayerText {
+    text(ErrorType::InvalidMessage.as_str(), "The game did not understand that message.")
 }
 
-pub(super) fn too_many_requests() -> Sentence {
-    say("too_many_requests", "Not so fast: give the character a moment to think.")
+pub(super) fn too_many_requests() -> PlayerText {
+    text("too_many_requests", "Not so fast: give the character a moment to think.")
 }
 
-/// For a client it is the same; the player can't help it.
-pub(super) fn too_many_requests_of_address() -> Sentence {
+/// The code is the same: for a client it makes no difference.
+pub(super) fn too_many_requests_of_address() -> PlayerText {
     let message = "Too many speak from your network right now. Try again in a moment.";
-    say("too_many_requests", message)
+    text("too_many_requests", message)
 }
 
 /// A press worked, but there are no words about it.
-pub(super) fn press_unanswered(name: &str) -> Sentence {
-    say("press_unanswered", format!("That worked. {name} has too much to answer to speak of it."))
+pub(super) fn press_unanswered(name: &str) -> PlayerText {
+    text("press_unanswered", format!("That worked. {name} has too much to answer to speak of it."))
 }
 
-pub(super) fn haste() -> Sentence {
-    say("haste", "Too hasty! Pressing everything at once has its price.")
+pub(super) fn haste() -> PlayerText {
+    text("haste", "Too hasty! Pressing everything at once has its price.")
 }
 
-pub(super) fn unknown_scene() -> Sentence {
-    say("unknown_scene", "There is no such scene. Pick another one.")
+pub(super) fn unknown_scene() -> PlayerText {
+    text("unknown_scene", "There is no such scene. Pick another one.")
 }
 
-pub(super) fn start_first() -> Sentence {
-    say("not_started", "Start a scene first.")
+pub(super) fn start_first() -> PlayerText {
+    text("not_started", "Start a scene first.")
 }
 
-pub(super) fn already_started() -> Sentence {
-    say("already_started", "This scene has begun. Open a new connection for another one.")
+pub(super) fn already_started() -> PlayerText {
+    text("already_started", "This scene has begun. Open a new connection for another one.")
 }
 
-pub(super) fn starts_afresh() -> Sentence {
-    say("starts_afresh", "Your earlier conversation is gone, so this one starts afresh.")
+pub(super) fn starts_afresh() -> PlayerText {
+    text("starts_afresh", "Your earlier conversation is gone, so this one starts afresh.")
 }
 
 /// The database has lost a session that goes on.
-pub(super) fn history_lost() -> Sentence {
-    say(
+pub(super) fn history_lost() -> PlayerText {
+    text(
         "history_lost",
         "What was said before has been lost where this game keeps it. From here on it is kept again.",
     )
 }
 
-/// What a player is told who comes back while their session can't be read.
+/// For a player who comes back while their session can't be read.
 pub(super) fn store_unavailable() -> ServerMessage {
     let message = "Your earlier conversation can't be opened right now. It is not lost.".to_owned();
     ServerMessage::Error {
@@ -134,7 +134,7 @@ pub(super) fn store_unavailable() -> ServerMessage {
     }
 }
 
-/// What a player is told who is not let in, or `None` where that is for another reason.
+/// For a player who is not admitted; `None` for other reasons.
 pub fn not_let_in(reason: CloseReason, retry_after: Duration) -> Option<ServerMessage> {
     let message = match reason {
         CloseReason::Busy => "Every seat is taken.",
@@ -148,6 +148,6 @@ pub fn not_let_in(reason: CloseReason, retry_after: Duration) -> Option<ServerMe
     Some(ServerMessage::Error { code, message, retry_after_seconds: Some(seconds) })
 }
 
-pub(super) fn no_session() -> Sentence {
-    say("no_session", "The server can't open a session right now. Please try again later.")
+pub(super) fn no_session() -> PlayerText {
+    text("no_session", "The server can't open a session right now. Please try again later.")
 }

@@ -1,19 +1,18 @@
-//! The voice of a turn: what was said goes out, audio comes and is handed on.
+//! Speech synthesis of a turn: its text goes to the speech provider, the audio to the player.
 
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tokio::sync::oneshot;
 
-use super::{Performance, Stop};
+use super::{Stop, TurnRunner};
 use crate::game::failure::Failure;
-use crate::game::outbox::PlayerGone;
+use crate::game::outbound::PlayerGone;
 use crate::game::protocol::ServerMessage;
-use crate::game::stage::Stage;
+use crate::game::stage::TurnStage;
 use crate::tts::{Playback, Speech, TtsClient, TtsError};
 
-/// The chunks of a whole utterance: how long each plays, and the word that it was handed to the
-/// player's socket.
+/// The chunks of a whole utterance: how long each plays, and when it was written to the player's socket.
 pub(super) struct Utterance(Vec<(Duration, oneshot::Receiver<Instant>)>);
 
 impl Utterance {
@@ -28,11 +27,11 @@ impl Utterance {
     }
 }
 
-impl Performance<'_> {
-    /// Speaks what was said. A failure costs the player the voice, not the words: it is counted
-    /// and said, and the turn goes on. `None`: nothing was spoken to its end, or nobody can tell
-    /// how long it plays.
-    pub(super) async fn voice(&mut self, said: &str) -> Result<Option<Utterance>, PlayerGone> {
+impl TurnRunner<'_> {
+    /// Has the text spoken. A failure costs the player the audio, not the text: it is counted and reported,
+    /// and the turn goes on. `None`: nothing was spoken to its end, or the format does not tell how long it
+    /// plays.
+    pub(super) async fn synthesize(&mut self, said: &str) -> Result<Option<Utterance>, PlayerGone> {
         let game = self.game;
         let Some(tts) = &game.tts else { return Ok(None) };
         let character = &self.world.scene().character;
@@ -44,7 +43,8 @@ impl Performance<'_> {
         match self.stream_audio(tts, speech).await {
             Ok(delivered) => delivered,
             Err(error) => {
-                tracing::warn!(%error, scene = self.world.scene().id, "no voice");
+                let (turn_id, scene) = (self.id, &self.world.scene().id);
+                tracing::warn!(%error, turn_id, call_id = error.call_id, scene, "the TTS call failed");
                 match self.failed(Failure::Tts(error.kind.into())).await {
                     Err(Stop::PlayerGone) => Err(PlayerGone),
                     _ => Ok(None),
@@ -59,7 +59,7 @@ impl Performance<'_> {
         speech: Speech,
     ) -> Result<Result<Option<Utterance>, PlayerGone>, TtsError> {
         let turn = self.number;
-        self.enter(Stage::TtsFirstByte);
+        self.enter(TurnStage::TtsFirstByte);
         let mut audio = tts.speak(speech).await?;
         let format = audio.format;
         if self.send(ServerMessage::AudioStart { turn, mime: format.mime() }).await.is_err() {
@@ -67,20 +67,20 @@ impl Performance<'_> {
         }
         let mut broken = None;
         let mut chunks = Some(Vec::new());
-        self.enter(Stage::TtsRest);
+        self.enter(TurnStage::TtsRest);
         while let Some(chunk) = audio.next().await {
             match chunk {
                 Ok(chunk) => {
                     let lasts = format.duration(chunk.len());
-                    self.enter(Stage::Delivery);
-                    let Ok(handed_over) = self.outbox.audio(chunk).await else {
+                    self.enter(TurnStage::Delivery);
+                    let Ok(handed_over) = self.outbound.audio(chunk).await else {
                         return Ok(Err(PlayerGone));
                     };
                     match (&mut chunks, lasts) {
                         (Some(chunks), Some(lasts)) => chunks.push((lasts, handed_over)),
                         _ => chunks = None,
                     }
-                    self.enter(Stage::TtsRest);
+                    self.enter(TurnStage::TtsRest);
                 }
                 Err(error) => broken = Some(error),
             }

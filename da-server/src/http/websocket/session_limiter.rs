@@ -1,6 +1,6 @@
-//! Who may start a session: by how many are open and how often they are started, from one address and
-//! in all. It is decided when somebody connects, before anything that costs: no provider and no
-//! database is asked for whoever is not let in.
+//! Limits how many sessions are open and how often they are started, per address and in all. It decides
+//! when a client connects, before anything that costs: for a client that is refused neither a provider nor
+//! the database is asked.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,18 +11,18 @@ use crate::http::WebSocketConfig;
 use crate::metrics::CloseReason;
 use crate::token_bucket::{SharedTokenBucket, TokenBucket};
 
-/// When to try again where a seat has to come free, which nobody can foresee.
-const SEAT_RETRY: Duration = Duration::from_secs(10);
+/// When to try again where another session has to end first, which can't be foreseen.
+const FULL_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// Addresses that are remembered before those are looked for that need not be.
+/// How many addresses are remembered before those that need not be are removed.
 const SWEEP_FROM: usize = 1024;
 
-/// Decides, and remembers whom it let in.
+/// Admits sessions, and remembers the addresses of those that it admitted.
 ///
-/// An address is remembered while it has a session open, or started one or asked something lately. Only who was let in is, so
+/// An address is remembered while it has a session open, or started one or made a request lately, so
 /// `starts_per_minute` and `max_sessions` bound the memory as well.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct SessionLimiter {
     limits: Limits,
     state: Mutex<State>,
 }
@@ -52,15 +52,15 @@ struct Address {
     requests: SharedTokenBucket,
 }
 
-/// A place in the game, until it is dropped.
+/// An open session, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Admitted {
-    admission: Arc<Admission>,
+pub(super) struct SessionPermit {
+    limiter: Arc<SessionLimiter>,
     address: IpAddr,
     requests: SharedTokenBucket,
 }
 
-/// Why there is no place, and when to ask again.
+/// Why a session is not admitted, and when to try again.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) reason: CloseReason,
@@ -74,8 +74,8 @@ impl Refusal {
     }
 }
 
-impl Admission {
-    /// As configured; nobody is in yet.
+impl SessionLimiter {
+    /// A limiter with the configured limits, without sessions.
     pub(super) fn new(config: &WebSocketConfig, now: Instant) -> Arc<Self> {
         let limits = Limits {
             sessions: config.max_sessions,
@@ -93,24 +93,24 @@ impl Admission {
         Arc::new(Self { limits, state: Mutex::new(state) })
     }
 
-    /// Takes a place for whoever connects from `client`.
+    /// Admits a session of `client`.
     ///
     /// # Errors
-    /// There is none.
+    /// A limit is reached.
     pub(super) fn admit(
         self: &Arc<Self>,
         client: IpAddr,
         now: Instant,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<SessionPermit, Refusal> {
         let (limits, address) = (&self.limits, network(client));
         let refuse = |reason, retry_after| Err(Refusal { reason, retry_after });
         let mut state = self.lock();
         if state.open >= limits.sessions {
-            return refuse(CloseReason::Busy, SEAT_RETRY);
+            return refuse(CloseReason::Busy, FULL_RETRY_AFTER);
         }
         if let Some(known) = state.addresses.get_mut(&address) {
             if known.open >= limits.sessions_per_address {
-                return refuse(CloseReason::TooManySessions, SEAT_RETRY);
+                return refuse(CloseReason::TooManySessions, FULL_RETRY_AFTER);
             }
             let wait = known.starts.wait(now);
             if !wait.is_zero() {
@@ -123,7 +123,7 @@ impl Admission {
         }
         state.starts.take(now);
         state.open += 1;
-        state.forget_who_may_start_afresh(now);
+        state.remove_idle_addresses(now);
         let known = state.addresses.entry(address).or_insert_with(|| Address {
             open: 0,
             starts: a_minutes(limits.starts_per_minute_per_address, now),
@@ -132,7 +132,7 @@ impl Admission {
         known.starts.take(now);
         known.open += 1;
         let requests = known.requests.clone();
-        Ok(Admitted { admission: self.clone(), address, requests })
+        Ok(SessionPermit { limiter: self.clone(), address, requests })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -151,15 +151,15 @@ fn requests(per_minute: u32, now: Instant) -> SharedTokenBucket {
     SharedTokenBucket::of(TokenBucket::full(f64::from(per_minute) / 3.0, per_minute, now))
 }
 
-impl Admitted {
-    /// What all sessions of this address may ask together.
+impl SessionPermit {
+    /// The request budget that all sessions of this address share.
     pub(super) fn requests(&self) -> SharedTokenBucket {
         self.requests.clone()
     }
 
-    /// For who was let in and could not start, by no fault of theirs: they are to try again.
+    /// Gives the start back, for a player who could not start through no fault of their own.
     pub(super) fn give_back_start(&self, now: Instant) {
-        let mut state = self.admission.lock();
+        let mut state = self.limiter.lock();
         state.starts.give_back(now);
         if let Some(known) = state.addresses.get_mut(&self.address) {
             known.starts.give_back(now);
@@ -168,8 +168,8 @@ impl Admitted {
 }
 
 impl State {
-    /// Now and then, so that it costs little for each that is let in.
-    fn forget_who_may_start_afresh(&mut self, now: Instant) {
+    /// Removes addresses without sessions whose limits are full again: seldom, so that it costs little.
+    fn remove_idle_addresses(&mut self, now: Instant) {
         if self.addresses.len() < self.sweep_at {
             return;
         }
@@ -180,9 +180,9 @@ impl State {
     }
 }
 
-impl Drop for Admitted {
+impl Drop for SessionPermit {
     fn drop(&mut self) {
-        let mut state = self.admission.lock();
+        let mut state = self.limiter.lock();
         state.open -= 1;
         if let Some(known) = state.addresses.get_mut(&self.address) {
             known.open -= 1;
@@ -202,10 +202,10 @@ fn network(client: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn admission(change: impl FnOnce(&mut WebSocketConfig), now: Instant) -> Arc<Admission> {
+    fn limiter(change: impl FnOnce(&mut WebSocketConfig), now: Instant) -> Arc<SessionLimiter> {
         let mut config = WebSocketConfig::default();
         change(&mut config);
-        Admission::new(&config, now)
+        SessionLimiter::new(&config, now)
     }
 
     fn address(text: &str) -> IpAddr {
@@ -215,8 +215,8 @@ mod tests {
     #[test]
     fn an_address_starts_a_minutes_worth_at_once_and_then_evenly() {
         let now = Instant::now();
-        let admission = admission(|config| config.starts_per_minute_per_address = 6, now);
-        let start = |from: &str, now| admission.admit(address(from), now).map(drop);
+        let limiter = limiter(|config| config.starts_per_minute_per_address = 6, now);
+        let start = |from: &str, now| limiter.admit(address(from), now).map(drop);
         assert_eq!((0..20).filter(|_| start("192.0.2.1", now).is_ok()).count(), 6);
         let refusal = start("192.0.2.1", now + Duration::from_secs(4)).expect_err("refused");
         assert_eq!(refusal.reason, CloseReason::TooManyStarts);
@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn a_house_of_ipv6_is_one_address() {
         let now = Instant::now();
-        let admission = admission(|config| config.starts_per_minute_per_address = 1, now);
-        let start = |from: &str| admission.admit(address(from), now).map(drop);
+        let limiter = limiter(|config| config.starts_per_minute_per_address = 1, now);
+        let start = |from: &str| limiter.admit(address(from), now).map(drop);
         start("2001:db8:1:2::1").expect("let in");
         start("2001:db8:1:2:ffff::9").expect_err("the same house");
         start("2001:db8:1:3::1").expect("another one");
@@ -240,14 +240,12 @@ mod tests {
     #[test]
     fn seats_are_counted_by_address_and_in_all() {
         let now = Instant::now();
-        let admission = admission(
-            |config| (config.max_sessions, config.max_sessions_per_address) = (3, 2),
-            now,
-        );
-        let enter = |from: &str| admission.admit(address(from), now);
+        let limiter =
+            limiter(|config| (config.max_sessions, config.max_sessions_per_address) = (3, 2), now);
+        let enter = |from: &str| limiter.admit(address(from), now);
         let first = enter("192.0.2.1").expect("a seat");
         let _second = enter("192.0.2.1").expect("a seat");
-        let reason = |refused: Result<Admitted, Refusal>| refused.expect_err("refused").reason;
+        let reason = |refused: Result<SessionPermit, Refusal>| refused.expect_err("refused").reason;
         assert_eq!(reason(enter("192.0.2.1")), CloseReason::TooManySessions);
         let _third = enter("192.0.2.2").expect("a seat");
         assert_eq!(reason(enter("192.0.2.3")), CloseReason::Busy);
@@ -258,11 +256,11 @@ mod tests {
     #[test]
     fn many_addresses_together_are_bounded_and_who_is_refused_pays_for_nothing() {
         let now = Instant::now();
-        let admission = admission(
+        let limiter = limiter(
             |config| (config.starts_per_minute, config.starts_per_minute_per_address) = (60, 2),
             now,
         );
-        let start = |n: u32, now| admission.admit(IpAddr::V4(n.into()), now).map(drop);
+        let start = |n: u32, now| limiter.admit(IpAddr::V4(n.into()), now).map(drop);
         let started = (0..1000).filter(|n| start(*n, now).is_ok()).count();
         assert_eq!(started, 60);
         let refusal = start(5000, now).expect_err("refused");
@@ -270,7 +268,7 @@ mod tests {
             refusal,
             Refusal { reason: CloseReason::Busy, retry_after: Duration::from_secs(1) }
         );
-        assert_eq!(admission.lock().addresses.len(), 60, "the others are not remembered");
+        assert_eq!(limiter.lock().addresses.len(), 60, "the others are not remembered");
         let later = now + Duration::from_secs(2);
         assert_eq!((0..2).filter(|_| start(5000, later).is_ok()).count(), 2, "its budget is whole");
     }
@@ -278,23 +276,23 @@ mod tests {
     #[test]
     fn a_start_that_came_to_nothing_is_given_back() {
         let now = Instant::now();
-        let admission = admission(
+        let limiter = limiter(
             |config| (config.starts_per_minute, config.starts_per_minute_per_address) = (3, 2),
             now,
         );
-        let start = || admission.admit(address("192.0.2.1"), now);
+        let start = || limiter.admit(address("192.0.2.1"), now);
         for _ in 0..10 {
             start().expect("let in").give_back_start(now);
         }
         assert_eq!((0..10).filter(|_| start().is_ok()).count(), 2, "and no more than that");
-        assert_eq!(admission.lock().starts.wait(now), Duration::ZERO, "one is left for others");
+        assert_eq!(limiter.lock().starts.wait(now), Duration::ZERO, "one is left for others");
     }
 
     #[test]
     fn the_sessions_of_an_address_share_what_they_may_ask() {
         let now = Instant::now();
-        let admission = admission(|config| config.requests_per_minute_per_address = 6, now);
-        let enter = |from: &str| admission.admit(address(from), now).expect("let in");
+        let limiter = limiter(|config| config.requests_per_minute_per_address = 6, now);
+        let enter = |from: &str| limiter.admit(address(from), now).expect("let in");
         let (first, second, other) = (enter("192.0.2.1"), enter("192.0.2.1"), enter("192.0.2.2"));
         assert!(first.requests().take(now) && second.requests().take(now), "a third of a minute's");
         assert!(!first.requests().take(now) && !second.requests().take(now));
@@ -308,16 +306,16 @@ mod tests {
     #[test]
     fn addresses_are_forgotten() {
         let now = Instant::now();
-        let admission = admission(|config| config.starts_per_minute = 1_000_000, now);
-        let _stays = admission.admit(address("192.0.2.1"), now).expect("let in");
+        let limiter = limiter(|config| config.starts_per_minute = 1_000_000, now);
+        let _stays = limiter.admit(address("192.0.2.1"), now).expect("let in");
         for minute in 0..20 {
             let now = now + Duration::from_secs(60 * minute);
             for n in 0..1000 {
                 let n = u32::try_from(minute).expect("small") << 16 | n;
-                admission.admit(IpAddr::V4(n.into()), now).map(drop).expect("let in");
+                limiter.admit(IpAddr::V4(n.into()), now).map(drop).expect("let in");
             }
         }
-        let state = admission.lock();
+        let state = limiter.lock();
         assert!(state.addresses.len() <= 3 * SWEEP_FROM, "{}", state.addresses.len());
         assert_eq!(state.addresses[&address("192.0.2.1")].open, 1);
         assert_eq!(state.open, 1);

@@ -24,7 +24,7 @@ fn handovers(opened: &Opened, result: &str) -> f64 {
     opened.counted(&format!("digital_actors_session_handovers_total{{result=\"{result}\"}}"))
 }
 
-async fn claim(opened: &Opened) -> SavedSession {
+async fn lease(opened: &Opened) -> SavedSession {
     let claimed = opened.store.claim_session(&TOKEN).await.expect("asked");
     claimed.expect("found")
 }
@@ -33,7 +33,7 @@ async fn a_session_that_was_left_is_free_at_once(here: Opened) {
     let first = here.store.create_session(&session()).await.expect("created");
     here.store.leave_session(first, "[1]").await.expect("left");
     let there = here.other_server();
-    assert_eq!(claim(&there).await.world, "[1]");
+    assert_eq!(lease(&there).await.world, "[1]");
     assert_eq!(there.queries(Operation::AskForSession), 0.0, "there was nobody to ask");
     for result in ["left", "silent", "late"] {
         assert_eq!(handovers(&there, result), 0.0);
@@ -44,14 +44,14 @@ async fn a_session_that_was_left_is_free_at_once(here: Opened) {
 async fn a_session_that_was_left_between_two_looks_is_not_taken_for_one_that_is_kept(here: Opened) {
     let first = here.store.create_session(&session()).await.expect("created");
     let there = here.other_server();
-    let has_answered = async || {
-        let asked = there.store.ask_for(&TOKEN).await.expect("asked");
-        asked.expect("there is one").has_answered
+    let is_acknowledged = async || {
+        let asked = there.store.request_lease(&TOKEN).await.expect("asked");
+        asked.expect("there is one").is_acknowledged
     };
-    assert!(!has_answered().await, "nobody has heard it yet");
+    assert!(!is_acknowledged().await, "nobody has heard it yet");
     here.store.leave_session(first, "[1]").await.expect("left");
-    assert!(has_answered().await);
-    assert_eq!(claim(&there).await.world, "[1]");
+    assert!(is_acknowledged().await);
+    assert_eq!(lease(&there).await.world, "[1]");
     assert!(there.store.wanted_sessions().await.expect("looked").is_empty(), "nobody wants it");
 }
 
@@ -70,9 +70,9 @@ async fn a_session_comes_over_with_what_the_other_server_left(here: Opened) {
         here.store.add_turn(first, &turn("last words"), "[1]").await.expect("still its own");
         here.store.leave_session(first, "[2]").await.expect("left");
     };
-    let (there_now, ()) = tokio::join!(claim(&there), leaving);
+    let (there_now, ()) = tokio::join!(lease(&there), leaving);
     assert_eq!(there_now.world, "[2]");
-    assert!(there.store.history(there_now.claim, 9).await.expect("read") == [turn("last words")]);
+    assert!(there.store.history(there_now.lease, 9).await.expect("read") == [turn("last words")]);
     assert_eq!(handovers(&there, "left"), 1.0);
     here.store.add_turn(untouched, &turn("one"), "{}").await.expect("nobody wanted that one");
 }
@@ -81,14 +81,14 @@ async fn a_server_that_does_not_answer_loses_its_sessions(here: Opened) {
     let first = here.store.create_session(&session()).await.expect("created");
     let there = here.other_server();
     let asked = Instant::now();
-    let there_now = claim(&there).await;
+    let there_now = lease(&there).await;
     assert!(asked.elapsed() > Duration::from_millis(1400), "after {:?}", asked.elapsed());
     assert_eq!(handovers(&there, "silent"), 1.0);
     let refused = here.store.add_turn(first, &turn("too late"), "[9]").await;
     assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
     let refused = here.store.leave_session(first, "[9]").await;
     assert!(matches!(refused, Err(StoreError::Replaced)), "{refused:?}");
-    there.store.add_turn(there_now.claim, &turn("one"), "[1]").await.expect("its own");
+    there.store.add_turn(there_now.lease, &turn("one"), "[1]").await.expect("its own");
     assert!(here.store.wanted_sessions().await.expect("looked").is_empty());
 }
 
@@ -96,7 +96,7 @@ async fn a_server_that_does_not_answer_loses_its_sessions(here: Opened) {
 async fn who_has_just_taken_a_session_is_asked_for_it_as_well(here: Opened) {
     here.store.create_session(&session()).await.expect("created");
     let [one, other] = [here.other_server(), here.other_server()];
-    let taking = async |server: &Opened| (claim(server).await.claim.number, Instant::now());
+    let taking = async |server: &Opened| (lease(server).await.lease.fencing_token, Instant::now());
     let (one, other) = tokio::join!(taking(&one), taking(&other));
     let (first, second) = if one < other { (one, other) } else { (other, one) };
     assert_eq!((first.0, second.0), (2, 3));
@@ -107,13 +107,13 @@ async fn who_has_just_taken_a_session_is_asked_for_it_as_well(here: Opened) {
 async fn of_many_who_take_a_session_one_has_it(here: Opened) {
     let first = here.store.create_session(&session()).await.expect("created");
     here.store.leave_session(first, "{}").await.expect("left");
-    let mut claims = Vec::new();
+    let mut leases = Vec::new();
     let mut watching = Vec::new();
     for _ in 0..3 {
         let server = std::sync::Arc::new(here.other_server());
         watching.push(hand_over_at_once(server.clone()));
-        claims.push(tokio::spawn(async move {
-            let claimed = claim(&server).await.claim;
+        leases.push(tokio::spawn(async move {
+            let claimed = lease(&server).await.lease;
             // Who had it first has left it by now, as its game would.
             tokio::time::sleep(Duration::from_millis(300)).await;
             let _ = server.store.leave_session(claimed, "{}").await;
@@ -121,8 +121,8 @@ async fn of_many_who_take_a_session_one_has_it(here: Opened) {
         }));
     }
     let mut numbers = Vec::new();
-    for claim in claims {
-        numbers.push(claim.await.expect("no panic").number);
+    for lease in leases {
+        numbers.push(lease.await.expect("no panic").fencing_token);
     }
     numbers.sort_unstable();
     assert_eq!(numbers, [2, 3, 4], "one after the other");
