@@ -1,4 +1,4 @@
-//! The collector's door: `/metrics` and `/health`, and nothing else.
+//! The collector's HTTP server: `/metrics` and `/health`, and nothing else.
 
 use std::time::Duration;
 
@@ -6,26 +6,27 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use super::admin;
-use super::guard::Guard;
 use super::listen::{Routes, WRITE_TIMEOUT};
+use super::operator_access::OperatorAccess;
 use crate::{Collector, Listeners};
 
 /// Serves until `shutdown`, then gives open requests the configured grace time.
 ///
 /// # Errors
-/// A listener can't be used, or a file that guards the metrics.
+/// A listener can't be used, or a file that the access to metrics needs.
 pub async fn serve_collector(
     collector: &Collector,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Collector { config, metrics, kernel_missing } = collector;
-    let guard = Guard::configured(&config.metrics, &listeners, metrics.registry())?;
+    let operator_access =
+        OperatorAccess::configured(&config.metrics, &listeners, metrics.registry())?;
     let routes = Routes {
         main: Router::new(),
         health: admin::collector_health(*kernel_missing).merge(admin::readiness(shutdown.clone())),
-        for_operators: admin::metrics(metrics.clone(), guard.access.clone()),
-        guard,
+        for_operators: admin::metrics(metrics.clone(), operator_access.access.clone()),
+        operator_access,
         allowed_origins: config.websocket.allowed_origins.clone(),
         keep_alive: Duration::from_secs(config.keep_alive_seconds),
         write_timeout: WRITE_TIMEOUT,

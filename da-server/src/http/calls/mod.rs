@@ -29,7 +29,7 @@ struct Calls {
     history: Arc<CallHistory>,
     /// Held while a list is written.
     writing: Arc<Mutex<()>>,
-    seats: Arc<Semaphore>,
+    follower_permits: Arc<Semaphore>,
     /// Ends live updates, which would never end by themselves.
     shutdown: CancellationToken,
 }
@@ -49,12 +49,12 @@ pub(super) fn router(
     access: Option<Access>,
     shutdown: CancellationToken,
 ) -> Router {
-    let (writing, seats) = (Arc::default(), Arc::new(Semaphore::new(MAX_FOLLOWERS)));
+    let (writing, follower_permits) = (Arc::default(), Arc::new(Semaphore::new(MAX_FOLLOWERS)));
     let api = Router::new()
         .route("/api/calls", get(list))
         .route("/api/calls/live", get(live::follow))
         .route("/api/calls/{id}", get(one))
-        .with_state(Calls { history, writing, seats, shutdown });
+        .with_state(Calls { history, writing, follower_permits, shutdown });
     access::protect(api, access).merge(page::calls())
 }
 
@@ -66,16 +66,16 @@ async fn list(
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(query) = query.map_err(|_| ApiError::invalid_query())?;
     let limit = query.limit()?;
-    let turn = calls.writing.lock_owned().await;
+    let writing = calls.writing.lock_owned().await;
     let written = tokio::task::spawn_blocking(move || {
         let json = serde_json::to_vec(&chosen(&calls.history, &query, limit));
-        drop(turn);
+        drop(writing);
         json
     });
     match written.await.map_err(anyhow::Error::from).and_then(|json| Ok(json?)) {
         Ok(json) => Ok(fresh(([(header::CONTENT_TYPE, "application/json")], json))),
         Err(error) => {
-            tracing::error!("calls can't be written: {error:#}");
+            tracing::error!("can't encode the calls as JSON: {error:#}");
             Err(ApiError::internal())
         }
     }

@@ -15,12 +15,12 @@ const PROMETHEUS_3: &str = "application/openmetrics-text;version=1.0.0;escaping=
     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;\
     escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
-fn terms(headers: &[(&'static str, &str)]) -> Terms {
+fn terms(headers: &[(&'static str, &str)]) -> ScrapeNegotiation {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(*name, value.parse().expect("a value"));
     }
-    Terms::of(&map)
+    ScrapeNegotiation::of(&map)
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn gzip_is_given_to_those_who_take_it() {
 
 #[test]
 fn a_scrape_ends_before_the_scrapers_timeout_and_within_ten_seconds() {
-    let within =
-        |seconds| terms(&[("x-prometheus-scrape-timeout-seconds", seconds)]).within.as_secs_f64();
+    let timeout =
+        |seconds| terms(&[("x-prometheus-scrape-timeout-seconds", seconds)]).timeout.as_secs_f64();
     for (said, expected) in [
         ("10", 9.5),
         ("5.0", 4.5),
@@ -114,7 +114,7 @@ fn a_scrape_ends_before_the_scrapers_timeout_and_within_ten_seconds() {
         ("NaN", 9.5),
         ("soon", 9.5),
     ] {
-        assert!((within(said) - expected).abs() < 1e-9, "{said}: {}", within(said));
+        assert!((timeout(said) - expected).abs() < 1e-9, "{said}: {}", timeout(said));
     }
-    assert_eq!(terms(&[]).within, Duration::from_millis(9_500));
+    assert_eq!(terms(&[]).timeout, Duration::from_millis(9_500));
 }

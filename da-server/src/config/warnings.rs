@@ -1,10 +1,10 @@
-//! What can be used, and yet may not be what was meant.
+//! Settings that are valid, and yet may not be what was meant.
 
 use super::Config;
 
 impl Config {
-    /// Sentences for the log.
-    pub fn doubts(&self) -> Vec<String> {
+    /// Warnings for the log.
+    pub fn warnings(&self) -> Vec<String> {
         let (sessions, starts) = (self.websocket.max_sessions, self.websocket.starts_per_minute);
         let slow = usize::try_from(starts).is_ok_and(|starts| starts < sessions);
         slow.then(|| {
@@ -26,14 +26,17 @@ mod tests {
     fn a_server_that_takes_long_to_fill_again_is_spoken_of() {
         let mut config = Config::default();
         assert_eq!(
-            config.doubts(),
+            config.warnings(),
             Vec::<String>::new(),
             "of the defaults there is nothing to say"
         );
         config.websocket.max_sessions = 600;
-        assert_eq!(config.doubts().len(), 0);
+        assert_eq!(config.warnings().len(), 0);
         config.websocket.max_sessions = 601;
-        let doubts = config.doubts().join("");
-        assert!(doubts.contains("starts_per_minute = 600") && doubts.contains("601"), "{doubts}");
+        let warnings = config.warnings().join("");
+        assert!(
+            warnings.contains("starts_per_minute = 600") && warnings.contains("601"),
+            "{warnings}"
+        );
     }
 }

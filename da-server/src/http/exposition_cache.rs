@@ -1,4 +1,4 @@
-//! Expositions: read once for all who wait, without what is late.
+//! A cache of expositions: encoded once for all concurrent scrapes, without sources that are late.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,74 +10,75 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout_at;
 
 use super::gzip::gzip;
-use super::terms::Terms;
+use super::scrape_negotiation::ScrapeNegotiation;
 use crate::metrics::{Format, Metrics, Source};
 
-/// Scrapes under way at once. Those who wait for the same exposition cost next to nothing, but each
-/// is a request that is kept.
+/// Concurrent scrapes. Those that wait for the same exposition cost next to nothing, but each holds a
+/// request.
 const MAX_SCRAPES: usize = 128;
 
-/// Why there is no exposition.
+/// Why a scrape gets no exposition.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ScrapeError {
-    /// As many as may be are under way.
-    #[error("{MAX_SCRAPES} scrapes are under way")]
+    /// The limit of concurrent scrapes is reached.
+    #[error("{MAX_SCRAPES} scrapes are in progress")]
     TooMany,
-    /// A collector handed over something that can't be written.
+    /// A collector's metrics can't be encoded.
     #[error(transparent)]
     Defect(#[from] anyhow::Error),
 }
 
-/// The exposition, for any number of scrapers.
+/// The expositions, for any number of scrapers.
 ///
-/// Making it takes CPU time, which nobody who asks for it may take from anybody else: it is made
-/// outside the runtime's own threads, so that other requests go on, and once for all who wait, so that
-/// many scrapers take no more than one. What is read from each source is a part of its own, so that a
-/// late one keeps nobody from the rest, and two scrapers with different patience can share it.
+/// Encoding is CPU-bound, so it runs on the blocking pool, once for all concurrent scrapes. Each source is
+/// encoded by itself, so that a late one does not delay the rest, and scrapes with different timeouts share it.
 #[derive(Clone)]
-pub(super) struct Scrapes(Arc<Shared>);
+pub(super) struct ExpositionCache(Arc<Shared>);
 
 struct Shared {
     metrics: Metrics,
-    parts: [[Part; Format::ALL.len()]; Source::ALL.len()],
-    wholes: [[Whole; 2]; Format::ALL.len()],
-    seats: Semaphore,
+    parts: [[SourceText; Format::ALL.len()]; Source::ALL.len()],
+    expositions: [[Exposition; 2]; Format::ALL.len()],
+    permits: Semaphore,
 }
 
-/// What is read from one source, in one format. Locked while it is written.
-type Part = Arc<Mutex<Option<Written>>>;
+/// The families of one source, in one format. Locked while they are encoded.
+type SourceText = Arc<Mutex<Option<Encoded>>>;
 
-/// All parts in one format, compressed or not, by when each was begun. Locked while it is made.
-type Whole = Arc<Mutex<Option<(Vec<Option<Instant>>, Bytes)>>>;
+/// All sources in one format, compressed or not, by when each was begun. Locked while it is made.
+type Exposition = Arc<Mutex<Option<(Vec<Option<Instant>>, Bytes)>>>;
 
 #[derive(Clone)]
-struct Written {
+struct Encoded {
     begun: Instant,
     bytes: Bytes,
 }
 
-impl Scrapes {
-    /// Of what is in `metrics`.
+impl ExpositionCache {
+    /// An empty cache of `metrics`.
     pub(super) fn of(metrics: Metrics) -> Self {
-        let seats = Semaphore::new(MAX_SCRAPES);
-        let (parts, wholes) = Default::default();
-        Self(Arc::new(Shared { metrics, parts, wholes, seats }))
+        let permits = Semaphore::new(MAX_SCRAPES);
+        let (parts, expositions) = Default::default();
+        Self(Arc::new(Shared { metrics, parts, expositions, permits }))
     }
 
-    /// All families as they are now, or as they were written for another scraper since this was
-    /// called, but for those of sources that were not read in time: these are counted.
+    /// All families as they are now, or as they were encoded for another scrape since this was called. Sources
+    /// that are not ready in time are left out and counted.
     ///
     /// # Errors
     /// See [`ScrapeError`].
-    pub(super) async fn expose(&self, terms: Terms) -> Result<Bytes, ScrapeError> {
+    pub(super) async fn expose(
+        &self,
+        negotiation: ScrapeNegotiation,
+    ) -> Result<Bytes, ScrapeError> {
         let asked = Instant::now();
-        let Ok(_seat) = self.0.seats.try_acquire() else {
+        let Ok(_permit) = self.0.permits.try_acquire() else {
             self.0.metrics.scrapes().refused();
             return Err(ScrapeError::TooMany);
         };
         let reading = Source::ALL.into_iter().map(async |source| {
-            let deadline = (asked + terms.within).into();
-            match timeout_at(deadline, self.part(source, terms.format, asked)).await {
+            let deadline = (asked + negotiation.timeout).into();
+            match timeout_at(deadline, self.part(source, negotiation.format, asked)).await {
                 Ok(part) => part.map(Some),
                 Err(_) => {
                     self.0.metrics.scrapes().skipped(source);
@@ -86,7 +87,7 @@ impl Scrapes {
             }
         });
         let parts = try_join_all(reading).await?;
-        Ok(self.whole(parts, terms).await?)
+        Ok(self.whole(parts, negotiation).await?)
     }
 
     async fn part(
@@ -94,25 +95,29 @@ impl Scrapes {
         source: Source,
         format: Format,
         asked: Instant,
-    ) -> anyhow::Result<Written> {
+    ) -> anyhow::Result<Encoded> {
         let part = &self.0.parts[source as usize][format as usize];
         let mut last = Arc::clone(part).lock_owned().await;
         if let Some(written) = last.as_ref().filter(|last| last.begun >= asked) {
             return Ok(written.clone());
         }
         let registry = self.0.metrics.registry_of(source).clone();
-        // The lock goes along: whoever asks and leaves at once must not have the next one begun.
+        // The lock goes along, so that a scrape that is cancelled does not start the next one at once.
         let writing = tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
             let bytes = Bytes::from(format.encode(&registry.gather())?);
-            anyhow::Ok(last.insert(Written { begun, bytes }).clone())
+            anyhow::Ok(last.insert(Encoded { begun, bytes }).clone())
         });
         writing.await.with_context(|| format!("writing {}", source.as_str()))?
     }
 
-    async fn whole(&self, parts: Vec<Option<Written>>, terms: Terms) -> anyhow::Result<Bytes> {
-        let Terms { format, gzip: compressed, .. } = terms;
-        let whole = &self.0.wholes[format as usize][usize::from(compressed)];
+    async fn whole(
+        &self,
+        parts: Vec<Option<Encoded>>,
+        negotiation: ScrapeNegotiation,
+    ) -> anyhow::Result<Bytes> {
+        let ScrapeNegotiation { format, gzip: compressed, .. } = negotiation;
+        let whole = &self.0.expositions[format as usize][usize::from(compressed)];
         let mut last = Arc::clone(whole).lock_owned().await;
         let begun = parts.iter().map(|part| part.as_ref().map(|part| part.begun)).collect();
         if let Some((_, bytes)) = last.as_ref().filter(|(same, _)| *same == begun) {

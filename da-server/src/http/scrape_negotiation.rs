@@ -1,4 +1,4 @@
-//! What a scraper asks for in its headers: a format, compressed or not, and by when.
+//! What a scraper asks for in its headers: a format, compression and a timeout.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use mediatype::{MediaType, MediaTypeList, Name, ReadParams};
 use crate::metrics::Format;
 
 /// How long Prometheus waits for this scrape.
-const TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
-/// The longest time that a scrape is given, also where nothing is said.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The longest time that a scrape may take, also without a header.
+const MAX_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of a scraper's timeout a tenth is left for writing and the way, and no more than this.
-const LARGEST_MARGIN: Duration = Duration::from_millis(500);
+/// A tenth of a scraper's timeout is left for encoding and the network, and at most this.
+const MAX_MARGIN: Duration = Duration::from_millis(500);
 
 const APPLICATION: Name<'static> = Name::new_unchecked("application");
 const PROTOBUF: Name<'static> = Name::new_unchecked("vnd.google.protobuf");
@@ -30,28 +30,28 @@ const ESCAPING: Name<'static> = Name::new_unchecked("escaping");
 /// these is kept to; the answer repeats the one that was asked for.
 const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
 
-/// What a scraper wants.
+/// What a scraper asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Terms {
+pub(super) struct ScrapeNegotiation {
     pub(super) format: Format,
     pub(super) escaping: Option<&'static str>,
     pub(super) gzip: bool,
-    /// How long reading may take.
-    pub(super) within: Duration,
+    /// How long gathering the families may take.
+    pub(super) timeout: Duration,
 }
 
-impl Terms {
-    /// As the headers say; what can't be understood in them counts as not said.
+impl ScrapeNegotiation {
+    /// Reads the headers; a value that is not understood counts as absent.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let (format, escaping) = negotiated(headers);
         let gzip = takes_gzip(headers);
-        Self { format, escaping, gzip, within: within(headers) }
+        Self { format, escaping, gzip, timeout: timeout(headers) }
     }
 
-    /// What nobody asked for: a format, at its plainest.
+    /// A format without any options.
     #[cfg(test)]
     pub(super) fn plain(format: Format) -> Self {
-        Self { format, escaping: None, gzip: false, within: LONGEST }
+        Self { format, escaping: None, gzip: false, timeout: MAX_TIMEOUT }
     }
 
     /// The media type of the answer.
@@ -130,13 +130,14 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     named.unwrap_or(any)
 }
 
-fn within(headers: &HeaderMap) -> Duration {
-    let said = headers.get(TIMEOUT).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+fn timeout(headers: &HeaderMap) -> Duration {
+    let said =
+        headers.get(TIMEOUT_HEADER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let said = said.filter(|seconds: &f64| seconds.partial_cmp(&0.0) == Some(Ordering::Greater));
-    let timeout = said.map_or(LONGEST, |seconds| {
-        Duration::try_from_secs_f64(seconds).map_or(LONGEST, |said| said.min(LONGEST))
+    let timeout = said.map_or(MAX_TIMEOUT, |seconds| {
+        Duration::try_from_secs_f64(seconds).map_or(MAX_TIMEOUT, |said| said.min(MAX_TIMEOUT))
     });
-    timeout - LARGEST_MARGIN.min(timeout / 10)
+    timeout - MAX_MARGIN.min(timeout / 10)
 }
 
 #[cfg(test)]

@@ -57,12 +57,12 @@ impl Collector for Slow {
     }
 }
 
-fn terms(format: Format, within: Duration) -> Terms {
-    Terms { within, ..Terms::plain(format) }
+fn negotiation(format: Format, timeout: Duration) -> ScrapeNegotiation {
+    ScrapeNegotiation { timeout, ..ScrapeNegotiation::plain(format) }
 }
 
-async fn text(scrapes: &Scrapes, within: Duration) -> String {
-    let bytes = scrapes.expose(terms(Format::Text, within)).await.expect("an exposition");
+async fn text(scrapes: &ExpositionCache, within: Duration) -> String {
+    let bytes = scrapes.expose(negotiation(Format::Text, within)).await.expect("an exposition");
     String::from_utf8(bytes.into()).expect("text")
 }
 
@@ -86,7 +86,7 @@ const IMPATIENT: Duration = Duration::from_secs(2);
 async fn all_who_wait_get_the_same_one_and_who_comes_later_another() {
     let metrics = Metrics::new().expect("metrics");
     let slow = Slow::register(&metrics, Source::Memory);
-    let scrapes = Scrapes::of(metrics);
+    let scrapes = ExpositionCache::of(metrics);
     let answering = slow.clone();
     let (texts, ()) = tokio::join!(join_all((0..100).map(|_| text(&scrapes, PATIENT))), async {
         answering.may_answer()
@@ -102,7 +102,7 @@ async fn all_who_wait_get_the_same_one_and_who_comes_later_another() {
 async fn without_what_is_late_the_rest_is_there_in_time_and_says_so() {
     let metrics = Metrics::new().expect("metrics");
     let slow = Slow::register(&metrics, Source::Syscalls);
-    let scrapes = Scrapes::of(metrics);
+    let scrapes = ExpositionCache::of(metrics);
     let skipped = |text: &str, source: &str| {
         let series = format!("digital_actors_scrape_skipped_total{{source=\"{source}\"}} ");
         let value = text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u64>().ok());
@@ -135,8 +135,8 @@ async fn without_what_is_late_the_rest_is_there_in_time_and_says_so() {
 async fn beyond_the_bound_scrapes_are_refused_and_counted() {
     let metrics = Metrics::new().expect("metrics");
     let slow = Slow::register(&metrics, Source::Memory);
-    let scrapes = Scrapes::of(metrics.clone());
-    let asking = (0..MAX_SCRAPES + 5).map(|_| scrapes.expose(terms(Format::Text, PATIENT)));
+    let scrapes = ExpositionCache::of(metrics.clone());
+    let asking = (0..MAX_SCRAPES + 5).map(|_| scrapes.expose(negotiation(Format::Text, PATIENT)));
     let (answers, ()) = tokio::join!(join_all(asking), async {
         refused(&metrics, 5).await;
         slow.may_answer();
@@ -169,10 +169,10 @@ async fn who_is_refused_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn every_format_is_whole_and_compressed_on_request() {
-    let scrapes = Scrapes::of(Metrics::new().expect("metrics"));
+    let scrapes = ExpositionCache::of(Metrics::new().expect("metrics"));
     for format in Format::ALL {
-        let plain = terms(format, PATIENT);
-        let zipped = Terms { gzip: true, ..plain };
+        let plain = negotiation(format, PATIENT);
+        let zipped = ScrapeNegotiation { gzip: true, ..plain };
         let bytes = scrapes.expose(plain).await.expect("an exposition");
         assert!(bytes.ends_with(format.end()));
         let small = scrapes.expose(zipped).await.expect("an exposition");

@@ -1,43 +1,46 @@
-//! Whose password may wait to be looked at.
+//! A limit on logins in progress, in all and per address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Passwords that may wait in all.
-pub(super) const MAX_WAITING: usize = 16;
+/// Logins in progress at once, in all.
+pub(super) const MAX_PENDING: usize = 16;
 
-/// Passwords of one address that may wait: a scraper has one under way, a person who looks at the page of
-/// calls a few that the browser remembers. Whoever tries thousands leaves the other places free.
-pub(super) const MAX_WAITING_OF_ONE: usize = 2;
+/// Logins of one address in progress at once: a scraper has one, a browser a few. A client that tries
+/// thousands leaves the rest to other addresses.
+pub(super) const MAX_PENDING_PER_ADDRESS: usize = 2;
 
-/// So many wait already.
+/// The limit is reached.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::http) struct Busy;
+pub(in crate::http) struct TooManyLogins;
 
-/// The passwords that wait, by where they came from.
+/// The logins in progress, by address.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<HashMap<IpAddr, usize>>);
+pub(super) struct PendingLogins(Mutex<HashMap<IpAddr, usize>>);
 
-/// A place among those that wait, until it is dropped.
+/// A login in progress, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
-    waiting: &'a Waiting,
+pub(super) struct PendingLogin<'a> {
+    pending: &'a PendingLogins,
     owner: IpAddr,
 }
 
-impl Waiting {
-    /// A place for one who comes from `address`, if there is one.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Place<'_>, Busy> {
+impl PendingLogins {
+    /// Begins a login from `address`.
+    ///
+    /// # Errors
+    /// The limit is reached.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<PendingLogin<'_>, TooManyLogins> {
         let owner = owner(address);
         let mut by_owner = self.by_owner();
         let all: usize = by_owner.values().sum();
         let own = by_owner.get(&owner).copied().unwrap_or(0);
-        if all >= MAX_WAITING || own >= MAX_WAITING_OF_ONE {
-            return Err(Busy);
+        if all >= MAX_PENDING || own >= MAX_PENDING_PER_ADDRESS {
+            return Err(TooManyLogins);
         }
         by_owner.insert(owner, own + 1);
-        Ok(Place { waiting: self, owner })
+        Ok(PendingLogin { pending: self, owner })
     }
 
     fn by_owner(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -45,9 +48,9 @@ impl Waiting {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for PendingLogin<'_> {
     fn drop(&mut self) {
-        let mut by_owner = self.waiting.by_owner();
+        let mut by_owner = self.pending.by_owner();
         match by_owner.get_mut(&self.owner) {
             Some(own) if *own > 1 => *own -= 1,
             _ => drop(by_owner.remove(&self.owner)),
@@ -73,21 +76,21 @@ mod tests {
 
     #[test]
     fn one_address_has_few_places_and_frees_them() {
-        let waiting = Waiting::default();
+        let pending = PendingLogins::default();
         let flood = address("192.0.2.1");
-        let places: Vec<_> = (0..1000).map_while(|_| waiting.enter(flood).ok()).collect();
-        assert_eq!(places.len(), MAX_WAITING_OF_ONE);
-        let other = waiting.enter(address("192.0.2.2"));
+        let logins: Vec<_> = (0..1000).map_while(|_| pending.enter(flood).ok()).collect();
+        assert_eq!(logins.len(), MAX_PENDING_PER_ADDRESS);
+        let other = pending.enter(address("192.0.2.2"));
         assert!(other.is_ok(), "a flood leaves room for others");
-        drop((places, other));
-        assert!(waiting.by_owner().is_empty(), "nothing is kept of who does not wait");
+        drop((logins, other));
+        assert!(pending.by_owner().is_empty(), "nothing is kept of who does not wait");
     }
 
     #[test]
     fn all_together_have_a_limit() {
-        let waiting = Waiting::default();
-        let enter = |n: u32| waiting.enter(IpAddr::V4(n.into())).ok();
-        assert_eq!((0..100).map_while(enter).collect::<Vec<_>>().len(), MAX_WAITING);
+        let pending = PendingLogins::default();
+        let enter = |n: u32| pending.enter(IpAddr::V4(n.into())).ok();
+        assert_eq!((0..100).map_while(enter).collect::<Vec<_>>().len(), MAX_PENDING);
     }
 
     #[test]

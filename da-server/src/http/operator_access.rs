@@ -1,4 +1,4 @@
-//! What stands before what operators see: who may come in, over what.
+//! Access to metrics and calls: authentication, TLS and response headers.
 
 use anyhow::{Context, ensure};
 use axum::http::HeaderMap;
@@ -11,20 +11,20 @@ use super::web_config::{ClientAuth, WebConfig};
 use crate::Listeners;
 use crate::metrics::Registry;
 
-/// As configured.
+/// The access as configured.
 #[derive(Debug)]
-pub(super) struct Guard {
-    /// Who may come in; everyone, where there is none.
+pub(super) struct OperatorAccess {
+    /// Authentication; `None` if none is needed.
     pub(super) access: Option<Access>,
-    /// Of the listener for metrics.
+    /// TLS of the listener for metrics.
     pub(super) tls: Option<Tls>,
     /// Added to responses of that listener, or of the only one.
     pub(super) headers: HeaderMap,
 }
 
-impl Guard {
-    /// Reads what the configuration names. Where nobody is asked for anything and strangers may come,
-    /// that is said: metrics and calls tell how busy the host is and which providers it uses.
+impl OperatorAccess {
+    /// Reads the files that the configuration names. Warns if metrics and calls can be read from other hosts
+    /// without authentication: they tell how busy the host is and which providers it uses.
     ///
     /// # Errors
     /// A file can't be read or used.
