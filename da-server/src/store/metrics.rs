@@ -126,8 +126,8 @@ impl StoreMetrics {
     /// # Errors
     /// A family is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let help =
-            "Database queries by operation, the wait for a connection and failures included.";
+        let help = "Duration of database queries by operation, including the wait for a connection, and \
+             failed queries.";
         let opts =
             HistogramOpts::new("db_query_time_seconds", help).buckets(buckets::DB_SECONDS.to_vec());
         let query_time = HistogramVec::new(opts, &["operation"])?;
@@ -142,23 +142,26 @@ impl StoreMetrics {
             Ok(gauge)
         };
         let handovers = IntCounterVec::new(
-            Opts::new("session_handovers_total", "Sessions taken over from another server."),
+            Opts::new(
+                "session_handovers_total",
+                "Sessions taken over from another server, by whether that server released them.",
+            ),
             &["result"],
         )?;
         for result in LeaseTransfer::ALL {
             handovers.with_label_values(&[result.as_str()]);
         }
         registry.register(Box::new(handovers.clone()))?;
-        let help = "Database queries that failed, by operation; those that players lost something \
-                    by are in errors_total as well.";
+        let help = "Failed database queries, by operation; those by which players lost something are \
+                 also in errors_total.";
         let failures =
             IntCounterVec::new(Opts::new("db_query_failures_total", help), &["operation"])?;
         for operation in Operation::ALL.into_iter().filter(|each| *each != Operation::Open) {
             failures.with_label_values(&[operation.as_str()]);
         }
         registry.register(Box::new(failures.clone()))?;
-        let help = "Times the SQLite file was found deleted, moved or replaced while it was open; \
-                    what is at its path was opened, or made, instead.";
+        let help = "Times the SQLite file was found deleted, moved or replaced while it was open; the \
+                 file at its path was then opened, or created.";
         let files_lost = IntCounter::new("db_files_lost_total", help)?;
         registry.register(Box::new(files_lost.clone()))?;
         Ok(Self {
@@ -167,12 +170,12 @@ impl StoreMetrics {
             in_flight: gauge("db_queries_in_flight", "Queries that have a connection.")?,
             connections_limit: gauge(
                 "db_connections_limit",
-                "Connections to the database that there may be; 0 before it could be opened.",
+                "Limit of connections to the database; 0 before it could be opened.",
             )?,
             available: gauge(
                 "db_available",
-                "1 if the database answered when it was last looked at, which is once a second, and \
-                 takes what is written; else 0.",
+                "1 if the database answered the last health check, made once a second, and accepts \
+                 writes; else 0.",
             )?,
             failures,
             files_lost,

@@ -14,13 +14,13 @@ pub(super) struct WebSocketMetrics {
 impl WebSocketMetrics {
     /// Registers them; `limit` is how many sessions there may be.
     pub(super) fn register(registry: &Registry, limit: usize) -> prometheus::Result<Self> {
-        let help = "Open WebSocket sessions there may be: websocket.max_sessions.";
+        let help = "Limit of open WebSocket sessions: websocket.max_sessions.";
         let sessions_limit = IntGauge::new("active_sessions_limit", help)?;
         sessions_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
         registry.register(Box::new(sessions_limit))?;
         let active = IntGauge::new("active_sessions", "Open WebSocket sessions.")?;
         registry.register(Box::new(active.clone()))?;
-        let help = "WebSocket connections that ended or were not let in, by why.";
+        let help = "WebSocket connections that were closed or refused, by reason.";
         let closes = IntCounterVec::new(Opts::new("websocket_closes_total", help), &["reason"])?;
         for reason in CloseReason::ALL {
             closes.with_label_values(&[reason.as_str()]);

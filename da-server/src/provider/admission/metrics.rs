@@ -34,28 +34,28 @@ impl AdmissionMetrics {
         let metrics = Self {
             in_flight: gauge(
                 "provider_calls_in_flight",
-                "Calls whose request is at the provider or whose answer is still coming.",
+                "Calls in flight: sent to the provider, and not answered to the end.",
                 &LABELS,
             )?,
             waiting: gauge(
                 "provider_calls_waiting",
-                "Calls that wait for one of those in flight to end.",
+                "Calls that wait because the limit of calls in flight is reached.",
                 &LABELS,
             )?,
             limit: gauge(
                 "provider_calls_limit",
-                "How many calls may be in flight at once.",
+                "Limit of calls in flight: max_concurrent.",
                 &LABELS,
             )?,
             breaker_state: gauge(
                 "provider_breaker_state",
-                "1 for the state in which the circuit breaker is.",
+                "1 for the current state of the circuit breaker.",
                 &LABELS_AND_STATE,
             )?,
             breaker_transitions: IntCounterVec::new(
                 Opts::new(
                     "provider_breaker_transitions_total",
-                    "Changes of the circuit breaker, by the state that it came into.",
+                    "Changes of the circuit breaker's state, by the new state.",
                 ),
                 &LABELS_AND_STATE,
             )?,
