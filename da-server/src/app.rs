@@ -1,4 +1,4 @@
-//! Everything one server holds, handed to each room instead of globals.
+//! The parts of one server, passed to its modules instead of globals.
 
 use anyhow::Context;
 
@@ -9,7 +9,7 @@ use crate::game::{Game, GameMetrics, GameParts};
 use crate::kernel::Reason;
 use crate::llm::{LlmClient, LlmMetrics, Prices};
 use crate::metrics::{ErrorMetrics, EventLoopMetrics, Metrics};
-use crate::provider::{GateMetrics, ProviderSetupError, http_client};
+use crate::provider::{AdmissionMetrics, ProviderSetupError, http_client};
 use crate::store::{Store, StoreMetrics};
 use crate::tts::{TtsClient, TtsMetrics};
 
@@ -50,20 +50,22 @@ impl App {
         let reports = Some(calls.reports.clone());
         let http = http_client(&config.http_client).context("http_client")?;
         let event_loop = EventLoopMetrics::register(registry)?;
-        let gates = GateMetrics::register(registry)?.with_standstill(event_loop.standstill());
+        let admission =
+            AdmissionMetrics::register(registry)?.with_standstill(event_loop.standstill());
         let prices = Prices::with(&config.price).context("price")?;
         let llm_metrics = LlmMetrics::register(registry, prices)?;
-        let llm = LlmClient::new(&config.llm, http.clone(), &gates, &llm_metrics, reports.clone())
-            .context("llm")?;
+        let llm =
+            LlmClient::new(&config.llm, http.clone(), &admission, &llm_metrics, reports.clone())
+                .context("llm")?;
         let tts_metrics = TtsMetrics::register(registry)?;
         let tts_config = config.tts.clone().with_elevenlabs_voices(&config.game.voices);
-        let tts = match TtsClient::new(&tts_config, http, &gates, &tts_metrics, reports) {
+        let tts = match TtsClient::new(&tts_config, http, &admission, &tts_metrics, reports) {
             Ok(tts) => Some(tts),
-            // Who lists fallbacks wants to be heard.
+            // An operator who lists fallbacks wants speech.
             Err(error @ ProviderSetupError::MissingKey { .. })
                 if tts_config.fallback.is_empty() =>
             {
-                tracing::warn!("characters will not speak: {error}");
+                tracing::warn!("speech is disabled: {error}");
                 None
             }
             Err(error) => return Err(error).context("tts"),

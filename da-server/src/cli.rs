@@ -10,20 +10,20 @@ use crate::terminal::CallsArgs;
 #[derive(Debug, Parser)]
 #[command(name = "da-server", version)]
 pub struct Cli {
-    /// Configuration file (TOML). The environment is laid over it.
+    /// Configuration file (TOML). Environment variables override it.
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// What to do; `serve` when left out.
+    /// The command; `serve` if none is given.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What the program can do.
+/// The commands.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Serve the game, the page and the metrics.
+    /// Serve the game, its page and the metrics.
     Serve(RecordArgs),
-    /// Serve only the metrics of the kernel view: the collector alone, without the game.
+    /// Serve only the metrics of the kernel view, without the game.
     Collect(RecordArgs),
     /// Show a recording on /metrics and /calls as if it happened now. Needs no privileges and no kernel
     /// view.
@@ -31,22 +31,22 @@ pub enum Command {
         /// What `--record` wrote, compressed by gzip or not; the built-in example when left out.
         file: Option<PathBuf>,
     },
-    /// Say what the kernel view can measure on this host. Exit code: 0 everything, 1 not all of it,
-    /// 2 nothing, 3 the configuration can't be used.
+    /// Check the configuration, and what the kernel view can measure on this host. Exit code: 0 everything, 1
+    /// not everything, 2 nothing, 3 the configuration can't be used.
     Check {
-        /// As JSON instead of a table.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Ask the server that this configuration is of whether it serves: exit code 0 if so, else 1.
-    /// For container engines, which find no other client in the image.
+    /// Check whether the server with this configuration answers: exit code 0 if so, else 1. For health checks
+    /// of containers, whose image has no other client.
     Health,
-    /// Show calls of a running server, one line each, with where their time went.
+    /// Show the calls of a running server, one per line, with the phases of each.
     Calls(CallsArgs),
-    /// Write man pages and shell completions: for those who pack the program.
+    /// Write man pages and shell completions, for packages.
     #[command(hide = true)]
     Manual {
-        /// Where to; made if it is not there.
+        /// The folder to write to; created if it does not exist.
         folder: PathBuf,
         /// The date of the pages.
         #[arg(long, value_name = "YYYY-MM-DD", default_value = "")]

@@ -7,7 +7,7 @@ use anyhow::bail;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::calls::Recent;
+use crate::calls::CallHistory;
 use crate::config::Config;
 use crate::kernel::Reason;
 use crate::metrics::{EventLoopMetrics, Metrics};
@@ -22,7 +22,7 @@ pub struct Collector {
     /// Why there is no kernel view, if so.
     pub kernel_missing: Option<Reason>,
     /// Calls to show, if there are any.
-    pub calls: Option<Arc<Recent>>,
+    pub calls: Option<Arc<CallHistory>>,
 }
 
 impl Collector {

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::provider::{HttpConfig, http_client};
 
 /// Whoever asks this way asks again soon.
-const LONGEST_ANSWER: Duration = Duration::from_secs(3);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the server at `listen` says of itself at `/health`.
 ///
@@ -22,7 +22,7 @@ pub async fn ask(config: &Config) -> anyhow::Result<String> {
     let http = http_client(&HttpConfig { resolve, ..HttpConfig::default() })?;
     let url = format!("http://localhost:{}/health", address.port());
     let nobody = || format!("no server answers at {address}");
-    let response = http.get(url).timeout(LONGEST_ANSWER).send().await.with_context(nobody)?;
+    let response = http.get(url).timeout(RESPONSE_TIMEOUT).send().await.with_context(nobody)?;
     let status = response.status();
     let body = response.text().await.with_context(nobody)?;
     ensure!(status.is_success(), "{address} answered {status}: {body}");

@@ -2,7 +2,7 @@
 //! kernel view of the sockets that carry it.
 //!
 //! [`run`] is the whole server between two ends that the caller owns: listeners in, a token that
-//! ends it. [`Collector::run`] is the same for the kernel view alone. Rooms import one way:
+//! ends it. [`Collector::run`] is the same for the kernel view alone. Modules import one way:
 //! `http → game → llm, tts, store`; all of them may use `metrics`.
 
 pub mod calls;

@@ -11,7 +11,7 @@ use clap::Parser;
 use da_server::calls::KernelView;
 use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command, RecordArgs};
-use da_server::config::{Config, Reader};
+use da_server::config::{Config, Mode};
 use da_server::health;
 use da_server::kernel::catalogue::doubts;
 use da_server::kernel::{
@@ -26,10 +26,10 @@ use da_server::{App, Collector, Listeners, checked_scenes, manual, shutdown, tel
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// What the kernel saw that may wait to be joined with calls.
+/// Observations of the kernel view that may wait to be joined with calls.
 const MAX_OBSERVATIONS: usize = 8_192;
-/// How long the start waits for where the database is.
-const LOOK_UP: Duration = Duration::from_secs(2);
+/// How long the start waits for the addresses of the database.
+const DATABASE_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -121,10 +121,10 @@ impl Start {
         let mut config = Config::of_process(cli.config.as_deref())?;
         telemetry::init(&config.log)?;
         for variable in &config.unknown_variables {
-            warn!("the environment variable {variable} sets nothing: nested keys are joined by __");
+            warn!("unknown environment variable {variable}: separate nested keys with __");
         }
-        for doubt in config.doubts().into_iter().chain(doubts(&config.endpoint)) {
-            warn!("{doubt}");
+        for warning in config.warnings().into_iter().chain(doubts(&config.endpoint)) {
+            warn!("{warning}");
         }
         let metrics = Metrics::new()?;
         let listeners = Listeners::bind(&config)?;
@@ -136,7 +136,7 @@ impl Start {
         }
         let kernel = Kernel::load(&config.kernel);
         if kernel.unavailable().is_none() {
-            info!("the kernel view is attached");
+            info!("the BPF programs of the kernel view are attached");
         }
         Kernel::drop_privileges()?;
         Ok(Self { file: cli.config.clone(), config, metrics, listeners, kernel })
@@ -146,30 +146,30 @@ impl Start {
     /// endpoints, and hears of SIGHUP from now on.
     fn watch(
         self,
-        reader: Reader,
+        mode: Mode,
         services: Vec<Service>,
         subscriber: Option<SyncSender<Observation>>,
         shutdown: CancellationToken,
-    ) -> anyhow::Result<Watching> {
+    ) -> anyhow::Result<Started> {
         let Self { file, config, metrics, listeners, kernel } = self;
         let kernel_missing = kernel.unavailable().map(|why| why.reason);
-        let max_processes = match reader {
-            Reader::Game => 0,
-            Reader::Collector => config.kernel.max_processes,
+        let max_processes = match mode {
+            Mode::Game => 0,
+            Mode::Collector => config.kernel.max_processes,
         };
         let resolved = services.iter().filter_map(Service::resolved).collect();
         let endpoints = with_services(&config.endpoint, &services)?;
         let watch = Watch { endpoints, unlisted: config.kernel.unlisted, max_processes, resolved };
         let endpoints = kernel.endpoints_in_force();
-        let reload = Reload { file, config: config.clone(), reader, services, endpoints };
+        let reload = Reload { file, config: config.clone(), mode, services, endpoints };
         reload.on_signal(metrics.registry())?;
         let view = kernel.start(watch, &metrics, subscriber, shutdown)?;
-        Ok(Watching { config, metrics, listeners, kernel_missing, view })
+        Ok(Started { config, metrics, listeners, kernel_missing, view })
     }
 }
 
-/// What there is once the kernel's events are read.
-struct Watching {
+/// The program once the kernel's events are read.
+struct Started {
     config: Config,
     metrics: Metrics,
     listeners: Listeners,
@@ -180,16 +180,16 @@ struct Watching {
 fn serve(start: Start) -> anyhow::Result<()> {
     start.config.check_proxies()?;
     if let Some(why) = start.kernel.unavailable() {
-        warn!("no kernel view: {why}");
+        warn!("there is no kernel view: {why}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let view = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
         let (sender, observations) = sync_channel(MAX_OBSERVATIONS);
         let seen = KernelView { observations, settlements: start.kernel.settlements() };
-        let services = looked_up(start.config.services()).await;
-        let Watching { config, metrics, listeners, kernel_missing, view } =
-            start.watch(Reader::Game, services, Some(sender), shutdown.clone())?;
+        let services = with_database_addresses(start.config.services()).await;
+        let Started { config, metrics, listeners, kernel_missing, view } =
+            start.watch(Mode::Game, services, Some(sender), shutdown.clone())?;
         let app = App::new(config, metrics, kernel_missing.map_or(Ok(seen), Err))?;
         da_server::run(app, listeners, shutdown).await?;
         anyhow::Ok(view)
@@ -201,13 +201,15 @@ fn serve(start: Start) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With where the database is. Its protocol shows no name, and its connections, which stay, may be made
+/// Adds the addresses of the database. Its protocol shows no name, and its connections, which stay, may be made
 /// before the view's own look-ups have an answer.
-async fn looked_up(services: Vec<Service>) -> Vec<Service> {
+async fn with_database_addresses(services: Vec<Service>) -> Vec<Service> {
     let mut found = Vec::new();
     for service in services {
         let answer = match service.host().filter(|_| service.kind() == EndpointKind::Db) {
-            Some(host) => tokio::time::timeout(LOOK_UP, tokio::net::lookup_host(host)).await,
+            Some(host) => {
+                tokio::time::timeout(DATABASE_LOOKUP_TIMEOUT, tokio::net::lookup_host(host)).await
+            }
             None => {
                 found.push(service);
                 continue;
@@ -226,18 +228,18 @@ async fn looked_up(services: Vec<Service>) -> Vec<Service> {
 fn collect(start: Start) -> anyhow::Result<()> {
     for section in start.config.sections_of_the_game() {
         // Of that section, one key says under which names any server answers.
-        let but = if section == "websocket" { ", but for allowed_origins" } else { "" };
-        info!("[{section}] is the game's: it means nothing to the collector{but}");
+        let but = if section == "websocket" { ", except for allowed_origins" } else { "" };
+        info!("ignoring [{section}]: only the game uses it{but}");
     }
     if let Some(why) = start.kernel.unavailable() {
-        error!("nothing will be collected, for there is no kernel view: {why}");
+        error!("nothing is collected, since there is no kernel view: {why}");
     }
     // Beside the thread that reads the kernel's events there is a scrape now and then to answer.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
-        let Watching { config, metrics, listeners, kernel_missing, view } =
-            start.watch(Reader::Collector, Vec::new(), None, shutdown.clone())?;
+        let Started { config, metrics, listeners, kernel_missing, view } =
+            start.watch(Mode::Collector, Vec::new(), None, shutdown.clone())?;
         Collector { config, metrics, kernel_missing, calls: None }
             .run(listeners, view, shutdown)
             .await

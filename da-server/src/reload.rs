@@ -7,7 +7,7 @@ use anyhow::Context;
 use prometheus::{Gauge, IntCounterVec, IntGauge, Opts};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, Reader};
+use crate::config::{Config, Mode};
 use crate::kernel::catalogue::doubts;
 use crate::kernel::{EndpointsInForce, Service, with_services};
 use crate::metrics::Registry;
@@ -18,8 +18,8 @@ pub struct Reload {
     pub file: Option<PathBuf>,
     /// What is in force.
     pub config: Config,
-    /// Who reads it.
-    pub reader: Reader,
+    /// Which program runs.
+    pub mode: Mode,
     /// What the server itself calls, for as long as it runs.
     pub services: Vec<Service>,
     /// Where the endpoints go.
@@ -41,7 +41,9 @@ impl Reload {
                 match self.reload(file.clone()).await {
                     Ok(()) => metrics.succeeded(),
                     Err(error) => {
-                        tracing::error!("the endpoints stay as they were: {error:#}");
+                        tracing::error!(
+                            "the configuration could not be reloaded, so the endpoints are unchanged: {error:#}"
+                        );
                         metrics.failed();
                     }
                 }
@@ -53,17 +55,17 @@ impl Reload {
     async fn reload(&self, file: PathBuf) -> anyhow::Result<()> {
         let reading = tokio::task::spawn_blocking(move || Config::of_process(Some(&file)));
         let config = reading.await.context("reading the configuration")??;
-        for key in self.config.changes_for_a_restart(&config, self.reader) {
-            tracing::warn!("{key} has changed: that takes a restart");
+        for key in self.config.changes_for_a_restart(&config, self.mode) {
+            tracing::warn!("{key} has changed, which takes effect after a restart");
         }
-        for doubt in doubts(&config.endpoint) {
-            tracing::warn!("{doubt}");
+        for warning in doubts(&config.endpoint) {
+            tracing::warn!("{warning}");
         }
         let endpoints = with_services(&config.endpoint, &self.services)?;
         let count = endpoints.len();
         match self.endpoints.replace(endpoints, config.kernel.unlisted).await {
-            Ok(()) => tracing::info!(endpoints = count, "the endpoints were read again"),
-            Err(error) => tracing::warn!("the endpoints were read again, but {error}"),
+            Ok(()) => tracing::info!(endpoints = count, "the endpoints were reloaded"),
+            Err(error) => tracing::warn!("the endpoints were reloaded, but {error}"),
         }
         Ok(())
     }
@@ -103,11 +105,11 @@ impl ReloadMetrics {
         let metrics = Self {
             successful: IntGauge::new(
                 "config_last_reload_successful",
-                "1 if the configuration was taken over when it was last read, 0 if it was refused.",
+                "1 if the last load of the configuration succeeded, 0 if it was refused.",
             )?,
             success_timestamp_seconds: Gauge::new(
                 "config_last_reload_success_timestamp_seconds",
-                "When the configuration was last taken over, in seconds since the epoch.",
+                "When the configuration was last loaded successfully, in seconds since the epoch.",
             )?,
             reloads_total: IntCounterVec::new(opts, &["result"])?,
         };

@@ -105,7 +105,7 @@ pub async fn replay(
     let end = shutdown.clone();
     let thread = std::thread::Builder::new().name("da-replay".to_owned());
     thread.spawn(move || show.all(recording.lines, &end))?;
-    let calls = Some(calls.recent);
+    let calls = Some(calls.history);
     // Of this process there is none.
     let kernel_missing = Some(Reason::Disabled);
     Collector { config, metrics, kernel_missing, calls }.run(listeners, None, shutdown).await

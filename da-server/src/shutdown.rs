@@ -21,10 +21,13 @@ pub fn on_signal() -> anyhow::Result<CancellationToken> {
                 _ = interrupt.recv() => "SIGINT",
             };
             if stopping {
-                tracing::warn!(signal = name, "stopping at once");
+                tracing::warn!(signal = name, "second signal received, stopping immediately");
                 std::process::exit(1);
             }
-            tracing::info!(signal = name, "stopping; once more to stop at once");
+            tracing::info!(
+                signal = name,
+                "signal received, shutting down; a second signal stops immediately"
+            );
             cancelled.cancel();
         }
     });

@@ -47,7 +47,7 @@ impl Call {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::calls::{Cut, Join, Phase, Reuse};
+    use crate::calls::{Join, Phase, PhaseSplitter, Reuse};
     use crate::provider::ErrorKind;
 
     /// A call of one attempt that took so long.
@@ -67,7 +67,7 @@ pub(super) mod tests {
     fn attempt(after_ns: u64, duration_ns: u64) -> Attempt {
         Attempt {
             after_ns,
-            phases: Cut::new(0, duration_ns).rest(Phase::Wait),
+            phases: PhaseSplitter::new(0, duration_ns).rest(Phase::Wait),
             outcome: Outcome::Success,
             join: Join::Missing,
             reuse: Reuse::Unknown,

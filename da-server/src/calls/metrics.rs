@@ -7,7 +7,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use super::{Attempt, Call, CallKind, Join, Phase, Reuse};
 use crate::metrics::{Registry, buckets};
 
-/// The families of this room.
+/// The families of this module.
 #[derive(Debug)]
 pub struct CallMetrics {
     phases: HistogramVec,
@@ -34,8 +34,8 @@ impl CallMetrics {
         let phases = HistogramVec::new(
             HistogramOpts::new(
                 "call_phase_seconds",
-                "Attempts of provider calls, cut into phases that sum to what each took; a phase \
-                 that an attempt did not have counts as 0.",
+                "Attempts of provider calls, split into phases that sum to the attempt's duration; a \
+                 phase that an attempt did not have counts as 0.",
             )
             .buckets(buckets::CALL_PHASE_SECONDS.to_vec()),
             &["kind", "provider", "model", "phase"],
@@ -43,8 +43,8 @@ impl CallMetrics {
         registry.register(Box::new(phases.clone()))?;
         let joins = counter(
             "call_join_total",
-            "Attempts of provider calls by how the application's and the kernel's view of them \
-             were brought together.",
+            "Attempts of provider calls, by the result of joining the application's timings with the \
+             kernel's.",
             &["kind", "result"],
         )?;
         let late = counter(
@@ -54,7 +54,7 @@ impl CallMetrics {
         )?;
         let connections = counter(
             "call_connections_total",
-            "Attempts of provider calls by whether they paid for a connection.",
+            "Attempts of provider calls, by whether they used a new or a reused connection.",
             &["kind", "provider", "reuse"],
         )?;
         let slow = counter(
@@ -64,7 +64,8 @@ impl CallMetrics {
         )?;
         let dropped = IntCounter::new(
             "call_reports_dropped_total",
-            "Provider calls that were not looked into: too many were waiting for it.",
+            "Provider calls that are missing in the other call_* metrics and in /calls, because the \
+             queue of finished calls was full.",
         )?;
         registry.register(Box::new(dropped.clone()))?;
         for kind in CallKind::ALL {
@@ -77,7 +78,7 @@ impl CallMetrics {
         Ok(Self { phases, handles, joins, late, connections, slow, dropped })
     }
 
-    /// What to count reports with that found no room.
+    /// Counts reports that did not fit into the channel.
     pub fn dropped(&self) -> IntCounter {
         self.dropped.clone()
     }

@@ -29,7 +29,7 @@ pub enum Phase {
     FirstToken,
     /// → last byte at the application.
     Stream,
-    /// What neither side saw.
+    /// Neither side saw what happened.
     Unexplained,
 }
 
@@ -66,7 +66,7 @@ impl Phase {
     }
 }
 
-/// How long each phase took, ns. Made by a [`Cut`], so that they sum to the whole. As JSON an object
+/// How long each phase took, ns. Made by a [`PhaseSplitter`], so that they sum to the whole. As JSON an object
 /// that names all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Phases {
@@ -117,26 +117,26 @@ impl<'de> Deserialize<'de> for Phases {
     }
 }
 
-/// Cuts a stretch of time into phases, from its beginning to its end.
+/// Splits a stretch of time into phases, from its beginning to its end.
 ///
 /// Boundaries come from two clocks' readers that may lose the CPU between event and clock: one that
 /// lies before the previous one, or outside the stretch, is moved to it. So no phase is negative, and
 /// all of them sum to the stretch exactly.
 #[derive(Debug)]
-pub struct Cut {
+pub struct PhaseSplitter {
     phases: Phases,
     at_ns: u64,
     end_ns: u64,
 }
 
-impl Cut {
-    /// Nothing cut off yet. Times are ns of one clock; an end before the beginning is taken for it.
+impl PhaseSplitter {
+    /// Nothing is split off yet. Times are ns of one clock; an end before the beginning is taken for it.
     #[must_use]
     pub fn new(from_ns: u64, to_ns: u64) -> Self {
         Self { phases: Phases::default(), at_ns: from_ns, end_ns: to_ns.max(from_ns) }
     }
 
-    /// `phase` goes on until then; without a time nothing is cut off.
+    /// `phase` lasts until `to_ns`; without a time nothing is split off.
     pub fn until(&mut self, phase: Phase, to_ns: impl Into<Option<u64>>) -> &mut Self {
         let Some(to_ns) = to_ns.into() else { return self };
         let to_ns = to_ns.clamp(self.at_ns, self.end_ns);
@@ -145,7 +145,7 @@ impl Cut {
         self
     }
 
-    /// What is left is `phase`.
+    /// The rest of the time is `phase`.
     #[must_use]
     pub fn rest(mut self, phase: Phase) -> Phases {
         self.until(phase, self.end_ns);
@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn each_boundary_ends_one_phase_and_begins_the_next() {
-        let mut cut = Cut::new(100, 200);
-        cut.until(Phase::Queue, 110).until(Phase::Dns, None).until(Phase::Wait, 150);
-        let phases = cut.rest(Phase::Stream);
+        let mut splitter = PhaseSplitter::new(100, 200);
+        splitter.until(Phase::Queue, 110).until(Phase::Dns, None).until(Phase::Wait, 150);
+        let phases = splitter.rest(Phase::Stream);
         assert_eq!(phases.ns(Phase::Queue), 10);
         assert_eq!(phases.ns(Phase::Dns), 0);
         assert_eq!(phases.ns(Phase::Wait), 40);
@@ -186,22 +186,22 @@ mod tests {
         for a in instants {
             for b in instants {
                 for c in instants {
-                    let mut cut = Cut::new(100, 200);
-                    cut.until(Phase::Connect, a).until(Phase::Send, b).until(Phase::Wait, c);
-                    let phases = cut.rest(Phase::Unexplained);
+                    let mut splitter = PhaseSplitter::new(100, 200);
+                    splitter.until(Phase::Connect, a).until(Phase::Send, b).until(Phase::Wait, c);
+                    let phases = splitter.rest(Phase::Unexplained);
                     assert_eq!(phases.sum_ns(), 100, "{a} {b} {c}");
                     assert!(phases.iter().all(|(_, ns)| ns <= 100), "{a} {b} {c}");
                 }
             }
         }
-        assert_eq!(Cut::new(200, 100).rest(Phase::Wait).sum_ns(), 0);
+        assert_eq!(PhaseSplitter::new(200, 100).rest(Phase::Wait).sum_ns(), 0);
     }
 
     #[test]
     fn json_names_every_phase_and_is_read_back() {
-        let mut cut = Cut::new(0, 9);
-        cut.until(Phase::Tls, 4);
-        let phases = cut.rest(Phase::Wait);
+        let mut splitter = PhaseSplitter::new(0, 9);
+        splitter.until(Phase::Tls, 4);
+        let phases = splitter.rest(Phase::Wait);
         let json = serde_json::to_string(&phases).expect("JSON");
         assert!(json.starts_with(r#"{"queue":0,"dns":0,"connect":0,"tls":4,"#), "{json}");
         assert_eq!(serde_json::from_str::<Phases>(&json).expect("phases"), phases);

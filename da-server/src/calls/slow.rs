@@ -2,12 +2,12 @@
 
 use super::{Call, Phase};
 
-/// Logs it.
+/// Logs a slow call.
 pub fn log(call: &Call) {
     let phases = call.phases();
     let ms = |phase| phases.ns(phase) as f64 / 1e6;
     tracing::warn!(
-        call = call.id,
+        call_id = call.id,
         kind = call.kind.as_str(),
         provider = call.provider,
         model = call.model,

@@ -1,4 +1,4 @@
-//! What the kernel saw of connections, until an attempt claims it.
+//! Connections and exchanges that the kernel saw, until an attempt claims them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -8,18 +8,18 @@ use crate::kernel::{ConnectionId, HandshakeKind, Observation, SeenExchange, What
 /// Exchanges that are kept in all: more than can be made in the time that a report takes.
 const MAX_EXCHANGES: usize = 65_536;
 /// The same of one connection, which is looked through for each attempt on it.
-const MAX_OF_CONNECTION: usize = 1_024;
+const MAX_EXCHANGES_PER_CONNECTION: usize = 1_024;
 /// Connections that are kept after their close, for attempts that have not been reported yet.
 const MAX_CLOSED: usize = 4_096;
 /// Connections that are kept in all: the end of one may have been lost.
 const MAX_CONNECTIONS: usize = 65_536;
 
-/// A connection by its birth: ns, and the socket for those of one moment.
-pub type Birth = (u64, u64);
+/// Identifies a connection: when it began, ns, and its socket, for those that began at the same time.
+pub type ConnectionKey = (u64, u64);
 
 /// One connection. Times are ns of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone)]
-pub struct Connection {
+pub struct ObservedConnection {
     /// The kernel view's name for it.
     pub id: ConnectionId,
     /// Local address; port 0 where the connect failed.
@@ -41,14 +41,14 @@ pub struct Connection {
     /// The attempt that began it is known.
     pub begun_by_known: bool,
     /// The last exchanges, oldest first.
-    exchanges: VecDeque<Kept>,
+    exchanges: VecDeque<TrackedExchange>,
     /// When something was last seen of it, as [`Sockets::seen`] counts.
     last_seen: u64,
 }
 
 /// An exchange, until an attempt claims it.
 #[derive(Debug, Clone)]
-struct Kept {
+struct TrackedExchange {
     exchange: SeenExchange,
     claimed: bool,
 }
@@ -56,15 +56,15 @@ struct Kept {
 /// All connections of interest that the kernel view speaks of, in bounded memory.
 #[derive(Debug, Default)]
 pub struct Sockets {
-    connections: BTreeMap<Birth, Connection>,
-    by_addresses: HashMap<(SocketAddr, SocketAddr), Vec<Birth>>,
+    connections: BTreeMap<ConnectionKey, ObservedConnection>,
+    by_addresses: HashMap<(SocketAddr, SocketAddr), Vec<ConnectionKey>>,
     /// Unclaimed exchanges by when their requests were first sent.
-    unclaimed: BTreeSet<(u64, Birth)>,
-    closed: VecDeque<Birth>,
+    unclaimed: BTreeSet<(u64, ConnectionKey)>,
+    closed: VecDeque<ConnectionKey>,
     /// Connections by when something was last seen of them.
-    by_use: BTreeSet<(u64, Birth)>,
+    by_use: BTreeSet<(u64, ConnectionKey)>,
     /// Connections of the exchanges that are kept, one for each, oldest first.
-    kept: VecDeque<Birth>,
+    kept: VecDeque<ConnectionKey>,
     /// Observations so far.
     seen: u64,
     /// This process as the kernel names it, which within a PID namespace is not how it names itself:
@@ -75,12 +75,12 @@ pub struct Sockets {
 impl Sockets {
     /// Takes in what the kernel saw.
     pub fn observed(&mut self, seen: Observation) {
-        let birth = (seen.connection.born_ns, seen.connection.sock);
-        let connection = self.connections.entry(birth).or_insert_with(|| {
+        let key = (seen.connection.born_ns, seen.connection.sock);
+        let connection = self.connections.entry(key).or_insert_with(|| {
             if seen.local.port() != 0 {
-                self.by_addresses.entry((seen.local, seen.remote)).or_default().push(birth);
+                self.by_addresses.entry((seen.local, seen.remote)).or_default().push(key);
             }
-            Connection {
+            ObservedConnection {
                 id: seen.connection,
                 local: seen.local,
                 remote: seen.remote,
@@ -95,10 +95,10 @@ impl Sockets {
                 last_seen: 0,
             }
         });
-        self.by_use.remove(&(connection.last_seen, birth));
+        self.by_use.remove(&(connection.last_seen, key));
         self.seen += 1;
         connection.last_seen = self.seen;
-        self.by_use.insert((self.seen, birth));
+        self.by_use.insert((self.seen, key));
         match seen.what {
             What::Connected { to_ns, .. } => connection.established_ns = Some(to_ns),
             What::HandshakeDone { from_ns, to_ns, kind } => {
@@ -107,29 +107,33 @@ impl Sockets {
             }
             What::EndedUp(_) => {}
             What::Exchange(exchange) => {
-                if connection.exchanges.len() >= MAX_OF_CONNECTION
+                if connection.exchanges.len() >= MAX_EXCHANGES_PER_CONNECTION
                     && let Some(oldest) = connection.exchanges.pop_front()
                 {
-                    self.unclaimed.remove(&(oldest.exchange.request_first_ns, birth));
+                    self.unclaimed.remove(&(oldest.exchange.request_first_ns, key));
                 } else {
-                    self.kept.push_back(birth);
+                    self.kept.push_back(key);
                 }
-                self.unclaimed.insert((exchange.request_first_ns, birth));
-                connection.exchanges.push_back(Kept { exchange, claimed: false });
+                self.unclaimed.insert((exchange.request_first_ns, key));
+                connection.exchanges.push_back(TrackedExchange { exchange, claimed: false });
             }
             What::Closed { at_ns, established_ns, .. } => {
                 connection.closed_ns = Some(at_ns);
                 connection.established_ns = connection.established_ns.or(established_ns);
-                self.closed.push_back(birth);
+                self.closed.push_back(key);
             }
         }
         self.evict();
     }
 
     /// The connection between two addresses at some time.
-    pub fn between(&self, addresses: (SocketAddr, SocketAddr), at_ns: u64) -> Option<&Connection> {
-        let births = self.by_addresses.get(&addresses)?;
-        let connections = births.iter().rev().filter_map(|birth| self.connections.get(birth));
+    pub fn between(
+        &self,
+        addresses: (SocketAddr, SocketAddr),
+        at_ns: u64,
+    ) -> Option<&ObservedConnection> {
+        let keys = self.by_addresses.get(&addresses)?;
+        let connections = keys.iter().rev().filter_map(|key| self.connections.get(key));
         connections.into_iter().find(|connection| {
             connection.id.born_ns <= at_ns && connection.closed_ns.is_none_or(|end| end >= at_ns)
         })
@@ -143,38 +147,38 @@ impl Sockets {
         addresses: (SocketAddr, SocketAddr),
         taken_ns: u64,
         answered_ns: u64,
-    ) -> Option<(Connection, SeenExchange)> {
-        let births = self.by_addresses.get(&addresses)?;
-        let (birth, number) = births.iter().rev().find_map(|birth| {
-            let exchanges = self.connections.get(birth)?.exchanges.iter().rev();
-            let fits = |one: &&Kept| {
+    ) -> Option<(ObservedConnection, SeenExchange)> {
+        let keys = self.by_addresses.get(&addresses)?;
+        let (key, number) = keys.iter().rev().find_map(|key| {
+            let exchanges = self.connections.get(key)?.exchanges.iter().rev();
+            let fits = |one: &&TrackedExchange| {
                 !one.claimed
                     && one.exchange.request_last_ns >= taken_ns
                     && one.exchange.request_first_ns <= answered_ns
             };
-            exchanges.into_iter().find(fits).map(|one| (*birth, one.exchange.number))
+            exchanges.into_iter().find(fits).map(|one| (*key, one.exchange.number))
         })?;
-        self.own_pid = self.connections.get(&birth).map(|connection| connection.pid);
-        self.claim_exchange(birth, number)
+        self.own_pid = self.connections.get(&key).map(|connection| connection.pid);
+        self.claim_exchange(key, number)
     }
 
     /// Claims one exchange.
     pub fn claim_exchange(
         &mut self,
-        birth: Birth,
+        key: ConnectionKey,
         number: u64,
-    ) -> Option<(Connection, SeenExchange)> {
-        let connection = self.connections.get_mut(&birth)?;
+    ) -> Option<(ObservedConnection, SeenExchange)> {
+        let connection = self.connections.get_mut(&key)?;
         let kept = connection.exchanges.iter_mut().find(|one| one.exchange.number == number)?;
         kept.claimed = true;
         let exchange = kept.exchange.clone();
-        self.unclaimed.remove(&(exchange.request_first_ns, birth));
+        self.unclaimed.remove(&(exchange.request_first_ns, key));
         Some((connection.without_exchanges(), exchange))
     }
 
     /// Says that the attempt which began a connection is known.
-    pub fn claim_birth(&mut self, birth: Birth) -> Option<Connection> {
-        let connection = self.connections.get_mut(&birth)?;
+    pub fn claim_connection(&mut self, key: ConnectionKey) -> Option<ObservedConnection> {
+        let connection = self.connections.get_mut(&key)?;
         connection.begun_by_known = true;
         Some(connection.without_exchanges())
     }
@@ -184,10 +188,10 @@ impl Sockets {
         &self,
         from_ns: u64,
         to_ns: u64,
-    ) -> impl Iterator<Item = (&Connection, &SeenExchange)> {
+    ) -> impl Iterator<Item = (&ObservedConnection, &SeenExchange)> {
         let range = self.unclaimed.range((from_ns, (0, 0))..=(to_ns, (u64::MAX, u64::MAX)));
-        range.filter_map(|(first_ns, birth)| {
-            let connection = self.connections.get(birth).filter(|one| self.is_own(one))?;
+        range.filter_map(|(first_ns, key)| {
+            let connection = self.connections.get(key).filter(|one| self.is_own(one))?;
             let mut exchanges = connection.exchanges.iter().map(|kept| &kept.exchange);
             let exchange = exchanges.find(|one| one.request_first_ns == *first_ns)?;
             Some((connection, exchange))
@@ -195,7 +199,7 @@ impl Sockets {
     }
 
     /// Connections of this process, begun within that time by nobody knows which attempt.
-    pub fn born(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = &Connection> {
+    pub fn born(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = &ObservedConnection> {
         let range = self.connections.range((from_ns, 0)..=(to_ns, u64::MAX));
         range
             .map(|(_, connection)| connection)
@@ -212,49 +216,49 @@ impl Sockets {
         seen == named || !self.knows_threads()
     }
 
-    fn is_own(&self, connection: &Connection) -> bool {
+    fn is_own(&self, connection: &ObservedConnection) -> bool {
         self.own_pid.is_none_or(|pid| pid == connection.pid)
     }
 
     fn evict(&mut self) {
         if self.closed.len() > MAX_CLOSED
-            && let Some(birth) = self.closed.pop_front()
+            && let Some(key) = self.closed.pop_front()
         {
-            self.remove(birth);
+            self.remove(key);
         }
         if self.connections.len() > MAX_CONNECTIONS
-            && let Some((_, birth)) = self.by_use.first().copied()
+            && let Some((_, key)) = self.by_use.first().copied()
         {
-            self.remove(birth);
+            self.remove(key);
         }
         if self.kept.len() > MAX_EXCHANGES
-            && let Some(birth) = self.kept.pop_front()
-            && let Some(connection) = self.connections.get_mut(&birth)
+            && let Some(key) = self.kept.pop_front()
+            && let Some(connection) = self.connections.get_mut(&key)
             && let Some(oldest) = connection.exchanges.pop_front()
         {
-            self.unclaimed.remove(&(oldest.exchange.request_first_ns, birth));
+            self.unclaimed.remove(&(oldest.exchange.request_first_ns, key));
         }
     }
 
-    fn remove(&mut self, birth: Birth) {
-        let Some(connection) = self.connections.remove(&birth) else { return };
-        self.by_use.remove(&(connection.last_seen, birth));
-        for Kept { exchange, .. } in &connection.exchanges {
-            self.unclaimed.remove(&(exchange.request_first_ns, birth));
+    fn remove(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.remove(&key) else { return };
+        self.by_use.remove(&(connection.last_seen, key));
+        for TrackedExchange { exchange, .. } in &connection.exchanges {
+            self.unclaimed.remove(&(exchange.request_first_ns, key));
         }
         let addresses = (connection.local, connection.remote);
-        if let Some(births) = self.by_addresses.get_mut(&addresses) {
-            births.retain(|other| *other != birth);
-            if births.is_empty() {
+        if let Some(keys) = self.by_addresses.get_mut(&addresses) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
                 self.by_addresses.remove(&addresses);
             }
         }
     }
 }
 
-impl Connection {
-    /// Its key.
-    pub fn birth(&self) -> Birth {
+impl ObservedConnection {
+    /// The connection's key.
+    pub fn key(&self) -> ConnectionKey {
         (self.id.born_ns, self.id.sock)
     }
 
@@ -352,11 +356,11 @@ mod tests {
     #[test]
     fn what_is_kept_has_a_bound_for_each_connection_and_for_all() {
         let mut sockets = Sockets::default();
-        for number in 1..=2 * MAX_OF_CONNECTION as u64 {
+        for number in 1..=2 * MAX_EXCHANGES_PER_CONNECTION as u64 {
             sockets.observed(observation(1, exchange(number)));
         }
-        assert_eq!(sockets.unclaimed.len(), MAX_OF_CONNECTION);
-        assert_eq!(sockets.kept.len(), MAX_OF_CONNECTION);
+        assert_eq!(sockets.unclaimed.len(), MAX_EXCHANGES_PER_CONNECTION);
+        assert_eq!(sockets.kept.len(), MAX_EXCHANGES_PER_CONNECTION);
         for born_ns in 2..=MAX_EXCHANGES as u64 {
             sockets.observed(observation(born_ns, exchange(born_ns)));
         }

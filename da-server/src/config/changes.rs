@@ -1,10 +1,10 @@
-//! What another reading of the configuration says that only a restart can take over.
+//! Changes of the configuration that take a restart.
 
 use std::collections::BTreeMap;
 
 use figment::value::{Dict, Value};
 
-use super::{Config, OF_THE_GAME};
+use super::{Config, GAME_SECTIONS};
 use crate::llm::LlmConfig;
 use crate::provider::fallback::Section;
 use crate::tts::TtsConfig;
@@ -12,21 +12,21 @@ use crate::tts::TtsConfig;
 /// What is read again while the program runs.
 const RELOADED: [&str; 2] = ["endpoint", "kernel.unlisted"];
 
-/// Which program reads the configuration.
+/// Which program runs with the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
-    /// The game, to which everything means something.
+pub enum Mode {
+    /// The game server, which uses every section.
     Game,
-    /// The collector alone.
+    /// The collector, without the game.
     Collector,
 }
 
 impl Config {
-    /// Keys that `other` says other things about, of those that mean something to `reader` and are
-    /// only read when it starts.
-    pub fn changes_for_a_restart(&self, other: &Self, reader: Reader) -> Vec<String> {
-        let (before, after) = (leaves(&self.said), leaves(&other.said));
-        let ignored: &[&str] = if reader == Reader::Collector { &OF_THE_GAME } else { &[] };
+    /// Keys whose values differ in `other`, of those that are used in this `mode` and only read at the
+    /// start.
+    pub fn changes_for_a_restart(&self, other: &Self, mode: Mode) -> Vec<String> {
+        let (before, after) = (leaves(&self.explicit), leaves(&other.explicit));
+        let ignored: &[&str] = if mode == Mode::Collector { &GAME_SECTIONS } else { &[] };
         let matters = |key: &&String| {
             let section = key.split('.').next().unwrap_or_default();
             !RELOADED.contains(&key.as_str()) && !ignored.contains(&section)
@@ -41,7 +41,7 @@ impl Config {
             llm.chain(config.tts.in_order().map(TtsConfig::provider)).collect::<Vec<_>>()
         };
         // The kernel view takes a new name over, and the game's families don't.
-        if reader == Reader::Game && names(self) != names(other) {
+        if mode == Mode::Game && names(self) != names(other) {
             keys.push("what the [[endpoint]] of a provider is called".to_owned());
         }
         keys
@@ -49,9 +49,9 @@ impl Config {
 }
 
 /// Every value that is no table, by its key: `kernel.ring_bytes`.
-fn leaves(said: &Dict) -> BTreeMap<String, &Value> {
+fn leaves(explicit: &Dict) -> BTreeMap<String, &Value> {
     let mut all = BTreeMap::new();
-    for (key, value) in said {
+    for (key, value) in explicit {
         match value {
             Value::Dict(_, table) => {
                 all.extend(leaves(table).into_iter().map(|(rest, v)| (format!("{key}.{rest}"), v)));
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn config(toml: &str) -> Config {
-        Config { said: toml::from_str(toml).expect("TOML"), ..Config::default() }
+        Config { explicit: toml::from_str(toml).expect("TOML"), ..Config::default() }
     }
 
     #[test]
@@ -80,9 +80,9 @@ mod tests {
             config
         };
         let changes = |reader| named("old").changes_for_a_restart(&named("new"), reader);
-        assert_eq!(changes(Reader::Game), ["what the [[endpoint]] of a provider is called"]);
-        assert!(changes(Reader::Collector).is_empty());
-        assert!(named("old").changes_for_a_restart(&named("old"), Reader::Game).is_empty());
+        assert_eq!(changes(Mode::Game), ["what the [[endpoint]] of a provider is called"]);
+        assert!(changes(Mode::Collector).is_empty());
+        assert!(named("old").changes_for_a_restart(&named("old"), Mode::Game).is_empty());
     }
 
     #[test]
@@ -94,14 +94,14 @@ mod tests {
             "listen = '127.0.0.1:1'\n[kernel]\nunlisted = 'other'\nring_bytes = 65536\n[llm]\nmodel = 'm'",
         );
         let changes = |after, reader| before.changes_for_a_restart(after, reader);
-        assert!(changes(&same, Reader::Game).is_empty());
+        assert!(changes(&same, Mode::Game).is_empty());
         let other = config(
             "listen = '127.0.0.1:2'\n[kernel]\nmax_connections = 5\n[llm]\nmodel = 'n'\n[log]\nlevel = 'debug'",
         );
         let of_both = ["kernel.max_connections", "kernel.ring_bytes", "listen", "log.level"];
-        assert_eq!(changes(&other, Reader::Collector), of_both);
+        assert_eq!(changes(&other, Mode::Collector), of_both);
         let mut of_the_game = [&of_both[..], &["llm.model"]].concat();
         of_the_game.sort_unstable();
-        assert_eq!(changes(&other, Reader::Game), of_the_game);
+        assert_eq!(changes(&other, Mode::Game), of_the_game);
     }
 }

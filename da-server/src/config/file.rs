@@ -1,4 +1,4 @@
-//! The configuration file, and where in it things stand.
+//! The configuration file, and the lines of its settings.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ impl ConfigFile {
         Ok(Self { name, text })
     }
 
-    /// What it says.
+    /// The file's text.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -40,7 +40,7 @@ impl ConfigFile {
 
     /// `FILE:LINE` of a key (`kernel.ring_bytes`, `endpoint.0.hosts`), or of the nearest thing
     /// around it that is there.
-    pub(super) fn place_of(&self, key: &str) -> String {
+    pub(super) fn locate(&self, key: &str) -> String {
         self.place(self.offset_of(key).unwrap_or(0))
     }
 
@@ -90,15 +90,15 @@ mod tests {
 
     #[test]
     fn a_mistake_is_told_with_its_line() {
-        let said = refusal("listen = '127.0.0.1:1'\n\n[metrics]\nlisten_to = '127.0.0.1:1'\n");
-        assert!(said.starts_with("da.toml:4: unknown field `listen_to`"), "{said}");
-        let said = refusal("[kernel]\nunlisted = 'keep'\n");
-        assert!(said.starts_with("da.toml:2: ") && said.contains("`drop`"), "{said}");
-        let said = refusal("[kernel]\nring_bytes = \n");
-        assert!(said.starts_with("da.toml:2: "), "{said}");
-        let said =
+        let message = refusal("listen = '127.0.0.1:1'\n\n[metrics]\nlisten_to = '127.0.0.1:1'\n");
+        assert!(message.starts_with("da.toml:4: unknown field `listen_to`"), "{message}");
+        let message = refusal("[kernel]\nunlisted = 'keep'\n");
+        assert!(message.starts_with("da.toml:2: ") && message.contains("`drop`"), "{message}");
+        let message = refusal("[kernel]\nring_bytes = \n");
+        assert!(message.starts_with("da.toml:2: "), "{message}");
+        let message =
             refusal("\n[[endpoint]]\nname = 'x'\nkind = 'llm'\n\n[[endpoint]]\nname = 'y'\n");
-        assert!(said.starts_with("da.toml:6: missing field `kind`"), "{said}");
+        assert!(message.starts_with("da.toml:6: missing field `kind`"), "{message}");
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
             ("endpoint.1.hosts.0", 10),
             ("nowhere", 1),
         ] {
-            assert_eq!(file.place_of(key), format!("da.toml:{line}"), "{key}");
+            assert_eq!(file.locate(key), format!("da.toml:{line}"), "{key}");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! What the operator says: a TOML file, and the environment over it.
+//! The configuration: a TOML file, overridden by the environment.
 
 mod changes;
-mod doubts;
 mod environment;
 mod file;
 mod proxies;
 mod ranges;
-mod watched;
+mod services;
+mod warnings;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -25,12 +25,12 @@ use crate::llm::{LlmConfig, PriceConfig, Prices};
 use crate::provider::HttpConfig;
 use crate::store::StoreConfig;
 use crate::tts::TtsConfig;
-pub use changes::Reader;
+pub use changes::Mode;
 use environment::Environment;
 use file::ConfigFile;
 
-/// Sections that the collector alone has no use for.
-const OF_THE_GAME: [&str; 8] =
+/// Sections that only the game uses.
+const GAME_SECTIONS: [&str; 8] =
     ["game", "websocket", "store", "llm", "tts", "http_client", "calls", "price"];
 
 /// Everything that can be configured. Keys that are not listed here are refused.
@@ -67,12 +67,12 @@ pub struct Config {
     pub kernel: KernelConfig,
     /// Services whose sockets are watched, beside the built-in catalogue.
     pub endpoint: Vec<EndpointConfig>,
-    /// Environment variables that look like settings and are none.
+    /// Environment variables with the prefix `DA_` that are no settings.
     #[serde(skip)]
     pub unknown_variables: Vec<String>,
-    /// What of all this the file and the environment say.
+    /// The settings that the file and the environment set.
     #[serde(skip)]
-    said: Dict,
+    explicit: Dict,
 }
 
 impl Default for Config {
@@ -94,7 +94,7 @@ impl Default for Config {
             kernel: KernelConfig::default(),
             endpoint: Vec::new(),
             unknown_variables: Vec::new(),
-            said: Dict::new(),
+            explicit: Dict::new(),
         }
     }
 }
@@ -146,13 +146,13 @@ impl Config {
         }
         let figment = figment.merge(environment);
         let mut config: Self = figment.extract().context("configuration")?;
-        config.said = figment.extract().context("configuration")?;
+        config.explicit = figment.extract().context("configuration")?;
         config.unknown_variables = unknown_variables;
         if let Some(port) = port {
             config.listen.set_port(port);
         }
         config.store.url = environment_url;
-        let place = |key: &str| place_of(key, &figment, file.as_ref());
+        let place = |key: &str| locate(key, &figment, file.as_ref());
         config.name_providers().map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         Prices::with(&config.price).map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
         config.llm.check_fallbacks().map_err(|bad| anyhow!("{}: {bad}", place(&bad.key())))?;
@@ -177,20 +177,20 @@ impl Config {
         )
     }
 
-    /// The sections that are there and mean something to the game alone.
+    /// The sections that are set, and that only the game uses.
     pub fn sections_of_the_game(&self) -> impl Iterator<Item = &'static str> {
-        OF_THE_GAME.into_iter().filter(|section| self.said.contains_key(*section))
+        GAME_SECTIONS.into_iter().filter(|section| self.explicit.contains_key(*section))
     }
 }
 
 /// Where the value of `key` comes from: a variable, or a line of the file.
-fn place_of(key: &str, figment: &Figment, file: Option<&ConfigFile>) -> String {
+fn locate(key: &str, figment: &Figment, file: Option<&ConfigFile>) -> String {
     // An array has one source for all that is in it.
     let arrays = ["endpoint", "price", "llm.fallback", "tts.fallback"];
     let array = arrays.into_iter().find(|array| key.starts_with(array));
     let whole = array.unwrap_or(key);
     match (figment.find_metadata(whole), file) {
-        (Some(source), Some(file)) if source.name != environment::NAME => file.place_of(key),
+        (Some(source), Some(file)) if source.name != environment::NAME => file.locate(key),
         _ => environment::variable_of(whole),
     }
 }

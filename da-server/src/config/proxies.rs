@@ -43,9 +43,9 @@ mod tests {
         let config = Config::default();
         for scheme in ["socks4", "socks4a", "socks5", "socks5h"] {
             let proxies = Matcher::builder().all(format!("{scheme}://127.0.0.1:1080")).build();
-            let said = config.refuse_socks(&proxies).expect_err(scheme).to_string();
-            assert!(said.contains(scheme) && said.contains("api.anthropic.com"), "{said}");
-            assert!(said.contains("HTTPS_PROXY"), "{said}");
+            let message = config.refuse_socks(&proxies).expect_err(scheme).to_string();
+            assert!(message.contains(scheme) && message.contains("api.anthropic.com"), "{message}");
+            assert!(message.contains("HTTPS_PROXY"), "{message}");
         }
     }
 

@@ -145,9 +145,12 @@ mod tests {
             let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
             let config: Config =
                 toml::from_str(&format!("{header}{key} = {value}")).expect("a number");
-            let said = validate(&config).expect_err(key).to_string();
+            let message = validate(&config).expect_err(key).to_string();
             let name = if section.is_empty() { (*key).into() } else { format!("{section}.{key}") };
-            assert!(said.starts_with(&format!("{name} = ")) && said.contains(": use "), "{said}");
+            assert!(
+                message.starts_with(&format!("{name} = ")) && message.contains(": use "),
+                "{message}"
+            );
         }
     }
 }

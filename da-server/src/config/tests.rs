@@ -63,27 +63,30 @@ fn the_database_is_of_the_environment_and_stays_a_secret() {
     assert!(shown.contains("postgres://da@db:5432/game"), "{shown}");
     assert!(!shown.contains("very-secret"), "{shown}");
     assert!(load("", &[("DATABASE_URL", " ")]).expect("loads").store.url.is_none());
-    let said = refusal("", &[("DATABASE_URL", "mysql://da:very-secret@db/game")]);
-    assert!(said.starts_with("DATABASE_URL: ") && said.contains("use postgres://"), "{said}");
-    assert!(!said.contains("very-secret"), "{said}");
-    let said = refusal(&format!("[store]\nurl = '{url}'"), &[]);
-    assert!(said.contains("unknown field `url`") && said.contains("url_file"), "{said}");
-    assert!(!said.contains("very-secret"), "{said}");
+    let message = refusal("", &[("DATABASE_URL", "mysql://da:very-secret@db/game")]);
+    assert!(
+        message.starts_with("DATABASE_URL: ") && message.contains("use postgres://"),
+        "{message}"
+    );
+    assert!(!message.contains("very-secret"), "{message}");
+    let message = refusal(&format!("[store]\nurl = '{url}'"), &[]);
+    assert!(message.contains("unknown field `url`") && message.contains("url_file"), "{message}");
+    assert!(!message.contains("very-secret"), "{message}");
 }
 
 #[test]
 fn an_unknown_key_is_refused_with_where_it_stands_and_what_is_allowed() {
-    let said = refusal("[metrics]\nlisten_to = '127.0.0.1:1'", &[]);
-    assert!(said.contains("listen_to") && said.contains("bearer_token_file"), "{said}");
-    assert!(said.contains(":2: "), "{said}");
+    let message = refusal("[metrics]\nlisten_to = '127.0.0.1:1'", &[]);
+    assert!(message.contains("listen_to") && message.contains("bearer_token_file"), "{message}");
+    assert!(message.contains(":2: "), "{message}");
 }
 
 #[test]
 fn a_mistyped_variable_is_named_as_it_is_written() {
-    let said = refusal("", &[("DA_METRICS__LISTEN", "nowhere")]);
-    assert!(said.contains("DA_METRICS__LISTEN"), "{said}");
-    let said = refusal("", &[("LOG_FORMAT", "xml")]);
-    assert!(said.contains("LOG_FORMAT") && said.contains("`json`"), "{said}");
+    let message = refusal("", &[("DA_METRICS__LISTEN", "nowhere")]);
+    assert!(message.contains("DA_METRICS__LISTEN"), "{message}");
+    let message = refusal("", &[("LOG_FORMAT", "xml")]);
+    assert!(message.contains("LOG_FORMAT") && message.contains("`json`"), "{message}");
     assert!(refusal("", &[("PORT", "http")]).contains("PORT=\"http\""));
     assert!(refusal("", &[("DA_LOG__LEVLE", "x")]).contains("levle"));
 }
@@ -105,32 +108,35 @@ fn a_variable_of_the_build_or_the_tests_is_no_slip() {
 
 #[test]
 fn a_missing_file_is_an_error_not_the_defaults() {
-    let said = Config::load(Some(Path::new("/nonexistent/da.toml")), []).expect_err("refused");
-    assert!(format!("{said:#}").contains("/nonexistent/da.toml"), "{said:#}");
+    let message = Config::load(Some(Path::new("/nonexistent/da.toml")), []).expect_err("refused");
+    assert!(format!("{message:#}").contains("/nonexistent/da.toml"), "{message:#}");
 }
 
 #[test]
 fn a_number_out_of_range_is_refused_with_where_it_stands() {
-    let said = refusal("", &[("DA_GAME__QUEUE_ENTRIES", "0")]);
+    let message = refusal("", &[("DA_GAME__QUEUE_ENTRIES", "0")]);
     let expected = "DA_GAME__QUEUE_ENTRIES: game.queue_entries = 0: use 1 to 1000";
-    assert_eq!(said, expected);
-    let said = refusal("[game]\nqueue_entries = 0\n", &[]);
-    assert!(said.ends_with(":2: game.queue_entries = 0: use 1 to 1000"), "{said}");
-    let said = refusal("[kernel]\nring_bytes = 1\n", &[("DA_GAME__QUEUE_ENTRIES", "2")]);
-    assert!(said.contains(":2: kernel.ring_bytes = 1: "), "{said}");
+    assert_eq!(message, expected);
+    let message = refusal("[game]\nqueue_entries = 0\n", &[]);
+    assert!(message.ends_with(":2: game.queue_entries = 0: use 1 to 1000"), "{message}");
+    let message = refusal("[kernel]\nring_bytes = 1\n", &[("DA_GAME__QUEUE_ENTRIES", "2")]);
+    assert!(message.contains(":2: kernel.ring_bytes = 1: "), "{message}");
 }
 
 #[test]
 fn a_fallback_that_makes_no_sense_is_refused_at_load() {
     let fallback = "[[llm.fallback]]\nprotocol = 'openai'\n";
     assert_eq!(load(fallback, &[]).expect("loads").llm.fallback.len(), 1);
-    let said = refusal(&fallback.repeat(2), &[]);
-    assert!(said.contains(":3: ") && said.contains("asked before"), "{said}");
-    let said = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
-    assert!(said.ends_with(":3: llm.fallback.0.max_concurrent = 0: use 1 to 1000000"), "{said}");
+    let message = refusal(&fallback.repeat(2), &[]);
+    assert!(message.contains(":3: ") && message.contains("in the list already"), "{message}");
+    let message = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
+    assert!(
+        message.ends_with(":3: llm.fallback.0.max_concurrent = 0: use 1 to 1000000"),
+        "{message}"
+    );
     let variable = [("DA_LLM__FALLBACK", "[{protocol=\"openai\", max_concurrent=0}]")];
-    let said = refusal("", &variable);
-    assert!(said.starts_with("DA_LLM__FALLBACK: "), "{said}");
+    let message = refusal("", &variable);
+    assert!(message.starts_with("DA_LLM__FALLBACK: "), "{message}");
 }
 
 #[test]
@@ -138,14 +144,17 @@ fn voices_and_their_fallbacks_are_checked_at_load() {
     let fallback = "[[tts.fallback]]\nprotocol = 'openai'\nvoices = { clippy = 'nova' }\n";
     let config = load(fallback, &[]).expect("loads");
     assert_eq!(config.tts.fallback[0].voices["clippy"], "nova");
-    let said = refusal(&fallback.repeat(2), &[]);
-    assert!(said.contains(":4: ") && said.contains("asked before"), "{said}");
-    let said = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
-    assert!(said.ends_with(":4: tts.fallback.0.max_concurrent = 0: use 1 to 1000000"), "{said}");
-    let said = refusal(&format!("{fallback}output_format = 'ulaw_8000'\n"), &[]);
-    assert!(said.contains(":4: ") && said.contains("can't be had from openai"), "{said}");
-    let said = refusal("[tts]\noutput_format = 'loud'\n", &[]);
-    assert!(said.contains(":2: ") && said.contains("\"loud\" is unknown"), "{said}");
+    let message = refusal(&fallback.repeat(2), &[]);
+    assert!(message.contains(":4: ") && message.contains("in the list already"), "{message}");
+    let message = refusal(&format!("{fallback}max_concurrent = 0\n"), &[]);
+    assert!(
+        message.ends_with(":4: tts.fallback.0.max_concurrent = 0: use 1 to 1000000"),
+        "{message}"
+    );
+    let message = refusal(&format!("{fallback}output_format = 'ulaw_8000'\n"), &[]);
+    assert!(message.contains(":4: ") && message.contains("can't be had from openai"), "{message}");
+    let message = refusal("[tts]\noutput_format = 'loud'\n", &[]);
+    assert!(message.contains(":2: ") && message.contains("\"loud\" is unknown"), "{message}");
     let variables = [("DA_TTS__VOICES__CLIPPY", "onyx"), ("DA_TTS__PROTOCOL", "openai")];
     assert_eq!(load("", &variables).expect("loads").tts.voices["clippy"], "onyx");
 }
@@ -154,10 +163,10 @@ fn voices_and_their_fallbacks_are_checked_at_load() {
 fn a_price_that_nobody_pays_is_refused_at_load() {
     let price = "[[price]]\nprovider = 'openai'\nmodel = 'm'\ninput = 1\noutput = 2\n";
     assert_eq!(load(price, &[]).expect("loads").price[0].output, 2.0);
-    let said = refusal(&price.replace("input = 1", "input = -1"), &[]);
-    assert!(said.contains(":1: ") && said.contains("dollars per million"), "{said}");
-    let said = refusal(&format!("{price}{price}"), &[]);
-    assert!(said.contains(":6: ") && said.contains("listed twice"), "{said}");
+    let message = refusal(&price.replace("input = 1", "input = -1"), &[]);
+    assert!(message.contains(":1: ") && message.contains("dollars per million"), "{message}");
+    let message = refusal(&format!("{price}{price}"), &[]);
+    assert!(message.contains(":6: ") && message.contains("listed twice"), "{message}");
     let of_a_host = load(&price.replace("openai", "127.0.0.1:8000"), &[]).expect("loads");
     assert_eq!(of_a_host.price[0].provider, "127.0.0.1:8000");
 }
@@ -165,18 +174,21 @@ fn a_price_that_nobody_pays_is_refused_at_load() {
 #[test]
 fn an_endpoint_that_could_never_match_is_refused_at_load() {
     let good = "[[endpoint]]\nname = 'x'\nkind = 'llm'\nhosts = ['a.example']\n";
-    let said = refusal(&format!("{good}[[endpoint]]\nname = 'y'\nkind = 'llm'"), &[]);
-    assert!(said.contains(":5: ") && said.contains("neither hosts nor addresses"), "{said}");
-    let said = refusal(&format!("{good}{good}"), &[]);
-    assert!(said.contains(":6: ") && said.contains("listed twice"), "{said}");
-    let said = refusal(&good.replace("a.example", "a b"), &[]);
-    assert!(said.contains(":4: ") && said.contains("a b"), "{said}");
-    let said = refusal(&format!("{good}{}", good.replace("'x'", "'y'")), &[]);
-    assert!(said.contains(":8: ") && said.contains("listed by endpoint \"x\""), "{said}");
-    let said = refusal(&good.replace("a.example", "10.0.0.5:8000"), &[]);
-    assert!(said.contains(":4: ") && said.contains("list it in addresses"), "{said}");
-    let said = refusal(&format!("{good}addresses = ['10.0.0.1:0']"), &[]);
-    assert!(said.contains(":5: ") && said.contains("port 0"), "{said}");
+    let message = refusal(&format!("{good}[[endpoint]]\nname = 'y'\nkind = 'llm'"), &[]);
+    assert!(
+        message.contains(":5: ") && message.contains("neither hosts nor addresses"),
+        "{message}"
+    );
+    let message = refusal(&format!("{good}{good}"), &[]);
+    assert!(message.contains(":6: ") && message.contains("listed twice"), "{message}");
+    let message = refusal(&good.replace("a.example", "a b"), &[]);
+    assert!(message.contains(":4: ") && message.contains("a b"), "{message}");
+    let message = refusal(&format!("{good}{}", good.replace("'x'", "'y'")), &[]);
+    assert!(message.contains(":8: ") && message.contains("listed by endpoint \"x\""), "{message}");
+    let message = refusal(&good.replace("a.example", "10.0.0.5:8000"), &[]);
+    assert!(message.contains(":4: ") && message.contains("list it in addresses"), "{message}");
+    let message = refusal(&format!("{good}addresses = ['10.0.0.1:0']"), &[]);
+    assert!(message.contains(":5: ") && message.contains("port 0"), "{message}");
 }
 
 /// The keys below `header`, as a refusal lists them; `None` if it is no table of settings.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::metrics::SceneMetrics;
-use super::stage::{Stage, StageClock};
+use super::stage::{StageTimer, TurnStage};
 use crate::metrics::RequestStatus;
 use crate::store::AskedBy;
 
@@ -15,7 +15,7 @@ pub(super) struct Job {
     pub(super) request: Option<Request>,
     /// The id of the scene's cue that it is.
     pub(super) cue: Option<String>,
-    /// When it began to wait for its place.
+    /// When it was queued.
     pub(super) queued: Instant,
 }
 
@@ -31,12 +31,12 @@ impl Job {
     }
 }
 
-/// Where the words come from.
+/// Where the text of a turn comes from.
 pub(super) enum Task {
-    /// From the model, in answer to this.
+    /// The model answers this.
     Answer { asked_by: AskedBy, asked: String },
-    /// From the scene's file.
-    Recite { direction: String, text: String },
+    /// The text is in the scene's file.
+    Scripted { direction: String, text: String },
 }
 
 /// A player's request. It is counted exactly once: as what it ended in, or as cancelled if it is
@@ -44,41 +44,41 @@ pub(super) enum Task {
 pub(super) struct Request {
     metrics: Arc<SceneMetrics>,
     /// `None` once its answer was handed over.
-    clock: Option<StageClock>,
-    /// What it is counted as when it is dropped; `None`: not at all.
+    timer: Option<StageTimer>,
+    /// The status under which it is counted when it is dropped; `None`: it is not counted.
     status: Option<RequestStatus>,
 }
 
 impl Request {
     /// A request that the session takes up now, `received` before.
     pub(super) fn new(received: Instant, metrics: &Arc<SceneMetrics>) -> Self {
-        let mut clock = StageClock::start(received);
-        clock.enter(Stage::Queue, Instant::now());
+        let mut timer = StageTimer::start(received);
+        timer.enter(TurnStage::Queue, Instant::now());
         let status = Some(RequestStatus::Cancelled);
-        Self { metrics: metrics.clone(), clock: Some(clock), status }
+        Self { metrics: metrics.clone(), timer: Some(timer), status }
     }
 
-    /// From now on it waits for this.
-    pub(super) fn enter(&mut self, stage: Stage) {
-        if let Some(clock) = &mut self.clock {
-            clock.enter(stage, Instant::now());
+    /// From now on it is in this stage.
+    pub(super) fn enter(&mut self, stage: TurnStage) {
+        if let Some(timer) = &mut self.timer {
+            timer.enter(stage, Instant::now());
         }
     }
 
-    /// Its answer, or the word that there is none, was handed to the player's socket at `at`.
+    /// Its answer, or the error in its place, was written to the player's socket at `at`.
     pub(super) fn responded(&mut self, at: Instant) {
-        if let Some(clock) = self.clock.take() {
-            self.metrics.responded(&clock.end(at));
+        if let Some(timer) = self.timer.take() {
+            self.metrics.responded(&timer.end(at));
         }
     }
 
-    /// It ended.
+    /// Ends it with this status.
     pub(super) fn end(mut self, status: RequestStatus) {
         self.status = Some(status);
     }
 
-    /// It turned out to be none.
-    pub(super) fn forget(mut self) {
+    /// Discards it without counting it: there was nothing to answer.
+    pub(super) fn discard(mut self) {
         self.status = None;
     }
 }
@@ -87,9 +87,9 @@ impl Drop for Request {
     fn drop(&mut self) {
         let Some(status) = self.status else { return };
         self.metrics.finished(status);
-        // Nothing cancels an answer that is already there, so the clock still runs.
-        if let (RequestStatus::Cancelled, Some(clock)) = (status, &self.clock) {
-            self.metrics.interrupted(clock.stage());
+        // Nothing cancels an answer that is already there, so the timer still runs.
+        if let (RequestStatus::Cancelled, Some(timer)) = (status, &self.timer) {
+            self.metrics.interrupted(timer.stage());
         }
     }
 }

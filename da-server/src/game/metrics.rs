@@ -7,10 +7,10 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
-use super::keeping::NotKept;
+use super::persistence::NotKept;
 use super::queue::Priority;
 use super::scene::{Scene, Scenes};
-use super::stage::{Stage, Stages};
+use super::stage::{Stages, TurnStage};
 use crate::metrics::{Registry, RequestStatus, buckets};
 
 /// The game's families. Only loaded scenes have series.
@@ -37,8 +37,8 @@ pub(super) struct SceneMetrics {
 /// The series of every stage.
 #[derive(Debug)]
 struct TurnMetrics {
-    stage_seconds: [Histogram; Stage::ALL.len()],
-    interrupted: [IntCounter; Stage::ALL.len()],
+    stage_seconds: [Histogram; TurnStage::ALL.len()],
+    interrupted: [IntCounter; TurnStage::ALL.len()],
 }
 
 impl GameMetrics {
@@ -50,15 +50,15 @@ impl GameMetrics {
         let queue_wait = histogram(
             registry,
             "queue_wait_seconds",
-            "What the character is to say put into the queue to its turn begun, by its priority; \
-             not of what was dropped.",
+            "Time from queueing a line of the character to the start of its turn, by priority. \
+             Dropped lines are not counted.",
             buckets::QUEUE_WAIT_SECONDS,
             &["priority"],
         )?;
         let not_kept = counter(
             registry,
             "turns_not_kept_total",
-            "Turns with an answer that are not in the database, by why not.",
+            "Turns with an answer that were not stored in the database, by reason.",
             &["reason"],
         )?;
         let metrics = Self {
@@ -72,15 +72,15 @@ impl GameMetrics {
             response_time: histogram(
                 registry,
                 "response_time_seconds",
-                "Player's message received to last byte of text and audio handed to the player's \
-                 socket; requests that ended in success or error.",
+                "Time from receiving a player's message to writing the last byte of text and audio \
+                 to their socket; requests that ended in success or error.",
                 buckets::RESPONSE_SECONDS,
                 &["scene", "character"],
             )?,
             outcomes: counter(
                 registry,
                 "game_outcomes_total",
-                "Scenes that were decided, by the criterion of the scene's file that decided them.",
+                "Scenes that were won or lost, by the criterion of the scene's file.",
                 &["scene", "outcome"],
             )?,
             turns: Arc::new(TurnMetrics::register(registry)?),
@@ -89,8 +89,8 @@ impl GameMetrics {
             underrun_margin: histogram(
                 registry,
                 "tts_underrun_margin_seconds",
-                "How far the audio handed to the player's socket was ahead of playing it, where \
-                 that was least in an utterance; below 0 the player heard a pause so long.",
+                "How far the audio written to the player's socket was ahead of playback, at the \
+                 tightest moment of an utterance; below 0 the player heard a pause of that length.",
                 buckets::MARGIN_SECONDS,
                 &[],
             )?
@@ -148,7 +148,7 @@ impl SceneMetrics {
     }
 
     /// A request was cancelled in this stage.
-    pub(super) fn interrupted(&self, stage: Stage) {
+    pub(super) fn interrupted(&self, stage: TurnStage) {
         self.turns.interrupted[stage as usize].inc();
     }
 
@@ -165,8 +165,8 @@ impl TurnMetrics {
         let seconds = histogram(
             registry,
             "turn_stage_seconds",
-            "Stages of the turns in response_time_seconds, which they sum to; a stage that a turn \
-             was never in has no sample of it.",
+            "Time that the turns in response_time_seconds spent in each stage; the stages sum to the \
+             response time. A turn has no sample of a stage that it was never in.",
             buckets::TURN_STAGE_SECONDS,
             &["stage"],
         )?;
@@ -177,8 +177,9 @@ impl TurnMetrics {
             &["stage"],
         )?;
         Ok(Self {
-            stage_seconds: Stage::ALL.map(|stage| seconds.with_label_values(&[stage.as_str()])),
-            interrupted: Stage::ALL.map(|stage| interrupted.with_label_values(&[stage.as_str()])),
+            stage_seconds: TurnStage::ALL.map(|stage| seconds.with_label_values(&[stage.as_str()])),
+            interrupted: TurnStage::ALL
+                .map(|stage| interrupted.with_label_values(&[stage.as_str()])),
         })
     }
 }

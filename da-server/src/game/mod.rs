@@ -2,23 +2,23 @@
 //!
 //! Rules without clock or I/O are in [`scene`], [`world`], [`queue`]; what runs for each connection
 //! is in `session`, and what one answer takes in `turn`. How bytes get to a player is not known
-//! here: a connection puts what it reads into an inbox and sends what comes out of an outbox.
+//! here: a connection puts what it reads into an inbox and writes what comes out of the outbound channel.
 
 mod budget;
 mod config;
 mod failure;
 mod job;
-mod keeping;
 mod line;
 mod metrics;
-mod outbox;
+mod outbound;
+mod persistence;
+mod player_texts;
 mod prompt;
 pub mod protocol;
 pub mod queue;
 pub mod scene;
-mod seats;
-mod sentences;
 mod session;
+mod session_registry;
 mod stage;
 mod token;
 mod turn;
@@ -26,24 +26,25 @@ pub mod world;
 
 pub use config::GameConfig;
 pub use metrics::GameMetrics;
-pub use outbox::{Outbound, Outbox, PlayerGone, Queued, outbox};
-pub use sentences::not_let_in;
+pub use outbound::{Outbound, OutboundSender, PlayerGone, QueuedMessage, outbound_channel};
+pub use player_texts::not_let_in;
 pub use session::{Limits, PlayerInput};
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
 use crate::llm::LlmClient;
 use crate::metrics::ErrorMetrics;
-use crate::store::{LOOKED_FOR_EVERY, Store};
+use crate::store::{LEASE_POLL_INTERVAL, Store};
 use crate::tts::TtsClient;
 use budget::RequestBudgets;
 use scene::Scenes;
-use seats::Seats;
+use session_registry::SessionRegistry;
 
-/// How long a database that failed is not asked whether sessions are wanted elsewhere.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+/// How long a database that failed is not polled for sessions that other servers want.
+const ERROR_BACKOFF: Duration = Duration::from_secs(5);
 
 /// What all sessions share.
 pub struct Game {
@@ -54,19 +55,20 @@ pub struct Game {
     metrics: GameMetrics,
     errors: ErrorMetrics,
     config: GameConfig,
-    seats: Seats,
+    sessions: SessionRegistry,
     budgets: RequestBudgets,
+    turns: AtomicU64,
 }
 
 /// What a [`Game`] is made of.
 pub struct GameParts {
-    /// What can be played.
+    /// The scenes that can be played.
     pub scenes: Scenes,
-    /// Who thinks.
+    /// The client of the language model.
     pub llm: LlmClient,
-    /// Who speaks; `None` for a silent game.
+    /// The client of the speech provider; `None` disables speech.
     pub tts: Option<TtsClient>,
-    /// Who remembers.
+    /// The conversation store.
     pub store: Store,
     /// The game's families.
     pub metrics: GameMetrics,
@@ -81,11 +83,22 @@ impl Game {
     pub fn new(parts: GameParts) -> Self {
         let GameParts { scenes, llm, tts, store, metrics, errors, config } = parts;
         let budgets = RequestBudgets::new(config.requests_per_minute);
-        let seats = Seats::default();
-        Self { scenes, llm, tts, store, metrics, errors, config, seats, budgets }
+        let sessions = SessionRegistry::default();
+        Self {
+            scenes,
+            llm,
+            tts,
+            store,
+            metrics,
+            errors,
+            config,
+            sessions,
+            budgets,
+            turns: AtomicU64::new(0),
+        }
     }
 
-    /// What can be played.
+    /// The scenes that can be played.
     pub fn scenes(&self) -> &Scenes {
         &self.scenes
     }
@@ -95,21 +108,26 @@ impl Game {
         &self.store
     }
 
-    /// Has players leave whose sessions are wanted at another server, until this is dropped.
-    pub async fn hand_over(&self) {
-        let mut looks = tokio::time::interval(LOOKED_FOR_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Evicts connections whose sessions another server wants, until this is dropped.
+    pub async fn release_wanted_sessions(&self) {
+        let mut poll = tokio::time::interval(LEASE_POLL_INTERVAL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
-            if self.seats.are_empty() {
+            poll.tick().await;
+            if self.sessions.is_empty() {
                 continue;
             }
             match self.store.wanted_sessions().await {
-                Ok(wanted) => wanted.iter().for_each(|hash| self.seats.ask_to_leave(hash)),
-                // It is in the log, which need not have it twice a second.
-                Err(_) => tokio::time::sleep(AFTER_A_FAILURE).await,
+                Ok(wanted) => wanted.iter().for_each(|hash| self.sessions.evict(hash)),
+                // The store has logged it, which need not be repeated twice a second.
+                Err(_) => tokio::time::sleep(ERROR_BACKOFF).await,
             }
         }
+    }
+
+    /// Numbers turns for the log, over all sessions of this process.
+    fn next_turn_id(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Whether characters can be heard.

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::scene::Scene;
-use super::world::{OutcomeResult, World};
+use super::world::{SceneResult, World};
 use crate::llm::{Message, Prompt, Role};
 use crate::store::{AskedBy, Turn};
 
@@ -112,8 +112,8 @@ fn write_state(text: &mut String, world: &World) -> std::fmt::Result {
         None => Ok(()),
         Some(outcome) => {
             let result = match outcome.result {
-                OutcomeResult::Success => "The scene has ended well.",
-                OutcomeResult::Failure => "The scene has ended badly.",
+                SceneResult::Success => "The scene has ended well.",
+                SceneResult::Failure => "The scene has ended badly.",
             };
             writeln!(text, "{result} {}", outcome.message)
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::scene::Difficulty;
-use super::world::{ControlView, Outcome};
+use super::world::{ControlView, SceneOutcome};
 
 /// What a player sends. `Debug` is left out: these are people's words.
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ pub enum ServerMessage {
         controls: BTreeMap<String, ControlView>,
         /// How it ended; absent while it goes on.
         #[serde(skip_serializing_if = "Option::is_none")]
-        outcome: Option<Outcome>,
+        outcome: Option<SceneOutcome>,
     },
     /// The character begins to think.
     TurnStart {
@@ -67,26 +67,26 @@ pub enum ServerMessage {
     },
     /// The next piece of what the character says.
     Text {
-        /// The turn.
+        /// The turn's number.
         turn: u64,
         /// The piece.
         text: String,
     },
     /// Binary messages from here on are the turn's audio.
     AudioStart {
-        /// The turn.
+        /// The turn's number.
         turn: u64,
         /// The audio's media type.
         mime: String,
     },
     /// The turn's audio is over.
     AudioEnd {
-        /// The turn.
+        /// The turn's number.
         turn: u64,
     },
     /// The turn is over.
     TurnEnd {
-        /// The turn.
+        /// The turn's number.
         turn: u64,
         /// `success`, `error` or `cancelled`.
         status: &'static str,
@@ -130,7 +130,7 @@ impl ServerMessage {
 pub struct Line {
     /// `player` or `character`.
     pub speaker: Speaker,
-    /// What.
+    /// The line's text.
     pub text: String,
 }
 

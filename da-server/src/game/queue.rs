@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-/// Before whom something is said, and how soon after the last line.
+/// The order in the queue, and the minimum pause after the previous line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
@@ -47,13 +47,13 @@ impl Priority {
 /// Something to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<T> {
-    /// Before whom.
+    /// The order in the queue.
     pub priority: Priority,
-    /// What.
+    /// What to say.
     pub item: T,
 }
 
-/// What became of the others, and of the new one if there was no room.
+/// The result of [`Queue::push`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Pushed<T> {
     /// Dropped because the new one matters more or replaces them.
@@ -65,11 +65,11 @@ pub struct Pushed<T> {
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next<T> {
-    /// Say this.
+    /// Say this now.
     Say(Entry<T>),
-    /// Nothing before then.
+    /// Say nothing before this time.
     Wait(Instant),
-    /// Nothing.
+    /// The queue is empty.
     Idle,
 }
 

@@ -1,4 +1,4 @@
-//! Where a turn's time goes.
+//! The stages of a turn: where its time goes.
 //!
 //! A turn is one sequence of steps, and at each moment it is in exactly one stage: that of the step
 //! that it waits for. Where two things run at once (audio is written to the player while the voice
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What a turn waits for: `turn_stage_seconds{stage}`, `turns_interrupted_total{stage}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum TurnStage {
     /// The session: from the player's message read to the session taking it up.
     Inbox,
     /// Its place: the line before, which may still be winding up, and the pause after it.
@@ -27,11 +27,11 @@ pub(super) enum Stage {
     TtsFirstByte,
     /// More audio, to its end.
     TtsRest,
-    /// The player's connection: room on the way to it, and at the end that all is handed over.
+    /// The player's connection: the channel to it is full, or its last message is not written yet.
     Delivery,
 }
 
-impl Stage {
+impl TurnStage {
     /// Every value, in the order of a turn.
     pub(super) const ALL: [Self; 9] = [
         Self::Inbox,
@@ -61,33 +61,33 @@ impl Stage {
     }
 }
 
-/// Cuts a turn into its stages.
+/// Times a turn by its stages.
 #[derive(Debug)]
-pub(super) struct StageClock {
-    stage: Stage,
+pub(super) struct StageTimer {
+    stage: TurnStage,
     entered: Instant,
     /// `None`: the turn was never in that stage.
-    spent: [Option<Duration>; Stage::ALL.len()],
+    spent: [Option<Duration>; TurnStage::ALL.len()],
 }
 
-impl StageClock {
+impl StageTimer {
     /// A turn whose message was read at `received`.
     pub(super) fn start(received: Instant) -> Self {
-        Self { stage: Stage::Inbox, entered: received, spent: Default::default() }
+        Self { stage: TurnStage::Inbox, entered: received, spent: Default::default() }
     }
 
     /// The stage that it is in.
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> TurnStage {
         self.stage
     }
 
     /// Ends the stage it is in and begins `stage`, both at `at`.
-    pub(super) fn enter(&mut self, stage: Stage, at: Instant) {
+    pub(super) fn enter(&mut self, stage: TurnStage, at: Instant) {
         self.close(at);
         self.stage = stage;
     }
 
-    /// The turn is over at `at`: what it spent in each stage, in the order of [`Stage::ALL`].
+    /// The turn is over at `at`: what it spent in each stage, in the order of [`TurnStage::ALL`].
     pub(super) fn end(mut self, at: Instant) -> Stages {
         self.close(at);
         Stages(self.spent)
@@ -103,12 +103,12 @@ impl StageClock {
 
 /// The stages of a turn that is over.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stages([Option<Duration>; Stage::ALL.len()]);
+pub(super) struct Stages([Option<Duration>; TurnStage::ALL.len()]);
 
 impl Stages {
     /// Those that the turn was in, and for how long.
-    pub(super) fn spent(&self) -> impl Iterator<Item = (Stage, Duration)> {
-        Stage::ALL.into_iter().zip(self.0).filter_map(|(stage, spent)| Some((stage, spent?)))
+    pub(super) fn spent(&self) -> impl Iterator<Item = (TurnStage, Duration)> {
+        TurnStage::ALL.into_iter().zip(self.0).filter_map(|(stage, spent)| Some((stage, spent?)))
     }
 
     /// From the message read to the last byte handed over.
@@ -125,37 +125,39 @@ mod tests {
 
     #[test]
     fn every_stage_is_listed_once_in_its_place() {
-        let names: HashSet<_> = Stage::ALL.map(Stage::as_str).into_iter().collect();
-        assert_eq!(names.len(), Stage::ALL.len());
-        assert!(Stage::ALL.into_iter().enumerate().all(|(place, stage)| stage as usize == place));
+        let names: HashSet<_> = TurnStage::ALL.map(TurnStage::as_str).into_iter().collect();
+        assert_eq!(names.len(), TurnStage::ALL.len());
+        assert!(
+            TurnStage::ALL.into_iter().enumerate().all(|(place, stage)| stage as usize == place)
+        );
     }
 
     #[test]
     fn stages_are_contiguous_and_sum_to_the_whole() {
         let received = Instant::now();
         let at = |ns| received + Duration::from_nanos(ns);
-        let mut clock = StageClock::start(received);
+        let mut timer = StageTimer::start(received);
         for (stage, ns) in [
-            (Stage::Queue, 3),
-            (Stage::LlmFirstToken, 1_000_000_007),
-            (Stage::Delivery, 1_000_000_011),
-            (Stage::LlmRest, 1_000_000_111),
-            (Stage::Delivery, 1_500_000_000),
+            (TurnStage::Queue, 3),
+            (TurnStage::LlmFirstToken, 1_000_000_007),
+            (TurnStage::Delivery, 1_000_000_011),
+            (TurnStage::LlmRest, 1_000_000_111),
+            (TurnStage::Delivery, 1_500_000_000),
         ] {
-            clock.enter(stage, at(ns));
+            timer.enter(stage, at(ns));
         }
-        assert_eq!(clock.stage(), Stage::Delivery);
-        let stages = clock.end(at(1_500_000_001));
+        assert_eq!(timer.stage(), TurnStage::Delivery);
+        let stages = timer.end(at(1_500_000_001));
         let spent: Vec<_> =
             stages.spent().map(|(stage, spent)| (stage, spent.as_nanos())).collect();
         assert_eq!(
             spent,
             [
-                (Stage::Inbox, 3),
-                (Stage::Queue, 1_000_000_004),
-                (Stage::LlmFirstToken, 4),
-                (Stage::LlmRest, 499_999_889),
-                (Stage::Delivery, 101),
+                (TurnStage::Inbox, 3),
+                (TurnStage::Queue, 1_000_000_004),
+                (TurnStage::LlmFirstToken, 4),
+                (TurnStage::LlmRest, 499_999_889),
+                (TurnStage::Delivery, 101),
             ]
         );
         assert_eq!(stages.total(), Duration::from_nanos(1_500_000_001));
@@ -165,8 +167,8 @@ mod tests {
     fn an_older_reading_takes_nothing_back() {
         let received = Instant::now();
         let later = received + Duration::from_millis(5);
-        let mut clock = StageClock::start(received);
-        clock.enter(Stage::Queue, later);
-        assert_eq!(clock.end(received).total(), Duration::from_millis(5));
+        let mut timer = StageTimer::start(received);
+        timer.enter(TurnStage::Queue, later);
+        assert_eq!(timer.end(received).total(), Duration::from_millis(5));
     }
 }

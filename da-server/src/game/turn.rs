@@ -1,7 +1,7 @@
-//! One turn: what is asked goes to the model, its words to the player and to the voice, the
-//! voice's audio to the player, and the whole into the store.
+//! One turn: asks the model, sends its text to the player, has it spoken, sends the audio to the player, and
+//! stores the whole.
 
-mod voice;
+mod synthesis;
 
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -9,47 +9,49 @@ use tokio_util::sync::CancellationToken;
 use super::Game;
 use super::failure::{Cause, Failure};
 use super::job::{Request, Task};
-use super::outbox::{Outbox, PlayerGone};
+use super::outbound::{OutboundSender, PlayerGone};
+use super::player_texts;
 use super::prompt::{Sampling, prompt};
 use super::protocol::ServerMessage;
-use super::sentences;
-use super::stage::Stage;
+use super::stage::TurnStage;
 use super::world::World;
 use crate::llm::{LlmError, LlmEvent};
 use crate::metrics::RequestStatus;
-use crate::store::{AskedBy, Claim, TurnStatus};
-use voice::Utterance;
+use crate::store::{AskedBy, Lease, TurnStatus};
+use synthesis::Utterance;
 
-/// What a turn needs to know.
-pub(super) struct Performance<'a> {
+/// Runs one turn.
+pub(super) struct TurnRunner<'a> {
+    /// The turn's number in this process, for the log.
+    pub(super) id: u64,
     pub(super) game: &'a Game,
-    pub(super) outbox: &'a Outbox,
-    /// Where the conversation is kept.
-    pub(super) claim: Claim,
-    /// Something was said in this session before.
+    pub(super) outbound: &'a OutboundSender,
+    /// The right to write the session to the store.
+    pub(super) lease: Lease,
+    /// Whether the session had turns before.
     pub(super) has_past: bool,
-    /// To be cancelled when the session turns out to be another connection's.
+    /// To be cancelled when the store says that the session has a newer connection.
     pub(super) replaced: CancellationToken,
     /// The scene as it stood when the turn began.
     pub(super) world: World,
     /// The turn's number for the player.
     pub(super) number: u64,
-    /// Whose answer it is; `None` for what nobody asked for.
+    /// The request that it answers; `None` for what nobody asked for.
     pub(super) request: Option<Request>,
 }
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ended {
-    /// As what it is counted.
+pub(super) struct EndedTurn {
+    /// The status under which it is counted.
     pub(super) status: RequestStatus,
-    /// Whether the player had any words of it.
+    /// Whether the player got any text of it.
     pub(super) has_words: bool,
 }
 
 /// Why a turn has no end of its own.
 enum Stop {
-    /// It failed; counted and said.
+    /// It failed, which has been counted and reported to the player.
     Failed,
     PlayerGone,
 }
@@ -60,11 +62,11 @@ impl From<PlayerGone> for Stop {
     }
 }
 
-impl Performance<'_> {
-    /// Performs `job`. Cancelling drops what runs, and with it the calls to the providers.
-    pub(super) async fn perform(mut self, task: Task, cancel: CancellationToken) -> Ended {
+impl TurnRunner<'_> {
+    /// Runs `task`. Cancelling drops what runs, and with it the calls to the providers.
+    pub(super) async fn run(mut self, task: Task, cancel: CancellationToken) -> EndedTurn {
         let mut said = String::new();
-        let speaking = self.speak(&task, &mut said);
+        let speaking = self.run_steps(&task, &mut said);
         let (status, kept_as) = match cancel.run_until_cancelled(speaking).await {
             Some(Ok(())) => (RequestStatus::Success, TurnStatus::Success),
             Some(Err(Stop::Failed)) => (RequestStatus::Error, TurnStatus::Error),
@@ -74,28 +76,28 @@ impl Performance<'_> {
             request.end(status);
         }
         let has_words = !said.trim().is_empty();
-        // In this order: what a player was told is kept has to be. The store waits for no player, and a
-        // player for the store no longer than is bounded there; one who has gone needs no word of it.
-        let kept = self.keep(task, said, kept_as).await;
+        // In this order: the player may only be told that the turn is kept when it is. The wait for the store
+        // is bounded there; a player who has gone needs no message.
+        let kept = self.persist(task, said, kept_as).await;
         let end = ServerMessage::TurnEnd { turn: self.number, status: status.as_str(), kept };
-        let _ = self.outbox.send(end).await;
-        Ended { status, has_words }
+        let _ = self.outbound.send(end).await;
+        EndedTurn { status, has_words }
     }
 
-    /// Words, then voice; and the moment when the last of it was handed over.
-    async fn speak(&mut self, task: &Task, said: &mut String) -> Result<(), Stop> {
+    /// The text, then the audio, and the time when the last of both was written to the socket.
+    async fn run_steps(&mut self, task: &Task, said: &mut String) -> Result<(), Stop> {
         self.send(ServerMessage::TurnStart { turn: self.number }).await?;
         let told = match task {
             Task::Answer { asked_by, asked } => self.answer((*asked_by, asked), said).await,
-            Task::Recite { text, .. } => self.tell(text, said).await.map_err(Stop::from),
+            Task::Scripted { text, .. } => self.send_text(text, said).await.map_err(Stop::from),
         };
         let utterance = match told {
-            Ok(()) => self.voice(said).await?,
+            Ok(()) => self.synthesize(said).await?,
             Err(Stop::PlayerGone) => return Err(Stop::PlayerGone),
             Err(Stop::Failed) => None,
         };
-        self.enter(Stage::Delivery);
-        let delivered = self.outbox.delivered().await?;
+        self.enter(TurnStage::Delivery);
+        let delivered = self.outbound.delivered().await?;
         if let Some(request) = &mut self.request {
             request.responded(delivered);
         }
@@ -105,36 +107,36 @@ impl Performance<'_> {
         told
     }
 
-    /// From now on the turn waits for this.
-    pub(super) fn enter(&mut self, stage: Stage) {
+    /// From now on the turn is in this stage.
+    pub(super) fn enter(&mut self, stage: TurnStage) {
         if let Some(request) = &mut self.request {
             request.enter(stage);
         }
     }
 
-    /// Waits for room on the way to the player, and stays in that stage.
+    /// Sends a message to the player, and stays in the stage of delivery.
     async fn send(&mut self, message: ServerMessage) -> Result<(), PlayerGone> {
-        self.enter(Stage::Delivery);
-        self.outbox.send(message).await
+        self.enter(TurnStage::Delivery);
+        self.outbound.send(message).await
     }
 
-    async fn tell(&mut self, text: &str, said: &mut String) -> Result<(), PlayerGone> {
+    async fn send_text(&mut self, text: &str, said: &mut String) -> Result<(), PlayerGone> {
         said.push_str(text);
-        let piece = ServerMessage::Text { turn: self.number, text: text.to_owned() };
-        self.send(piece).await
+        let chunk = ServerMessage::Text { turn: self.number, text: text.to_owned() };
+        self.send(chunk).await
     }
 
     async fn answer(&mut self, asked: (AskedBy, &str), said: &mut String) -> Result<(), Stop> {
         let game = self.game;
         let config = &game.config;
-        self.enter(Stage::History);
-        // What went wrong is counted and in the log; the character goes on without memory.
+        self.enter(TurnStage::History);
+        // The store counts and logs a failure; the character goes on without memory.
         let history =
-            game.store.history(self.claim, config.history_turns).await.unwrap_or_default();
-        self.enter(Stage::Prompt);
+            game.store.history(self.lease, config.history_turns).await.unwrap_or_default();
+        self.enter(TurnStage::Prompt);
         let sampling = Sampling { temperature: config.temperature, max_tokens: config.max_tokens };
         let prompt = prompt(&self.world, &history, asked, &sampling);
-        self.enter(Stage::LlmFirstToken);
+        self.enter(TurnStage::LlmFirstToken);
         let mut stream = match game.llm.stream(prompt).await {
             Ok(stream) => stream,
             Err(error) => return self.llm_failed(&error).await,
@@ -142,16 +144,16 @@ impl Performance<'_> {
         while let Some(event) = stream.next().await {
             match event {
                 Ok(LlmEvent::Text(text)) => {
-                    self.tell(&text, said).await?;
-                    self.enter(Stage::LlmRest);
+                    self.send_text(&text, said).await?;
+                    self.enter(TurnStage::LlmRest);
                 }
                 Ok(LlmEvent::Instead(text)) => {
                     // The player has seen it; it is not kept, and not spoken.
                     said.clear();
                     if !text.is_empty() {
-                        self.tell(&text, said).await?;
+                        self.send_text(&text, said).await?;
                     }
-                    self.enter(Stage::LlmRest);
+                    self.enter(TurnStage::LlmRest);
                 }
                 Ok(LlmEvent::Complete) => {
                     stream.read_on();
@@ -162,22 +164,24 @@ impl Performance<'_> {
             }
         }
         if said.trim().is_empty() {
-            tracing::warn!(scene = self.world.scene().id, "the model's answer was empty");
+            let scene = &self.world.scene().id;
+            tracing::warn!(turn_id = self.id, scene, "the model's answer was empty");
             return self.failed(Failure::Llm(Cause::Protocol)).await;
         }
         Ok(())
     }
 
     async fn llm_failed(&mut self, error: &LlmError) -> Result<(), Stop> {
-        tracing::warn!(%error, scene = self.world.scene().id, "no answer");
+        let (turn_id, scene) = (self.id, &self.world.scene().id);
+        tracing::warn!(%error, turn_id, call_id = error.call_id, scene, "the LLM call failed");
         self.failed(Failure::Llm(error.kind.into())).await
     }
 
-    /// Counts a failure and tells the player.
+    /// Counts a failure and reports it to the player.
     async fn failed(&mut self, failure: Failure) -> Result<(), Stop> {
         self.game.errors.count(failure.error_type());
         let name = &self.world.scene().character.name;
-        let error = sentences::failure(failure, name).error();
+        let error = player_texts::failure(failure, name).error();
         self.send(error).await?;
         Err(Stop::Failed)
     }

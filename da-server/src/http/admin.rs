@@ -11,34 +11,34 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Access};
-use super::{ApiError, ScrapeError, Scrapes, Terms};
+use super::{ApiError, ExpositionCache, ScrapeError, ScrapeNegotiation};
 use crate::App;
 use crate::kernel::Reason;
 use crate::metrics::Metrics;
-use crate::store::Condition;
+use crate::store::DatabaseHealth;
 
 /// `/metrics`, for whoever may see it.
 pub(super) fn metrics(metrics: Metrics, access: Option<Access>) -> Router {
-    let scrapes = Scrapes::of(metrics);
-    access::protect(Router::new().route("/metrics", get(scrape)).with_state(scrapes), access)
+    let cache = ExpositionCache::of(metrics);
+    access::protect(Router::new().route("/metrics", get(scrape)).with_state(cache), access)
 }
 
 async fn scrape(
-    State(scrapes): State<Scrapes>,
+    State(cache): State<ExpositionCache>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
-    let terms = Terms::of(&headers);
-    let exposition = scrapes.expose(terms).await.map_err(|error| match error {
+    let negotiation = ScrapeNegotiation::of(&headers);
+    let exposition = cache.expose(negotiation).await.map_err(|error| match error {
         ScrapeError::TooMany => ApiError::too_many_scrapes(),
         ScrapeError::Defect(error) => {
-            tracing::error!("metrics can't be written: {error:#}");
+            tracing::error!("can't encode the metrics: {error:#}");
             ApiError::internal()
         }
     })?;
     let mut answer = HeaderMap::new();
-    answer.insert(header::CONTENT_TYPE, terms.content_type());
+    answer.insert(header::CONTENT_TYPE, negotiation.content_type());
     answer.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
-    if terms.gzip {
+    if negotiation.gzip {
         answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Ok((answer, exposition))
@@ -53,10 +53,10 @@ pub(super) fn game_health(app: Arc<App>) -> Router {
 
 async fn game_parts(State(app): State<Arc<App>>) -> impl IntoResponse {
     // Nothing is asked of the database here, however many ask: strangers may.
-    let mut store = part(match app.game.store().condition().await {
-        Condition::Available => None,
-        Condition::Missing(why) => Some(why),
-        Condition::Unknown => Some("the database does not answer in time"),
+    let mut store = part(match app.game.store().health().await {
+        DatabaseHealth::Available => None,
+        DatabaseHealth::Missing(why) => Some(why),
+        DatabaseHealth::Unknown => Some("the database does not answer in time"),
     });
     let files_lost = app.game.store().files_lost();
     if files_lost > 0 {

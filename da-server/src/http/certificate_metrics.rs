@@ -16,8 +16,8 @@ pub(super) struct CertificateMetrics {
 
 impl CertificateMetrics {
     pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let help = "When the first of the certificates in tls_server_config.cert_file expires, in \
-                    seconds since the epoch.";
+        let help = "When the first certificate in tls_server_config.cert_file expires, in seconds since \
+                 the epoch.";
         let opts = Opts::new("tls_certificate_not_after_timestamp_seconds", help);
         let not_after = GaugeVec::new(opts, &[])?;
         registry.register(Box::new(not_after.clone()))?;

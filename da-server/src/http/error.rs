@@ -19,18 +19,18 @@ impl ApiError {
         Self { status, code, message, header: None }
     }
 
-    /// What is over in a moment.
+    /// A refusal that is over in a moment.
     fn busy(code: &'static str, message: &'static str) -> Self {
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
         Self { header: Some((header::RETRY_AFTER, HeaderValue::from_static("1"))), ..error }
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no page or API route at this path.")
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        let message = "This address does not take this method.";
+        let message = "This path does not support this HTTP method.";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
@@ -42,55 +42,55 @@ impl ApiError {
     }
 
     pub(super) fn too_many_passwords() -> Self {
-        let message = "As many passwords as may be are being looked at; try again in a second.";
+        let message = "Too many login attempts are in progress; try again in a second.";
         Self::busy("too_many_passwords", message)
     }
 
     pub(super) fn origin_refused() -> Self {
-        let message = "Pages of this origin may not connect; the operator can allow them.";
+        let message = "Pages of this origin may not connect; the operator can list it in websocket.allowed_origins.";
         Self::new(StatusCode::FORBIDDEN, "origin_refused", message)
     }
 
     pub(super) fn host_refused() -> Self {
-        let message = "This server listens on a loopback address, and answers under a name of this \
-                       machine alone: ask for localhost. A proxy in front of it asks for localhost \
-                       too, and says in X-Forwarded-Host whom it was asked for; any other name has to \
-                       be in websocket.allowed_origins.";
+        let message = "This server listens on a loopback address and only answers requests for a name of this \
+                       machine, such as localhost. A proxy in front of it must send Host: localhost, and \
+                       the requested host in X-Forwarded-Host; any other name must be listed in \
+                       websocket.allowed_origins.";
         Self::new(StatusCode::FORBIDDEN, "host_refused", message)
     }
 
     pub(super) fn not_a_websocket() -> Self {
-        let message = "Connect to this address with a WebSocket.";
+        let message = "This path takes WebSocket connections only.";
         Self::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", message)
     }
 
     pub(super) fn invalid_query() -> Self {
-        let message = "Of calls you can ask for kind (llm, tts), provider, outcome (success, failed, \
-                       or an error kind), order (latest, slowest) and limit (1 to 500).";
+        let message = "The query parameters are kind (llm, tts), provider, outcome (success, failed, or an \
+                       error kind), order (latest, slowest) and limit (1 to 500).";
         Self::new(StatusCode::BAD_REQUEST, "invalid_query", message)
     }
 
     pub(super) fn call_not_found() -> Self {
-        let message = "There is no call of this number, or it is no longer remembered.";
+        let message = "There is no call with this id, or it is no longer kept.";
         Self::new(StatusCode::NOT_FOUND, "call_not_found", message)
     }
 
     pub(super) fn too_many_followers() -> Self {
-        let message = "Too many follow the calls already; try again later, or ask for /api/calls.";
+        let message = "Too many clients follow the calls; try again later, or request /api/calls.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_followers", message)
     }
 
     pub(super) fn too_many_scrapes() -> Self {
-        let message = "As many scrapes as may be are under way; try again in a second.";
+        let message = "Too many scrapes are in progress; try again in a second.";
         Self::busy("too_many_scrapes", message)
     }
 
     pub(super) fn shutting_down() -> Self {
-        Self::busy("shutting_down", "This server stops, and takes nobody new; another one may.")
+        Self::busy("shutting_down", "This server is shutting down; another one may answer.")
     }
 
     pub(super) fn internal() -> Self {
-        let message = "The server could not answer; its log says why.";
+        let message = "The server failed to answer; its log has the reason.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 }

@@ -17,7 +17,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::ApiError;
-use super::guard::Guard;
+use super::operator_access::OperatorAccess;
 use super::own_host;
 use super::write_timeout::WriteTimeoutAcceptor;
 use crate::Listeners;
@@ -47,7 +47,7 @@ pub(super) struct Routes {
     /// On the listener for metrics; on the main one where there is none.
     pub(super) for_operators: Router,
     /// Before those.
-    pub(super) guard: Guard,
+    pub(super) operator_access: OperatorAccess,
     /// Origins whose names are the server's own on a loopback address as well.
     pub(super) allowed_origins: Vec<String>,
     /// A connection that asks for nothing more for so long is closed.
@@ -67,20 +67,27 @@ impl Routes {
         grace: Duration,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let Self { main, health, for_operators, guard, allowed_origins, keep_alive, write_timeout } =
-            self;
+        let Self {
+            main,
+            health,
+            for_operators,
+            operator_access,
+            allowed_origins,
+            keep_alive,
+            write_timeout,
+        } = self;
         let handle = Handle::new();
         let closing = handle.clone();
         tokio::spawn(async move {
             shutdown.cancelled().await;
             closing.graceful_shutdown(Some(grace));
         });
-        let Guard { tls, headers, .. } = guard;
+        let OperatorAccess { tls, headers, .. } = operator_access;
         // Ends with this future.
         let mut refreshing = JoinSet::new();
         let tls = tls.map(|tls| {
             let in_force = tls.in_force();
-            refreshing.spawn(tls.keep_fresh());
+            refreshing.spawn(tls.watch_files());
             in_force
         });
         let main = main.merge(health.clone());

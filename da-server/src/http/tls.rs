@@ -19,7 +19,7 @@ use super::web_config::{ClientAuth, TlsServerConfig, TlsVersion};
 use crate::secret_file::read_secret;
 
 /// Between two looks at the files.
-const LOOK: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the listener's connections are encrypted with.
 #[derive(Debug, Clone)]
@@ -47,13 +47,13 @@ impl Tls {
 
     /// Puts certificates in force for new connections when the files were replaced, for as long as it
     /// runs: certificates end within months or days, and no server is to be restarted for that.
-    pub(super) async fn keep_fresh(self) {
-        self.look_every(LOOK).await;
+    pub(super) async fn watch_files(self) {
+        self.poll_files(POLL_INTERVAL).await;
     }
 
-    async fn look_every(self, pause: Duration) {
+    async fn poll_files(self, pause: Duration) {
         let mut in_force = self.files.stamps();
-        let mut said = None;
+        let mut logged = None;
         loop {
             tokio::time::sleep(pause).await;
             let stamps = self.files.stamps();
@@ -62,19 +62,21 @@ impl Tls {
             }
             match Read::of(&self.files) {
                 Ok(read) => {
-                    (in_force, said) = (stamps, None);
+                    (in_force, logged) = (stamps, None);
                     self.in_force.reload_from_config(read.config);
                     self.metrics.in_force(read.not_after);
-                    tracing::info!("the certificates were read again");
+                    tracing::info!("the certificates were reloaded");
                 }
                 // They are tried again at the next look: what is missing of them may be there by then
                 // without their having changed, as after a moment in which they could not be read.
                 Err(error) => {
                     let why = format!("{error:#}");
-                    if said.as_ref() != Some(&why) {
-                        tracing::error!("the certificates stay as they were: {why}");
+                    if logged.as_ref() != Some(&why) {
+                        tracing::error!(
+                            "the certificates could not be reloaded, so the old ones stay in use: {why}"
+                        );
                     }
-                    said = Some(why);
+                    logged = Some(why);
                 }
             }
         }
@@ -217,7 +219,7 @@ mod tests {
         let first_ends = ends();
         let first = tls.in_force().get_inner();
         let pause = Duration::from_millis(10);
-        let looking = tokio::spawn(tls.clone().look_every(pause));
+        let looking = tokio::spawn(tls.clone().poll_files(pause));
 
         tokio::time::sleep(10 * pause).await;
         write(&files.cert_file, "no certificate").expect("written");
@@ -259,7 +261,7 @@ mod tests {
             std::fs::rename(&beside, &files.cert_file).expect("renamed");
         };
         let pause = Duration::from_millis(10);
-        let looking = tokio::spawn(tls.clone().look_every(pause));
+        let looking = tokio::spawn(tls.clone().poll_files(pause));
         tokio::time::sleep(10 * pause).await;
         put(&vec![b'x'; certificate.len()]);
         write(&files.key_file, &key).expect("written");

@@ -1,4 +1,4 @@
-//! From the bytes of a response to the pieces of an answer.
+//! From the bytes of a response to the parts of an answer.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
     wire::{Decoder, Step},
 };
 use crate::provider::{
-    ErrorKind, Fault, ProviderName,
+    ErrorKind, ProviderName, ReportedError,
     events::{Event, EventError, events},
     exchange,
 };
@@ -22,42 +22,42 @@ use crate::provider::{
 /// No protocol has lines or events this long.
 const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// The widest that a token of text is on average, with room to spare: words of any language have
+/// The widest that a token of text is on average, with a margin: words of any language have
 /// two to six bytes a token.
-const TOKEN_BYTES: usize = 16;
-/// What an answer may have beyond that, for those of few tokens.
+const MAX_TOKEN_BYTES: usize = 16;
+/// What a short answer may have beyond that.
 const SLACK_BYTES: usize = 4 * 1024;
 
-/// How much text an answer of so many tokens can have. One that has more comes from a server that
-/// does not keep to what was asked: it ends there, as an error.
+/// How much text an answer of `max_tokens` can have. A server that sends more does not keep to the
+/// limit: the answer ends there, with an error.
 pub(super) fn max_text_bytes(max_tokens: u32) -> usize {
-    usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_mul(TOKEN_BYTES) + SLACK_BYTES
+    usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_mul(MAX_TOKEN_BYTES) + SLACK_BYTES
 }
 
-/// A decoder whose tokens are counted when the answer is over, however it ends.
-pub(super) struct Tally {
-    decoder: Box<dyn Decoder>,
+/// A decoder whose tokens are counted when it is dropped, however the answer ends.
+pub(super) struct CountingDecoder {
+    inner: Box<dyn Decoder>,
     metrics: ModelMetrics,
 }
 
-impl Tally {
-    pub(super) fn new(decoder: Box<dyn Decoder>, metrics: ModelMetrics) -> Self {
-        Self { decoder, metrics }
+impl CountingDecoder {
+    pub(super) fn new(inner: Box<dyn Decoder>, metrics: ModelMetrics) -> Self {
+        Self { inner, metrics }
     }
 }
 
-impl Drop for Tally {
+impl Drop for CountingDecoder {
     fn drop(&mut self) {
-        self.metrics.count_tokens(&self.decoder.usage());
+        self.metrics.count_tokens(&self.inner.usage());
     }
 }
 
 /// Why an answer has no more parts.
 pub(super) enum Broken {
-    /// It failed like this.
+    /// The call failed.
     Failed(LlmError),
     /// The provider reported an error in place of an answer, in these words, which may quote the prompt.
-    Refused { fault: Fault, words: String },
+    Refused { reported: ReportedError, words: String },
 }
 
 impl From<LlmError> for Broken {
@@ -66,9 +66,9 @@ impl From<LlmError> for Broken {
     }
 }
 
-/// How long an answer may pause after text that came with a reason to stop. A player waits so long for its end
-/// where the server then keeps the connection open and says nothing.
-const MORE_TEXT_WITHIN: Duration = Duration::from_secs(3);
+/// How long an answer may pause after text that came with a reason to stop. A player waits this long for the
+/// end where the server then keeps the connection open and sends nothing.
+const TEXT_AFTER_STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The parts of the answer in `body`, of a model whose thought may be `unopened`: thought and text,
 /// [`LlmEvent::Complete`] if there was text, then [`LlmEvent::Done`] or an error.
@@ -81,23 +81,23 @@ const MORE_TEXT_WITHIN: Duration = Duration::from_secs(3);
 pub(super) fn answer(
     provider: ProviderName,
     body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
-    tally: Tally,
+    decoder: CountingDecoder,
     unopened: Unopened,
     max_text_bytes: usize,
 ) -> impl Stream<Item = Result<Part, Broken>> + Send {
     let reading = Reading {
         provider,
         events: Box::pin(events(body, MAX_LINE_BYTES).fuse()),
-        tally,
+        decoder,
         filter: ThoughtFilter::new(unopened, max_text_bytes),
-        heard: false,
-        begun: false,
+        has_text: false,
+        text_sent: false,
         at_first_word: true,
-        room: max_text_bytes,
+        text_bytes_left: max_text_bytes,
         max_text_bytes,
         text: Text::Coming,
         more_until: Instant::now(),
-        patience: None,
+        drain_deadline: None,
         end: None,
     };
     stream::unfold(Some(reading), Reading::next)
@@ -109,30 +109,30 @@ enum Text {
     Coming,
     /// All of it has come.
     Over,
-    /// And the caller knows.
+    /// The caller knows that.
     Told,
 }
 
 struct Reading<S> {
     provider: ProviderName,
     events: S,
-    tally: Tally,
+    decoder: CountingDecoder,
     filter: ThoughtFilter,
-    /// There was text from the model, if only of its thoughts.
-    heard: bool,
-    /// There was text for the caller.
-    begun: bool,
-    /// Nothing was said, or it was taken back.
+    /// The model sent text, if only of its thoughts.
+    has_text: bool,
+    /// The caller got text.
+    text_sent: bool,
+    /// The caller has no text, or it was taken back.
     at_first_word: bool,
-    /// How much more text there may be.
-    room: usize,
+    /// How much more text the answer may have.
+    text_bytes_left: usize,
     max_text_bytes: usize,
     text: Text,
     /// Until when more text is waited for once the model has said with text why it stops.
     more_until: Instant,
-    /// Until when the rest of an answer is waited for that is complete but for its tokens.
-    patience: Option<Instant>,
-    /// What comes next is the end.
+    /// Until when a complete answer is read on for its tokens.
+    drain_deadline: Option<Instant>,
+    /// How the answer ends, once that is known.
     end: Option<Result<Completion, Broken>>,
 }
 
@@ -149,7 +149,7 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
             let part = match reading.step().await {
                 Ok(Step::Nothing) => None,
                 Ok(Step::Stop) => {
-                    if reading.text == Text::Coming && reading.heard {
+                    if reading.text == Text::Coming && reading.has_text {
                         reading.text = Text::Over;
                     }
                     None
@@ -157,8 +157,8 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                 Ok(Step::Thought) => Some(Part::Thought),
                 Ok(Step::Text(_)) if reading.text != Text::Coming => None,
                 Ok(Step::Text(text)) => {
-                    reading.heard |= !text.trim().is_empty();
-                    reading.more_until = Instant::now() + MORE_TEXT_WITHIN;
+                    reading.has_text |= !text.trim().is_empty();
+                    reading.more_until = Instant::now() + TEXT_AFTER_STOP_TIMEOUT;
                     let Said { taken_back, text } = reading.filter.said(&text);
                     let part = if taken_back {
                         Some(reading.say_instead(text))
@@ -172,7 +172,7 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
                     None
                 }
                 Err(broken) => {
-                    let completion = reading.tally.decoder.completion();
+                    let completion = reading.decoder.inner.completion();
                     reading.finish(completion.ok_or(broken));
                     None
                 }
@@ -186,13 +186,13 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
     async fn step(&mut self) -> Result<Step, Broken> {
         let provider = self.provider.clone();
         let failed = |kind| Broken::Failed(LlmError::new(&provider, kind));
-        let event = if !self.begun {
+        let event = if !self.text_sent {
             self.events.next().await
         } else if self.text != Text::Coming {
-            let until = self.until();
+            let until = self.drain_deadline();
             let rest = timeout_at(until, self.events.next()).await;
             rest.map_err(|_elapsed| failed(ErrorKind::Interrupted))?
-        } else if self.tally.decoder.completion().is_some() {
+        } else if self.decoder.inner.completion().is_some() {
             match timeout_at(self.more_until, self.events.next()).await {
                 Ok(event) => event,
                 Err(_elapsed) => return Ok(Step::Stop),
@@ -206,27 +206,27 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
             Some(Err(EventError::TooLong)) => return Err(failed(ErrorKind::Protocol)),
             None => return Err(failed(ErrorKind::Interrupted)),
         };
-        self.tally.decoder.step(&event.data).map_err(|fault| match fault {
-            // What the end of the body has torn is not to be blamed for making no sense.
-            Fault::PROTOCOL if !event.whole => failed(ErrorKind::Interrupted),
-            fault if self.begun || fault == Fault::PROTOCOL => {
-                Broken::Failed(LlmError::in_stream(&provider, fault))
+        self.decoder.inner.step(&event.data).map_err(|reported| match reported {
+            // The end of the body cut this event, so it is no violation of the protocol.
+            ReportedError::PROTOCOL if !event.whole => failed(ErrorKind::Interrupted),
+            reported if self.text_sent || reported == ReportedError::PROTOCOL => {
+                Broken::Failed(LlmError::in_stream(&provider, reported))
             }
-            fault => Broken::Refused { fault, words: event.data },
+            reported => Broken::Refused { reported, words: event.data },
         })
     }
 
     /// Until when a complete answer is read on for its tokens, and so that the connection can carry the
     /// next call.
-    fn until(&mut self) -> Instant {
-        *self.patience.get_or_insert_with(|| Instant::now() + exchange::TAIL)
+    fn drain_deadline(&mut self) -> Instant {
+        *self.drain_deadline.get_or_insert_with(|| Instant::now() + exchange::DRAIN_TIMEOUT)
     }
 
     /// Whether the answer ends where the model wanted it to.
     fn is_whole(&self) -> bool {
         let end = match &self.end {
             Some(end) => end.as_ref().ok().copied(),
-            None => self.tally.decoder.completion(),
+            None => self.decoder.inner.completion(),
         };
         end.is_some_and(|end| end.stop_reason != StopReason::MaxTokens)
     }
@@ -244,12 +244,12 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
         }
         self.text = Text::Told;
         let is_broken = matches!(self.end, Some(Err(_)));
-        (self.begun && !is_broken).then_some(Part::Event(LlmEvent::Complete))
+        (self.text_sent && !is_broken).then_some(Part::Event(LlmEvent::Complete))
     }
 
     async fn last(&mut self, end: Result<Completion, Broken>) -> Result<Part, Broken> {
         let completion = end?;
-        let until = self.until();
+        let until = self.drain_deadline();
         let reading_on = async { while self.events.next().await.is_some() {} };
         // A server that keeps it open loses the connection, not the answer.
         let _gave_up = timeout_at(until, reading_on).await;
@@ -262,14 +262,14 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
         (!text.is_empty()).then_some(Part::Event(LlmEvent::Text(text)))
     }
 
-    /// Text in place of what the caller has.
+    /// Text that replaces what the caller has.
     fn say_instead(&mut self, text: String) -> Part {
-        (self.at_first_word, self.room) = (true, self.max_text_bytes);
+        (self.at_first_word, self.text_bytes_left) = (true, self.max_text_bytes);
         Part::Event(LlmEvent::Instead(self.bounded(text)))
     }
 
-    /// As much of it as there may be. An answer begins with its first word: what is blank before that is
-    /// left out, so that one of nothing else is empty.
+    /// The text, cut to the limit. Blanks before the first word are left out, so that an answer of nothing
+    /// else is empty.
     fn bounded(&mut self, mut text: String) -> String {
         if self.at_first_word {
             text = text.trim_start().to_owned();
@@ -277,12 +277,12 @@ impl<S: Stream<Item = Result<Event, EventError<LlmError>>> + Unpin> Reading<S> {
         if text.is_empty() {
             return text;
         }
-        (self.begun, self.at_first_word) = (true, false);
-        if text.len() > self.room {
-            text.truncate(text.floor_char_boundary(self.room));
+        (self.text_sent, self.at_first_word) = (true, false);
+        if text.len() > self.text_bytes_left {
+            text.truncate(text.floor_char_boundary(self.text_bytes_left));
             self.end = Some(Err(LlmError::new(&self.provider, ErrorKind::Protocol).into()));
         }
-        self.room -= text.len();
+        self.text_bytes_left -= text.len();
         text
     }
 

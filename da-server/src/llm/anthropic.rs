@@ -12,7 +12,7 @@ use super::{
     parameter::Parameter,
     wire::{Decoder, Request, Step, Wire, below},
 };
-use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
+use crate::provider::{ApiKey, ErrorCode, ErrorKind, ProviderSetupError, ReportedError};
 
 pub(super) struct Anthropic {
     /// How the key is sent.
@@ -66,9 +66,9 @@ impl Wire for Anthropic {
         &[Parameter::Temperature]
     }
 
-    fn fault(&self, body: &[u8]) -> Fault {
+    fn parse_error(&self, body: &[u8]) -> ReportedError {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        fault(&body["error"])
+        parse_error(&body["error"])
     }
 
     fn events(&self, whole: Value) -> Option<Vec<String>> {
@@ -104,7 +104,7 @@ struct AnthropicDecoder {
 /// Events are read field by field: what is not there, or not what it should be, is absent, and what
 /// is added later is passed over.
 impl Decoder for AnthropicDecoder {
-    fn step(&mut self, data: &str) -> Result<Step, Fault> {
+    fn step(&mut self, data: &str) -> Result<Step, ReportedError> {
         match data.trim() {
             // Keeps the connection open.
             "" => return Ok(Step::Nothing),
@@ -112,7 +112,7 @@ impl Decoder for AnthropicDecoder {
             "[DONE]" => return Ok(Step::Done(self.ended_by(StopReason::Other))),
             _ => {}
         }
-        let event: Value = serde_json::from_str(data).map_err(|_| Fault::PROTOCOL)?;
+        let event: Value = serde_json::from_str(data).map_err(|_| ReportedError::PROTOCOL)?;
         Ok(match event["type"].as_str() {
             Some("message_start") => {
                 self.tokens.update(&event["message"]["usage"]);
@@ -132,8 +132,8 @@ impl Decoder for AnthropicDecoder {
                 }
             }
             Some("message_stop") => Step::Done(self.ended_by(StopReason::Other)),
-            Some("error") => return Err(fault(&event["error"])),
-            None if event["error"].is_object() => return Err(fault(&event["error"])),
+            Some("error") => return Err(parse_error(&event["error"])),
+            None if event["error"].is_object() => return Err(parse_error(&event["error"])),
             // `ping`, block ends, and whatever is added later.
             _ => Step::Nothing,
         })
@@ -225,8 +225,8 @@ impl Tokens {
 }
 
 /// The message beside the type is not kept on purpose: it may quote the prompt.
-fn fault(error: &Value) -> Fault {
-    let Some(code) = error["type"].as_str() else { return Fault::UNKNOWN };
+fn parse_error(error: &Value) -> ReportedError {
+    let Some(code) = error["type"].as_str() else { return ReportedError::UNKNOWN };
     // An account without credit has no type of its own.
     let says = |words| error["message"].as_str().is_some_and(|message| message.contains(words));
     let kind = match code {
@@ -241,7 +241,7 @@ fn fault(error: &Value) -> Fault {
         "api_error" | "conflict_error" | "timeout_error" => Some(ErrorKind::Server),
         _ => None,
     };
-    Fault { kind, code: ErrorCode::new(code) }
+    ReportedError { kind, code: ErrorCode::new(code) }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use reqwest::{
 
 use super::{
     LlmConfig, LlmError, LlmEvent, LlmMetrics, Message, Prompt,
-    answer::{Tally, answer, max_text_bytes},
+    answer::{CountingDecoder, answer, max_text_bytes},
     event::Part,
     history,
     longest::Longest,
@@ -24,12 +24,13 @@ use super::{
     wire::{Request, Wire},
 };
 use crate::provider::{
-    ApiKey, CallKind, CallReports, ErrorKind, GateMetrics, ProviderName, ProviderSetupError,
-    Reporter, RetryAdvice, base_url,
-    call::{Pieces, Plan},
+    AdmissionMetrics, ApiKey, CallKind, CallReports, ErrorKind, ProviderName, ProviderSetupError,
+    Reporter, RetryAdvice,
+    attempt_timings::AttemptRecorder,
+    base_url,
+    call::{CallRunner, ChunkStream},
     exchange,
     fallback::Labelled,
-    span::Span,
 };
 
 /// An answer this large is no answer of a character, whatever is around its text.
@@ -49,7 +50,7 @@ pub(super) struct Backend {
     pub(super) longest: Longest,
     /// Whether its answers begin in thought.
     unopened: Unopened,
-    plan: Plan,
+    runner: CallRunner,
     pub(super) metrics: ModelMetrics,
 }
 
@@ -64,17 +65,17 @@ impl Backend {
         config: &LlmConfig,
         key: Option<ApiKey>,
         http: reqwest::Client,
-        gates: &GateMetrics,
+        admission: &AdmissionMetrics,
         metrics: &LlmMetrics,
         reports: Option<CallReports>,
-        has_successor: bool,
+        has_fallback: bool,
     ) -> Result<Arc<Self>, ProviderSetupError> {
         let wire = config.wire()?;
         let headers = wire.headers(key.as_ref())?;
         let base = base_url(config.protocol.as_str(), config.base_url())?;
         let url = wire.url(&base, config.model());
         let metrics = metrics.of(&config.provider(), config.model());
-        metrics.know_optional(wire.optional());
+        metrics.create_parameter_series(wire.optional());
         Ok(Arc::new(Self {
             http,
             wire,
@@ -86,9 +87,9 @@ impl Backend {
             refused: Learned::default(),
             longest: Longest::default(),
             unopened: Unopened::new(config.begins_in_thought),
-            plan: Plan {
-                has_successor,
-                ..Plan::new(
+            runner: CallRunner {
+                has_fallback,
+                ..CallRunner::new(
                     Reporter {
                         kind: CallKind::Llm,
                         provider: config.provider(),
@@ -99,7 +100,7 @@ impl Backend {
                     config.retry.clone(),
                     config.max_concurrent,
                     config.breaker.clone(),
-                    gates,
+                    admission,
                 )
             },
             metrics,
@@ -107,16 +108,16 @@ impl Backend {
     }
 
     pub(super) fn provider(&self) -> &ProviderName {
-        &self.plan.reporter.provider
+        &self.runner.reporter.provider
     }
 
     /// One call, with its retries.
     pub(super) async fn call(
         self: &Arc<Self>,
         prompt: &Prompt,
-    ) -> Result<Pieces<LlmEvent>, LlmError> {
-        let attempt = |span| self.attempt(span, prompt);
-        let parts = self.plan.run(self.metrics.clone(), attempt).await?;
+    ) -> Result<ChunkStream<LlmEvent>, LlmError> {
+        let attempt = |recorder| self.attempt(recorder, prompt);
+        let parts = self.runner.run(self.metrics.clone(), attempt).await?;
         let events = parts.filter_map(|part| {
             future::ready(match part {
                 Ok(Part::Event(event)) => Some(Ok(event)),
@@ -129,31 +130,31 @@ impl Backend {
 
     async fn attempt(
         self: &Arc<Self>,
-        span: Span,
+        recorder: AttemptRecorder,
         prompt: &Prompt,
-    ) -> Result<Pieces<Part>, LlmError> {
+    ) -> Result<ChunkStream<Part>, LlmError> {
         let provider = self.provider();
-        let messages = history::newest(prompt, self.room(prompt));
+        let messages = history::newest(prompt, self.max_history_bytes(prompt));
         let body = self.wire.body(&self.request(prompt, messages));
-        let sent = Sent::new(self, &body, &prompt.system, messages);
+        let sent = Sent::new(self, recorder.call_id(), &body, &prompt.system, messages);
         let request = self
             .http
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(span.body(Bytes::from(body.to_string())));
+            .body(recorder.body(Bytes::from(body.to_string())));
         let (mut advice, mut words) = (RetryAdvice::default(), Vec::new());
         let response = exchange::send(
             provider,
             request,
-            &span,
+            &recorder,
             |headers| {
                 self.metrics.rate_limits(headers);
                 advice = RetryAdvice::from_headers(headers, SystemTime::now());
             },
             |body| {
                 words = body.to_vec();
-                self.wire.fault(body)
+                self.wire.parse_error(body)
             },
         )
         .await
@@ -164,16 +165,16 @@ impl Backend {
             "application/json" => (true, MAX_WHOLE_BYTES),
             _ => return Err(LlmError::new(provider, ErrorKind::Protocol)),
         };
-        let idle = self.plan.timeouts.idle;
-        let mut body = exchange::body(provider.clone(), response, span, idle, limit).boxed();
+        let idle = self.runner.timeouts.idle;
+        let mut body = exchange::body(provider.clone(), response, recorder, idle, limit).boxed();
         if is_whole {
             let streamed = streamed(provider, &*self.wire, body).await;
             let streamed = streamed.map_err(|broken| sent.broken(broken, advice))?;
             body = stream::once(future::ready(Ok(streamed))).boxed();
         }
-        let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
+        let decoder = CountingDecoder::new(self.wire.decoder(), self.metrics.clone());
         let max_bytes = max_text_bytes(prompt.max_tokens);
-        let parts = answer(provider.clone(), body, tally, self.unopened.clone(), max_bytes);
+        let parts = answer(provider.clone(), body, decoder, self.unopened.clone(), max_bytes);
         Ok(parts
             .map(move |part| match part {
                 Ok(part) => {
@@ -198,9 +199,10 @@ impl Backend {
         }
     }
 
-    /// How many bytes the model may be shown.
-    fn room(&self, prompt: &Prompt) -> usize {
-        let configured = self.context_tokens.map(|tokens| history::room(tokens, prompt.max_tokens));
+    /// How many bytes of the conversation may be sent to the model.
+    fn max_history_bytes(&self, prompt: &Prompt) -> usize {
+        let configured =
+            self.context_tokens.map(|tokens| history::context_bytes(tokens, prompt.max_tokens));
         let limits = [configured, self.longest.limit()];
         limits.into_iter().flatten().min().unwrap_or(usize::MAX)
     }

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::{LlmConfig, LlmError, LlmEvent, LlmMetrics, Prompt, backend::Backend};
 use crate::provider::{
-    CallReports, GateMetrics, ProviderSetupError, call::Pieces, fallback::Chain,
+    AdmissionMetrics, CallReports, ProviderSetupError, call::ChunkStream, fallback::Chain,
 };
 
 /// A client of a language model and of those that stand in for it. Clones share everything.
@@ -29,20 +29,20 @@ impl LlmClient {
     pub fn new(
         config: &LlmConfig,
         http: reqwest::Client,
-        gates: &GateMetrics,
+        admission: &AdmissionMetrics,
         metrics: &LlmMetrics,
         reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
-        let chain = Chain::new(config, &metrics.fallbacks, |config, has_successor| {
+        let chain = Chain::new(config, &metrics.fallbacks, |config, has_fallback| {
             let reports = reports.clone();
             Backend::new(
                 config,
                 config.key()?,
                 http.clone(),
-                gates,
+                admission,
                 metrics,
                 reports,
-                has_successor,
+                has_fallback,
             )
         })?;
         Ok(Self { chain })
@@ -58,14 +58,14 @@ impl LlmClient {
     pub async fn stream(&self, prompt: Prompt) -> Result<LlmStream, LlmError> {
         let prompt = &prompt;
         let ask = |backend: Arc<Backend>| async move { backend.call(prompt).await };
-        Ok(LlmStream { pieces: self.chain.ask(ask).await? })
+        Ok(LlmStream { chunks: self.chain.ask(ask).await? })
     }
 }
 
 /// The answer as it comes: text, [`LlmEvent::Complete`], then [`LlmEvent::Done`]; or an error in place of
 /// either.
 pub struct LlmStream {
-    pieces: Pieces<LlmEvent>,
+    chunks: ChunkStream<LlmEvent>,
 }
 
 impl LlmStream {
@@ -80,6 +80,6 @@ impl Stream for LlmStream {
     type Item = Result<LlmEvent, LlmError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.pieces.poll_next_unpin(context)
+        self.chunks.poll_next_unpin(context)
     }
 }

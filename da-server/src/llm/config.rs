@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{anthropic::Anthropic, google::Google, openai::OpenAi, wire::Wire};
-use crate::provider::gate::DEFAULT_MAX_CONCURRENT;
+use crate::provider::admission::DEFAULT_MAX_CONCURRENT;
 use crate::provider::openai::is_original;
 use crate::provider::{
     ApiKey, BreakerConfig, ProviderName, ProviderSetupError, RetryPolicy, Timeouts,
@@ -140,7 +140,7 @@ pub struct LlmConfig {
     /// Calls in flight at once; further ones wait, in their order. A call is in flight from its
     /// request to the end of its answer.
     pub max_concurrent: usize,
-    /// When the provider is left alone.
+    /// The circuit breaker of the provider.
     pub breaker: BreakerConfig,
     /// Who is asked, one after the other, when this one fails before its first token. Each has all
     /// the settings of its own, and no fallbacks.

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 /// No answer takes more. A larger figure is a mistake, and would spoil a counter for good.
-const MOST_TOKENS: u64 = 10_000_000;
+const MAX_TOKENS: u64 = 10_000_000;
 
 /// A count of tokens, if it is one: some servers tell null, fractions or negative figures.
 pub(super) fn tokens(value: &Value) -> Option<u64> {
-    let whole = |number: &f64| number.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(number);
+    let whole = |number: &f64| number.fract() == 0.0 && (0.0..=MAX_TOKENS as f64).contains(number);
     let count = value.as_u64().or_else(|| value.as_f64().filter(whole).map(|number| number as u64));
-    count.filter(|count| *count <= MOST_TOKENS)
+    count.filter(|count| *count <= MAX_TOKENS)
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::provider::call::Piece;
+use crate::provider::call::Chunk;
 
-/// A piece of an answer.
+/// A chunk of an answer.
 #[derive(Clone, PartialEq, Eq)]
 pub enum LlmEvent {
     /// More text; never empty, never cut inside a character. The first does not begin with a space.
@@ -74,11 +74,11 @@ impl Usage {
 pub(super) enum Part {
     /// The model thinks, or has written what is not said.
     Thought,
-    /// A piece for the caller.
+    /// A chunk for the caller.
     Event(LlmEvent),
 }
 
-impl Piece for Part {
+impl Chunk for Part {
     fn is_end(&self) -> bool {
         matches!(self, Self::Event(LlmEvent::Done(_)))
     }

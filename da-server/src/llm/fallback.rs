@@ -11,7 +11,7 @@ impl Section for LlmConfig {
         &self.fallback
     }
 
-    fn asks_as(&self, other: &Self) -> bool {
+    fn has_same_target(&self, other: &Self) -> bool {
         (other.provider(), other.model()) == (self.provider(), self.model())
     }
 }
@@ -60,7 +60,7 @@ mod tests {
         };
         let same =
             refusal("[[fallback]]\nprotocol = 'openai'\n[[fallback]]\nmodel = 'claude-haiku-5-5'");
-        assert!(same.contains("fallback 1") && same.contains("asked before"), "{same}");
+        assert!(same.contains("fallback 1") && same.contains("in the list already"), "{same}");
         let twice = "[[fallback]]\nprotocol = 'openai'\n";
         assert!(refusal(&twice.repeat(2)).contains("fallback 1"));
         let branch =

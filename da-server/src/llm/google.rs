@@ -2,7 +2,7 @@
 //! server-sent events that have only data, each the next part of the response. None of them is the
 //! last by its form: the reason to stop comes with a part, and then the body ends.
 
-mod fault;
+mod error;
 
 use reqwest::{Url, header::HeaderMap};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::{
     parameter::Parameter,
     wire::{Decoder, Request, Step, Wire, below},
 };
-use crate::provider::{ApiKey, Fault, ProviderSetupError};
+use crate::provider::{ApiKey, ProviderSetupError, ReportedError};
 
 pub(super) struct Google;
 
@@ -61,8 +61,8 @@ impl Wire for Google {
         &[Parameter::Temperature]
     }
 
-    fn fault(&self, body: &[u8]) -> Fault {
-        fault::in_body(body)
+    fn parse_error(&self, body: &[u8]) -> ReportedError {
+        error::in_body(body)
     }
 
     /// The parts of the response are in a list where `alt=sse` is not understood.
@@ -96,7 +96,7 @@ struct GoogleDecoder {
 /// Chunks are read field by field: what is not there, or not what it should be, is absent, and what
 /// is added later is passed over.
 impl Decoder for GoogleDecoder {
-    fn step(&mut self, data: &str) -> Result<Step, Fault> {
+    fn step(&mut self, data: &str) -> Result<Step, ReportedError> {
         match data.trim() {
             // Keeps the connection open.
             "" => return Ok(Step::Nothing),
@@ -104,9 +104,9 @@ impl Decoder for GoogleDecoder {
             "[DONE]" => return Ok(Step::Done(self.ended_by(StopReason::Other))),
             _ => {}
         }
-        let chunk: Value = serde_json::from_str(data).map_err(|_| Fault::PROTOCOL)?;
-        if let Some(fault) = fault::in_chunk(&chunk) {
-            return Err(fault);
+        let chunk: Value = serde_json::from_str(data).map_err(|_| ReportedError::PROTOCOL)?;
+        if let Some(reported) = error::in_chunk(&chunk) {
+            return Err(reported);
         }
         self.tokens.update(&chunk["usageMetadata"]);
         // One candidate is asked for, so one is all there is.

@@ -1,14 +1,14 @@
-//! How much of a conversation is shown to a model: the newest of it that fits.
+//! How much of a conversation is sent to a model: the newest part that fits.
 
 use super::{Message, Prompt, Role};
 
-/// Bytes that are taken for one token. English has about four and most other languages fewer; what
-/// is too long all the same, the provider says.
+/// Estimate of the bytes of one token. English has about four and most other languages fewer; the provider
+/// refuses what is too long all the same.
 const BYTES_PER_TOKEN: usize = 3;
 
-/// How many bytes of instructions and conversation a model of so many tokens takes, if its answer
-/// may have `max_tokens`.
-pub(super) fn room(context_tokens: u32, max_tokens: u32) -> usize {
+/// How many bytes of instructions and conversation fit into `context_tokens`, if the answer may have
+/// `max_tokens`.
+pub(super) fn context_bytes(context_tokens: u32, max_tokens: u32) -> usize {
     (context_tokens.saturating_sub(max_tokens) as usize).saturating_mul(BYTES_PER_TOKEN)
 }
 
@@ -17,11 +17,11 @@ pub(super) fn bytes(system: &str, messages: &[Message]) -> usize {
     system.len() + messages.iter().map(|message| message.text.len()).sum::<usize>()
 }
 
-/// The newest of a conversation that has room in so many bytes beside the instructions; its last
-/// line in any case.
-pub(super) fn newest(prompt: &Prompt, room: usize) -> &[Message] {
+/// The newest part of a conversation that fits into `max_bytes` with the instructions; at least its last
+/// line.
+pub(super) fn newest(prompt: &Prompt, max_bytes: usize) -> &[Message] {
     let mut rest = prompt.messages.as_slice();
-    while bytes(&prompt.system, rest) > room {
+    while bytes(&prompt.system, rest) > max_bytes {
         match after_a_turn(rest, 1) {
             Some(shorter) => rest = shorter,
             None => break,
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_answer_has_its_share_of_the_context() {
-        assert_eq!(room(4096, 96), 12_000);
-        assert_eq!(room(100, 800), 0);
+        assert_eq!(context_bytes(4096, 96), 12_000);
+        assert_eq!(context_bytes(100, 800), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// After so many answers within the limit it is doubled: the model may have been changed for a larger
 /// one behind its name, and the lines that were too long may have been of another kind. If it is too
 /// much, that costs one attempt.
-const ANSWERS: u32 = 50;
+const ANSWERS_BEFORE_DOUBLING: u32 = 50;
 
 /// The longest conversation that one model may be shown, in bytes.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ impl Longest {
         learned.answered = learned.answered.max(shown);
         let Some(limit) = learned.limit else { return };
         learned.answers += 1;
-        if learned.answers == ANSWERS {
+        if learned.answers == ANSWERS_BEFORE_DOUBLING {
             (learned.limit, learned.answers) = (Some(limit.saturating_mul(2)), 0);
         }
     }
@@ -76,17 +76,17 @@ mod tests {
     #[test]
     fn answers_raise_it_and_what_was_answered_is_not_given_up() {
         let longest = Longest::default();
-        answer(&longest, 5, 2 * ANSWERS);
+        answer(&longest, 5, 2 * ANSWERS_BEFORE_DOUBLING);
         assert_eq!(longest.limit(), None, "there is nothing to raise");
         longest.refused(800, 400);
-        answer(&longest, 390, ANSWERS - 1);
+        answer(&longest, 390, ANSWERS_BEFORE_DOUBLING - 1);
         assert_eq!(longest.limit(), Some(400));
         answer(&longest, 390, 1);
         assert_eq!(longest.limit(), Some(800));
         // A little longer than what is known to go is too long, and its half is less than that.
         longest.refused(420, 200);
         assert_eq!(longest.limit(), Some(390));
-        answer(&longest, 380, 2 * ANSWERS);
+        answer(&longest, 380, 2 * ANSWERS_BEFORE_DOUBLING);
         assert_eq!(longest.limit(), Some(4 * 390));
     }
 

@@ -55,7 +55,7 @@ impl LlmMetrics {
         let rate_limits = IntGaugeVec::new(
             Opts::new(
                 "llm_rate_limit_remaining",
-                "What the provider's last answer said is left of a rate limit.",
+                "What is left of a rate limit, by the provider's last answer.",
             ),
             &["provider", "model", "kind"],
         )?;
@@ -63,8 +63,8 @@ impl LlmMetrics {
         let cost = CounterVec::new(
             Opts::new(
                 "llm_cost_usd_total",
-                "What the tokens cost by the price list, in US dollars; absent for models that \
-                 have no price there.",
+                "Cost of the tokens by the price list, in US dollars; absent for models without a \
+                 price.",
             ),
             &["provider", "model"],
         )?;
@@ -75,57 +75,59 @@ impl LlmMetrics {
             rate_limits,
             latency: histogram(
                 "llm_latency_seconds",
-                "Logical language-model calls from request to last token, or to their failure or \
-                 cancellation, with their retries.",
+                "Duration of language-model calls from the request to the last token, failure or \
+                 cancellation, including retries.",
                 buckets::LLM_SECONDS,
                 &["provider", "model", "outcome"],
             )?,
             first_token: histogram(
                 "llm_time_to_first_token_seconds",
-                "From the start of an attempt to its first text token; attempts with text that \
-                 succeeded, or that nobody waited for any more.",
+                "Time from the start of an attempt to its first text token; attempts with text that \
+                 succeeded or were cancelled.",
                 buckets::FIRST_CONTENT_SECONDS,
                 &["provider", "model"],
             )?,
             per_output_token: histogram(
                 "llm_time_per_output_token_seconds",
-                "Mean time from one output token of an attempt to the next; successful attempts \
-                 whose provider counted two or more.",
+                "Mean time between two output tokens of an attempt; successful attempts whose \
+                 provider counted two or more.",
                 buckets::OUTPUT_TOKEN_SECONDS,
                 &["provider", "model"],
             )?,
             attempts: histogram(
                 "llm_attempt_seconds",
-                "Single attempts of language-model calls, without the pauses between them.",
+                "Duration of single attempts of language-model calls, without the pauses between \
+                 them.",
                 buckets::LLM_SECONDS,
                 &["provider", "model", "outcome"],
             )?,
             retries: counter(
                 "llm_retries_total",
-                "Attempts that followed a failed one, by why that one failed.",
+                "Retries after a failed attempt, by reason of the failure.",
                 &["provider", "model", "reason"],
             )?,
             fallbacks: FallbackMetrics::register(
                 registry,
                 "llm_fallbacks_total",
-                "Calls that failed before their first token and went on with the next provider, \
-                 by why they failed.",
+                "Calls that failed before their first token and continued with the next provider, by \
+                 reason of the failure.",
             )?,
             refused: counter(
                 "llm_refused_parameters_total",
-                "Requests that were refused for a parameter and were made again at once without it.",
+                "Requests that the model refused because of a parameter, and that were repeated at \
+                 once without it.",
                 &["provider", "model", "parameter"],
             )?,
             history_cuts: counter(
                 "llm_history_cuts_total",
-                "Requests that were refused as too long and were made again at once with the newer \
-                 half of the conversation.",
+                "Requests that the model refused as too long, and that were repeated at once with \
+                 the newer half of the conversation.",
                 &["provider", "model"],
             )?,
             usage_missing: counter(
                 "llm_usage_missing_total",
-                "Answers with text whose tokens were not told to the end, so that tokens and cost \
-                 are counted too low: interrupted ones, and those of servers that don't tell.",
+                "Answers with text whose provider did not report all tokens, so that tokens and cost \
+                 are counted too low: interrupted answers, and servers that don't report tokens.",
                 &["provider", "model"],
             )?,
             tokens: counter(
@@ -152,7 +154,7 @@ impl LlmMetrics {
             tracing::warn!(
                 provider = name,
                 model,
-                "no price is known, so llm_cost_usd_total leaves it out: add a [[price]]"
+                "the model has no known price, so llm_cost_usd_total does not include it: add a [[price]]"
             );
         }
         ModelMetrics {
@@ -204,8 +206,8 @@ impl ModelMetrics {
         }
     }
 
-    /// Puts the series of parameters that can be refused at 0.
-    pub(super) fn know_optional(&self, parameters: &[Parameter]) {
+    /// Creates the series of parameters that can be refused at 0.
+    pub(super) fn create_parameter_series(&self, parameters: &[Parameter]) {
         for parameter in parameters {
             let labels = [&*self.provider, &self.model, parameter.as_str()];
             self.refused.with_label_values(&labels);

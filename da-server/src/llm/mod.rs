@@ -2,7 +2,7 @@
 //!
 //! # To add a provider
 //! 1. Write `llm/<name>.rs`: implement [`wire::Wire`] (URL, headers, body, error bodies) and
-//!    [`wire::Decoder`] (one server-sent event → text, end, or fault), with recorded bytes as its
+//!    [`wire::Decoder`] (one server-sent event → text, end, or error), with recorded bytes as its
 //!    unit tests. No I/O, no timing, no retry: those are done for every provider in
 //!    [`provider`](crate::provider) and `llm/backend.rs`.
 //! 2. Add a variant to [`LlmProtocol`] in `llm/config.rs`; the compiler then asks for its name

@@ -12,7 +12,7 @@ use super::{
     parameter::Parameter,
     wire::{Decoder, Request, Step, Wire, below},
 };
-use crate::provider::{ApiKey, Fault, ProviderSetupError, openai as fault};
+use crate::provider::{ApiKey, ProviderSetupError, ReportedError, openai as openai_protocol};
 
 pub(super) struct OpenAi {
     /// OpenAI's own models, which name the token limit otherwise than their imitators.
@@ -62,8 +62,8 @@ impl Wire for OpenAi {
         &Parameter::ALL
     }
 
-    fn fault(&self, body: &[u8]) -> Fault {
-        fault::in_body(body)
+    fn parse_error(&self, body: &[u8]) -> ReportedError {
+        openai_protocol::in_body(body)
     }
 
     fn events(&self, mut whole: Value) -> Option<Vec<String>> {
@@ -96,16 +96,16 @@ struct OpenAiDecoder {
 /// Chunks are read field by field, since every server leaves out, adds and nulls others: what is not
 /// there, or not what it should be, is absent.
 impl Decoder for OpenAiDecoder {
-    fn step(&mut self, data: &str) -> Result<Step, Fault> {
+    fn step(&mut self, data: &str) -> Result<Step, ReportedError> {
         match data.trim() {
             // Keeps the connection open.
             "" => return Ok(Step::Nothing),
             "[DONE]" => return Ok(Step::Done(self.ended_by(StopReason::Other))),
             _ => {}
         }
-        let chunk: Value = serde_json::from_str(data).map_err(|_| Fault::PROTOCOL)?;
-        if let Some(fault) = fault::in_chunk(&chunk) {
-            return Err(fault);
+        let chunk: Value = serde_json::from_str(data).map_err(|_| ReportedError::PROTOCOL)?;
+        if let Some(reported) = openai_protocol::in_chunk(&chunk) {
+            return Err(reported);
         }
         // One choice is asked for, so one is all there is.
         let choice = &chunk["choices"][0];

@@ -30,7 +30,7 @@ pub struct PriceConfig {
 /// A price list that can't be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PriceError {
-    /// Nobody pays this.
+    /// A price is out of range.
     #[error("price of {0:?}: use dollars per million tokens, 0 to 1000000")]
     Amount(String),
     /// Two `[[price]]` sections of one file are of the same model.
@@ -44,7 +44,7 @@ pub enum PriceError {
 pub struct BadPrice {
     /// Which, counted from 0.
     pub index: usize,
-    /// Why.
+    /// Why it can't be used.
     pub why: PriceError,
 }
 

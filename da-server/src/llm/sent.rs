@@ -1,5 +1,6 @@
 //! A request as it was sent, and what its refusal or its answer teaches.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -13,15 +14,17 @@ use super::{
     history,
     parameter::Parameter,
 };
-use crate::provider::{ErrorKind, Fault, RetryAdvice, fallback::Labelled};
+use crate::provider::{ErrorKind, ReportedError, RetryAdvice, fallback::Labelled};
 
 /// The status that a refusal in a stream would have had as an answer of its own.
 const REFUSED: u16 = 400;
 
-/// What there is to know of a request once its answer comes.
+/// What is needed of a request once its answer comes.
 pub(super) struct Sent {
     backend: Arc<Backend>,
-    /// Those of its parameters that it could do without.
+    /// For the log.
+    call_id: Option<NonZeroU64>,
+    /// The optional parameters in it.
     parameters: Vec<Parameter>,
     lines: usize,
     bytes: usize,
@@ -33,6 +36,7 @@ impl Sent {
     /// The request to `backend` with this `body`, which shows `messages`.
     pub(super) fn new(
         backend: &Arc<Backend>,
+        call_id: Option<NonZeroU64>,
         body: &Value,
         system: &str,
         messages: &[Message],
@@ -41,6 +45,7 @@ impl Sent {
         let half = history::newer_half(messages);
         Self {
             backend: backend.clone(),
+            call_id,
             parameters: optional.filter(|name| is_in(body, name.as_str())).collect(),
             lines: messages.len(),
             bytes: history::bytes(system, messages),
@@ -48,15 +53,15 @@ impl Sent {
         }
     }
 
-    /// A part of its answer came.
+    /// A part of the answer came.
     pub(super) fn answered(&self, part: &Part) {
         if *part == Part::Event(LlmEvent::Complete) {
             self.backend.longest.answered(self.bytes);
         }
     }
 
-    /// It was answered with this error, worded like this. Where the next request is another one by
-    /// that, the error says so.
+    /// The request was answered with this error in these words. If the next request will differ because of
+    /// it, the error says so.
     pub(super) fn refused(&self, status: u16, words: &[u8], error: LlmError) -> LlmError {
         match complaint(status, words, &self.parameters) {
             None => error,
@@ -69,8 +74,13 @@ impl Sent {
 
     /// The same for an error that came with HTTP 200, in a stream or in its place. `advice` is what the
     /// answer's headers said.
-    pub(super) fn refused_late(&self, fault: Fault, words: &[u8], advice: RetryAdvice) -> LlmError {
-        let error = LlmError::in_stream(self.backend.provider(), fault);
+    pub(super) fn refused_late(
+        &self,
+        reported: ReportedError,
+        words: &[u8],
+        advice: RetryAdvice,
+    ) -> LlmError {
+        let error = LlmError::in_stream(self.backend.provider(), reported);
         let error = LlmError { advice: advice.or_from_body(words), ..error };
         match error.kind {
             ErrorKind::InvalidRequest | ErrorKind::Server => self.refused(REFUSED, words, error),
@@ -82,7 +92,9 @@ impl Sent {
     pub(super) fn broken(&self, broken: Broken, advice: RetryAdvice) -> LlmError {
         match broken {
             Broken::Failed(error) => error,
-            Broken::Refused { fault, words } => self.refused_late(fault, words.as_bytes(), advice),
+            Broken::Refused { reported, words } => {
+                self.refused_late(reported, words.as_bytes(), advice)
+            }
         }
     }
 
@@ -95,10 +107,11 @@ impl Sent {
                 if self.backend.refused.refuses(parameter) {
                     let parameter = parameter.as_str();
                     tracing::warn!(
+                        call_id = self.call_id,
                         provider,
                         model,
                         parameter,
-                        "a parameter is refused, so it is left out from now on"
+                        "the model refuses a parameter, which requests leave out from now on"
                     );
                 }
                 true
@@ -108,12 +121,13 @@ impl Sent {
                 self.backend.longest.refused(self.bytes, half);
                 self.backend.metrics.history_cut();
                 tracing::warn!(
+                    call_id = self.call_id,
                     provider,
                     model,
                     lines = self.lines,
                     kept,
-                    "the conversation is too long for the model, so its older half is left out; \
-                     set context_tokens, or a lower game.history_turns"
+                    "the conversation is too long for the model, so requests leave out its older half: \
+                     set context_tokens, or lower game.history_turns"
                 );
                 true
             }

@@ -5,7 +5,7 @@ use futures_util::Stream;
 use serde_json::Value;
 
 use super::{LlmError, answer::Broken, wire::Wire};
-use crate::provider::{ErrorKind, Fault, ProviderName, exchange};
+use crate::provider::{ErrorKind, ProviderName, ReportedError, exchange};
 
 /// No answer of a character is as long in JSON.
 pub(super) const MAX_WHOLE_BYTES: usize = 256 * 1024;
@@ -17,12 +17,12 @@ pub(super) async fn streamed(
     body: impl Stream<Item = Result<Bytes, LlmError>> + Send,
 ) -> Result<Bytes, Broken> {
     let (words, broken) = exchange::json_body(body).await;
-    match (wire.fault(&words), broken) {
-        (Fault::UNKNOWN, Some(error)) => return Err(error.into()),
-        (Fault::UNKNOWN, None) => {}
-        (fault, _) => {
+    match (wire.parse_error(&words), broken) {
+        (ReportedError::UNKNOWN, Some(error)) => return Err(error.into()),
+        (ReportedError::UNKNOWN, None) => {}
+        (reported, _) => {
             let words = String::from_utf8_lossy(&words).into_owned();
-            return Err(Broken::Refused { fault, words });
+            return Err(Broken::Refused { reported, words });
         }
     }
     let whole: Value = serde_json::from_slice(&words).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::{
     Completion, Message, Usage,
     parameter::{Parameter, Refused},
 };
-use crate::provider::{ApiKey, Fault, ProviderSetupError};
+use crate::provider::{ApiKey, ProviderSetupError, ReportedError};
 
 /// A provider's protocol: requests and errors.
 pub(crate) trait Wire: Send + Sync {
@@ -27,7 +27,7 @@ pub(crate) trait Wire: Send + Sync {
     fn optional(&self) -> &'static [Parameter];
 
     /// What the body of an answer other than HTTP 200 says.
-    fn fault(&self, body: &[u8]) -> Fault;
+    fn parse_error(&self, body: &[u8]) -> ReportedError;
 
     /// The data of the events that a streamed answer would have had in place of this `whole` one; `None`
     /// if it is no answer.
@@ -66,7 +66,7 @@ pub(crate) trait Decoder: Send {
     /// # Errors
     /// An error that the provider reports in the stream, or data outside the protocol. Events of
     /// unknown types are not errors.
-    fn step(&mut self, data: &str) -> Result<Step, Fault>;
+    fn step(&mut self, data: &str) -> Result<Step, ReportedError>;
 
     /// How the answer ended, once the model has said that it does: what comes after that can't make
     /// it incomplete any more.

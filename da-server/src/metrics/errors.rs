@@ -1,10 +1,10 @@
-//! `errors_total`: failures of every room in one family.
+//! `errors_total`: the failures of all modules in one family.
 
 use prometheus::{IntCounterVec, Opts};
 
 use super::{ErrorType, Registry};
 
-/// Counts failures. The room that deals with a failure counts it, so each counts once.
+/// Counts failures. The module that handles a failure counts it, so each counts once.
 #[derive(Debug, Clone)]
 pub struct ErrorMetrics {
     total: IntCounterVec,

@@ -16,7 +16,7 @@ use super::{Registry, Standstill, buckets};
 use crate::clock::monotonic_ns;
 
 /// Between two looks.
-const EVERY: Duration = Duration::from_millis(50);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// `event_loop_lag_seconds` and `event_loop_stall_seconds`.
 #[derive(Debug, Clone)]
@@ -57,12 +57,12 @@ impl EventLoopMetrics {
         Ok(Self {
             lag: histogram(
                 "event_loop_lag_seconds",
-                "How late a task wakes that sleeps for 50 ms, over and over.",
+                "How late a task wakes up that sleeps for 50 ms at a time.",
             )?,
             stall: histogram(
                 "event_loop_stall_seconds",
-                "Times in which a worker of the runtime did not come back to its loop, as far as \
-                 they were seen by looking every 50 ms.",
+                "How long a worker of the runtime did not return to its event loop, as sampled every \
+                 50 ms.",
             )?,
             standstill: Standstill::default(),
         })
@@ -84,8 +84,8 @@ impl EventLoopMetrics {
             .map(|number| Worker { turns: look(number), since: now, seen: now })
             .collect();
         loop {
-            self.standstill.look(monotonic_ns(), EVERY);
-            let due = Instant::now() + EVERY;
+            self.standstill.look(monotonic_ns(), SAMPLE_INTERVAL);
+            let due = Instant::now() + SAMPLE_INTERVAL;
             tokio::time::sleep_until(due.into()).await;
             let now = Instant::now();
             self.lag.observe(now.saturating_duration_since(due).as_secs_f64());
@@ -141,11 +141,11 @@ mod tests {
         };
         runtime.expect("runtime").block_on(async {
             tokio::spawn(metrics.watch());
-            tokio::time::sleep(4 * EVERY).await;
+            tokio::time::sleep(4 * SAMPLE_INTERVAL).await;
             let before = (lag.get_sample_sum(), stall.get_sample_sum());
             let blocking = tokio::spawn(async { std::thread::sleep(BLOCKED) });
             blocking.await.expect("no panic");
-            tokio::time::sleep(4 * EVERY).await;
+            tokio::time::sleep(4 * SAMPLE_INTERVAL).await;
             (lag.get_sample_sum() - before.0, stall.get_sample_sum() - before.1)
         })
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_blocked_runtime_of_one_thread_lags() {
         let (lag, _) = blocking_one_of(1);
-        assert!(lag >= (BLOCKED - EVERY).as_secs_f64(), "{lag}");
+        assert!(lag >= (BLOCKED - SAMPLE_INTERVAL).as_secs_f64(), "{lag}");
     }
 
     #[test]
@@ -165,7 +165,10 @@ mod tests {
             println!(
                 "{workers} workers, one blocked {BLOCKED:?}: lag {lag:.3} s, stall {stall:.3} s"
             );
-            assert!(seen >= (BLOCKED - 2 * EVERY).as_secs_f64(), "{workers}: {lag} {stall}");
+            assert!(
+                seen >= (BLOCKED - 2 * SAMPLE_INTERVAL).as_secs_f64(),
+                "{workers}: {lag} {stall}"
+            );
         }
     }
 

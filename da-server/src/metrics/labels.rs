@@ -1,4 +1,4 @@
-//! Label values that more than one room uses. Each set is closed, so a label can't grow.
+//! Label values that more than one module uses. Each set is closed, so a label can't grow.
 
 /// How a player's request ended: `requests_total{status}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,12 +1,13 @@
-//! The registry, what is shared by the rooms that register into it, and the exposition.
+//! The registry, what is shared by the modules that register into it, and the exposition.
 //!
-//! Families belong to the rooms that observe them: each registers into [`Metrics::registry`] once
+//! Families belong to the modules that observe them: each registers into [`Metrics::registry`] once
 //! and keeps the handles. Nothing here is global, so every test has a registry of its own.
 
 pub mod buckets;
 mod errors;
 mod event_loop;
 mod format;
+mod gauge_guard;
 mod labels;
 mod openmetrics;
 mod process;
@@ -17,6 +18,7 @@ mod standstill;
 pub use errors::ErrorMetrics;
 pub use event_loop::EventLoopMetrics;
 pub use format::Format;
+pub(crate) use gauge_guard::GaugeGuard;
 pub use labels::{CloseReason, ErrorType, RequestStatus};
 pub use registry::{Family, Registry};
 pub use source::{ScrapeMetrics, Source};

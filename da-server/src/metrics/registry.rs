@@ -1,4 +1,4 @@
-//! Where rooms register their families: Prometheus' registry, which also remembers what families there
+//! Where modules register their families: Prometheus' registry, which also remembers what families there
 //! are. Of those that have no series yet an exposition says nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};

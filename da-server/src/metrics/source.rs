@@ -49,13 +49,13 @@ impl ScrapeMetrics {
     pub(super) fn new(registry: Registry) -> prometheus::Result<Self> {
         let skipped = Opts::new(
             "scrape_skipped_total",
-            "Expositions without what is read from a source, since that was late.",
+            "Scrapes that omitted a source because it was not ready in time.",
         );
         let metrics = Self {
             skipped_total: IntCounterVec::new(skipped, &["source"])?,
             refused_total: IntCounter::new(
                 "scrapes_refused_total",
-                "Scrapes refused with 503, since as many as may were under way.",
+                "Scrapes refused with 503 because the limit of concurrent scrapes was reached.",
             )?,
             registry,
         };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Shorter than this it is called being busy, and every loop is late by a little.
-const SHORTEST: Duration = Duration::from_millis(500);
+const MIN_STANDSTILL: Duration = Duration::from_millis(500);
 
 /// The time that the process has stood still. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +40,7 @@ impl State {
     fn so_far(&self, now_ns: u64) -> Duration {
         let late_ns = self.due_ns.map_or(0, |due_ns| now_ns.saturating_sub(due_ns));
         let late = Duration::from_nanos(late_ns);
-        self.stood + if late >= SHORTEST { late } else { Duration::ZERO }
+        self.stood + if late >= MIN_STANDSTILL { late } else { Duration::ZERO }
     }
 }
 

@@ -1,7 +1,7 @@
-//! A circuit breaker: a provider that fails again and again is left alone for a while, then tried
-//! with a single attempt.
+//! A circuit breaker: it opens after repeated failures and refuses attempts for a while. Then a single
+//! attempt, the probe, decides whether it closes.
 //!
-//! No clock and no lock in here: whoever asks says what time it is.
+//! It has no clock and no lock: the caller passes the time.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::{ErrorKind, Outcome};
 
-/// When a provider is left alone.
+/// When the circuit breaker opens, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerConfig {
-    /// Failed attempts in a row that open it; 0 switches it off.
+    /// Consecutive failed attempts that open it; 0 switches it off.
     pub failures: u32,
-    /// How long it stays open before one attempt may try. Key `cool_down_seconds`.
+    /// How long it stays open before it lets a probe through. Key `cool_down_seconds`.
     #[serde(rename = "cool_down_seconds", with = "super::seconds")]
     pub cool_down: Duration,
 }
@@ -27,14 +27,14 @@ impl Default for BreakerConfig {
     }
 }
 
-/// What a breaker does with attempts: label value of `provider_breaker_state{state}`.
+/// The state of a breaker: label value of `provider_breaker_state{state}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BreakerState {
-    /// It lets them pass.
+    /// Attempts pass.
     Closed,
-    /// It refuses them.
+    /// Attempts are refused.
     Open,
-    /// One is trying; the others are refused.
+    /// A probe is under way; other attempts are refused.
     HalfOpen,
 }
 
@@ -50,63 +50,63 @@ impl BreakerState {
     }
 }
 
-/// What an attempt has shown of its provider.
+/// What the outcome of an attempt means to the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It works. A refusal shows that as well as an answer does.
-    Healthy,
-    /// It does not.
-    Failing,
-    /// Nothing.
-    Nothing,
+pub(crate) enum BreakerOutcome {
+    /// The provider works. A refusal shows that as well as an answer does.
+    Success,
+    /// The provider does not work.
+    Failure,
+    /// It says nothing about the provider.
+    Ignored,
 }
 
-impl Verdict {
-    /// The verdict of an attempt that took `took` and would have been given `patience` in any case.
-    /// A time-out says something of the provider only if it had that long: the call may have spent
-    /// most of its time waiting for its turn, or in a process that stood still. A connection that
-    /// failed in such a process says nothing either: we may have let it wait for too long.
+impl BreakerOutcome {
+    /// Classifies an attempt that took `took`. A time-out is the provider's failure only if the attempt
+    /// had `min_timeout`, the shortest of the configured timeouts: the call may have spent most of its time
+    /// waiting for a permit, or in a process that stood still. A connection that failed in such a process
+    /// says nothing either: we may have let it wait for too long.
     pub(crate) fn of(
         outcome: Outcome,
         took: Duration,
         stood_still: Duration,
-        patience: Duration,
+        min_timeout: Duration,
     ) -> Self {
-        let Outcome::Failed(kind) = outcome else { return Self::Healthy };
+        let Outcome::Failed(kind) = outcome else { return Self::Success };
         match kind {
             ErrorKind::Overloaded
             | ErrorKind::Server
             | ErrorKind::Protocol
             | ErrorKind::NotAudio
-            | ErrorKind::EmptyAnswer => Self::Failing,
+            | ErrorKind::EmptyAnswer => Self::Failure,
             ErrorKind::Connect | ErrorKind::Tls | ErrorKind::Interrupted
                 if stood_still.is_zero() =>
             {
-                Self::Failing
+                Self::Failure
             }
-            ErrorKind::Timeout if took.saturating_sub(stood_still) >= patience => Self::Failing,
+            ErrorKind::Timeout if took.saturating_sub(stood_still) >= min_timeout => Self::Failure,
             ErrorKind::RateLimited
             | ErrorKind::Authentication
             | ErrorKind::Quota
             | ErrorKind::InvalidRequest
-            | ErrorKind::Refusal => Self::Healthy,
+            | ErrorKind::Refusal => Self::Success,
             ErrorKind::Connect
             | ErrorKind::Tls
             | ErrorKind::Interrupted
             | ErrorKind::Timeout
             | ErrorKind::Saturated
             | ErrorKind::CircuitOpen
-            | ErrorKind::Cancelled => Self::Nothing,
+            | ErrorKind::Cancelled => Self::Ignored,
         }
     }
 }
 
-/// How an attempt was let through; handed back with its verdict.
+/// How the breaker let an attempt through; handed back with its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission {
+pub(crate) enum BreakerPermit {
     Regular,
-    /// The one that tries a provider which failed.
-    Trial,
+    /// The single attempt of a half-open breaker.
+    Probe,
 }
 
 #[derive(Debug)]
@@ -117,14 +117,14 @@ pub(crate) struct Breaker {
 
 #[derive(Debug)]
 enum Circuit {
-    /// So many failures in a row.
+    /// Consecutive failures so far.
     Closed {
         failures: u32,
     },
     Open {
         since: Instant,
     },
-    /// One is trying; opened then.
+    /// A probe is under way; `since` is when the breaker opened.
     HalfOpen {
         since: Instant,
     },
@@ -152,37 +152,35 @@ impl Breaker {
         }
     }
 
-    /// Lets an attempt through, or does not. Each that is let through must [`conclude`].
-    ///
-    /// [`conclude`]: Self::conclude
-    pub(crate) fn admit(&mut self, now: Instant) -> Option<Admission> {
+    /// Lets an attempt through, or refuses it. The outcome of each permit must be [recorded](Self::record).
+    pub(crate) fn admit(&mut self, now: Instant) -> Option<BreakerPermit> {
         if self.refuses(now) {
             return None;
         }
-        let Circuit::Open { since } = self.circuit else { return Some(Admission::Regular) };
+        let Circuit::Open { since } = self.circuit else { return Some(BreakerPermit::Regular) };
         self.circuit = Circuit::HalfOpen { since };
-        Some(Admission::Trial)
+        Some(BreakerPermit::Probe)
     }
 
-    /// An attempt has ended. Those that began before the breaker opened have no say any more.
-    pub(crate) fn conclude(&mut self, admission: Admission, verdict: Verdict, now: Instant) {
-        match (admission, &mut self.circuit) {
-            (Admission::Regular, Circuit::Closed { failures }) => match verdict {
-                Verdict::Healthy => *failures = 0,
-                Verdict::Failing => {
+    /// Records how an attempt ended. Attempts that began before the breaker opened are ignored.
+    pub(crate) fn record(&mut self, permit: BreakerPermit, outcome: BreakerOutcome, now: Instant) {
+        match (permit, &mut self.circuit) {
+            (BreakerPermit::Regular, Circuit::Closed { failures }) => match outcome {
+                BreakerOutcome::Success => *failures = 0,
+                BreakerOutcome::Failure => {
                     *failures += 1;
                     if *failures == self.config.failures {
                         self.circuit = Circuit::Open { since: now };
                     }
                 }
-                Verdict::Nothing => {}
+                BreakerOutcome::Ignored => {}
             },
-            (Admission::Trial, Circuit::HalfOpen { since }) => {
-                self.circuit = match verdict {
-                    Verdict::Healthy => Circuit::Closed { failures: 0 },
-                    Verdict::Failing => Circuit::Open { since: now },
-                    // The next one may try at once.
-                    Verdict::Nothing => Circuit::Open { since: *since },
+            (BreakerPermit::Probe, Circuit::HalfOpen { since }) => {
+                self.circuit = match outcome {
+                    BreakerOutcome::Success => Circuit::Closed { failures: 0 },
+                    BreakerOutcome::Failure => Circuit::Open { since: now },
+                    // The next probe may start at once.
+                    BreakerOutcome::Ignored => Circuit::Open { since: *since },
                 };
             }
             _ => {}

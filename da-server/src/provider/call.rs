@@ -1,6 +1,6 @@
 //! One logical call: its attempts, the pauses between them, and its deadlines.
 //!
-//! Attempts may follow one another only until the first piece of content; from then on the caller
+//! Attempts may follow one another only until the first chunk of content; from then on the caller
 //! has it and a retry would repeat it. An answer that ends without any has failed.
 
 use bytes::Bytes;
@@ -11,18 +11,18 @@ use futures_util::{
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    BreakerConfig, ErrorKind, GateMetrics, ProviderError, Reporter, RetryPolicy, Timeouts,
-    gate::Gate,
+    AdmissionMetrics, BreakerConfig, ErrorKind, ProviderError, Reporter, RetryPolicy, Timeouts,
+    admission::Admission,
+    attempt_timings::AttemptRecorder,
     report::{AttemptClock, CallClock, Observer, Outcome},
-    span::Span,
 };
 
-/// A piece of an answer.
-pub(crate) trait Piece: Send + 'static {
-    /// Whether the answer is complete with this piece, which then is no content itself.
+/// A chunk of a streamed answer.
+pub(crate) trait Chunk: Send + 'static {
+    /// Whether the answer is complete with this chunk, which then is no content itself.
     fn is_end(&self) -> bool;
 
-    /// Whether it only shows that the answer is being made. The caller does not get it.
+    /// Whether it only shows that the answer is being made. The caller does not receive it.
     fn is_progress(&self) -> bool {
         false
     }
@@ -39,65 +39,66 @@ pub(crate) trait Piece: Send + 'static {
     }
 }
 
-impl Piece for Bytes {
+impl Chunk for Bytes {
     fn is_end(&self) -> bool {
         false
     }
 }
 
-/// The pieces of one answer. Ends after an error, after a piece that `is_end`, or with `None`,
+/// The chunks of one answer. Ends after an error, after a chunk that `is_end`, or with `None`,
 /// which then means that the answer is complete.
-pub(crate) type Pieces<T> = BoxStream<'static, Result<T, ProviderError>>;
+pub(crate) type ChunkStream<T> = BoxStream<'static, Result<T, ProviderError>>;
 
-/// The limits of a call.
+/// Runs calls: with their limits, retries and reports.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct CallRunner {
     pub reporter: Reporter,
     pub timeouts: Timeouts,
     pub retry: RetryPolicy,
-    pub gate: Gate,
-    /// Whether somebody else is asked when a call fails.
-    pub has_successor: bool,
+    pub admission: Admission,
+    /// Whether another provider is asked when a call fails.
+    pub has_fallback: bool,
 }
 
-impl Plan {
-    /// For the calls that `reporter` reports, behind a gate of their own with series among `gates`.
+impl CallRunner {
+    /// Runs the calls that `reporter` reports, with an admission of their own.
     pub(crate) fn new(
         reporter: Reporter,
         timeouts: Timeouts,
         retry: RetryPolicy,
         max_concurrent: usize,
         breaker: BreakerConfig,
-        gates: &GateMetrics,
+        admission: &AdmissionMetrics,
     ) -> Self {
-        let series = gates.of(reporter.kind, &reporter.provider, &reporter.model);
-        let gate = Gate::new(reporter.provider.clone(), max_concurrent, breaker, &timeouts, series);
-        Self { reporter, timeouts, retry, gate, has_successor: false }
+        let series = admission.of(reporter.kind, &reporter.provider, &reporter.model);
+        let admission =
+            Admission::new(reporter.provider.clone(), max_concurrent, breaker, &timeouts, series);
+        Self { reporter, timeouts, retry, admission, has_fallback: false }
     }
 
-    /// Runs attempts until one has its first piece, and returns that attempt's whole answer.
+    /// Runs attempts until one has its first chunk, and returns that attempt's whole answer.
     pub(crate) async fn run<T, O, F, Fut>(
         &self,
         observer: O,
         attempt: F,
-    ) -> Result<Pieces<T>, ProviderError>
+    ) -> Result<ChunkStream<T>, ProviderError>
     where
-        T: Piece,
+        T: Chunk,
         O: Observer,
-        F: Fn(Span) -> Fut,
-        Fut: Future<Output = Result<Pieces<T>, ProviderError>>,
+        F: Fn(AttemptRecorder) -> Fut,
+        Fut: Future<Output = Result<ChunkStream<T>, ProviderError>>,
     {
         let mut call = CallClock::start(observer.clone(), self.reporter.call());
         let deadline = call.started + self.timeouts.total;
         let mut retries = 0;
         loop {
-            let span = call.notes.attempt();
-            let mut clock = AttemptClock::start(observer.clone(), span.clone());
-            let begun = match self.gate.enter(deadline).await {
-                Ok(pass) => {
-                    let admitted = pass.admitted;
-                    clock.pass = Some(pass);
-                    self.begin(attempt(span), admitted, deadline).await
+            let recorder = call.record.attempt();
+            let mut clock = AttemptClock::start(observer.clone(), recorder.clone());
+            let begun = match self.admission.acquire(deadline).await {
+                Ok(permit) => {
+                    let admitted = permit.admitted;
+                    clock.permit = Some(permit);
+                    self.begin(attempt(recorder), admitted, deadline).await
                 }
                 Err(error) => Err(error),
             };
@@ -117,45 +118,46 @@ impl Plan {
                 Err(error) => error,
             };
             clock.fail(&error);
-            // What was refused is left out by now, so this is no second try of the same: it needs
-            // no pause, and takes none of the retries.
+            // The next request leaves out what was refused, so it is not a retry: it needs no pause, and
+            // takes none of the retries.
             if error.amended {
                 continue;
             }
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let pause = self.retry.pause(retries, &error, remaining, self.has_successor);
-            // A retry that would only be refused is not waited for.
-            let Some(pause) = pause.filter(|pause| !self.gate.refuses(Instant::now() + *pause))
+            let pause = self.retry.pause(retries, &error, remaining, self.has_fallback);
+            // A retry that the breaker would refuse is not waited for.
+            let Some(pause) =
+                pause.filter(|pause| !self.admission.refuses(Instant::now() + *pause))
             else {
                 call.outcome = Outcome::Failed(error.kind);
-                return Err(error);
+                return Err(ProviderError { call_id: call.record.id, ..error });
             };
-            call.notes.backing_off = true;
+            call.record.backing_off = true;
             sleep(pause).await;
-            // Not before: in the pause the caller may give up.
+            // Counted after the pause: in it the caller may give up.
             observer.retried(error.kind);
             retries += 1;
         }
     }
 
-    /// Waits for an attempt's first content. Each sign of progress gives it as long again, within
-    /// the call's time: who thinks aloud has not stopped.
-    async fn begin<T: Piece>(
+    /// Waits for an attempt's first content. Each sign of progress restarts the timeout, within the call's
+    /// time.
+    async fn begin<T: Chunk>(
         &self,
-        attempt: impl Future<Output = Result<Pieces<T>, ProviderError>>,
+        attempt: impl Future<Output = Result<ChunkStream<T>, ProviderError>>,
         admitted: Instant,
         deadline: Instant,
-    ) -> Result<(T, Pieces<T>), ProviderError> {
+    ) -> Result<(T, ChunkStream<T>), ProviderError> {
         let limit = |since: Instant| deadline.min(since + self.timeouts.first_content);
         let late = |_elapsed| self.timed_out();
         let mut until = limit(admitted);
-        let mut pieces = timeout_at(until, attempt).await.map_err(late)??;
+        let mut chunks = timeout_at(until, attempt).await.map_err(late)??;
         loop {
-            match timeout_at(until, pieces.next()).await.map_err(late)?.transpose()? {
-                Some(piece) if piece.is_progress() => until = limit(Instant::now()),
-                Some(piece) if piece.is_refusal() => return Err(self.error(ErrorKind::Refusal)),
-                Some(piece) if piece.is_end() => return Err(self.error(ErrorKind::EmptyAnswer)),
-                Some(first) => return Ok((first, pieces)),
+            match timeout_at(until, chunks.next()).await.map_err(late)?.transpose()? {
+                Some(chunk) if chunk.is_progress() => until = limit(Instant::now()),
+                Some(chunk) if chunk.is_refusal() => return Err(self.error(ErrorKind::Refusal)),
+                Some(chunk) if chunk.is_end() => return Err(self.error(ErrorKind::EmptyAnswer)),
+                Some(first) => return Ok((first, chunks)),
                 None => return Err(self.error(ErrorKind::Interrupted)),
             }
         }
@@ -175,28 +177,28 @@ struct Answer<T, O: Observer> {
     clock: AttemptClock<O>,
     call: CallClock<O>,
     first: Option<T>,
-    rest: Pieces<T>,
+    rest: ChunkStream<T>,
     deadline: Instant,
     timed_out: ProviderError,
 }
 
-impl<T: Piece, O: Observer> Answer<T, O> {
+impl<T: Chunk, O: Observer> Answer<T, O> {
     fn end(mut self, outcome: Outcome) {
         self.call.outcome = outcome;
         self.clock.end(outcome);
     }
 
-    /// One step of the stream: the next piece, and the answer itself unless it is over.
+    /// One step of the stream: the next chunk, and the answer itself unless it is over.
     async fn next(answer: Option<Self>) -> Option<(Result<T, ProviderError>, Option<Self>)> {
         let mut answer = answer?;
-        let piece = match answer.first.take() {
+        let chunk = match answer.first.take() {
             Some(first) => Some(Ok(first)),
             None => timeout_at(answer.deadline, next_content(&mut answer.rest))
                 .await
                 .unwrap_or_else(|_elapsed| Some(Err(answer.timed_out.clone()))),
         };
-        match piece {
-            Some(Ok(piece)) if !piece.is_end() => Some((Ok(piece), Some(answer))),
+        match chunk {
+            Some(Ok(chunk)) if !chunk.is_end() => Some((Ok(chunk), Some(answer))),
             Some(Ok(end)) => {
                 answer.clock.output_tokens = end.output_tokens();
                 answer.end(Outcome::Success);
@@ -205,7 +207,8 @@ impl<T: Piece, O: Observer> Answer<T, O> {
             Some(Err(error)) => {
                 answer.call.outcome = Outcome::Failed(error.kind);
                 answer.clock.fail(&error);
-                Some((Err(error), None))
+                let call_id = answer.call.record.id;
+                Some((Err(ProviderError { call_id, ..error }), None))
             }
             None => {
                 answer.end(Outcome::Success);
@@ -215,12 +218,12 @@ impl<T: Piece, O: Observer> Answer<T, O> {
     }
 }
 
-/// The next piece that is more than a sign of progress.
-async fn next_content<T: Piece>(pieces: &mut Pieces<T>) -> Option<Result<T, ProviderError>> {
+/// The next chunk that is not merely a sign of progress.
+async fn next_content<T: Chunk>(chunks: &mut ChunkStream<T>) -> Option<Result<T, ProviderError>> {
     loop {
-        match pieces.next().await {
-            Some(Ok(piece)) if piece.is_progress() => {}
-            piece => return piece,
+        match chunks.next().await {
+            Some(Ok(chunk)) if chunk.is_progress() => {}
+            chunk => return chunk,
         }
     }
 }

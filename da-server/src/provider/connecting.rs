@@ -1,5 +1,5 @@
-//! Names resolved and connections made as the HTTP client does it, but noted in the attempt's
-//! [`Span`].
+//! Resolves names and makes connections as the HTTP client does, and records in the attempt's
+//! [`AttemptRecorder`] when.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,9 +10,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::span::Span;
+use super::attempt_timings::AttemptRecorder;
 
-/// Asks the configuration, then the system.
+/// Resolves names by the configuration, else by the system.
 #[derive(Debug)]
 pub(super) struct Resolver {
     /// Host name → address; see [`HttpConfig::resolve`](super::HttpConfig::resolve).
@@ -22,41 +22,41 @@ pub(super) struct Resolver {
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let known = self.known.get(name.as_str()).copied();
-        let span = Span::current();
+        let recorder = AttemptRecorder::current();
         Box::pin(async move {
-            if let Some(span) = &span {
-                span.resolving();
+            if let Some(recorder) = &recorder {
+                recorder.resolving();
             }
             let addresses = match known {
                 Some(address) => vec![address],
                 None => tokio::net::lookup_host((name.as_str(), 0)).await?.collect(),
             };
-            if let Some(span) = &span {
-                span.resolved(addresses.iter().copied());
+            if let Some(recorder) = &recorder {
+                recorder.resolved(addresses.iter().copied());
             }
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-/// Puts a [`Watched`] around the client's connector.
+/// Puts a [`TimedConnector`] around the client's connector.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Watch;
+pub(super) struct TimedConnectorLayer;
 
-impl<S> Layer<S> for Watch {
-    type Service = Watched<S>;
+impl<S> Layer<S> for TimedConnectorLayer {
+    type Service = TimedConnector<S>;
 
-    fn layer(&self, connector: S) -> Watched<S> {
-        Watched(connector)
+    fn layer(&self, connector: S) -> TimedConnector<S> {
+        TimedConnector(connector)
     }
 }
 
-/// A connector whose connects are noted in the attempt that asks for them. The client may give the
+/// A connector that records its connects in the attempt that asks for them. The client may give the
 /// connection to another attempt, and go on connecting after this one has ended.
 #[derive(Debug, Clone)]
-pub(super) struct Watched<S>(S);
+pub(super) struct TimedConnector<S>(S);
 
-impl<S, R> Service<R> for Watched<S>
+impl<S, R> Service<R> for TimedConnector<S>
 where
     S: Service<R>,
     S::Future: Send + 'static,
@@ -71,8 +71,8 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let connect = self.0.call(request);
-        match Span::current() {
-            Some(span) => Box::pin(span.connecting(connect)),
+        match AttemptRecorder::current() {
+            Some(recorder) => Box::pin(recorder.connecting(connect)),
             None => Box::pin(connect),
         }
     }

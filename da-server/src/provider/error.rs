@@ -1,17 +1,17 @@
 //! How calls to providers fail.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, num::NonZeroU64};
 
 use reqwest::StatusCode;
 
-use super::{ErrorCode, ErrorKind, Fault, ProviderName, RetryAdvice};
+use super::{ErrorCode, ErrorKind, ProviderName, ReportedError, RetryAdvice};
 
 /// A failed call to a provider.
 #[derive(Debug, Clone)]
 pub struct ProviderError {
-    /// Who it was.
+    /// Which provider.
     pub provider: ProviderName,
-    /// Why, as a closed set.
+    /// Why the call failed, as a closed set.
     pub kind: ErrorKind,
     /// The HTTP status, if there was an answer with one other than 200.
     pub status: Option<u16>,
@@ -19,8 +19,10 @@ pub struct ProviderError {
     pub code: Option<ErrorCode>,
     /// What the network or TLS library said, if they failed.
     pub cause: Option<String>,
+    /// The number of the call in `/calls`, for the log; `None` if calls are not reported.
+    pub call_id: Option<NonZeroU64>,
     pub(crate) advice: RetryAdvice,
-    /// What was refused is left out from now on: the call is made again at once.
+    /// The next request leaves out what was refused, so the call is made again at once.
     pub(crate) amended: bool,
 }
 
@@ -32,25 +34,29 @@ impl ProviderError {
             status: None,
             code: None,
             cause: None,
+            call_id: None,
             advice: RetryAdvice::default(),
             amended: false,
         }
     }
 
     /// An error that the provider put into a stream it had begun with HTTP 200.
-    pub(crate) fn in_stream(provider: &ProviderName, fault: Fault) -> Self {
-        Self { code: fault.code, ..Self::new(provider, fault.kind.unwrap_or(ErrorKind::Server)) }
+    pub(crate) fn in_stream(provider: &ProviderName, reported: ReportedError) -> Self {
+        Self {
+            code: reported.code,
+            ..Self::new(provider, reported.kind.unwrap_or(ErrorKind::Server))
+        }
     }
 
     /// An answer with a status other than 200. The status says what kind of error it is, except
-    /// that a used-up quota, a key that is refused and a filter hide behind several.
+    /// that a used-up quota, a refused key and a filter have several statuses.
     pub(crate) fn from_answer(
         provider: &ProviderName,
         status: StatusCode,
-        fault: Fault,
+        reported: ReportedError,
         advice: RetryAdvice,
     ) -> Self {
-        let kind = match fault.kind {
+        let kind = match reported.kind {
             Some(kind @ (ErrorKind::Quota | ErrorKind::Authentication | ErrorKind::Refusal)) => {
                 kind
             }
@@ -58,7 +64,7 @@ impl ProviderError {
         };
         Self {
             status: Some(status.as_u16()),
-            code: fault.code,
+            code: reported.code,
             advice,
             ..Self::new(provider, kind)
         }
@@ -129,12 +135,12 @@ mod tests {
         let error = ProviderError::from_answer(
             &"anthropic".into(),
             StatusCode::TOO_MANY_REQUESTS,
-            Fault { kind: None, code: ErrorCode::new("rate_limit_error") },
+            ReportedError { kind: None, code: ErrorCode::new("rate_limit_error") },
             RetryAdvice::default(),
         );
         assert_eq!(
             error.to_string(),
-            "anthropic: rate limit reached; lower the load or ask for a higher limit \
+            "anthropic: the rate limit was reached; lower the load or ask for a higher limit \
              (HTTP 429, rate_limit_error)"
         );
     }

@@ -11,38 +11,41 @@ use reqwest::{
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
-use super::{ErrorKind, Fault, ProviderError, ProviderName, RetryAdvice, pace::Pace, span::Span};
+use super::{
+    ErrorKind, ProviderError, ProviderName, ReportedError, RetryAdvice,
+    attempt_timings::AttemptRecorder, pace::Pace,
+};
 
 /// Error bodies are short; what is beyond this is not read.
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
-/// How long the rest of an error body, or the end of a finished stream, is waited for.
-pub(crate) const TAIL: Duration = Duration::from_millis(500);
+/// How long the rest of an error body, or the end of a finished stream, may take.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Sends the request and returns its response if that is HTTP 200. Any other answer is read and
-/// handed to `describe`, which knows how this protocol words its errors. `hear` is given the headers
+/// passed to `parse_error`, which knows this protocol's errors. `on_headers` is called with the headers
 /// of either.
 pub(crate) async fn send(
     provider: &ProviderName,
     request: RequestBuilder,
-    span: &Span,
-    hear: impl FnOnce(&HeaderMap),
-    describe: impl FnOnce(&[u8]) -> Fault,
+    recorder: &AttemptRecorder,
+    on_headers: impl FnOnce(&HeaderMap),
+    parse_error: impl FnOnce(&[u8]) -> ReportedError,
 ) -> Result<Response, ProviderError> {
     let failed = |error| ProviderError::from_transport(provider, &error);
     let (client, request) = request.build_split();
     let request = request.map_err(failed)?;
-    span.sent_to(request.url());
-    let response = span.scope(client.execute(request)).await.map_err(failed)?;
-    span.answered(&response);
-    hear(response.headers());
+    recorder.sent_to(request.url());
+    let response = recorder.scope(client.execute(request)).await.map_err(failed)?;
+    recorder.answered(&response);
+    on_headers(response.headers());
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(response);
     }
     let advice = RetryAdvice::from_headers(response.headers(), SystemTime::now());
-    let body = short_body(response, span).await;
-    let (fault, advice) = (describe(&body), advice.or_from_body(&body));
-    Err(ProviderError::from_answer(provider, status, fault, advice))
+    let body = short_body(response, recorder).await;
+    let (reported, advice) = (parse_error(&body), advice.or_from_body(&body));
+    Err(ProviderError::from_answer(provider, status, reported, advice))
 }
 
 /// The media type of a response in lower case, without parameters.
@@ -59,28 +62,28 @@ pub(crate) fn media_type(response: &Response) -> String {
 pub(crate) fn body(
     provider: ProviderName,
     response: Response,
-    span: Span,
+    recorder: AttemptRecorder,
     idle: Duration,
     max_bytes: usize,
 ) -> impl Stream<Item = Result<Bytes, ProviderError>> + Send {
     let chunks = Box::pin(response.bytes_stream());
-    let reading = (chunks, span, max_bytes, Pace::default(), provider);
+    let reading = (chunks, recorder, max_bytes, Pace::default(), provider);
     stream::unfold(Some(reading), move |state| async move {
-        let (mut chunks, span, left, mut pace, provider) = state?;
+        let (mut chunks, recorder, left, mut pace, provider) = state?;
         let failed = |error| Some((Err(error), None));
         match timeout(idle, chunks.next()).await {
             Err(_elapsed) => failed(ProviderError::new(&provider, ErrorKind::Timeout)),
             Ok(None) => {
-                span.body_ended();
+                recorder.body_ended();
                 None
             }
             Ok(Some(Err(error))) => failed(ProviderError::from_transport(&provider, &error)),
             Ok(Some(Ok(chunk))) => {
-                span.read(chunk.len());
+                recorder.read(chunk.len());
                 pace.spend(chunk.len()).await;
                 match left.checked_sub(chunk.len()) {
                     None => failed(ProviderError::new(&provider, ErrorKind::Protocol)),
-                    Some(left) => Some((Ok(chunk), Some((chunks, span, left, pace, provider)))),
+                    Some(left) => Some((Ok(chunk), Some((chunks, recorder, left, pace, provider)))),
                 }
             }
         }
@@ -94,7 +97,7 @@ pub(crate) async fn json_body(
 ) -> (Vec<u8>, Option<ProviderError>) {
     let (mut body, mut json) = (Box::pin(body), Vec::new());
     loop {
-        match timeout(TAIL, body.next()).await {
+        match timeout(DRAIN_TIMEOUT, body.next()).await {
             Ok(Some(Ok(chunk))) => json.extend_from_slice(&chunk),
             Ok(Some(Err(error))) => return (json, Some(error)),
             Ok(None) => return (json, None),
@@ -108,15 +111,15 @@ pub(crate) async fn json_body(
 
 /// As much of an error's body as comes quickly, whatever its status. A part is better than none, so a body cut short is
 /// not an error of its own.
-pub(crate) async fn short_body(mut response: Response, span: &Span) -> Vec<u8> {
+pub(crate) async fn short_body(mut response: Response, recorder: &AttemptRecorder) -> Vec<u8> {
     let mut body = Vec::new();
-    let _gave_up = timeout(TAIL, async {
+    let _gave_up = timeout(DRAIN_TIMEOUT, async {
         while let Ok(chunk) = response.chunk().await {
             let Some(chunk) = chunk else {
-                span.body_ended();
+                recorder.body_ended();
                 break;
             };
-            span.read(chunk.len());
+            recorder.read(chunk.len());
             let room = MAX_ERROR_BODY_BYTES - body.len();
             body.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if body.len() == MAX_ERROR_BODY_BYTES {

@@ -1,4 +1,4 @@
-//! Who is asked when a provider fails: what the list of them may look like, and how it is gone through.
+//! Fallbacks: which lists of providers can be used, and how calls go through them.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use prometheus::{IntCounter, IntCounterVec, Opts};
 use super::{ErrorKind, ProviderError, ProviderSetupError};
 use crate::metrics::Registry;
 
-/// A section of the configuration that is about one provider, and may have others behind it.
+/// A section of the configuration for one provider, with its fallbacks.
 pub(crate) trait Section: Sized {
-    /// Its name: `llm`.
+    /// The section's name: `llm`.
     const NAME: &'static str;
 
-    /// Who is asked after it, in this order.
+    /// The fallbacks, in the order in which they are asked.
     fn fallbacks(&self) -> &[Self];
 
-    /// It and those, in the order in which they are asked.
+    /// The section itself and its fallbacks, in the order in which they are asked.
     fn in_order(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(self.fallbacks())
     }
 
-    /// Whether both ask the same, so that one can't mend what the other failed at.
-    fn asks_as(&self, other: &Self) -> bool;
+    /// Whether both have the same provider and model, so that one is no fallback for the other.
+    fn has_same_target(&self, other: &Self) -> bool;
 }
 
 /// A fallback that can't be used.
@@ -34,7 +34,7 @@ pub struct BadFallback {
 }
 
 impl BadFallback {
-    /// The key of what is wrong: `llm.fallback.0`.
+    /// The configuration key of the mistake: `llm.fallback.0`.
     #[must_use]
     pub fn key(&self) -> String {
         format!("{}.fallback.{}", self.section, self.index)
@@ -52,12 +52,12 @@ pub(crate) fn check<T: Section>(first: &T) -> Result<(), BadFallback> {
         let bad = |why| Err(BadFallback { section, index, why });
         if !fallback.fallbacks().is_empty() {
             return bad(format!(
-                "it has fallbacks itself; list them all in [[{section}.fallback]]"
+                "a fallback can't have fallbacks itself; list them all in [[{section}.fallback]]"
             ));
         }
-        if first.in_order().take(index + 1).any(|before| fallback.asks_as(before)) {
+        if first.in_order().take(index + 1).any(|before| fallback.has_same_target(before)) {
             return bad(
-                "its provider and model are asked before; name another of either".to_owned()
+                "its provider and model are in the list already; use another of either".to_owned()
             );
         }
     }
@@ -84,11 +84,11 @@ impl<B> Clone for Chain<B> {
 }
 
 impl<B: Labelled> Chain<B> {
-    /// Of the section `first` and its fallbacks. `build` is told whether somebody is asked after a
-    /// section.
+    /// The chain of the section `first` and its fallbacks. `build` is told whether a section has a fallback
+    /// after it.
     ///
     /// # Errors
-    /// A list that can't be used, or what `build` says.
+    /// The list can't be used, or `build` failed.
     pub(crate) fn new<S: Section>(
         first: &S,
         metrics: &FallbackMetrics,
@@ -101,15 +101,15 @@ impl<B: Labelled> Chain<B> {
             .map(|(index, section)| build(section, index < last))
             .collect::<Result<_, _>>()?;
         for pair in backends.windows(2) {
-            metrics.know(pair[0].labels(), pair[1].labels());
+            metrics.create_series(pair[0].labels(), pair[1].labels());
         }
         Ok(Self { backends, metrics: metrics.clone() })
     }
 
-    /// Asks them until one succeeds, or fails in a way that no other can mend.
+    /// Asks one after the other until one succeeds, or fails in a way that another can't make good.
     ///
     /// # Errors
-    /// What the last one that was asked said.
+    /// The error of the last one that was asked.
     pub(crate) async fn ask<T, F>(&self, ask: impl Fn(Arc<B>) -> F) -> Result<T, ProviderError>
     where
         F: Future<Output = Result<T, ProviderError>>,
@@ -118,9 +118,15 @@ impl<B: Labelled> Chain<B> {
         for pair in self.backends.windows(2) {
             let (from, to) = (&pair[0], &pair[1]);
             match &result {
-                Err(error) if error.kind.may_be_mended_elsewhere() => {
+                Err(error) if error.kind.is_fallback_eligible() => {
                     let [next, model] = to.labels();
-                    tracing::warn!(%error, next, model, "asking the next provider");
+                    tracing::warn!(
+                        %error,
+                        call_id = error.call_id,
+                        next,
+                        model,
+                        "the call failed, asking the next provider"
+                    );
                     self.metrics.of(from.labels(), to.labels(), error.kind).inc();
                     result = ask(to.clone()).await;
                 }
@@ -151,9 +157,9 @@ impl FallbackMetrics {
         Ok(Self(family))
     }
 
-    /// Puts the series of a fallback at 0. Either side is a provider's label value and its model.
-    fn know(&self, from: [&str; 2], to: [&str; 2]) {
-        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.may_be_mended_elsewhere()) {
+    /// Creates the series of a fallback at 0. Either side is a provider's label value and its model.
+    fn create_series(&self, from: [&str; 2], to: [&str; 2]) {
+        for reason in ErrorKind::ALL.into_iter().filter(|kind| kind.is_fallback_eligible()) {
             self.of(from, to, reason);
         }
     }

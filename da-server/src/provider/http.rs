@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde::Deserialize;
 
 use super::ProviderSetupError;
-use super::connecting::{Resolver, Watch};
+use super::connecting::{Resolver, TimedConnectorLayer};
 
 /// How connections to providers are made.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -68,7 +68,7 @@ pub fn http_client(config: &HttpConfig) -> Result<reqwest::Client, ProviderSetup
     }
     builder
         .dns_resolver(Resolver { known: config.resolve.clone() })
-        .connector_layer(Watch)
+        .connector_layer(TimedConnectorLayer)
         .build()
         .map_err(|error| ProviderSetupError::Client(error.to_string()))
 }

@@ -39,7 +39,7 @@ pub enum ErrorKind {
     EmptyAnswer,
     /// As many calls as allowed were in flight until this one's time was over.
     Saturated,
-    /// The provider failed again and again and is left alone for a while.
+    /// The circuit breaker was open after repeated failures.
     CircuitOpen,
     /// The caller dropped the call or its stream.
     Cancelled,
@@ -110,7 +110,7 @@ impl ErrorKind {
     /// model that is gone, a parameter, or an account, which another provider has nothing to do with.
     /// Not if nobody waits for the answer any more.
     #[must_use]
-    pub const fn may_be_mended_elsewhere(self) -> bool {
+    pub const fn is_fallback_eligible(self) -> bool {
         !matches!(self, Self::Cancelled)
     }
 
@@ -133,21 +133,21 @@ impl ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Connect => "no connection; check base_url, name resolution and the firewall",
+            Self::Connect => "the connection failed; check base_url, name resolution and the firewall",
             Self::Tls => {
                 "TLS failed; check ca_file, this machine's clock and the host name in base_url"
             }
-            Self::Timeout => "no answer in time; raise the timeouts of its section if this lasts",
-            Self::RateLimited => "rate limit reached; lower the load or ask for a higher limit",
+            Self::Timeout => "the answer did not come in time; raise the timeouts of its section if this lasts",
+            Self::RateLimited => "the rate limit was reached; lower the load or ask for a higher limit",
             Self::Overloaded => "the provider is overloaded; see its status page if this lasts",
-            Self::Server => "the provider failed inside; see its status page if this lasts",
-            Self::Authentication => "key refused; check the API key and what it may be used for",
-            Self::Quota => "credit or quota is used up; top up the account",
-            Self::InvalidRequest => "request refused; check the model, the voice and base_url",
+            Self::Server => "the provider had an internal error; see its status page if this lasts",
+            Self::Authentication => "the API key was refused; check the API key and its permissions",
+            Self::Quota => "the account's credit or quota is used up; top up the account",
+            Self::InvalidRequest => "the request was refused; check the model, the voice and base_url",
             Self::Refusal => {
                 "the provider declined to answer; if this lasts, check its content filters and the scene"
             }
-            Self::Protocol => "not an answer of this protocol; check protocol and base_url",
+            Self::Protocol => "the answer does not follow the protocol; check protocol and base_url",
             Self::Interrupted => "the connection ended before the answer did",
             Self::NotAudio => "the answer was not audio; check output_format and base_url",
             Self::EmptyAnswer => {
@@ -157,7 +157,7 @@ impl fmt::Display for ErrorKind {
                 "too many calls in flight; raise max_concurrent of its section, or lower the load"
             }
             Self::CircuitOpen => {
-                "left alone for a while after failures in a row; the log before this says which"
+                "circuit breaker is open after repeated failures; see earlier log lines"
             }
             Self::Cancelled => "the caller gave up waiting",
         })

@@ -2,8 +2,7 @@
 //! kinds, and the one place where retries and timeouts are decided.
 //!
 //! * [`HttpConfig`] and [`http_client`] build the one connection pool of the process.
-//! * `gate` limits the calls in flight and leaves a provider alone that fails again and again:
-//!   [`BreakerConfig`].
+//! * `admission` limits the calls in flight and has a circuit breaker: [`BreakerConfig`].
 //! * [`RetryPolicy`] and [`Timeouts`] say how long and how often a call is tried.
 //! * [`ProviderName`] is what a provider is called everywhere.
 //! * [`ProviderError`] is how a call fails, [`ProviderSetupError`] how a configuration fails.
@@ -12,10 +11,12 @@
 //!   but for `events`, which `terminal` reads too.
 //! * `fallback` says what a list of providers to ask one after the other may look like; `openai` is
 //!   what the protocols of OpenAI have in common.
-//! * `span` notes when things happen in an attempt, also in the client's depths (`connecting`,
-//!   `request_body`); `reporter` hands finished calls on to whoever looks into them.
+//! * `attempt_timings` records when things happen in an attempt, also inside the HTTP client
+//!   (`connecting`, `request_body`); `reporter` sends finished calls to the module `calls`.
 
+pub(crate) mod admission;
 mod advice;
+pub(crate) mod attempt_timings;
 mod breaker;
 pub(crate) mod call;
 mod connecting;
@@ -23,8 +24,6 @@ mod error;
 pub(crate) mod events;
 pub(crate) mod exchange;
 pub(crate) mod fallback;
-mod fault;
-pub(crate) mod gate;
 mod http;
 mod http_version;
 mod key;
@@ -34,21 +33,20 @@ pub(crate) mod openai;
 mod pace;
 pub(crate) mod rate_limit;
 pub(crate) mod report;
+mod reported_error;
 mod reporter;
 mod request_body;
 mod retry;
 pub(crate) mod seconds;
 mod setup;
-pub(crate) mod span;
 mod timeouts;
 
+pub use admission::AdmissionMetrics;
 pub(crate) use advice::RetryAdvice;
+pub use attempt_timings::{AttemptTimings, ConnectPoll, MAX_READS};
 pub use breaker::BreakerConfig;
 pub use error::ProviderError;
 pub use fallback::BadFallback;
-pub use fault::ErrorCode;
-pub(crate) use fault::Fault;
-pub use gate::GateMetrics;
 pub(crate) use http::base_url;
 pub use http::{HttpConfig, http_client};
 pub use http_version::HttpVersion;
@@ -56,9 +54,10 @@ pub use key::ApiKey;
 pub use kind::ErrorKind;
 pub use name::ProviderName;
 pub use report::{CallKind, Outcome};
+pub use reported_error::ErrorCode;
+pub(crate) use reported_error::ReportedError;
 pub(crate) use reporter::Reporter;
 pub use reporter::{CallReport, CallReports};
 pub use retry::RetryPolicy;
 pub use setup::ProviderSetupError;
-pub use span::{ConnectPoll, MAX_READS, Marks};
 pub use timeouts::Timeouts;

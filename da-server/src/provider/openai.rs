@@ -7,7 +7,7 @@
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
-use super::{ErrorCode, ErrorKind, Fault};
+use super::{ErrorCode, ErrorKind, ReportedError};
 
 /// Whether the models at `base_url` are OpenAI's own: at its service, in whatever region, or at
 /// Azure's.
@@ -19,7 +19,7 @@ pub(crate) fn is_original(base_url: &str) -> bool {
 }
 
 /// The error that a chunk of a stream reports, if it does.
-pub(crate) fn in_chunk(chunk: &Value) -> Option<Fault> {
+pub(crate) fn in_chunk(chunk: &Value) -> Option<ReportedError> {
     match &chunk["error"] {
         Value::Object(_) => Some(read(&chunk["error"])),
         Value::Null | Value::Bool(false) if chunk["object"] != "error" => None,
@@ -29,13 +29,13 @@ pub(crate) fn in_chunk(chunk: &Value) -> Option<Fault> {
 }
 
 /// What the body of an answer other than HTTP 200 says; at least one server puts it into a list.
-pub(crate) fn in_body(body: &[u8]) -> Fault {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else { return Fault::UNKNOWN };
+pub(crate) fn in_body(body: &[u8]) -> ReportedError {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return ReportedError::UNKNOWN };
     let body = if body.is_array() { &body[0] } else { &body };
-    in_chunk(body).unwrap_or(Fault::UNKNOWN)
+    in_chunk(body).unwrap_or(ReportedError::UNKNOWN)
 }
 
-fn read(error: &Value) -> Fault {
+fn read(error: &Value) -> ReportedError {
     let class = error["type"].as_str();
     let status_code = status(&error["code"]);
     let code = error["code"].as_str().filter(|_| status_code.is_none()).or(class);
@@ -56,7 +56,7 @@ fn read(error: &Value) -> Fault {
         _ => None,
     };
     let status = status.map(|status| status.as_str().to_owned());
-    Fault { kind, code: code.or(status.as_deref()).and_then(ErrorCode::new) }
+    ReportedError { kind, code: code.or(status.as_deref()).and_then(ErrorCode::new) }
 }
 
 /// An HTTP status of an error, as a number or in a string.

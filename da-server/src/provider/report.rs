@@ -1,4 +1,4 @@
-//! What is told of calls and their attempts, and the clocks that tell it.
+//! What is reported of calls and their attempts, and the clocks that report it.
 //!
 //! Everything is reported from `Drop`, so a call that fails or is given up leaves its samples like
 //! one that succeeds.
@@ -9,9 +9,9 @@ use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 
-use super::gate::Pass;
-use super::reporter::CallNotes;
-use super::span::Span;
+use super::admission::AttemptPermit;
+use super::attempt_timings::AttemptRecorder;
+use super::reporter::CallRecord;
 use super::{ErrorKind, ProviderError};
 
 /// Which providers are called: label value `kind`.
@@ -43,7 +43,7 @@ impl CallKind {
 pub enum Outcome {
     /// The answer was complete.
     Success,
-    /// It was not, and why.
+    /// The attempt failed, for this reason.
     Failed(ErrorKind),
 }
 
@@ -63,14 +63,14 @@ impl Outcome {
     }
 }
 
-/// How a call ended, as coarse as its latency is told: label value `outcome`.
+/// How a call ended, as coarse as the latency families have it: label value `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallOutcome {
     /// The answer was complete.
     Success,
-    /// There was none, or it broke off.
+    /// There was no answer, or it broke off.
     Error,
-    /// Nobody waited for it any more.
+    /// The caller stopped waiting.
     Cancelled,
 }
 
@@ -144,16 +144,16 @@ pub(crate) trait Observer: Clone + Send + Sync + 'static {
 /// Times a logical call from its making to its dropping.
 pub(super) struct CallClock<O: Observer> {
     pub(super) started: Instant,
-    pub(super) notes: CallNotes,
-    /// How it ends, from when that is known; dropped before, it was cancelled.
+    pub(super) record: CallRecord,
+    /// How the call ended. A call that is dropped before that is known was cancelled.
     pub(super) outcome: Outcome,
     observer: O,
 }
 
 impl<O: Observer> CallClock<O> {
-    pub(super) fn start(observer: O, notes: CallNotes) -> Self {
+    pub(super) fn start(observer: O, record: CallRecord) -> Self {
         let outcome = Outcome::Failed(ErrorKind::Cancelled);
-        Self { started: Instant::now(), notes, outcome, observer }
+        Self { started: Instant::now(), record, outcome, observer }
     }
 }
 
@@ -163,27 +163,27 @@ impl<O: Observer> Drop for CallClock<O> {
     }
 }
 
-/// Times an attempt. Dropped before its outcome is known, it was cancelled.
+/// Times an attempt. One that is dropped before its outcome is known was cancelled.
 pub(super) struct AttemptClock<O: Observer> {
     pub(super) started: Instant,
     first_content: Option<Duration>,
     pub(super) output_tokens: Option<u64>,
-    /// Its place among the calls in flight, from when it has one.
-    pub(super) pass: Option<Pass>,
+    /// Its permit, once it is admitted.
+    pub(super) permit: Option<AttemptPermit>,
     outcome: Outcome,
-    span: Span,
+    recorder: AttemptRecorder,
     observer: O,
 }
 
 impl<O: Observer> AttemptClock<O> {
-    pub(super) fn start(observer: O, span: Span) -> Self {
+    pub(super) fn start(observer: O, recorder: AttemptRecorder) -> Self {
         Self {
             started: Instant::now(),
             first_content: None,
             output_tokens: None,
-            pass: None,
+            permit: None,
             outcome: Outcome::Failed(ErrorKind::Cancelled),
-            span,
+            recorder,
             observer,
         }
     }
@@ -191,14 +191,14 @@ impl<O: Observer> AttemptClock<O> {
     /// Its first content is there.
     pub(super) fn first_content(&mut self) {
         self.first_content = Some(self.started.elapsed());
-        self.span.first_content();
-        if let Some(pass) = &mut self.pass {
-            pass.begun();
+        self.recorder.first_content();
+        if let Some(permit) = &mut self.permit {
+            permit.first_content();
         }
     }
 
     pub(super) fn fail(self, error: &ProviderError) {
-        self.span.failed(error);
+        self.recorder.failed(error);
         self.end(Outcome::Failed(error.kind));
     }
 
@@ -209,9 +209,9 @@ impl<O: Observer> AttemptClock<O> {
 
 impl<O: Observer> Drop for AttemptClock<O> {
     fn drop(&mut self) {
-        self.span.ended(self.outcome);
-        if let Some(pass) = self.pass.take() {
-            pass.end(self.outcome);
+        self.recorder.ended(self.outcome);
+        if let Some(permit) = self.permit.take() {
+            permit.end(self.outcome);
         }
         let succeeded = self.outcome == Outcome::Success;
         let was_given_up = self.outcome == Outcome::Failed(ErrorKind::Cancelled);

@@ -1,5 +1,6 @@
-//! Hands finished calls on to whoever wants to look into them, without ever waiting for it.
+//! Sends finished calls to whoever looks into them, and never waits for that.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,16 +10,16 @@ use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 
 use super::ProviderName;
+use super::attempt_timings::{AttemptRecorder, AttemptTimings};
 use super::report::{CallKind, Outcome};
-use super::span::{Marks, Span};
 use crate::clock::monotonic_ns;
 
 /// A finished call as the application saw it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallReport {
-    /// Its number in this process, from 1.
+    /// Its number in this process, from 1, in the order in which calls begin.
     pub id: u64,
-    /// Language or speech.
+    /// Language model or speech.
     pub kind: CallKind,
     /// Who was called.
     pub provider: ProviderName,
@@ -31,10 +32,10 @@ pub struct CallReport {
     pub began_ns: u64,
     /// When it ended.
     pub ended_ns: u64,
-    /// How.
+    /// How it ended.
     pub outcome: Outcome,
     /// Its attempts, in order.
-    pub attempts: Vec<Marks>,
+    pub attempts: Vec<AttemptTimings>,
 }
 
 /// The model's name as JSON.
@@ -61,7 +62,7 @@ pub struct CallReports {
 }
 
 impl CallReports {
-    /// At most `capacity` reports wait to be taken; `dropped` counts those that found no room.
+    /// At most `capacity` reports wait to be taken; `dropped` counts those that did not fit.
     #[must_use]
     pub fn channel(capacity: usize, dropped: IntCounter) -> (Self, Receiver<CallReport>) {
         let (sender, receiver) = sync_channel(capacity);
@@ -76,7 +77,7 @@ impl CallReports {
     }
 }
 
-/// Reports the calls of one client; to nobody, if nobody wants to know.
+/// Reports the calls of one client, unless `reports` is `None`.
 #[derive(Debug, Clone)]
 pub(crate) struct Reporter {
     pub kind: CallKind,
@@ -87,9 +88,11 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// A call that begins now.
-    pub(super) fn call(&self) -> CallNotes {
+    pub(super) fn call(&self) -> CallRecord {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        CallNotes {
+        let next_id = |reports: &CallReports| reports.next_id.fetch_add(1, Ordering::Relaxed);
+        CallRecord {
+            id: self.reports.as_ref().map(next_id).and_then(NonZeroU64::new),
             reporter: self.clone(),
             began_unix_ms: since_epoch.as_millis() as u64,
             began_ns: monotonic_ns(),
@@ -101,33 +104,35 @@ impl Reporter {
 
 /// A call under way. Reported when it is dropped.
 #[derive(Debug)]
-pub(super) struct CallNotes {
+pub(super) struct CallRecord {
     reporter: Reporter,
+    /// `None` if calls are not reported.
+    pub id: Option<NonZeroU64>,
     began_unix_ms: u64,
     began_ns: u64,
-    attempts: Vec<Span>,
-    /// Between two attempts: ended there, it was given up.
+    attempts: Vec<AttemptRecorder>,
+    /// Whether it is between two attempts: a call that ends there was given up.
     pub backing_off: bool,
 }
 
-impl CallNotes {
+impl CallRecord {
     /// Its next attempt, which begins now.
-    pub fn attempt(&mut self) -> Span {
-        let span = Span::begin();
-        self.attempts.push(span.clone());
+    pub fn attempt(&mut self) -> AttemptRecorder {
+        let recorder = AttemptRecorder::begin(self.id);
+        self.attempts.push(recorder.clone());
         self.backing_off = false;
-        span
+        recorder
     }
 }
 
-impl Drop for CallNotes {
+impl Drop for CallRecord {
     fn drop(&mut self) {
-        let Some(reports) = &self.reporter.reports else { return };
-        let attempts: Vec<_> = self.attempts.iter().map(Span::marks).collect();
+        let (Some(reports), Some(id)) = (&self.reporter.reports, self.id) else { return };
+        let attempts: Vec<_> = self.attempts.iter().map(AttemptRecorder::timings).collect();
         let cancelled = Outcome::Failed(super::ErrorKind::Cancelled);
         let last = attempts.last().filter(|_| !self.backing_off);
         let report = CallReport {
-            id: reports.next_id.fetch_add(1, Ordering::Relaxed),
+            id: id.get(),
             kind: self.reporter.kind,
             provider: self.reporter.provider.clone(),
             model: Arc::clone(&self.reporter.model),

@@ -1,4 +1,4 @@
-//! The body of a request, which notes when a connection takes it.
+//! The body of a request, which records when a connection takes it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,17 +7,17 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::span::Span;
+use super::attempt_timings::AttemptRecorder;
 
-/// All of it in one piece, whose length is known beforehand, as if it were plain bytes.
+/// All of the body in one frame, whose length is known beforehand, as if it were plain bytes.
 pub(super) struct RequestBody {
-    span: Span,
+    recorder: AttemptRecorder,
     bytes: Option<Bytes>,
 }
 
 impl RequestBody {
-    pub fn new(span: Span, bytes: Bytes) -> Self {
-        Self { span, bytes: Some(bytes) }
+    pub fn new(recorder: AttemptRecorder, bytes: Bytes) -> Self {
+        Self { recorder, bytes: Some(bytes) }
     }
 }
 
@@ -31,7 +31,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = self.bytes.take();
         if bytes.is_some() {
-            self.span.body_taken();
+            self.recorder.body_taken();
         }
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }

@@ -46,13 +46,13 @@ impl RetryPolicy {
         retry: u32,
         error: &ProviderError,
         remaining: Duration,
-        has_successor: bool,
+        has_fallback: bool,
     ) -> Option<Duration> {
         if retry >= self.max_retries || !error.may_retry() {
             return None;
         }
         let pause = match error.advice.after {
-            Some(asked) if has_successor && asked > self.max_backoff => return None,
+            Some(asked) if has_fallback && asked > self.max_backoff => return None,
             Some(asked) => asked,
             None => self.reset(error).unwrap_or_else(|| self.backoff(retry, rand::random())),
         };

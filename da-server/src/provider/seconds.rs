@@ -5,19 +5,19 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de::Error};
 
 /// Nothing here waits longer, and no clock overflows by it.
-const LONGEST_SECONDS: f64 = 86_400.0;
+const MAX_SECONDS: f64 = 86_400.0;
 
 /// Reads `0.5` as 500 ms. What is negative, no number or more than a day is refused.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
     let seconds = f64::deserialize(source)?;
-    if !(0.0..=LONGEST_SECONDS).contains(&seconds) {
-        return Err(D::Error::custom(format!("{seconds}: use 0 to {LONGEST_SECONDS} seconds")));
+    if !(0.0..=MAX_SECONDS).contains(&seconds) {
+        return Err(D::Error::custom(format!("{seconds}: use 0 to {MAX_SECONDS} seconds")));
     }
     Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)
 }
 
 /// What is no time at all for an answer from anywhere.
-const SHORTEST_SECONDS: f64 = 0.001;
+const MIN_LIMIT_SECONDS: f64 = 0.001;
 
 /// For limits on how long something may take: none of them may be 0, which nothing would keep.
 pub(crate) mod limit {
@@ -26,9 +26,9 @@ pub(crate) mod limit {
     /// As [`super::deserialize`], and refuses what is less than a millisecond.
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
         let limit = super::deserialize(source)?;
-        if limit.as_secs_f64() < SHORTEST_SECONDS {
+        if limit.as_secs_f64() < MIN_LIMIT_SECONDS {
             let seconds = limit.as_secs_f64();
-            let allowed = format!("use {SHORTEST_SECONDS} to {LONGEST_SECONDS} seconds");
+            let allowed = format!("use {MIN_LIMIT_SECONDS} to {MAX_SECONDS} seconds");
             return Err(D::Error::custom(format!("{seconds}: {allowed}")));
         }
         Ok(limit)

@@ -67,20 +67,20 @@ pub(super) enum Database {
 }
 
 impl StoreConfig {
-    /// Says which database is used, and who said so: a variable that was meant for another program
-    /// must not go unnoticed.
-    pub(super) fn say_which(&self, database: &Database) {
-        let said_by = match (&self.url, &self.url_file) {
+    /// Logs which database is used, and which setting names it: a variable that was meant for another
+    /// program must not go unnoticed.
+    pub(super) fn log_which(&self, database: &Database) {
+        let set_by = match (&self.url, &self.url_file) {
             (Some(_), _) => "DATABASE_URL",
             (None, Some(_)) => "store.url_file",
             (None, None) => "store.path",
         };
-        tracing::info!(%database, said_by, "conversations are kept in this database");
+        tracing::info!(%database, set_by, "conversations are stored in this database");
         let is_default = self.path == Self::default().path;
         if self.url.is_some() && (self.url_file.is_some() || !is_default) {
             tracing::warn!(
                 %database,
-                "DATABASE_URL wins over what [store] says: unset it if it is meant for another program"
+                "DATABASE_URL overrides [store]: unset it if it is meant for another program"
             );
         }
     }

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use super::Operation;
 
-/// Why the database did not do what it was asked. Already counted and in the log, except for
-/// [`Self::Replaced`] and [`Self::Unknown`], which are nobody's failure.
+/// Why a query failed. Already counted and logged, except for [`Self::Replaced`] and [`Self::Unknown`], which
+/// are no failures of the database.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It can't be opened or brought up to date.
     #[error("can't open {database}: {source}; {advice}")]
     Open {
-        /// For what.
+        /// The operation that needs it.
         operation: Operation,
-        /// Which, without its password.
+        /// The database, without its password.
         database: String,
         /// What the database, the file system or the network said.
         source: Arc<sqlx::Error>,
@@ -23,29 +23,28 @@ pub enum StoreError {
     /// A query failed.
     #[error("{}: {source}", operation.as_str())]
     Query {
-        /// Which.
+        /// The operation that failed.
         operation: Operation,
         /// What the database said.
         source: sqlx::Error,
     },
-    /// It was written, but the file was deleted, moved or replaced meanwhile, or its log was.
+    /// The write succeeded, but the file or its write-ahead log was deleted, moved or replaced meanwhile.
     #[error("{}: the database file, or its log, was deleted or replaced meanwhile", operation.as_str())]
     FileLost {
-        /// Which.
+        /// The operation that failed.
         operation: Operation,
     },
-    /// The database knows no such session (any more): it was restored, replaced, or has failed over to
-    /// a standby that had not heard of it. Nobody's failure here, too.
+    /// The database does not have the session (any more): it was restored, replaced, or has failed over to a
+    /// standby that did not have it. Not counted as a failure either.
     #[error("the database does not know the session")]
     Unknown,
-    /// The session has another connection by now, perhaps at another server; what should have been
-    /// kept was not.
+    /// The session has a newer connection by now, perhaps at another server; nothing was written.
     #[error("the session has been taken over by a newer connection")]
     Replaced,
 }
 
 impl StoreError {
-    /// What failed; none where nothing has.
+    /// The operation that failed; `None` for what is no failure.
     pub(super) fn operation(&self) -> Option<Operation> {
         match self {
             Self::Open { operation, .. }

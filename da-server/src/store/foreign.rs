@@ -1,4 +1,4 @@
-//! Databases of other applications are left alone.
+//! Refuses databases of other applications.
 
 /// sqlx writes down there which migrations were applied.
 const OUR_RECORD: &str = "_sqlx_migrations";

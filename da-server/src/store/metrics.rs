@@ -4,7 +4,7 @@ use prometheus::{
     HistogramOpts, HistogramTimer, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
 };
 
-use crate::metrics::{Registry, buckets};
+use crate::metrics::{GaugeGuard, Registry, buckets};
 
 /// What is asked of the database: `db_query_time_seconds{operation}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,18 +84,18 @@ impl Operation {
     }
 }
 
-/// How a session that another server had came here: `session_handovers_total{result}`.
+/// How a session was taken over from another server: `session_handovers_total{result}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Handover {
-    /// That one left it, with its state.
+pub(super) enum LeaseTransfer {
+    /// The other server released it, with its state.
     Left,
-    /// That one did not answer; what it had not stored is lost.
+    /// The other server did not acknowledge; what it had not stored is lost.
     Silent,
-    /// That one answered, and did not leave in time.
+    /// The other server acknowledged, and did not release it in time.
     Late,
 }
 
-impl Handover {
+impl LeaseTransfer {
     const ALL: [Self; 3] = [Self::Left, Self::Silent, Self::Late];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -126,8 +126,8 @@ impl StoreMetrics {
     /// # Errors
     /// A family is already registered.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let help =
-            "Database queries by operation, the wait for a connection and failures included.";
+        let help = "Duration of database queries by operation, including the wait for a connection, and \
+             failed queries.";
         let opts =
             HistogramOpts::new("db_query_time_seconds", help).buckets(buckets::DB_SECONDS.to_vec());
         let query_time = HistogramVec::new(opts, &["operation"])?;
@@ -142,23 +142,26 @@ impl StoreMetrics {
             Ok(gauge)
         };
         let handovers = IntCounterVec::new(
-            Opts::new("session_handovers_total", "Sessions taken over from another server."),
+            Opts::new(
+                "session_handovers_total",
+                "Sessions taken over from another server, by whether that server released them.",
+            ),
             &["result"],
         )?;
-        for result in Handover::ALL {
+        for result in LeaseTransfer::ALL {
             handovers.with_label_values(&[result.as_str()]);
         }
         registry.register(Box::new(handovers.clone()))?;
-        let help = "Database queries that failed, by operation; those that players lost something \
-                    by are in errors_total as well.";
+        let help = "Failed database queries, by operation; those by which players lost something are \
+                 also in errors_total.";
         let failures =
             IntCounterVec::new(Opts::new("db_query_failures_total", help), &["operation"])?;
         for operation in Operation::ALL.into_iter().filter(|each| *each != Operation::Open) {
             failures.with_label_values(&[operation.as_str()]);
         }
         registry.register(Box::new(failures.clone()))?;
-        let help = "Times the SQLite file was found deleted, moved or replaced while it was open; \
-                    what is at its path was opened, or made, instead.";
+        let help = "Times the SQLite file was found deleted, moved or replaced while it was open; the \
+                 file at its path was then opened, or created.";
         let files_lost = IntCounter::new("db_files_lost_total", help)?;
         registry.register(Box::new(files_lost.clone()))?;
         Ok(Self {
@@ -167,12 +170,12 @@ impl StoreMetrics {
             in_flight: gauge("db_queries_in_flight", "Queries that have a connection.")?,
             connections_limit: gauge(
                 "db_connections_limit",
-                "Connections to the database that there may be; 0 before it could be opened.",
+                "Limit of connections to the database; 0 before it could be opened.",
             )?,
             available: gauge(
                 "db_available",
-                "1 if the database answered when it was last looked at, which is once a second, and \
-                 takes what is written; else 0.",
+                "1 if the database answered the last health check, made once a second, and accepts \
+                 writes; else 0.",
             )?,
             failures,
             files_lost,
@@ -191,12 +194,17 @@ impl StoreMetrics {
         self.connections_limit.set(connections.into());
     }
 
-    /// Begins to wait for a connection.
-    pub(super) fn wait(&self) -> Waiting<'_> {
-        Waiting { _counted: Counted::in_(&self.waiting), in_flight: &self.in_flight }
+    /// Counts a query that waits for a connection until the guard is dropped.
+    pub(super) fn waiting(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.waiting)
     }
 
-    /// What came of the last look at the database.
+    /// Counts a query that has a connection until the guard is dropped.
+    pub(super) fn in_flight(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight)
+    }
+
+    /// The result of the last health check.
     pub(super) fn available(&self, is_available: bool) {
         self.available.set(is_available.into());
     }
@@ -216,37 +224,8 @@ impl StoreMetrics {
         self.files_lost.get()
     }
 
-    /// A session that another server had is here now.
-    pub(super) fn handed_over(&self, result: Handover) {
+    /// A session was taken over from another server.
+    pub(super) fn lease_transferred(&self, result: LeaseTransfer) {
         self.handovers.with_label_values(&[result.as_str()]).inc();
-    }
-}
-
-/// A query that waits for a connection.
-pub(super) struct Waiting<'a> {
-    _counted: Counted<'a>,
-    in_flight: &'a IntGauge,
-}
-
-impl<'a> Waiting<'a> {
-    /// It has one, until what is returned is dropped.
-    pub(super) fn begin(self) -> Counted<'a> {
-        Counted::in_(self.in_flight)
-    }
-}
-
-/// One of those that a gauge counts.
-pub(super) struct Counted<'a>(&'a IntGauge);
-
-impl<'a> Counted<'a> {
-    fn in_(gauge: &'a IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

@@ -1,65 +1,64 @@
-//! Conversations, kept in SQLite or PostgreSQL. The only room that knows sqlx.
+//! Conversations, stored in SQLite or PostgreSQL. The only module that knows sqlx.
 //!
-//! The game goes on without it: every failure is timed, counted and said in the log here, and the
-//! caller does without what it asked for. A database that could not be opened, or was lost, is
-//! tried again with the next query, so a disk that was full or a server that was down needs no
-//! restart.
+//! The game goes on without the database: every failure is timed, counted and logged here, and the caller
+//! does without the result. A database that could not be opened, or was lost, is tried again with the next
+//! query, so a disk that was full or a server that was down needs no restart.
 //!
 //! Both databases are asked the same SQL, in `queries`; what differs is how they are opened
 //! (`sqlite`, `postgres`) and how their tables are made (`migrations/`). Several servers may share
-//! one: `handover` says who has a session. `watch` looks after it once a second, for those who ask how
-//! it is; `retention` deletes what is old, once the clock can be believed.
+//! one: `lease` says which of them has a session. `health` checks the database once a second; `retention`
+//! deletes old conversations, once the clock can be trusted.
 
-mod asking;
 mod config;
-mod doubt;
 mod error;
 mod file;
 mod foreign;
-mod handover;
+mod health;
+mod lease;
 mod metrics;
 mod pool;
 mod postgres;
 mod queries;
+mod query_guard;
 mod retention;
 mod sqlite;
 mod url;
-mod watch;
+mod write_health;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
-pub use handover::LOOKED_FOR_EVERY;
+pub use health::DatabaseHealth;
+pub use lease::LEASE_POLL_INTERVAL;
 pub use metrics::{Operation, StoreMetrics};
 pub use url::{DatabaseUrl, DatabaseUrlError};
-pub use watch::Condition;
 
 use tokio::sync::watch::Sender;
 
 use crate::metrics::ErrorMetrics;
-use doubt::Doubt;
-use metrics::Handover;
-use pool::Opening;
+use metrics::LeaseTransfer;
+use pool::LazyPool;
+use write_health::WriteHealth;
 
-/// A connection's right to write to a session, until another takes it.
+/// A connection's right to write to a session, until another connection takes it over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
+pub struct Lease {
     /// Finds the session, in whichever database.
     session: TokenHash,
-    /// Counts those who had it.
-    number: i64,
+    /// Counts the connections that had the session: a write with an older token is refused.
+    fencing_token: i64,
 }
 
-impl Claim {
-    /// Under which a session begins, whether the database has heard of it yet or not.
+impl Lease {
+    /// The lease with which a session begins, whether it is in the database yet or not.
     pub fn first(session: TokenHash) -> Self {
-        Self { session, number: 1 }
+        Self { session, fencing_token: 1 }
     }
 }
 
 /// SHA-256 of a session's token.
 pub type TokenHash = [u8; 32];
 
-/// A session to be kept.
+/// A session to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSession {
     /// Finds it again.
@@ -72,11 +71,11 @@ pub struct NewSession {
     pub world: String,
 }
 
-/// A session that was kept.
+/// A session that was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedSession {
     /// The right to go on with it.
-    pub claim: Claim,
+    pub lease: Lease,
     /// The scene's id.
     pub scene: String,
     /// The difficulty's name.
@@ -110,7 +109,7 @@ pub enum TurnStatus {
 pub struct Turn {
     /// Who asked.
     pub asked_by: AskedBy,
-    /// What.
+    /// What was asked.
     pub asked: String,
     /// What the character said, as far as it came.
     pub answer: String,
@@ -122,11 +121,11 @@ pub struct Turn {
 #[derive(Debug)]
 pub struct Store {
     config: StoreConfig,
-    opening: Opening,
+    lazy_pool: LazyPool,
     metrics: StoreMetrics,
     errors: ErrorMetrics,
-    doubt: Doubt,
-    condition: Sender<Condition>,
+    write_health: WriteHealth,
+    health: Sender<DatabaseHealth>,
     /// Tells this server from others that share the database.
     server: i64,
 }
@@ -142,17 +141,17 @@ impl Store {
         errors: ErrorMetrics,
     ) -> Result<Self, DatabaseUrlError> {
         let database = config.database()?;
-        config.say_which(&database);
-        let opening = Opening::new(database, metrics.clone());
-        let (condition, _) = tokio::sync::watch::channel(Condition::Unknown);
-        let (doubt, server) = (Doubt::default(), rand::random());
-        Ok(Self { config, opening, metrics, errors, doubt, condition, server })
+        config.log_which(&database);
+        let lazy_pool = LazyPool::new(database, metrics.clone());
+        let (health, _) = tokio::sync::watch::channel(DatabaseHealth::Unknown);
+        let (write_health, server) = (WriteHealth::default(), rand::random());
+        Ok(Self { config, lazy_pool, metrics, errors, write_health, health, server })
     }
 
     /// Waits for running queries and closes the database, so that SQLite folds its log back into
     /// the file.
     pub async fn close(&self) {
-        self.opening.close().await;
+        self.lazy_pool.close().await;
     }
 }
 

@@ -15,17 +15,17 @@ use super::file::{DatabaseFile, Lost};
 use super::sqlite::{self, SqliteFile};
 use super::{Operation, StoreMetrics, postgres};
 
-/// How long the log of a file that was lost may take to be folded back into it.
-const FOLDS_WITHIN: Duration = Duration::from_secs(2);
+/// How long the write-ahead log of a lost file may take to be written back into it.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long connections that are not wanted any more may take to close.
-const CLOSES_WITHIN: Duration = Duration::from_secs(2);
+/// How long discarded connections may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The connections to an open database.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     pub(super) kind: PoolKind,
-    opened: Arc<Opened>,
+    opened: Arc<PoolGeneration>,
 }
 
 #[derive(Debug, Clone)]
@@ -34,9 +34,9 @@ pub(super) enum PoolKind {
     Postgres(PgPool),
 }
 
-/// What a pool and its connections know of the opening that they belong to.
+/// What a pool and its connections have in common.
 #[derive(Debug)]
-struct Opened {
+struct PoolGeneration {
     /// Counts the openings, so that a late failure of an older one is not taken for the newer's.
     number: u64,
     /// None of a server.
@@ -50,9 +50,9 @@ struct Opened {
 /// [released](Self::release): after a failure, or when nobody waited for its answer any more, it may
 /// still be in a transaction. SQLite ends one by itself when the disk is full, sqlx does not hear of
 /// that, and the next transactions on that connection would never let go of the file.
-pub(super) struct Connection {
+pub(super) struct PooledConnection {
     pub(super) kind: ConnectionKind,
-    opened: Arc<Opened>,
+    opened: Arc<PoolGeneration>,
     released: bool,
 }
 
@@ -73,7 +73,7 @@ impl Database {
             }
         };
         let (handed_out, ever_handed_out) = (AtomicU32::new(0), AtomicU64::new(0));
-        let opened = Arc::new(Opened { number, file, handed_out, ever_handed_out });
+        let opened = Arc::new(PoolGeneration { number, file, handed_out, ever_handed_out });
         Ok(Pool { kind, opened })
     }
 }
@@ -83,8 +83,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`NoConnection`]
-    pub(super) async fn acquire(&self) -> Result<Connection, NoConnection> {
-        let Opened { handed_out, ever_handed_out, .. } = &*self.opened;
+    pub(super) async fn acquire(&self) -> Result<PooledConnection, NoConnection> {
+        let PoolGeneration { handed_out, ever_handed_out, .. } = &*self.opened;
         let before = ever_handed_out.load(Ordering::Relaxed);
         let acquired = match &self.kind {
             PoolKind::Sqlite(file) => file.pool.acquire().await.map(ConnectionKind::Sqlite),
@@ -94,7 +94,8 @@ impl Pool {
             Ok(kind) => {
                 handed_out.fetch_add(1, Ordering::Relaxed);
                 ever_handed_out.fetch_add(1, Ordering::Relaxed);
-                let connection = Connection { kind, opened: self.opened.clone(), released: false };
+                let connection =
+                    PooledConnection { kind, opened: self.opened.clone(), released: false };
                 // A new one may have opened another log than the others. All of them share one index of
                 // it, and must not be used together.
                 if connection.is_in_place() {
@@ -172,7 +173,7 @@ impl Pool {
                 }
                 Ok(true)
             }
-            PoolKind::Sqlite(file) => timeout(FOLDS_WITHIN, file.fold_log_back()).await,
+            PoolKind::Sqlite(file) => timeout(CHECKPOINT_TIMEOUT, file.checkpoint()).await,
             PoolKind::Postgres(_) => Ok(true),
         };
         let is_folded = is_folded.unwrap_or(false);
@@ -182,7 +183,7 @@ impl Pool {
             ));
         }
         // Whoever holds a connection still closes it when done.
-        let is_closed = timeout(CLOSES_WITHIN, self.close()).await.is_ok();
+        let is_closed = timeout(CLOSE_TIMEOUT, self.close()).await.is_ok();
         if has_lost_its_log && !is_closed {
             return Err(io::Error::other(
                 "its write-ahead log was deleted, and a query still uses it",
@@ -195,9 +196,9 @@ impl Pool {
         if let Some(aside) = file.set_log_aside()? {
             tracing::error!(
                 log = %aside.display(),
-                "the log of the lost database file could not be folded back into it, and was renamed: \
-                 the last conversations may be in it alone. To have them, stop the server and put it \
-                 beside the old file, under that file's name with -wal"
+                "the write-ahead log of the lost database file could not be written back into it, and was \
+                 renamed: the last conversations may be in it alone. To have them, stop the server and put \
+                 it beside the old file, under that file's name with -wal"
             );
         }
         Ok(())
@@ -207,11 +208,11 @@ impl Pool {
 /// Why there is no connection.
 pub(super) struct NoConnection {
     pub(super) source: sqlx::Error,
-    /// The pool has room for one, so it is the database that can't be reached.
+    /// The pool is not exhausted, so it is the database that can't be reached.
     pub(super) none_can_be_made: bool,
 }
 
-impl Connection {
+impl PooledConnection {
     /// Which opening it belongs to.
     pub(super) fn number(&self) -> u64 {
         self.opened.number
@@ -228,7 +229,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         self.opened.handed_out.fetch_sub(1, Ordering::Relaxed);
         if self.released {
@@ -241,9 +242,9 @@ impl Drop for Connection {
     }
 }
 
-/// A database that is opened when it is first needed, and again when it was lost.
+/// A pool that is opened with the first query, and again when the database was lost.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct LazyPool {
     pub(super) database: Database,
     metrics: StoreMetrics,
     state: Mutex<State>,
@@ -256,7 +257,7 @@ struct State {
     openings: u64,
 }
 
-impl Opening {
+impl LazyPool {
     pub(super) fn new(database: Database, metrics: StoreMetrics) -> Self {
         Self { database, metrics, state: Mutex::default() }
     }
@@ -270,7 +271,7 @@ impl Opening {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
         if let Some(pool) = state.pool.clone().filter(|pool| pool.file_lost().is_some()) {
-            self.leave(&mut state, &pool).await.map_err(sqlx::Error::from)?;
+            self.close_lost(&mut state, &pool).await.map_err(sqlx::Error::from)?;
         }
         match &*state {
             State { pool: Some(pool), .. } => return Ok(pool.clone()),
@@ -293,7 +294,7 @@ impl Opening {
         opened
     }
 
-    fn say_lost(&self, pool: &Pool) {
+    fn log_lost(&self, pool: &Pool) {
         let Some(why) = pool.file_lost() else { return };
         self.metrics.file_lost();
         tracing::error!(
@@ -303,25 +304,25 @@ impl Opening {
         );
     }
 
-    /// Forgets the connections of this opening: the next query opens it anew.
-    pub(super) async fn lost(&self, number: u64) {
+    /// Discards the connections of this opening: the next query opens the database anew.
+    pub(super) async fn discard(&self, number: u64) {
         let mut state = self.state.lock().await;
         let Some(pool) = state.pool.clone().filter(|pool| pool.number() == number) else { return };
         match pool.kind {
             // Whoever opens the file next must not find another one's log beside it. If it is there
             // still, the next query tries again, and says so.
-            PoolKind::Sqlite(_) => drop(self.leave(&mut state, &pool).await),
+            PoolKind::Sqlite(_) => drop(self.close_lost(&mut state, &pool).await),
             PoolKind::Postgres(_) => {
                 state.pool = None;
-                drop(tokio::spawn(async move { timeout(CLOSES_WITHIN, pool.close()).await }));
+                drop(tokio::spawn(async move { timeout(CLOSE_TIMEOUT, pool.close()).await }));
             }
         }
     }
 
     /// Gives up these connections, and then forgets them.
-    async fn leave(&self, state: &mut State, pool: &Pool) -> io::Result<()> {
+    async fn close_lost(&self, state: &mut State, pool: &Pool) -> io::Result<()> {
         pool.give_up(&self.metrics).await?;
-        self.say_lost(pool);
+        self.log_lost(pool);
         state.pool = None;
         Ok(())
     }

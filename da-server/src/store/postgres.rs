@@ -14,10 +14,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/postgres");
 
 /// How long a query waits for a connection. A database in the same data centre takes milliseconds;
 /// a turn must not wait long for one that is gone.
-const WAIT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long another replica may take to bring the tables up to date before this one gives up.
-const MIGRATING: Duration = Duration::from_secs(60);
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a server says that is not, or no longer, the one to write to
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>). All of its connections are left:
@@ -37,19 +37,21 @@ const READ_ONLY: &str = "25006";
 pub(super) async fn open(url: &DatabaseUrl, max_connections: u32) -> Result<PgPool, sqlx::Error> {
     let options = url.options().clone().disable_statement_logging();
     let connecting = PgConnection::connect_with(&options);
-    let mut first = within(WAIT, "it did not answer", connecting).await?;
+    let mut first = within(CONNECT_TIMEOUT, "it did not answer", connecting).await?;
     let tables = "SELECT tablename::TEXT FROM pg_tables WHERE schemaname = current_schema() \
                   ORDER BY tablename";
     let looking = sqlx::query_scalar(tables).fetch_all(&mut first);
-    let looked = refuse_foreign(within(WAIT, "it did not answer", looking).await?);
+    let looked = refuse_foreign(within(CONNECT_TIMEOUT, "it did not answer", looking).await?);
     // It has shown what it was for; a farewell that gets lost changes nothing.
     let _ = first.close().await;
     looked?;
-    let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(WAIT);
+    let pool =
+        PgPoolOptions::new().max_connections(max_connections).acquire_timeout(CONNECT_TIMEOUT);
     let pool = pool.connect_lazy_with(options);
     // Replicas that start at once wait for each other: sqlx holds an advisory lock meanwhile.
     let migrating = async { MIGRATIONS.run(&pool).await.map_err(sqlx::Error::from) };
-    within(MIGRATING, "its tables could not be brought up to date in time", migrating).await?;
+    within(MIGRATION_TIMEOUT, "its tables could not be brought up to date in time", migrating)
+        .await?;
     Ok(pool)
 }
 

@@ -1,54 +1,54 @@
-//! Every query on sessions and turns, one method each. Who takes sessions over is in `handover`.
+//! The queries on sessions and turns, one method each. How sessions are taken over is in `lease`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::Connection;
 
-use super::asking::ask;
-use super::{AskedBy, Claim, NewSession, Operation, Store, StoreError, Turn, TurnStatus};
+use super::query_guard::with_connection;
+use super::{AskedBy, Lease, NewSession, Operation, Store, StoreError, Turn, TurnStatus};
 
-/// Begins a session, under a claim of any number.
+/// Inserts a session, with any fencing token.
 const INSERT_SESSION: &str = "INSERT INTO sessions \
     (token_hash, scene, difficulty, world, used_at_ms, claim, server) \
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
-/// Writes how a scene stands, unless somebody else has the session by now. A claim has one server: after
-/// a failover that lost the last one, its number is given to another connection. A session is found by its
-/// token's hash alone: its `id` is another one's where the database is another, be it that the file
-/// was replaced or that a standby took over which had not heard of all.
+/// Stores the state of a scene, unless another connection has the session by now. The server counts too:
+/// after a failover that lost the last fencing token, another connection gets the same one. A session is
+/// found by its token's hash alone: another database, be it a replaced file or a standby that took over with
+/// less, may have given its `id` to another session.
 const SAVE_WORLD: &str = "UPDATE sessions SET world = $1, used_at_ms = $2 \
      WHERE token_hash = $3 AND claim = $4 AND server = $5";
 
-/// Whether there is such a session, and under which claim.
-const LOOK: &str = "SELECT claim FROM sessions WHERE token_hash = $1";
+/// The fencing token of a session, if there is such a session.
+const SELECT_TOKEN: &str = "SELECT claim FROM sessions WHERE token_hash = $1";
 
-/// What became of a write that needs its claim.
-enum Kept {
+/// The result of a write that needs a lease.
+enum WriteResult {
     Done,
     Replaced,
-    /// The database has lost the claim: what it has is older.
+    /// The database has lost the fencing token: it has an older one.
     Behind,
     Unknown,
 }
 
-impl Kept {
-    /// Nothing was changed, as the session has `found` for its claim, or is not there.
-    fn not(claim: Claim, found: Option<i64>) -> Self {
+impl WriteResult {
+    /// Nothing was written, since the session has `found` for its fencing token, or is not there.
+    fn refused(lease: Lease, found: Option<i64>) -> Self {
         match found {
             None => Self::Unknown,
-            Some(number) if number < claim.number => Self::Behind,
+            Some(number) if number < lease.fencing_token => Self::Behind,
             Some(_) => Self::Replaced,
         }
     }
 }
 
-impl From<Kept> for Result<(), StoreError> {
-    fn from(kept: Kept) -> Self {
-        match kept {
-            Kept::Done => Ok(()),
-            // Raised, and then lost once more: somebody else goes on with what there is.
-            Kept::Replaced | Kept::Behind => Err(StoreError::Replaced),
-            Kept::Unknown => Err(StoreError::Unknown),
+impl From<WriteResult> for Result<(), StoreError> {
+    fn from(written: WriteResult) -> Self {
+        match written {
+            WriteResult::Done => Ok(()),
+            // `Behind` although the token was raised: another connection has the session.
+            WriteResult::Replaced | WriteResult::Behind => Err(StoreError::Replaced),
+            WriteResult::Unknown => Err(StoreError::Unknown),
         }
     }
 }
@@ -58,47 +58,47 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn create_session(&self, new: &NewSession) -> Result<Claim, StoreError> {
-        let claim = Claim::first(new.token_hash);
-        let answer = ask!(self, Operation::CreateSession, |db| {
+    pub async fn create_session(&self, new: &NewSession) -> Result<Lease, StoreError> {
+        let lease = Lease::first(new.token_hash);
+        let answer = with_connection!(self, Operation::CreateSession, |db| {
             let insert = sqlx::query(INSERT_SESSION)
                 .bind(new.token_hash.as_slice())
                 .bind(&new.scene)
                 .bind(&new.difficulty)
                 .bind(&new.world)
                 .bind(now_ms())
-                .bind(claim.number)
+                .bind(lease.fencing_token)
                 .bind(self.server);
             insert.execute(db).await.map(|_| ())
         });
-        answer.map(|()| claim)
+        answer.map(|()| lease)
     }
 
-    /// Keeps a session that the database does not [have](StoreError::Unknown), because it has lost it or was
-    /// away when it began, under the claim that its connection has. What was said in it before stays lost.
+    /// Stores a session that the database does not [have](StoreError::Unknown), because it has lost it or was not
+    /// available when it began, with the lease of its connection. Its earlier turns stay lost.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub async fn restore_session(
         &self,
-        claim: Claim,
+        lease: Lease,
         scene: &str,
         difficulty: &str,
         world: &str,
     ) -> Result<(), StoreError> {
-        let answer = ask!(self, Operation::RestoreSession, |db| {
+        let answer = with_connection!(self, Operation::RestoreSession, |db| {
             let insert = sqlx::query(INSERT_SESSION)
-                .bind(claim.session.as_slice())
+                .bind(lease.session.as_slice())
                 .bind(scene)
                 .bind(difficulty)
                 .bind(world)
                 .bind(now_ms())
-                .bind(claim.number)
+                .bind(lease.fencing_token)
                 .bind(self.server);
             insert.execute(db).await.map(|_| ())
         });
         answer?;
-        tracing::warn!("a session that the database did not have was begun there");
+        tracing::warn!("created a session that the database had lost, or never had");
         Ok(())
     }
 
@@ -106,57 +106,57 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn history(&self, claim: Claim, turns: u32) -> Result<Vec<Turn>, StoreError> {
+    pub async fn history(&self, lease: Lease, turns: u32) -> Result<Vec<Turn>, StoreError> {
         let sql = "SELECT asked_by, asked, answer, status FROM turns \
                    WHERE session_id = (SELECT id FROM sessions WHERE token_hash = $1) \
                    ORDER BY id DESC LIMIT $2";
-        let answer = ask!(self, Operation::ReadHistory, |db| {
-            let select = sqlx::query_as(sql).bind(claim.session.as_slice()).bind(i64::from(turns));
+        let answer = with_connection!(self, Operation::ReadHistory, |db| {
+            let select = sqlx::query_as(sql).bind(lease.session.as_slice()).bind(i64::from(turns));
             select.fetch_all(db).await
         });
         let rows: Vec<Row> = answer?;
         Ok(rows.into_iter().rev().map(Turn::from).collect())
     }
 
-    /// Keeps a turn, and how the scene stands after it: both or neither. Once this has returned, a
-    /// process that dies loses nothing of it.
+    /// Stores a turn and the state of the scene after it: both or neither. Once this has returned, neither is
+    /// lost if the process dies.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn add_turn(&self, claim: Claim, turn: &Turn, world: &str) -> Result<(), StoreError> {
-        let mut kept = self.try_add_turn(claim, turn, world).await?;
-        if let Kept::Behind = kept {
-            self.raise_claim(claim).await?;
-            kept = self.try_add_turn(claim, turn, world).await?;
+    pub async fn add_turn(&self, lease: Lease, turn: &Turn, world: &str) -> Result<(), StoreError> {
+        let mut written = self.try_add_turn(lease, turn, world).await?;
+        if let WriteResult::Behind = written {
+            self.raise_fencing_token(lease).await?;
+            written = self.try_add_turn(lease, turn, world).await?;
         }
-        kept.into()
+        written.into()
     }
 
     async fn try_add_turn(
         &self,
-        claim: Claim,
+        lease: Lease,
         turn: &Turn,
         world: &str,
-    ) -> Result<Kept, StoreError> {
+    ) -> Result<WriteResult, StoreError> {
         let sql = "INSERT INTO turns (session_id, asked_by, asked, answer, status, ended_at_ms) \
                    VALUES ((SELECT id FROM sessions WHERE token_hash = $1), $2, $3, $4, $5, $6)";
-        let session = claim.session.as_slice();
-        // PostgreSQL's text has no NUL; a line of a player has none anyway.
+        let session = lease.session.as_slice();
+        // PostgreSQL's text type takes no NUL; a line of a player has none anyway.
         let answer = turn.answer.replace('\0', "");
-        let known = self.doubt.known();
-        let kept = ask!(self, Operation::AddTurn, |db| {
+        let known = self.write_health.known();
+        let written = with_connection!(self, Operation::AddTurn, |db| {
             let mut transaction = db.begin().await?;
             // First, so that the session can't be taken over in between.
             let update = sqlx::query(SAVE_WORLD)
                 .bind(world)
                 .bind(now_ms())
                 .bind(session)
-                .bind(claim.number)
+                .bind(lease.fencing_token)
                 .bind(self.server);
             if update.execute(&mut *transaction).await?.rows_affected() == 0 {
-                let look = sqlx::query_scalar(LOOK).bind(session);
-                let found = look.fetch_optional(&mut *transaction).await?;
-                return transaction.rollback().await.map(|()| Kept::not(claim, found));
+                let select = sqlx::query_scalar(SELECT_TOKEN).bind(session);
+                let found = select.fetch_optional(&mut *transaction).await?;
+                return transaction.rollback().await.map(|()| WriteResult::refused(lease, found));
             }
             let insert = sqlx::query(sql)
                 .bind(session)
@@ -166,49 +166,53 @@ impl Store {
                 .bind(turn.status.as_str())
                 .bind(now_ms());
             insert.execute(&mut *transaction).await?;
-            transaction.commit().await.map(|()| Kept::Done)
+            transaction.commit().await.map(|()| WriteResult::Done)
         });
-        if let Ok(Kept::Done) = kept {
-            self.doubt.settle(known);
+        if let Ok(WriteResult::Done) = written {
+            self.write_health.confirm(known);
         }
-        kept
+        written
     }
 
-    /// Keeps how the scene stands and gives the session up: whoever wants it may have it at once.
+    /// Stores the state of the scene and releases the session: any server may take it at once.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn leave_session(&self, claim: Claim, world: &str) -> Result<(), StoreError> {
-        let mut kept = self.try_leave_session(claim, world).await?;
-        if let Kept::Behind = kept {
-            self.raise_claim(claim).await?;
-            kept = self.try_leave_session(claim, world).await?;
+    pub async fn leave_session(&self, lease: Lease, world: &str) -> Result<(), StoreError> {
+        let mut written = self.try_leave_session(lease, world).await?;
+        if let WriteResult::Behind = written {
+            self.raise_fencing_token(lease).await?;
+            written = self.try_leave_session(lease, world).await?;
         }
-        kept.into()
+        written.into()
     }
 
-    async fn try_leave_session(&self, claim: Claim, world: &str) -> Result<Kept, StoreError> {
+    async fn try_leave_session(
+        &self,
+        lease: Lease,
+        world: &str,
+    ) -> Result<WriteResult, StoreError> {
         let sql = "UPDATE sessions SET world = $1, used_at_ms = $2, server = NULL, \
                    handover = 'none' WHERE token_hash = $3 AND claim = $4 AND server = $5";
-        let session = claim.session.as_slice();
-        ask!(self, Operation::LeaveSession, |db| {
+        let session = lease.session.as_slice();
+        with_connection!(self, Operation::LeaveSession, |db| {
             let update = sqlx::query(sql)
                 .bind(world)
                 .bind(now_ms())
                 .bind(session)
-                .bind(claim.number)
+                .bind(lease.fencing_token)
                 .bind(self.server);
             if update.execute(&mut *db).await?.rows_affected() > 0 {
-                return Ok(Kept::Done);
+                return Ok(WriteResult::Done);
             }
-            let look = sqlx::query_scalar(LOOK).bind(session).fetch_optional(db);
-            look.await.map(|found| Kept::not(claim, found))
+            let select = sqlx::query_scalar(SELECT_TOKEN).bind(session).fetch_optional(db);
+            select.await.map(|found| WriteResult::refused(lease, found))
         })
     }
 }
 
-/// The row that a write returns. Such a write is fetched with `fetch_all` alone: whatever stops at the row
-/// does not hear that the write could not be committed, for which a disk may be too full.
+/// The row that a write returns. Such a write is fetched with `fetch_all`: `fetch_one` returns before the
+/// commit, and would miss its error, such as a full disk.
 pub(super) fn only<T>(returned: Vec<T>) -> Option<T> {
     returned.into_iter().next()
 }

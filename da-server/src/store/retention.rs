@@ -1,45 +1,45 @@
-//! Conversations that nobody came back to are deleted: some at a time, and by a clock that has proven
-//! itself. A host whose clock is 40 days ahead until somebody sets it right must not lose everything
-//! for that, so nothing is deleted until the clock has gone evenly for an hour, and nothing that would
-//! be the greater part of all conversations until it has for six.
+//! Retention: deletes conversations that nobody came back to, in batches, and only by a clock that can be
+//! trusted. A host whose clock is 40 days ahead until it is corrected must not lose everything for that, so
+//! nothing is deleted until the clock has been steady for an hour, and nothing that is more than half of all
+//! conversations until it has been for six.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::asking::ask;
 use super::queries::now_ms;
+use super::query_guard::with_connection;
 use super::{Operation, Store, StoreError};
 
-/// How often unused conversations, and the clock, are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// How often the clock is checked, and unused conversations are deleted.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 
-/// For so long the clock has to have gone evenly before anything is deleted.
-const BELIEVED_AFTER: Duration = Duration::from_secs(3600);
+/// How long the clock must have been steady before anything is deleted.
+const MIN_STEADY_TIME: Duration = Duration::from_secs(3600);
 
-/// And for so long before more than half of everything is.
-const BELIEVED_WITH_MOST_AFTER: Duration = Duration::from_secs(6 * 3600);
+/// How long before more than half of everything is deleted.
+const MIN_STEADY_TIME_FOR_MOST: Duration = Duration::from_secs(6 * 3600);
 
-/// What clocks are set by in passing, and how far two readings of a busy machine are apart.
-const EVEN_WITHIN: Duration = Duration::from_secs(60);
+/// A deviation that counts as steady: small corrections, and the delay between two readings on a busy host.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// How many sessions one statement deletes, with their turns: so few that players don't wait for it.
-const BATCH: i64 = 100;
+const BATCH_SESSIONS: i64 = 100;
 
-/// The pause between two, in which others have their turn.
-const BETWEEN_BATCHES: Duration = Duration::from_millis(100);
+/// The pause between two batches, for other queries.
+const BATCH_PAUSE: Duration = Duration::from_millis(100);
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Since when the clock on the wall has gone as the one inside does.
+/// Since when the system's clock has agreed with the monotonic one.
 #[derive(Debug, Clone, Copy)]
 struct SteadyClock {
     since: Instant,
     since_ms: i64,
 }
 
-/// What a clock that has jumped has told before: from when to when, and by how much that was wrong.
+/// A jump of the clock: it was wrong by `by_ms` from `from_ms` to `to_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Jump {
     pub(super) from_ms: i64,
@@ -52,20 +52,20 @@ impl SteadyClock {
         Self { since: now, since_ms: now_ms }
     }
 
-    /// For how long it has gone evenly.
+    /// How long the clock has been steady.
     ///
     /// # Errors
-    /// It has jumped, and begins anew.
+    /// It has jumped, and the count begins anew.
     fn read(&mut self, now: Instant, now_ms: i64) -> Result<Duration, Jump> {
         let passed = now.saturating_duration_since(self.since);
         let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let by_ms = (now_ms - self.since_ms).saturating_sub(passed_ms);
-        if Duration::from_millis(by_ms.unsigned_abs()) <= EVEN_WITHIN {
+        if Duration::from_millis(by_ms.unsigned_abs()) <= CLOCK_TOLERANCE {
             return Ok(passed);
         }
         tracing::warn!(
             by_seconds = by_ms / 1000,
-            "the clock has jumped: no conversation is deleted by it for a while"
+            "this host's clock has jumped, so no conversation is deleted for an hour"
         );
         let jump = Jump { from_ms: self.since_ms, to_ms: self.since_ms + passed_ms, by_ms };
         *self = Self::new(now, now_ms);
@@ -73,55 +73,55 @@ impl SteadyClock {
     }
 }
 
-/// Whether a clock that has gone evenly for so long is believed that `old` of `all` are old.
-fn is_believed(steady: Duration, old: i64, all: i64) -> bool {
+/// Whether a clock that has been steady for so long is trusted that `old` of `all` conversations are old.
+fn is_trusted(steady: Duration, old: i64, all: i64) -> bool {
     let is_most = old.saturating_mul(2) > all;
-    steady >= if is_most { BELIEVED_WITH_MOST_AFTER } else { BELIEVED_AFTER }
+    steady >= if is_most { MIN_STEADY_TIME_FOR_MOST } else { MIN_STEADY_TIME }
 }
 
 impl Store {
-    /// Deletes unused conversations now and then, until `shutdown`.
-    pub async fn keep_tidy(&self, shutdown: CancellationToken) {
+    /// Deletes unused conversations at intervals, until `shutdown`.
+    pub async fn run_retention(&self, shutdown: CancellationToken) {
         let mut clock = SteadyClock::new(Instant::now(), now_ms());
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let tidy = async {
+        let mut ticks = interval(RETENTION_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let retention = async {
             loop {
-                looks.tick().await;
-                // What goes wrong is counted; the next look tries again.
+                ticks.tick().await;
+                // A failure is counted; the next tick tries again.
                 let _ = match clock.read(Instant::now(), now_ms()) {
-                    Ok(steady) if steady >= BELIEVED_AFTER => self.tidy(steady).await,
+                    Ok(steady) if steady >= MIN_STEADY_TIME => self.apply_retention(steady).await,
                     Ok(_) => Ok(()),
-                    Err(jump) => self.set_right(jump).await,
+                    Err(jump) => self.correct_times(jump).await,
                 };
             }
         };
-        shutdown.run_until_cancelled(tidy).await;
+        shutdown.run_until_cancelled(retention).await;
     }
 
-    async fn tidy(&self, steady: Duration) -> Result<(), StoreError> {
+    async fn apply_retention(&self, steady: Duration) -> Result<(), StoreError> {
         let (old, all) = self.count_unused().await?;
         if old == 0 {
             return Ok(());
         }
-        if !is_believed(steady, old, all) {
+        if !is_trusted(steady, old, all) {
             tracing::warn!(
                 old,
                 all,
-                "most conversations are older than store.retention_days, by this host's clock: they \
-                 are deleted if it goes evenly for six hours. If it is wrong, set it, or stop the server"
+                "most conversations are older than store.retention_days by this host's clock: they are \
+                 deleted if it stays steady for six hours. If it is wrong, set it, or stop the server"
             );
             return Ok(());
         }
         self.delete_unused().await
     }
 
-    /// Sets right when the conversations were used that were, by a clock that was wrong: a host that begins in
-    /// 1970 would else have them deleted an hour after its clock is set.
-    pub(super) async fn set_right(&self, jump: Jump) -> Result<(), StoreError> {
+    /// Corrects the times at which conversations were used while the clock was wrong: a host that starts in 1970
+    /// would otherwise delete them an hour after its clock is set.
+    pub(super) async fn correct_times(&self, jump: Jump) -> Result<(), StoreError> {
         let sql = "UPDATE sessions SET used_at_ms = used_at_ms + $1 \
                    WHERE used_at_ms BETWEEN $2 AND $3";
-        ask!(self, Operation::DeleteUnused, |db| {
+        with_connection!(self, Operation::DeleteUnused, |db| {
             let update = sqlx::query(sql).bind(jump.by_ms).bind(jump.from_ms).bind(jump.to_ms);
             update.execute(db).await.map(|_| ())
         })
@@ -131,7 +131,7 @@ impl Store {
     async fn count_unused(&self) -> Result<(i64, i64), StoreError> {
         let oldest = self.oldest_kept_ms();
         let sql = "SELECT COUNT(CASE WHEN used_at_ms < $1 THEN 1 END), COUNT(*) FROM sessions";
-        ask!(self, Operation::DeleteUnused, |db| {
+        with_connection!(self, Operation::DeleteUnused, |db| {
             sqlx::query_as(sql).bind(oldest).fetch_one(db).await
         })
     }
@@ -146,16 +146,16 @@ impl Store {
                    (SELECT id FROM sessions WHERE used_at_ms < $1 ORDER BY used_at_ms LIMIT $2)";
         let mut deleted = 0;
         loop {
-            let answer = ask!(self, Operation::DeleteUnused, |db| {
-                let delete = sqlx::query(sql).bind(oldest).bind(BATCH).execute(db);
+            let answer = with_connection!(self, Operation::DeleteUnused, |db| {
+                let delete = sqlx::query(sql).bind(oldest).bind(BATCH_SESSIONS).execute(db);
                 delete.await.map(|done| done.rows_affected())
             });
             let batch = answer?;
             deleted += batch;
-            if batch < BATCH.unsigned_abs() {
+            if batch < BATCH_SESSIONS.unsigned_abs() {
                 break;
             }
-            sleep(BETWEEN_BATCHES).await;
+            sleep(BATCH_PAUSE).await;
         }
         if deleted > 0 {
             tracing::info!(deleted, "deleted conversations that nobody came back to");
@@ -190,10 +190,10 @@ mod tests {
 
     #[test]
     fn nothing_is_deleted_by_a_clock_that_has_not_proven_itself() {
-        assert!(!is_believed(HOUR / 2, 1, 100));
-        assert!(is_believed(HOUR, 50, 100));
-        assert!(!is_believed(HOUR, 51, 100), "what a clock that is ahead would do");
-        assert!(!is_believed(5 * HOUR, 100, 100));
-        assert!(is_believed(6 * HOUR, 100, 100), "a game that nobody plays any more");
+        assert!(!is_trusted(HOUR / 2, 1, 100));
+        assert!(is_trusted(HOUR, 50, 100));
+        assert!(!is_trusted(HOUR, 51, 100), "what a clock that is ahead would do");
+        assert!(!is_trusted(5 * HOUR, 100, 100));
+        assert!(is_trusted(6 * HOUR, 100, 100), "a game that nobody plays any more");
     }
 }

@@ -25,10 +25,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 pub(super) const MAX_CONNECTIONS: u32 = 4;
 
 /// How long a query waits for a connection or for another process's lock.
-const WAIT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The log keeps so much room, bytes, when all of it is in the file.
-const LOG_BYTES_TO_KEEP: &str = "16777216";
+/// Size to which the write-ahead log is truncated after a checkpoint, bytes.
+const MAX_IDLE_LOG_BYTES: &str = "16777216";
 
 /// An open file.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteFile, DatabaseFile), sqlx
     let options = SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
-        .busy_timeout(WAIT)
+        .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging();
     // With nothing said that would be written into it: it may be another program's.
     let mut looking = options.clone().read_only(true).connect().await?;
@@ -62,14 +62,14 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteFile, DatabaseFile), sqlx
         // In WAL mode this loses at most the last turns on power loss, never the file.
         .synchronous(SqliteSynchronous::Normal)
         // Somebody who reads for long makes the log grow; afterwards it gets smaller again.
-        .pragma("journal_size_limit", LOG_BYTES_TO_KEEP);
+        .pragma("journal_size_limit", MAX_IDLE_LOG_BYTES);
     let mut standing = options.connect().await?;
     // With what it reads it opens the log, whose name somebody may take away at any time from now on.
     sqlx::query(tables).execute(&mut standing).await?;
     let file = DatabaseFile::at(path)?;
     let pool = SqlitePoolOptions::new()
         .max_connections(MAX_CONNECTIONS)
-        .acquire_timeout(WAIT)
+        .acquire_timeout(BUSY_TIMEOUT)
         .connect_with(options)
         .await?;
     MIGRATIONS.run(&pool).await?;
@@ -99,7 +99,7 @@ impl SqliteFile {
     /// Writes what is only in the log into the file, and leaves the log empty: what takes the file's
     /// place must not find it, and a file that was moved has all of it. Says whether that was done: as
     /// long as somebody reads, SQLite leaves the log as it is, and calls that no error.
-    pub(super) async fn fold_log_back(&self) -> bool {
+    pub(super) async fn checkpoint(&self) -> bool {
         // A new connection would open what is at the path now.
         let mut standing = self.standing.lock().await;
         let Some(connection) = &mut *standing else { return false };

@@ -12,7 +12,7 @@ use crate::secret_file::read_secret;
 /// Why there is no usable [`DatabaseUrl`]. Neither form shows what was read: it may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseUrlError {
-    /// It is none.
+    /// The text is not the URL of a PostgreSQL database.
     #[error("{0}: use postgres://user:password@host:5432/database?sslmode=verify-full")]
     Malformed(String),
     /// The file that should hold it can't be read.
@@ -20,7 +20,7 @@ pub enum DatabaseUrlError {
     File {
         /// The file.
         path: String,
-        /// Why.
+        /// Why it can't be read.
         source: std::io::Error,
     },
 }
@@ -41,7 +41,7 @@ impl DatabaseUrl {
         text.parse()
     }
 
-    /// The host and the port of its server; none where that is asked by a socket of this host.
+    /// The host and the port of the server; `None` if it is reached by a socket of this host.
     pub fn server(&self) -> Option<(String, u16)> {
         let Self(options) = self;
         let host = options.get_host();

@@ -41,7 +41,7 @@ fn phase_at(call: &Call, at_ns: u64) -> Option<Phase> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calls::Cut;
+    use crate::calls::PhaseSplitter;
     use crate::calls::sample_call as call;
 
     fn drawn(call: &Call, count: u64) -> String {
@@ -51,9 +51,9 @@ mod tests {
     #[test]
     fn cells_follow_the_phases_in_proportion_and_show_pauses() {
         let mut call = call(1, 100);
-        let mut cut = Cut::new(0, 40);
-        cut.until(Phase::Tls, 10).until(Phase::Wait, 30);
-        call.attempts[0].phases = cut.rest(Phase::Stream);
+        let mut splitter = PhaseSplitter::new(0, 40);
+        splitter.until(Phase::Tls, 10).until(Phase::Wait, 30);
+        call.attempts[0].phases = splitter.rest(Phase::Stream);
         let mut second = call.attempts[0].clone();
         second.after_ns = 60;
         call.attempts.push(second);

@@ -16,23 +16,23 @@ use crate::calls::Call;
 use crate::provider::events::{EventError, events};
 use crate::provider::{HttpConfig, http_client};
 
-/// The server gives a sign of life three times as often.
-const LONGEST_SILENCE: Duration = Duration::from_secs(45);
-const LONGEST_ANSWER: Duration = Duration::from_secs(20);
+/// The server sends a keep-alive three times as often.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A call has a bounded number of attempts and reads, and is much shorter.
-const LONGEST_EVENT_BYTES: usize = 4 * 1024 * 1024;
+const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Why the server's calls are not known.
+/// Why the server's calls can't be shown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
     /// Nobody answered, or the answer broke off.
     #[error("{url} can't be reached: {reason}")]
     Unreachable { url: String, reason: String },
-    /// The server does not want to.
+    /// The server refused the request.
     #[error("{url} answered {status}: {message}")]
     Refused { url: String, status: u16, message: String },
-    /// It is no server of ours, or one of another version.
-    #[error("{url} does not speak of calls as this program does: {reason}")]
+    /// The answer is not that of a da-server, or of one of another version.
+    #[error("{url} is not a da-server, or one of another version: {reason}")]
     Foreign { url: String, reason: String },
 }
 
@@ -48,10 +48,10 @@ impl ClientError {
     }
 }
 
-/// What a follower hears.
+/// An update that a follower receives.
 pub(super) enum Update {
     Call(Box<Call>),
-    /// So many calls came faster than they were read.
+    /// The number of calls that came faster than they were read.
     Missed(u64),
 }
 
@@ -105,7 +105,7 @@ impl Client {
         })
     }
 
-    /// So many at most, in the order that was asked for.
+    /// At most `limit` calls, in the requested order.
     ///
     /// # Errors
     /// As [`ClientError`] says.
@@ -114,7 +114,7 @@ impl Client {
         let limit = limit.to_string();
         url.query_pairs_mut().extend_pairs([("order", self.order), ("limit", limit.as_str())]);
         let response = self.get(url).await?;
-        let body = timeout(LONGEST_ANSWER, response.bytes()).await;
+        let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
         let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
         self.read::<CallList>(&body).map(|list| list.calls)
     }
@@ -128,10 +128,10 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Update, ClientError>>, ClientError> {
         let mut url = self.calls.clone();
         url.set_path(&format!("{}/live", url.path()));
-        let events = events(self.get(url).await?.bytes_stream(), LONGEST_EVENT_BYTES);
+        let events = events(self.get(url).await?.bytes_stream(), MAX_EVENT_BYTES);
         Ok(stream::unfold(Box::pin(events), move |mut events| async move {
             loop {
-                let update = match timeout(LONGEST_SILENCE, events.next()).await {
+                let update = match timeout(IDLE_TIMEOUT, events.next()).await {
                     Err(_) => Err(self.silent()),
                     Ok(None) => return None,
                     Ok(Some(Err(EventError::Body(error)))) => Err(self.unreachable(&error)),
@@ -143,7 +143,7 @@ impl Client {
                         "missed" => self
                             .read::<Missed>(event.data.as_bytes())
                             .map(|missed| Update::Missed(missed.calls)),
-                        // A sign of life, or something newer than this program.
+                        // A keep-alive, or an event of a newer version.
                         _ => continue,
                     },
                 };
@@ -157,7 +157,7 @@ impl Client {
             url.query_pairs_mut().extend_pairs(&self.filters);
         }
         let request = self.credentials.shown_in(self.http.get(url));
-        let answer = timeout(LONGEST_ANSWER, request.send()).await.map_err(|_| self.silent())?;
+        let answer = timeout(RESPONSE_TIMEOUT, request.send()).await.map_err(|_| self.silent())?;
         let response = answer.map_err(|error| self.unreachable(&error))?;
         match response.status().as_u16() {
             200 => Ok(response),
@@ -166,15 +166,15 @@ impl Client {
     }
 
     async fn refused(&self, status: u16, response: Response) -> ClientError {
-        let body: Option<Value> = match timeout(LONGEST_ANSWER, response.bytes()).await {
+        let body: Option<Value> = match timeout(RESPONSE_TIMEOUT, response.bytes()).await {
             Ok(Ok(body)) => serde_json::from_slice(&body).ok(),
             _ => None,
         };
         let message = body.as_ref().and_then(|body| body["error"]["message"].as_str());
         let message = match (status, message) {
             (401, _) => {
-                "it asks for the metrics token or a user: give --token-file, or set METRICS_TOKEN, or \
-                 give --user and --password-file"
+                "the server needs the metrics token or a user: give --token-file, or set METRICS_TOKEN, \
+                 or give --user and --password-file"
             }
             (_, Some(message)) => message,
             (_, None) => "no reason was given; is this a da-server that plays the game?",
@@ -191,7 +191,10 @@ impl Client {
     }
 
     fn silent(&self) -> ClientError {
-        ClientError::Unreachable { url: self.url(), reason: "it has fallen silent".to_owned() }
+        ClientError::Unreachable {
+            url: self.url(),
+            reason: "the server stopped sending".to_owned(),
+        }
     }
 
     /// The innermost reason: the outer ones say no more than that a request failed.

@@ -18,50 +18,49 @@ use crate::calls::{Call, CallKind, MAX_LISTED};
 use client::{Client, ClientError, Update};
 use line::{LEGEND, Line};
 
-/// Calls that are remembered as shown, so that none is shown twice: as many as a server gives.
+/// How many shown calls are remembered, so that none is shown twice: as many as a server lists.
 const MAX_SHOWN: usize = MAX_LISTED as usize;
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(500);
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(10);
 
-/// Which calls, from where, and how they are shown.
+/// Which calls of which server are shown, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct CallsArgs {
-    /// The server, or its listener for metrics where that is another.
+    /// URL of the server, or of its listener for metrics if it has one.
     #[arg(default_value = "http://127.0.0.1:8888")]
     pub url: String,
-    /// Go on with every call as it ends, also after the server was restarted.
+    /// Keep printing calls as they end, also after the server was restarted.
     #[arg(long)]
     pub follow: bool,
-    /// The slowest of the last while instead of the latest.
+    /// Show the slowest recent calls instead of the latest.
     #[arg(long, conflicts_with = "follow")]
     pub slowest: bool,
-    /// How many to begin with, 1 to 500.
+    /// How many calls to show first, 1 to 500.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTED)))]
     pub limit: u16,
-    /// Only calls to language models (llm) or to voices (tts).
+    /// Only calls to language models (llm) or speech providers (tts).
     #[arg(long, value_parser = kind)]
     pub kind: Option<CallKind>,
     /// Only calls to this provider.
     #[arg(long)]
     pub provider: Option<String>,
-    /// Only calls that ended so: success, failed, or an error kind.
+    /// Only calls with this outcome: success, failed, or an error kind.
     #[arg(long)]
     pub outcome: Option<String>,
-    /// Each call as JSON, one a line.
+    /// Print each call as JSON, one per line.
     #[arg(long)]
     pub json: bool,
-    /// File with the metrics token, if the server asks for one. Default: METRICS_TOKEN in the
-    /// environment.
+    /// File with the metrics token, if the server needs one. Default: the environment variable METRICS_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// User, if the server has any; the password is that of --password-file, or else METRICS_PASSWORD in
-    /// the environment.
+    /// User name, if the server needs one; the password is in --password-file, or in the environment variable
+    /// METRICS_PASSWORD.
     #[arg(long, value_name = "NAME", conflicts_with = "token_file")]
     pub user: Option<String>,
-    /// File with that user's password.
+    /// File with the user's password.
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
-    /// PEM file of authorities to trust beside the system's.
+    /// PEM file with certificate authorities to trust in addition to the system's.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 }
@@ -79,8 +78,8 @@ pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
     let out = io::stdout();
     let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let client = Client::new(args)?;
-    let mut screen = Screen { out, json: args.json, colors, shown: VecDeque::new() };
-    let ended = screen.run(&client, args).await;
+    let mut printer = CallPrinter { out, json: args.json, colors, shown: VecDeque::new() };
+    let ended = printer.run(&client, args).await;
     match ended {
         Err(ShowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(ShowError::Output(error)) => Err(error).context("standard output"),
@@ -107,8 +106,8 @@ impl From<ClientError> for ShowError {
     }
 }
 
-/// Where calls are shown, and which have been.
-struct Screen<W> {
+/// Prints calls, each once.
+struct CallPrinter<W> {
     out: W,
     json: bool,
     colors: bool,
@@ -116,7 +115,7 @@ struct Screen<W> {
     shown: VecDeque<(u64, u64)>,
 }
 
-impl<W: Write> Screen<W> {
+impl<W: Write> CallPrinter<W> {
     async fn run(&mut self, client: &Client, args: &CallsArgs) -> Result<(), ShowError> {
         if !args.follow {
             let mut calls = client.list(args.limit).await?;
@@ -125,7 +124,7 @@ impl<W: Write> Screen<W> {
             }
             return self.show_all(&calls);
         }
-        let (mut limit, mut wait) = (args.limit, FIRST_WAIT);
+        let (mut limit, mut wait) = (args.limit, MIN_RECONNECT_DELAY);
         let mut ever_connected = false;
         loop {
             let mut connected = false;
@@ -141,10 +140,10 @@ impl<W: Write> Screen<W> {
                 Ok(()) => eprintln!("da-server: the server ended the connection; trying again"),
             }
             if connected {
-                wait = FIRST_WAIT;
+                wait = MIN_RECONNECT_DELAY;
             }
             tokio::time::sleep(wait).await;
-            wait = LONGEST_WAIT.min(wait * 2);
+            wait = MAX_RECONNECT_DELAY.min(wait * 2);
             // Whatever ended meanwhile.
             limit = MAX_LISTED;
         }
@@ -204,15 +203,15 @@ mod tests {
 
     #[test]
     fn a_call_is_shown_once_and_one_of_the_same_number_after_a_restart_as_well() {
-        let mut screen =
-            Screen { out: Vec::new(), json: true, colors: false, shown: VecDeque::new() };
+        let mut printer =
+            CallPrinter { out: Vec::new(), json: true, colors: false, shown: VecDeque::new() };
         let call = sample_call(1, 100);
         let restarted = Call { began_unix_ms: 7, ..call.clone() };
-        assert!(screen.show_all(&[call.clone(), call, restarted]).is_ok());
-        assert_eq!(screen.out.iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert!(printer.show_all(&[call.clone(), call, restarted]).is_ok());
+        assert_eq!(printer.out.iter().filter(|byte| **byte == b'\n').count(), 2);
         for id in 2..2_000 {
-            assert!(screen.show(&sample_call(id, 100)).is_ok());
+            assert!(printer.show(&sample_call(id, 100)).is_ok());
         }
-        assert_eq!(screen.shown.len(), MAX_SHOWN, "what is remembered is bounded");
+        assert_eq!(printer.shown.len(), MAX_SHOWN, "what is remembered is bounded");
     }
 }

@@ -11,32 +11,33 @@ use reqwest::{
 
 use super::{
     AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics,
+    audio_stats::AudioStats,
+    coalesce::coalesce,
     container::opened,
-    gather::gather,
-    meter::Meter,
     metrics::VoiceMetrics,
     voices::Voices,
     wire::{Request, Wire},
 };
 use crate::provider::{
-    ApiKey, CallKind, CallReports, ErrorKind, Fault, GateMetrics, ProviderSetupError, Reporter,
+    AdmissionMetrics, ApiKey, CallKind, CallReports, ErrorKind, ProviderSetupError, ReportedError,
+    Reporter,
+    attempt_timings::AttemptRecorder,
     base_url,
-    call::{Piece, Pieces, Plan},
+    call::{CallRunner, Chunk, ChunkStream},
     exchange,
     fallback::Labelled,
-    span::Span,
 };
 
 /// Ten minutes of the widest format; no line of a character is as long.
 const MAX_AUDIO_BYTES: usize = 64 * 1024 * 1024;
 
-/// A piece of audio, and what its bytes mean.
+/// A chunk of audio, and what its bytes mean.
 struct Sound {
     format: AudioFormat,
     bytes: Bytes,
 }
 
-impl Piece for Sound {
+impl Chunk for Sound {
     fn is_end(&self) -> bool {
         false
     }
@@ -51,13 +52,13 @@ pub(super) struct Backend {
     model: String,
     format: AudioFormat,
     voices: Voices,
-    plan: Plan,
+    runner: CallRunner,
     metrics: VoiceMetrics,
 }
 
 impl Labelled for Backend {
     fn labels(&self) -> [&str; 2] {
-        [&self.plan.reporter.provider, &self.model]
+        [&self.runner.reporter.provider, &self.model]
     }
 }
 
@@ -66,10 +67,10 @@ impl Backend {
         config: &TtsConfig,
         key: Option<ApiKey>,
         http: reqwest::Client,
-        gates: &GateMetrics,
+        admission: &AdmissionMetrics,
         metrics: &TtsMetrics,
         reports: Option<CallReports>,
-        has_successor: bool,
+        has_fallback: bool,
     ) -> Result<Arc<Self>, ProviderSetupError> {
         let wire = config.wire();
         Ok(Arc::new(Self {
@@ -80,9 +81,9 @@ impl Backend {
             model: config.model().to_owned(),
             format: config.format()?,
             voices: Voices::of_section(config),
-            plan: Plan {
-                has_successor,
-                ..Plan::new(
+            runner: CallRunner {
+                has_fallback,
+                ..CallRunner::new(
                     Reporter {
                         kind: CallKind::Tts,
                         provider: config.provider(),
@@ -93,20 +94,20 @@ impl Backend {
                     config.retry.clone(),
                     config.max_concurrent,
                     config.breaker.clone(),
-                    gates,
+                    admission,
                 )
             },
             metrics: metrics.of(config.provider()),
         }))
     }
 
-    /// Audio once its first piece is there, after retries if need be, and what its bytes mean.
+    /// Audio once its first chunk is there, after retries if need be, and what its bytes mean.
     pub(super) async fn call(
         &self,
         speech: &Speech,
-    ) -> Result<(AudioFormat, Pieces<Bytes>), TtsError> {
-        let attempt = |span| self.attempt(span, speech);
-        let mut sounds = self.plan.run(self.metrics.clone(), attempt).await?;
+    ) -> Result<(AudioFormat, ChunkStream<Bytes>), TtsError> {
+        let attempt = |recorder| self.attempt(recorder, speech);
+        let mut sounds = self.runner.run(self.metrics.clone(), attempt).await?;
         let Some(first) = sounds.next().await.transpose()? else {
             return Err(self.error(ErrorKind::EmptyAnswer));
         };
@@ -115,53 +116,66 @@ impl Backend {
     }
 
     fn error(&self, kind: ErrorKind) -> TtsError {
-        TtsError::new(&self.plan.reporter.provider, kind)
+        TtsError::new(&self.runner.reporter.provider, kind)
     }
 
-    async fn attempt(&self, span: Span, speech: &Speech) -> Result<Pieces<Sound>, TtsError> {
-        let provider = &self.plan.reporter.provider;
+    async fn attempt(
+        &self,
+        recorder: AttemptRecorder,
+        speech: &Speech,
+    ) -> Result<ChunkStream<Sound>, TtsError> {
+        let provider = &self.runner.reporter.provider;
         let voice = self.voices.of(&speech.character, &speech.voice_id);
         // A server does not start without one.
         let voice = voice.ok_or_else(|| self.error(ErrorKind::InvalidRequest))?;
         let asked = Request { model: &self.model, voice, text: &speech.text, format: self.format };
         let body = Bytes::from(self.wire.body(&asked).to_string());
-        let meter = Meter::start(self.format, self.metrics.clone(), span.marks().asked_ns);
+        let stats =
+            AudioStats::start(self.format, self.metrics.clone(), recorder.timings().asked_ns);
         let request = self
             .http
             .post(self.wire.url(&self.base, &asked))
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(span.body(body));
-        let response =
-            exchange::send(provider, request, &span, |_| {}, |body| self.wire.fault(body)).await?;
+            .body(recorder.body(body));
+        let response = exchange::send(
+            provider,
+            request,
+            &recorder,
+            |_| {},
+            |body| self.wire.parse_error(body),
+        )
+        .await?;
         let media_type = exchange::media_type(&response);
         match media_type.as_str() {
             // Some servers leave it at that.
             "" | "application/octet-stream" | "binary/octet-stream" | "application/ogg" => {}
             audio if audio.starts_with("audio/") => {}
             "application/json" => {
-                return Err(match self.wire.fault(&exchange::short_body(response, &span).await) {
-                    Fault { kind: None, code } => {
-                        TtsError { code, ..self.error(ErrorKind::NotAudio) }
-                    }
-                    fault => TtsError::in_stream(provider, fault),
-                });
+                return Err(
+                    match self.wire.parse_error(&exchange::short_body(response, &recorder).await) {
+                        ReportedError { kind: None, code } => {
+                            TtsError { code, ..self.error(ErrorKind::NotAudio) }
+                        }
+                        reported => TtsError::in_stream(provider, reported),
+                    },
+                );
             }
             _ => return Err(self.error(ErrorKind::NotAudio)),
         }
         self.metrics.count_characters(&speech.text);
-        let idle = self.plan.timeouts.idle;
-        let audio = exchange::body(provider.clone(), response, span, idle, MAX_AUDIO_BYTES)
+        let idle = self.runner.timeouts.idle;
+        let audio = exchange::body(provider.clone(), response, recorder, idle, MAX_AUDIO_BYTES)
             .filter(|chunk| future::ready(!matches!(chunk, Ok(bytes) if bytes.is_empty())))
             .boxed();
         let (format, audio) = opened(provider, self.format, &media_type, audio).await?;
-        let audio = gather(or_if_empty(audio, self.error(ErrorKind::EmptyAnswer)));
-        Ok(meter.watch(format, audio).map_ok(move |bytes| Sound { format, bytes }).boxed())
+        let audio = coalesce(or_if_empty(audio, self.error(ErrorKind::EmptyAnswer)));
+        Ok(stats.observe(format, audio).map_ok(move |bytes| Sound { format, bytes }).boxed())
     }
 }
 
 /// The stream itself, or only `error` if there is nothing in it.
-fn or_if_empty(audio: Pieces<Bytes>, error: TtsError) -> Pieces<Bytes> {
+fn or_if_empty(audio: ChunkStream<Bytes>, error: TtsError) -> ChunkStream<Bytes> {
     stream::unfold((audio, Some(error)), |(mut audio, mut error)| async move {
         let chunk = match audio.next().await {
             Some(chunk) => {

@@ -13,7 +13,7 @@ use super::{
     AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics, backend::Backend, metrics::CallTimer,
 };
 use crate::provider::{
-    CallReports, GateMetrics, Outcome, ProviderSetupError, call::Pieces, fallback::Chain,
+    AdmissionMetrics, CallReports, Outcome, ProviderSetupError, call::ChunkStream, fallback::Chain,
 };
 
 /// A client of a speech provider and of those that stand in for it. Clones share everything.
@@ -33,20 +33,20 @@ impl TtsClient {
     pub fn new(
         config: &TtsConfig,
         http: reqwest::Client,
-        gates: &GateMetrics,
+        admission: &AdmissionMetrics,
         metrics: &TtsMetrics,
         reports: Option<CallReports>,
     ) -> Result<Self, ProviderSetupError> {
-        let chain = Chain::new(config, &metrics.fallbacks, |config, has_successor| {
+        let chain = Chain::new(config, &metrics.fallbacks, |config, has_fallback| {
             let reports = reports.clone();
             Backend::new(
                 config,
                 config.key()?,
                 http.clone(),
-                gates,
+                admission,
                 metrics,
                 reports,
-                has_successor,
+                has_fallback,
             )
         })?;
         Ok(Self { chain, metrics: metrics.clone() })
@@ -65,7 +65,7 @@ impl TtsClient {
         let speech = &speech;
         let ask = |backend: Arc<Backend>| async move { backend.call(speech).await };
         match self.chain.ask(ask).await {
-            Ok((format, pieces)) => Ok(AudioStream { format, pieces, timer: Some(timer) }),
+            Ok((format, chunks)) => Ok(AudioStream { format, chunks, timer: Some(timer) }),
             Err(error) => {
                 timer.end(Outcome::Failed(error.kind));
                 Err(error)
@@ -78,7 +78,7 @@ impl TtsClient {
 pub struct AudioStream {
     /// What the bytes mean.
     pub format: AudioFormat,
-    pieces: Pieces<Bytes>,
+    chunks: ChunkStream<Bytes>,
     /// Until the end of the call is known.
     timer: Option<CallTimer>,
 }
@@ -95,12 +95,12 @@ impl Stream for AudioStream {
     type Item = Result<Bytes, TtsError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let piece = ready!(self.pieces.poll_next_unpin(context));
-        match &piece {
+        let chunk = ready!(self.chunks.poll_next_unpin(context));
+        match &chunk {
             Some(Ok(_)) => {}
             Some(Err(error)) => self.end(Outcome::Failed(error.kind)),
             None => self.end(Outcome::Success),
         }
-        Poll::Ready(piece)
+        Poll::Ready(chunk)
     }
 }

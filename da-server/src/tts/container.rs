@@ -10,7 +10,7 @@ use super::{
     frames::{self, Frames},
     wav,
 };
-use crate::provider::{ErrorKind, ProviderName, call::Pieces, exchange};
+use crate::provider::{ErrorKind, ProviderName, call::ChunkStream, exchange};
 
 /// So much of printable text is no audio: no container begins with it, and of bare samples it would be
 /// eight of a quarter of full scale or more without a zero between them.
@@ -38,8 +38,8 @@ pub(super) async fn opened(
     provider: &ProviderName,
     asked: AudioFormat,
     media_type: &str,
-    mut audio: Pieces<Bytes>,
-) -> Result<(AudioFormat, Pieces<Bytes>), TtsError> {
+    mut audio: ChunkStream<Bytes>,
+) -> Result<(AudioFormat, ChunkStream<Bytes>), TtsError> {
     let mut head = BytesMut::new();
     let mut is_whole = false;
     loop {
@@ -66,7 +66,7 @@ pub(super) async fn opened(
 }
 
 /// What was read of some audio, and the rest of it.
-fn behind(head: Bytes, is_whole: bool, rest: Pieces<Bytes>) -> Pieces<Bytes> {
+fn behind(head: Bytes, is_whole: bool, rest: ChunkStream<Bytes>) -> ChunkStream<Bytes> {
     let head = (!head.is_empty()).then_some(Ok(head));
     // What has ended is not asked again.
     let rest = if is_whole { stream::empty().boxed() } else { rest };
@@ -75,11 +75,11 @@ fn behind(head: Bytes, is_whole: bool, rest: Pieces<Bytes>) -> Pieces<Bytes> {
 
 /// Its first bytes alone. What comes behind them is read for a while, so that the connection can carry
 /// the next call.
-fn up_to(bytes: usize, audio: Pieces<Bytes>) -> Pieces<Bytes> {
+fn up_to(bytes: usize, audio: ChunkStream<Bytes>) -> ChunkStream<Bytes> {
     stream::unfold((audio, bytes), |(mut audio, left)| async move {
         if left == 0 {
             let reading_on = async { while audio.next().await.is_some() {} };
-            let _gave_up = timeout(exchange::TAIL, reading_on).await;
+            let _gave_up = timeout(exchange::DRAIN_TIMEOUT, reading_on).await;
             return None;
         }
         let mut piece = audio.next().await?;

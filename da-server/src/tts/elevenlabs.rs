@@ -8,7 +8,7 @@ use super::{
     AudioFormat, TtsProtocol,
     wire::{Request, Wire},
 };
-use crate::provider::{ApiKey, ErrorCode, ErrorKind, Fault, ProviderSetupError};
+use crate::provider::{ApiKey, ErrorCode, ErrorKind, ProviderSetupError, ReportedError};
 
 pub(super) struct ElevenLabs;
 
@@ -40,9 +40,9 @@ impl Wire for ElevenLabs {
         json!({"text": request.text, "model_id": request.model})
     }
 
-    fn fault(&self, body: &[u8]) -> Fault {
+    fn parse_error(&self, body: &[u8]) -> ReportedError {
         let Ok(ErrorBody { detail }) = serde_json::from_slice(body) else {
-            return Fault::UNKNOWN;
+            return ReportedError::UNKNOWN;
         };
         let code = match detail {
             Detail::Described { status, code, class } => status.or(code).or(class),
@@ -50,9 +50,9 @@ impl Wire for ElevenLabs {
             Detail::Other(_) => None,
         };
         let Some(code) = code else {
-            return Fault::UNKNOWN;
+            return ReportedError::UNKNOWN;
         };
-        Fault {
+        ReportedError {
             // Comes as HTTP 400 or 401.
             kind: (code == "quota_exceeded").then_some(ErrorKind::Quota),
             code: ErrorCode::new(&code),
@@ -130,21 +130,24 @@ mod tests {
     #[test]
     fn quota_is_told_from_a_bad_key() {
         let body = br#"{"detail":{"status":"quota_exceeded","message":"You have 3 left"}}"#;
-        let fault = ElevenLabs.fault(body);
-        assert_eq!(fault.kind, Some(ErrorKind::Quota));
-        assert_eq!(fault.code.unwrap().as_str(), "quota_exceeded");
+        let reported = ElevenLabs.parse_error(body);
+        assert_eq!(reported.kind, Some(ErrorKind::Quota));
+        assert_eq!(reported.code.unwrap().as_str(), "quota_exceeded");
     }
 
     #[test]
     fn newer_errors_use_code() {
         let body = br#"{"detail":{"type":"rate_limit_error","code":"concurrent_limit_exceeded","message":"wait","request_id":"r"}}"#;
-        assert_eq!(ElevenLabs.fault(body).code.unwrap().as_str(), "concurrent_limit_exceeded");
+        assert_eq!(
+            ElevenLabs.parse_error(body).code.unwrap().as_str(),
+            "concurrent_limit_exceeded"
+        );
     }
 
     #[test]
     fn field_lists_and_foreign_bodies_are_unknown() {
         let list = br#"{"detail":[{"loc":["body","text"],"msg":"required","type":"missing"}]}"#;
-        assert_eq!(ElevenLabs.fault(list), Fault::UNKNOWN);
-        assert_eq!(ElevenLabs.fault(b"<html>busy</html>"), Fault::UNKNOWN);
+        assert_eq!(ElevenLabs.parse_error(list), ReportedError::UNKNOWN);
+        assert_eq!(ElevenLabs.parse_error(b"<html>busy</html>"), ReportedError::UNKNOWN);
     }
 }

@@ -11,7 +11,7 @@ impl Section for TtsConfig {
         &self.fallback
     }
 
-    fn asks_as(&self, other: &Self) -> bool {
+    fn has_same_target(&self, other: &Self) -> bool {
         (other.provider(), other.model()) == (self.provider(), self.model())
     }
 }
@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(check("[[fallback]]\nmodel = 'eleven_v3'"), None);
         let (key, said) = check(&openai.repeat(2)).unwrap();
         assert_eq!(key, "tts.fallback.1");
-        assert!(said.contains("asked before"), "{said}");
+        assert!(said.contains("in the list already"), "{said}");
         let (_, said) = check(&format!("{openai}[[fallback.fallback]]\nmodel = 'm'")).unwrap();
         assert!(said.contains("[[tts.fallback]]"), "{said}");
     }

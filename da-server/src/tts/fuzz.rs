@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{AudioFormat, Codec, TtsConfig, TtsMetrics, gather::gather, meter::Meter, silence};
+use super::{
+    AudioFormat, Codec, TtsConfig, TtsMetrics, audio_stats::AudioStats, coalesce::coalesce, silence,
+};
 use crate::clock::monotonic_ns;
 use crate::fuzzing::{Chance, going_on};
 use crate::metrics::Registry;
@@ -69,12 +71,12 @@ async fn random_audio_comes_through_whole_and_is_measured_without_harm() {
         }
         heard += usize::from(silence.is_some());
         let chunks = chance.cut(&audio);
-        let pieces = stream::iter(chunks.into_iter().map(Ok)).boxed();
-        let meter = Meter::start(format, metrics.clone(), monotonic_ns());
+        let chunks = stream::iter(chunks.into_iter().map(Ok)).boxed();
+        let stats = AudioStats::start(format, metrics.clone(), monotonic_ns());
         let came: Vec<Bytes> =
-            meter.watch(format, gather(pieces)).try_collect().await.expect("no error");
+            stats.observe(format, coalesce(chunks)).try_collect().await.expect("no error");
         assert!(came.concat() == audio, "{} bytes of {}", came.concat().len(), audio.len());
-        let code = wire.fault(&audio).code.is_some();
+        let code = wire.parse_error(&audio).code.is_some();
         assert!(!code, "audio is no error");
         all += 1;
     }

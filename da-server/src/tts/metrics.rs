@@ -47,14 +47,14 @@ impl TtsMetrics {
         };
         let audio = Opts::new(
             "tts_audio_seconds_total",
-            "Audio that came from the speech provider, in seconds of playing it.",
+            "Audio received from the speech provider, in seconds of playback.",
         );
         let audio = CounterVec::new(audio, &["provider"])?;
         registry.register(Box::new(audio.clone()))?;
         let latency = histogram(
             "tts_latency_seconds",
-            "Logical speech calls from request to last audio byte, or to their failure or \
-             cancellation, with their retries and fallbacks.",
+            "Duration of speech calls from the request to the last audio byte, failure or \
+             cancellation, including retries and fallbacks.",
             buckets::TTS_SECONDS,
             &["outcome"],
         )?;
@@ -62,45 +62,45 @@ impl TtsMetrics {
             audio,
             characters: counter(
                 "tts_characters_total",
-                "Characters of text that a speech provider accepted to speak.",
+                "Characters of text that a speech provider accepted.",
                 &["provider"],
             )?,
             latency: CallOutcome::ALL.map(|outcome| latency.with_label_values(&[outcome.as_str()])),
             first_byte: histogram(
                 "tts_time_to_first_byte_seconds",
-                "From the start of an attempt to its first audio byte; attempts with audio that \
-                 succeeded, or that nobody waited for any more.",
+                "Time from the start of an attempt to its first audio byte; attempts with audio that \
+                 succeeded or were cancelled.",
                 buckets::FIRST_CONTENT_SECONDS,
                 &["provider"],
             )?,
             attempts: histogram(
                 "tts_attempt_seconds",
-                "Single attempts of speech calls, without the pauses between them.",
+                "Duration of single attempts of speech calls, without the pauses between them.",
                 buckets::TTS_SECONDS,
                 &["provider", "outcome"],
             )?,
             retries: counter(
                 "tts_retries_total",
-                "Attempts that followed a failed one, by why that one failed.",
+                "Retries after a failed attempt, by reason of the failure.",
                 &["provider", "reason"],
             )?,
             fallbacks: FallbackMetrics::register(
                 registry,
                 "tts_fallbacks_total",
-                "Calls that failed before their first audio and went on with the next provider, \
-                 by why they failed.",
+                "Calls that failed before their first audio and continued with the next provider, by \
+                 reason of the failure.",
             )?,
             first_audio: histogram(
                 "tts_time_to_first_audio_seconds",
-                "From the start of an attempt to its first audible sample being heard by somebody \
-                 who plays the audio as it comes; successful attempts only.",
+                "Time from the start of an attempt until its first audible sample is heard, if the \
+                 audio is played as it arrives; successful attempts only.",
                 buckets::FIRST_CONTENT_SECONDS,
                 &["provider"],
             )?,
             real_time_factor: histogram(
                 "tts_real_time_factor",
-                "Waited for the provider / seconds of audio that came; successful attempts only. \
-                 Above 1 nobody can listen without a pause.",
+                "Time spent waiting for the provider, divided by the seconds of audio received; \
+                 successful attempts only. Above 1 playback has pauses.",
                 buckets::REAL_TIME_FACTORS,
                 &["provider"],
             )?,

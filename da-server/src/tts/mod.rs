@@ -12,8 +12,10 @@
 //!
 //! A server that speaks OpenAI's protocol needs no code: `protocol = "openai"` and its `base_url`.
 
+mod audio_stats;
 mod backend;
 mod client;
+mod coalesce;
 mod config;
 mod container;
 mod elevenlabs;
@@ -22,8 +24,6 @@ mod format;
 mod frames;
 #[cfg(test)]
 mod fuzz;
-mod gather;
-mod meter;
 mod metrics;
 mod openai;
 mod playback;

@@ -10,7 +10,7 @@ use super::{
     AudioFormat, Codec, TtsProtocol,
     wire::{Request, Wire},
 };
-use crate::provider::{ApiKey, Fault, ProviderSetupError, openai};
+use crate::provider::{ApiKey, ProviderSetupError, ReportedError, openai};
 
 /// What OpenAI's own models speak at; the protocol has no way to ask for another rate.
 const ORIGINAL_RATE_HZ: u32 = 24_000;
@@ -65,7 +65,7 @@ impl Wire for OpenAi {
         })
     }
 
-    fn fault(&self, body: &[u8]) -> Fault {
+    fn parse_error(&self, body: &[u8]) -> ReportedError {
         openai::in_body(body)
     }
 }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn errors_are_worded_as_those_of_language_models() {
         let body = br#"{"error":{"message":"m","type":"insufficient_quota","code":null}}"#;
-        assert_eq!(IMITATOR.fault(body).kind, Some(ErrorKind::Quota));
-        assert_eq!(IMITATOR.fault(b"<html>"), Fault::UNKNOWN);
+        assert_eq!(IMITATOR.parse_error(body).kind, Some(ErrorKind::Quota));
+        assert_eq!(IMITATOR.parse_error(b"<html>"), ReportedError::UNKNOWN);
     }
 }

@@ -1,19 +1,19 @@
-//! What somebody hears who listens to audio while it comes.
+//! Simulates a listener who plays audio while it streams.
 
 use std::time::{Duration, Instant};
 
-/// A listener who begins with the first piece, plays in real time, and pauses while there is
+/// A listener who begins with the first chunk, plays in real time, and pauses while there is
 /// nothing to play.
 #[derive(Debug, Default)]
 pub struct Playback {
-    /// When all that has come so far will have been played.
+    /// When all audio so far will have been played.
     ends: Option<Instant>,
     worst_margin_seconds: Option<f64>,
 }
 
 impl Playback {
-    /// The next piece came `at`, with so much audio in it. Says when it begins to be heard.
-    pub fn piece(&mut self, at: Instant, lasts: Duration) -> Instant {
+    /// The next chunk came `at`, and plays for `lasts`. Returns when it begins to be heard.
+    pub fn chunk(&mut self, at: Instant, lasts: Duration) -> Instant {
         let begins = match self.ends {
             None => at,
             Some(ends) => {
@@ -28,8 +28,8 @@ impl Playback {
         begins
     }
 
-    /// How much was still to be played when a further piece came, where that was least; below 0:
-    /// how long the longest pause was. `None` if there was no further piece.
+    /// How much was still to be played when a further chunk came, where that was least; below 0:
+    /// how long the longest pause was. `None` if there was no further chunk.
     pub fn worst_margin_seconds(&self) -> Option<f64> {
         self.worst_margin_seconds
     }
@@ -39,13 +39,13 @@ impl Playback {
 mod tests {
     use super::*;
 
-    /// Pieces as (comes after ms, lasts ms); when each is heard, in ms, and the worst margin.
-    fn play(pieces: &[(u64, u64)]) -> (Vec<u128>, Option<f64>) {
+    /// ChunkStream as (comes after ms, lasts ms); when each is heard, in ms, and the worst margin.
+    fn play(chunks: &[(u64, u64)]) -> (Vec<u128>, Option<f64>) {
         let start = Instant::now();
         let mut playback = Playback::default();
-        let heard = pieces.iter().map(|(at, lasts)| {
+        let heard = chunks.iter().map(|(at, lasts)| {
             let begins =
-                playback.piece(start + Duration::from_millis(*at), Duration::from_millis(*lasts));
+                playback.chunk(start + Duration::from_millis(*at), Duration::from_millis(*lasts));
             (begins - start).as_millis()
         });
         let heard = heard.collect();
@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn a_piece_that_comes_late_is_a_pause_and_what_follows_is_heard_later() {
-        let pieces = [(0, 100), (130, 100), (200, 100), (400, 10)];
-        assert_eq!(play(&pieces), (vec![0, 130, 230, 400], Some(-0.07)));
+        let chunks = [(0, 100), (130, 100), (200, 100), (400, 10)];
+        assert_eq!(play(&chunks), (vec![0, 130, 230, 400], Some(-0.07)));
     }
 
     #[test]

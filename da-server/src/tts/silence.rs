@@ -9,8 +9,8 @@ use super::{AudioFormat, Codec};
 /// The smallest 16-bit sample that counts as audible: −60 dB of full scale.
 const AUDIBLE: u16 = 33;
 
-/// Nobody waits longer for a voice, and no more than this is decoded.
-const LONGEST: Duration = Duration::from_secs(5);
+/// Longer silence is not measured, and no more audio than this is decoded.
+const MAX_LEADING_SILENCE: Duration = Duration::from_secs(5);
 
 /// What comes before the first audible sample. `None` if there is none in the first seconds, or
 /// the codec can't be decoded here.
@@ -26,7 +26,7 @@ pub(super) fn leading(format: &AudioFormat, audio: &[u8]) -> Option<Duration> {
         Codec::Mp3 => leading_mp3(audio)?,
         Codec::Opus => return None,
     };
-    (silence <= LONGEST).then_some(silence)
+    (silence <= MAX_LEADING_SILENCE).then_some(silence)
 }
 
 fn first_audible(mut samples: impl Iterator<Item = i16>) -> Option<usize> {
@@ -51,7 +51,7 @@ fn leading_mp3(mut audio: &[u8]) -> Option<Duration> {
     let mut decoder = Decoder::new();
     let mut samples = [0i16; MAX_SAMPLES_PER_FRAME];
     let mut silence = Duration::ZERO;
-    while silence <= LONGEST {
+    while silence <= MAX_LEADING_SILENCE {
         let (used, frame) = decoder.decode(audio, &mut samples);
         audio = audio.get(used..).filter(|_| used > 0)?;
         let Ok(frame) = frame else { continue };

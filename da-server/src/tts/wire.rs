@@ -4,7 +4,7 @@ use reqwest::{Url, header::HeaderMap};
 use serde_json::Value;
 
 use super::AudioFormat;
-use crate::provider::{ApiKey, Fault, ProviderSetupError};
+use crate::provider::{ApiKey, ProviderSetupError, ReportedError};
 
 /// What is asked of a provider, whatever its protocol.
 pub(crate) struct Request<'a> {
@@ -36,5 +36,5 @@ pub(crate) trait Wire: Send + Sync {
     fn body(&self, request: &Request<'_>) -> Value;
 
     /// What the body of an answer says that is no audio.
-    fn fault(&self, body: &[u8]) -> Fault;
+    fn parse_error(&self, body: &[u8]) -> ReportedError;
 }

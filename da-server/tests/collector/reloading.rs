@@ -24,7 +24,7 @@ fn a_bad_file_is_refused_with_its_line_and_a_good_one_taken() {
 
     collector.reload(&format!("{ENDPOINT}\n[[endpoint]]\nname = 'other'\n"));
     collector.exposes(&format!("{FAILED} 1"));
-    let said = collector.logged(&["\"ERROR\"", "the endpoints stay as they were"]);
+    let said = collector.logged(&["\"ERROR\"", "so the endpoints are unchanged"]);
     assert!(said.contains("da.toml:6: missing field `kind`"), "{said}");
     assert_eq!(collector.value(LAST), Some(0.0));
     assert_eq!(collector.value(WHEN), begun, "the last success is the one before");
@@ -71,7 +71,10 @@ fn what_takes_a_restart_is_told() {
     collector.reload(&format!("{moved}{ENDPOINT}"));
     collector.exposes(&format!("{SUCCEEDED} 1"));
     for key in ["listen", "kernel.max_connections"] {
-        collector.logged(&["\"WARN\"", &format!("{key} has changed: that takes a restart")]);
+        collector.logged(&[
+            "\"WARN\"",
+            &format!("{key} has changed, which takes effect after a restart"),
+        ]);
     }
     let log = collector.log().join("\n");
     assert!(!log.contains("kernel.unlisted has changed"), "that is read again: {log}");
@@ -86,7 +89,7 @@ fn the_game_reads_again_too_and_plays_on() {
     });
     game.reload(&format!("[llm]\nmodel = 'm'\n{ENDPOINT}"));
     game.exposes(&format!("{SUCCEEDED} 1"));
-    game.logged(&["llm.model has changed: that takes a restart"]);
+    game.logged(&["llm.model has changed, which takes effect after a restart"]);
     assert_eq!(game.get("/health").0, 200);
 }
 

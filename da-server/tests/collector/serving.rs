@@ -28,7 +28,7 @@ fn it_needs_no_key_and_serves_what_it_has() {
     for of_the_game in ["/", "/ws", "/api/config"] {
         assert_eq!(collector.get(of_the_game).0, 404, "{of_the_game}");
     }
-    let said = collector.logged(&["\"ERROR\"", "nothing will be collected"]);
+    let said = collector.logged(&["\"ERROR\"", "nothing is collected"]);
     assert!(said.contains("kernel.enabled is false"), "{said}");
 
     collector.signal(libc::SIGTERM);

@@ -272,6 +272,6 @@ async fn words_of_a_call_are_words_and_never_markup() {
     }
     goto(&browser, &server, "/calls/77").await;
     let said = browser.see("#problem").await.text().await.expect("text");
-    assert!(said.contains("no longer remembered"), "{said}");
+    assert!(said.contains("no longer kept"), "{said}");
     browser.close().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use da_server::calls::{
-    Attempt, Call, CallKind, Cut, Join, Phase, Phases, Read, Reuse, Socket, Wait,
+    Attempt, Call, CallKind, Join, Phase, PhaseSplitter, Phases, Read, Reuse, Socket, Wait,
 };
 use da_server::kernel::HandshakeKind;
 use da_server::provider::{ErrorKind, Outcome};
@@ -15,13 +15,13 @@ const BEGAN_UNIX_MS: u64 = 1_763_820_000_000;
 /// Phases that took so many milliseconds.
 pub fn phases(took: &[(Phase, f64)]) -> Phases {
     let ns = |ms: f64| (ms * 1e6) as u64;
-    let mut cut = Cut::new(0, took.iter().map(|(_, ms)| ns(*ms)).sum());
+    let mut splitter = PhaseSplitter::new(0, took.iter().map(|(_, ms)| ns(*ms)).sum());
     let mut at_ns = 0;
     for (phase, ms) in took {
         at_ns += ns(*ms);
-        cut.until(*phase, at_ns);
+        splitter.until(*phase, at_ns);
     }
-    cut.rest(Phase::Unexplained)
+    splitter.rest(Phase::Unexplained)
 }
 
 /// An attempt that succeeded on a connection that was there, seen from both sides.

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use da_server::calls::Recent;
+use da_server::calls::CallHistory;
 use da_server::config::Config;
 use da_server::kernel::Reason;
 use da_server::metrics::Metrics;
@@ -36,7 +36,7 @@ pub struct Server {
     pub folder: TempDir,
     pub shutdown: CancellationToken,
     /// The calls it remembers; tests may add some.
-    pub calls: Arc<Recent>,
+    pub calls: Arc<CallHistory>,
     running: JoinHandle<anyhow::Result<()>>,
     http: reqwest::Client,
 }
@@ -71,7 +71,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let app = App::new(config, Metrics::new().expect("metrics"), Err(Reason::Disabled));
         let app = app.expect("app");
-        let calls = app.calls.recent.clone();
+        let calls = app.calls.history.clone();
         let listeners = Listeners { main: game, metrics };
         let running = tokio::spawn(da_server::run(app, listeners, shutdown.clone()));
         let http = da_server::provider::http_client(&HttpConfig::default()).expect("client");

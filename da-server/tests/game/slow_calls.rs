@@ -100,7 +100,7 @@ async fn a_slow_call_is_one_line_of_the_log_with_its_phases_and_counted() {
     let is_slow = |call: &&Call| call.duration_ns as f64 > SLOW_SECONDS * 1e9;
     let slow: Vec<_> = calls.iter().filter(is_slow).collect();
     for call in &slow {
-        program.logged(&["slow call", &format!("\"call\":{},", call.id)]);
+        program.logged(&["slow call", &format!("\"call_id\":{},", call.id)]);
     }
     let log = program.log();
     let lines = log.iter().map(|line| serde_json::from_str(line).expect("JSON"));
@@ -109,7 +109,7 @@ async fn a_slow_call_is_one_line_of_the_log_with_its_phases_and_counted() {
     assert!((1..calls.len()).contains(&slow.len()), "some are, and some are not: {calls:#?}");
     assert_eq!(lines.len(), slow.len(), "one line each: {log:#?}");
     for call in &slow {
-        let line = lines.iter().find(|line| line["call"].as_u64() == Some(call.id));
+        let line = lines.iter().find(|line| line["call_id"].as_u64() == Some(call.id));
         agree(line.expect("a line"), call);
     }
     let first = lines.iter().find(|line| line["attempts"] == 2).expect("that of the first turn");

@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use da_server::calls::KernelView;
-use da_server::config::{Config, Reader};
+use da_server::config::{Config, Mode};
 use da_server::kernel::catalogue::with_catalogue;
 use da_server::kernel::{Kernel, KernelConfig, Watch};
 use da_server::metrics::{Family, Metrics, PREFIX};
@@ -74,7 +74,7 @@ async fn families(kernel: Kernel, folder: &Path) -> Vec<Family> {
     let reload = Reload {
         file: None,
         config: config.clone(),
-        reader: Reader::Game,
+        mode: Mode::Game,
         services: Vec::new(),
         endpoints,
     };

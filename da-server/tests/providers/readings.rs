@@ -1,7 +1,7 @@
 //! Reads metrics the way a scrape would.
 
 use da_server::metrics::Registry;
-use da_server::provider::GateMetrics;
+use da_server::provider::AdmissionMetrics;
 use prometheus::proto::Metric;
 
 /// A registry with the server's prefix, and what its series say.
@@ -16,8 +16,8 @@ impl Readings {
     }
 
     /// The families of limits and circuit breakers, registered here.
-    pub fn gates(&self) -> GateMetrics {
-        GateMetrics::register(&self.registry).expect("metrics")
+    pub fn gates(&self) -> AdmissionMetrics {
+        AdmissionMetrics::register(&self.registry).expect("metrics")
     }
 
     /// The series of a family whose labels include `labels`; none is an error of the test.

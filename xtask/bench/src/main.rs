@@ -2,7 +2,7 @@
 //! measure and starts this program in network and mount namespaces of its own: nobody else's
 //! traffic is in the way, and none of ours leaves.
 //!
-//! One room per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`, `players`, `answers`.
+//! One module per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`, `players`, `answers`.
 //! What they find are `figure`s; `report` and `document` show them, with the `machine` they were found on.
 
 mod accuracy;

@@ -21,10 +21,10 @@ enum Operator {
     AtLeast,
 }
 
-/// Why a text is no condition.
+/// Why a text is not a valid condition.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no condition: write \"variable <= number\", joined by \"and\"; < <= > >= compare"
+    "{0:?} is not a valid condition: write \"variable <= number\", joined by \"and\"; < <= > >= compare"
 )]
 pub struct ConditionError(String);
 
@@ -32,7 +32,7 @@ impl Condition {
     /// Reads a condition.
     ///
     /// # Errors
-    /// The text is none.
+    /// The text is not a valid condition.
     pub fn parse(text: &str) -> Result<Self, ConditionError> {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
         let comparisons = words.split(|word| *word == "and").map(Comparison::parse);

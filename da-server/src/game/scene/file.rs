@@ -16,7 +16,7 @@ pub(super) struct SceneFile {
     pub description: String,
     pub character: Spanned<Character>,
     #[serde(default, rename = "opening")]
-    pub openings: Vec<Spanned<Opening>>,
+    pub openings: Vec<Spanned<OpeningLine>>,
     #[serde(default, rename = "variable")]
     pub variables: Vec<Spanned<VariableEntry>>,
     #[serde(default, rename = "control")]
@@ -61,7 +61,7 @@ pub struct Character {
 /// `[[opening]]`: what the character says unasked.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Opening {
+pub struct OpeningLine {
     /// The line.
     pub text: String,
     /// After the scene's begin, seconds.

@@ -10,7 +10,7 @@ mod file;
 mod library;
 
 pub use condition::Condition;
-pub use file::{Character, Opening};
+pub use file::{Character, OpeningLine};
 pub use library::Scenes;
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub struct Scene {
     /// Whom the player meets.
     pub character: Character,
     /// What the character says unasked when the scene begins.
-    pub openings: Vec<Opening>,
+    pub openings: Vec<OpeningLine>,
     /// The state of the world, in the order of the file.
     pub variables: Vec<Variable>,
     /// What the player can press.
@@ -118,22 +118,22 @@ pub enum Color {
 pub struct Cue {
     /// For saved sessions: which cues have been given.
     pub id: String,
-    /// When.
+    /// When it is due.
     pub condition: Condition,
     /// What the character is told.
     pub direction: String,
-    /// Before whom.
+    /// The order in the queue.
     pub priority: Priority,
 }
 
-/// Presses in quick succession cost something.
+/// The penalty for presses in quick succession.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RapidAction {
-    /// So many presses …
+    /// How many presses …
     pub count: usize,
     /// … within this time …
     pub window: Duration,
-    /// … do this, times the difficulty's factor.
+    /// … have these effects, times the difficulty's factor.
     pub effects: Effects,
 }
 
@@ -142,7 +142,7 @@ pub struct RapidAction {
 pub struct Criterion {
     /// For programs.
     pub id: String,
-    /// When.
+    /// When it is met.
     pub condition: Condition,
     /// For the player.
     pub message: String,

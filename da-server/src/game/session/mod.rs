@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::Game;
 use super::job::Job;
 use super::metrics::SceneMetrics;
-use super::outbox::Outbox;
+use super::outbound::OutboundSender;
 use super::protocol::ServerMessage;
 use super::queue::Queue;
-use super::scene::Opening;
+use super::scene::OpeningLine;
 use crate::metrics::CloseReason;
 use crate::store::StoreError;
 use crate::token_bucket::{SharedTokenBucket, TokenBucket};
@@ -30,9 +30,9 @@ use start::Started;
 /// The scene's clock.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What an interrupted turn may take to be kept and to say that it ended. Less than a newer
-/// connection waits for the seat.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long an interrupted turn may take to be stored and to report its end. Less than a newer connection
+/// waits for the eviction of this one.
+const TURN_CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A text message as it came from a player. `Debug` is left out: these are people's words.
 pub struct PlayerInput {
@@ -56,25 +56,25 @@ pub struct Limits {
 }
 
 impl Game {
-    /// Plays with one player until either leaves, and says why.
+    /// Plays with one player until either side ends it, and returns why.
     pub async fn play(
         &self,
         mut inbox: mpsc::Receiver<PlayerInput>,
-        outbox: Outbox,
+        outbound: OutboundSender,
         limits: Limits,
     ) -> CloseReason {
         let started = {
-            let mut starting = std::pin::pin!(self.start(&mut inbox, &outbox));
+            let mut starting = std::pin::pin!(self.start(&mut inbox, &outbound));
             let given_up = async {
                 tokio::select! {
-                    () = outbox.closed() => CloseReason::ConnectionLost,
+                    () = outbound.closed() => CloseReason::ConnectionLost,
                     () = limits.shutdown.cancelled() => CloseReason::ServerShutdown,
                 }
             };
             tokio::select! {
                 started = &mut starting => started.map(|started| (started, None)),
-                // It may have claimed a session, which others would wait for: then it is left.
-                reason = given_up => match timeout(LAST_WORDS, starting).await {
+                // It may have acquired a session, which others would wait for: then it is released.
+                reason = given_up => match timeout(TURN_CANCEL_TIMEOUT, starting).await {
                     Ok(Ok(started)) => Ok((started, Some(reason))),
                     Ok(Err(_)) | Err(_) => Err(reason),
                 },
@@ -82,10 +82,10 @@ impl Game {
         };
         match started {
             Ok((started, None)) => {
-                Session::new(self, &outbox, started, &limits).play(inbox, limits).await
+                Session::new(self, &outbound, started, &limits).play(inbox, limits).await
             }
             Ok((started, Some(reason))) => {
-                Session::new(self, &outbox, started, &limits).leave().await;
+                Session::new(self, &outbound, started, &limits).leave().await;
                 reason
             }
             Err(reason) => reason,
@@ -95,12 +95,12 @@ impl Game {
 
 struct Session<'a> {
     game: &'a Game,
-    outbox: &'a Outbox,
+    outbound: &'a OutboundSender,
     metrics: Arc<SceneMetrics>,
     started: Started,
     queue: Queue<Job>,
     /// What the character says unasked, and when, until the player speaks.
-    openings: VecDeque<(Instant, Opening)>,
+    openings: VecDeque<(Instant, OpeningLine)>,
     budget: TokenBucket,
     /// Of the player's address; other sessions take from it as well.
     address_budget: SharedTokenBucket,
@@ -115,17 +115,22 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(game: &'a Game, outbox: &'a Outbox, started: Started, limits: &Limits) -> Self {
+    fn new(
+        game: &'a Game,
+        outbound: &'a OutboundSender,
+        started: Started,
+        limits: &Limits,
+    ) -> Self {
         let now = Instant::now();
         let scene = started.world.scene();
-        let due = |opening: &Opening| now + Duration::from_secs_f64(opening.delay_seconds);
+        let due = |opening: &OpeningLine| now + Duration::from_secs_f64(opening.delay_seconds);
         let openings = scene.openings.iter().filter(|_| !started.resumed);
         Self {
             game,
-            outbox,
+            outbound,
             metrics: game.metrics.scene(scene),
             openings: openings.map(|opening| (due(opening), opening.clone())).collect(),
-            budget: game.budgets.take(&started.seat.hash(), now),
+            budget: game.budgets.take(&started.guard.hash(), now),
             address_budget: limits.address_requests.clone(),
             started,
             queue: Queue::new(game.config.queue_entries),
@@ -158,12 +163,12 @@ impl<'a> Session<'a> {
                 _ = clock.tick() => {
                     self.started.world.tick(ticked.elapsed());
                     ticked = Instant::now();
-                    self.settle();
+                    self.evaluate_rules();
                     if self.last_action.elapsed() < limits.idle { Ok(()) } else { Err(CloseReason::Idle) }
                 }
                 Some(()) = OptionFuture::from(wake.map(|at| tokio::time::sleep_until(at.into()))) => Ok(()),
-                () = self.outbox.closed() => Err(CloseReason::ConnectionLost),
-                () = self.started.seat.asked_to_leave() => Err(CloseReason::Replaced),
+                () = self.outbound.closed() => Err(CloseReason::ConnectionLost),
+                () = self.started.guard.evicted() => Err(CloseReason::Replaced),
                 () = limits.shutdown.cancelled(), if stop_by.is_none() => {
                     stop_by = Some(Instant::now() + limits.grace);
                     // What waits is dropped, and counted by that; what is being said goes on.
@@ -183,8 +188,8 @@ impl<'a> Session<'a> {
         reason
     }
 
-    /// Tells the player how the scene stands, if that has changed. When the way is full it is
-    /// told with the next change or tick.
+    /// Sends the state of the scene to the player, if it has changed. If the channel is full, it is sent with
+    /// the next change or tick.
     fn show(&mut self) {
         let world = &self.started.world;
         let rounded = world
@@ -196,33 +201,33 @@ impl<'a> Session<'a> {
             controls: world.control_views(Instant::now()),
             outcome: world.outcome().cloned(),
         };
-        if self.shown.as_ref() != Some(&state) && self.outbox.send_if_room(state.clone()) {
+        if self.shown.as_ref() != Some(&state) && self.outbound.send_if_room(state.clone()) {
             self.shown = Some(state);
         }
     }
 
-    /// Ends what runs, drops what waits, and keeps how the scene stands.
+    /// Cancels the running turn, drops the queued ones, and stores the state of the scene.
     async fn leave(mut self) {
         self.queue.clear();
         if let Some(turn) = &mut self.turn {
             turn.cancel.cancel();
-            // A connection that takes nothing any more must not keep a newer one from its seat.
-            match timeout(LAST_WORDS, &mut turn.ends).await {
+            // A connection that does not read any more must not delay a newer one.
+            match timeout(TURN_CANCEL_TIMEOUT, &mut turn.ends).await {
                 Ok(ended) => self.turn_ended(ended),
                 // Dropped here, and with it its transaction: others wait for what that has locked.
                 Err(_) => self.turn = None,
             }
         }
         let now = Instant::now();
-        self.game.budgets.keep(self.started.seat.hash(), self.budget, now);
-        let Started { claim, world, .. } = &self.started;
+        self.game.budgets.keep(self.started.guard.hash(), self.budget, now);
+        let Started { lease, world, .. } = &self.started;
         let world_json = world.to_json(now);
-        // What goes wrong is counted and in the log.
-        let left = self.game.store.leave_session(*claim, &world_json).await;
+        // The store counts and logs a failure.
+        let left = self.game.store.leave_session(*lease, &world_json).await;
         if let Err(StoreError::Unknown) = left
-            && self.game.restore(*claim, world, &world_json).await.is_ok()
+            && self.game.restore(*lease, world, &world_json).await.is_ok()
         {
-            let _ = self.game.store.leave_session(*claim, &world_json).await;
+            let _ = self.game.store.leave_session(*lease, &world_json).await;
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::game::job::{Job, Task};
 use crate::game::prompt::direction;
 use crate::game::queue::{Entry, Next, Priority};
 use crate::game::scene::Cue;
-use crate::game::stage::Stage;
-use crate::game::turn::{Ended, Performance};
+use crate::game::stage::TurnStage;
+use crate::game::turn::{EndedTurn, TurnRunner};
 use crate::metrics::RequestStatus;
 use crate::store::AskedBy;
 
@@ -21,19 +21,19 @@ const BEGINNING: &str = "The scene begins.";
 
 /// A turn that is under way.
 pub(super) struct RunningTurn<'a> {
-    pub(super) ends: BoxFuture<'a, Ended>,
+    pub(super) ends: BoxFuture<'a, EndedTurn>,
     pub(super) cancel: CancellationToken,
     /// The id of the scene's cue that it is.
     cue: Option<String>,
 }
 
 impl Session<'_> {
-    /// Begins the next turn if it is time for it; or says when it will be.
+    /// Begins the next turn if it is due, or returns when it will be.
     pub(super) fn speak_next(&mut self) -> Option<Instant> {
         let now = Instant::now();
         while self.openings.front().is_some_and(|(due, _)| *due <= now) {
             if let Some((_, opening)) = self.openings.pop_front() {
-                let task = Task::Recite { direction: direction(BEGINNING), text: opening.text };
+                let task = Task::Scripted { direction: direction(BEGINNING), text: opening.text };
                 self.enqueue(Priority::Normal, Job::unasked(task));
             }
         }
@@ -55,24 +55,25 @@ impl Session<'_> {
         if let Some(cue) = &job.cue {
             self.started.world.give_cue(cue);
         }
-        let mut performance = Performance {
+        let mut runner = TurnRunner {
+            id: self.game.next_turn_id(),
             game: self.game,
-            outbox: self.outbox,
-            claim: self.started.claim,
+            outbound: self.outbound,
+            lease: self.started.lease,
             has_past: self.started.resumed || self.turns > 1,
-            replaced: self.started.seat.leave(),
+            replaced: self.started.guard.eviction_token(),
             world: self.started.world.clone(),
             number: self.turns,
             request: job.request,
         };
         // It is out of the queue, whatever becomes of it before it first runs.
-        performance.enter(Stage::Delivery);
+        runner.enter(TurnStage::Delivery);
         let cancel = CancellationToken::new();
-        let ends = performance.perform(job.task, cancel.clone()).boxed();
+        let ends = runner.run(job.task, cancel.clone()).boxed();
         self.turn = Some(RunningTurn { ends, cancel, cue: job.cue });
     }
 
-    pub(super) fn turn_ended(&mut self, Ended { status, has_words }: Ended) {
+    pub(super) fn turn_ended(&mut self, EndedTurn { status, has_words }: EndedTurn) {
         let cue = self.turn.take().and_then(|turn| turn.cue);
         let was_cancelled = status == RequestStatus::Cancelled;
         // Whoever speaks first must not lose what the scene has to tell them.
@@ -98,7 +99,7 @@ impl Session<'_> {
         }
     }
 
-    /// Whether there was room. What is superseded is dropped, and counted by that.
+    /// Queues a job, and returns whether the queue took it. Superseded jobs are dropped, which counts them.
     pub(super) fn enqueue(&mut self, priority: Priority, job: Job) -> bool {
         let pushed = self.queue.push(Entry { priority, item: job });
         match pushed.rejected {
@@ -112,9 +113,9 @@ impl Session<'_> {
         }
     }
 
-    /// What follows from how the scene stands now: cues, and the end. A cue that was dropped before
-    /// its turn is due again, and so waits again.
-    pub(super) fn settle(&mut self) {
+    /// Evaluates the scene's rules: queues the cues that are due, and the end if it is decided.
+    /// A cue that was dropped before its turn is due again, and is queued again.
+    pub(super) fn evaluate_rules(&mut self) {
         for cue in self.started.world.due_cues() {
             if !self.waits_already(&cue) {
                 let job = Job::unasked(reaction(&cue.direction));
@@ -128,8 +129,8 @@ impl Session<'_> {
         }
     }
 
-    /// Whether the cue waits, or one that it would put out of its place for nothing: of the background
-    /// there is one at most.
+    /// Whether the cue is queued, or another one that it would only replace: of priority `background` there is
+    /// one at most.
     fn waits_already(&self, cue: &Cue) -> bool {
         self.queue.any(|waiting| {
             let in_its_place =

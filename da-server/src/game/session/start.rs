@@ -8,29 +8,30 @@ use tokio::time::timeout;
 
 use super::PlayerInput;
 use crate::game::Game;
-use crate::game::outbox::Outbox;
+use crate::game::outbound::OutboundSender;
+use crate::game::player_texts::{self, PlayerText};
 use crate::game::protocol::{Line, PlayerMessage, ServerMessage, Speaker};
 use crate::game::scene::{Difficulty, Scene};
-use crate::game::seats::Seat;
-use crate::game::sentences::{self, Sentence};
+use crate::game::session_registry::SessionGuard;
 use crate::game::token::Token;
 use crate::game::world::World;
 use crate::metrics::{CloseReason, ErrorType};
-use crate::store::{AskedBy, Claim, NewSession, SavedSession, StoreError, Turn};
+use crate::store::{AskedBy, Lease, NewSession, SavedSession, StoreError, Turn};
 
-/// Who connects and does not start a scene by then is sent away.
-const START_WITHIN: Duration = Duration::from_secs(30);
+/// How long a client may take to start a scene.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A session that has begun.
 pub(super) struct Started {
     pub(super) world: World,
-    /// Where the conversation is kept.
-    pub(super) claim: Claim,
-    pub(super) seat: Seat,
+    /// The right to write the session to the store.
+    pub(super) lease: Lease,
+    pub(super) guard: SessionGuard,
     pub(super) resumed: bool,
 }
 
-struct Wish {
+/// What the player's first message asks for.
+struct StartRequest {
     scene: Arc<Scene>,
     difficulty: Difficulty,
     token: Option<Token>,
@@ -44,90 +45,94 @@ impl Game {
     pub(super) async fn start(
         &self,
         inbox: &mut mpsc::Receiver<PlayerInput>,
-        outbox: &Outbox,
+        outbound: &OutboundSender,
     ) -> Result<Started, CloseReason> {
-        let first = timeout(START_WITHIN, inbox.recv()).await.map_err(|_| CloseReason::Idle)?;
-        let wish = match self.wish(&first.ok_or(CloseReason::PlayerLeft)?.text) {
-            Ok(wish) => wish,
-            Err(sentence) => {
+        let first = timeout(START_TIMEOUT, inbox.recv()).await.map_err(|_| CloseReason::Idle)?;
+        let request = match self.parse_start(&first.ok_or(CloseReason::PlayerLeft)?.text) {
+            Ok(request) => request,
+            Err(text) => {
                 self.errors.count(ErrorType::InvalidMessage);
-                let _ = outbox.send(sentence.error()).await;
+                let _ = outbound.send(text.error()).await;
                 return Err(CloseReason::InvalidMessages);
             }
         };
-        if let Some(token) = wish.token.as_ref() {
-            let seat = self.seats.take(token.hash()).await;
-            match self.resume(&wish, token, seat, outbox).await {
+        if let Some(token) = request.token.as_ref() {
+            let guard = self.sessions.acquire(token.hash()).await;
+            match self.resume(&request, token, guard, outbound).await {
                 Ok(Some(started)) => return Ok(started),
                 Ok(None) => {}
-                // To begin afresh would cost them what is only out of reach.
+                // A new session would cost the player the old one, which is only out of reach.
                 Err(_) => {
-                    let _ = outbox.send(sentences::store_unavailable()).await;
+                    let _ = outbound.send(player_texts::store_unavailable()).await;
                     return Err(CloseReason::StoreUnavailable);
                 }
             }
-            let _ = outbox.send(sentences::starts_afresh().notice()).await;
+            let _ = outbound.send(player_texts::starts_afresh().notice()).await;
         }
-        self.begin(wish, outbox).await
+        self.begin(request, outbound).await
     }
 
-    fn wish(&self, text: &str) -> Result<Wish, Sentence> {
+    fn parse_start(&self, text: &str) -> Result<StartRequest, PlayerText> {
         let Ok(PlayerMessage::Start { scene, difficulty, token }) = serde_json::from_str(text)
         else {
-            return Err(sentences::start_first());
+            return Err(player_texts::start_first());
         };
-        let scene = self.scenes.get(&scene).ok_or_else(sentences::unknown_scene)?.clone();
-        Ok(Wish { scene, difficulty, token: token.map(Token::sent) })
+        let scene = self.scenes.get(&scene).ok_or_else(player_texts::unknown_scene)?.clone();
+        Ok(StartRequest { scene, difficulty, token: token.map(Token::sent) })
     }
 
-    async fn begin(&self, wish: Wish, outbox: &Outbox) -> Result<Started, CloseReason> {
+    async fn begin(
+        &self,
+        request: StartRequest,
+        outbound: &OutboundSender,
+    ) -> Result<Started, CloseReason> {
         let token = match Token::generate() {
             Ok(token) => token,
             Err(error) => {
-                tracing::error!(%error, "no random numbers, so no session can begin");
-                let _ = outbox.send(sentences::no_session().error()).await;
+                tracing::error!(%error, "can't start a session: the system gives no random numbers");
+                let _ = outbound.send(player_texts::no_session().error()).await;
                 return Err(CloseReason::Busy);
             }
         };
-        let world = World::new(wish.scene, wish.difficulty);
+        let world = World::new(request.scene, request.difficulty);
         let new = NewSession {
             token_hash: token.hash(),
             scene: world.scene().id.clone(),
-            difficulty: wish.difficulty.as_str().to_owned(),
+            difficulty: request.difficulty.as_str().to_owned(),
             world: world.to_json(Instant::now()),
         };
-        // Where the database is away, the session is kept with the first turn that can be.
+        // If the database is not available, the session is stored with the first turn that can be.
         let created = self.store.create_session(&new).await;
-        let claim = created.unwrap_or_else(|_| Claim::first(new.token_hash));
-        let seat = self.seats.take(token.hash()).await;
-        greet(&token, &world, false, Vec::new(), outbox).await?;
-        Ok(Started { world, claim, seat, resumed: false })
+        let lease = created.unwrap_or_else(|_| Lease::first(new.token_hash));
+        let guard = self.sessions.acquire(token.hash()).await;
+        greet(&token, &world, false, Vec::new(), outbound).await?;
+        Ok(Started { world, lease, guard, resumed: false })
     }
 
     /// `None` if there is nothing to resume.
     ///
     /// # Errors
-    /// The store can't say.
+    /// The store failed.
     async fn resume(
         &self,
-        wish: &Wish,
+        request: &StartRequest,
         token: &Token,
-        seat: Seat,
-        outbox: &Outbox,
+        guard: SessionGuard,
+        outbound: &OutboundSender,
     ) -> Result<Option<Started>, StoreError> {
         let Some(saved) = self.store.claim_session(&token.hash()).await? else { return Ok(None) };
-        let claim = saved.claim;
+        let lease = saved.lease;
         let resumed = async {
-            let Some(world) = saved_world(wish, &saved) else { return Ok(None) };
-            let history = lines(self.store.history(claim, self.config.history_turns).await?);
-            let greeted = greet(token, &world, true, history, outbox).await;
+            let Some(world) = saved_world(request, &saved) else { return Ok(None) };
+            let history = lines(self.store.history(lease, self.config.history_turns).await?);
+            let greeted = greet(token, &world, true, history, outbound).await;
             Ok(greeted.ok().map(|()| world))
         };
         match resumed.await {
-            Ok(Some(world)) => Ok(Some(Started { world, claim, seat, resumed: true })),
+            Ok(Some(world)) => Ok(Some(Started { world, lease, guard, resumed: true })),
             nothing => {
-                // As it was; what goes wrong is counted and in the log.
-                let _ = self.store.leave_session(claim, &saved.world).await;
+                // With its state unchanged. The store counts and logs a failure.
+                let _ = self.store.leave_session(lease, &saved.world).await;
                 nothing.map(|_| None)
             }
         }
@@ -136,10 +141,10 @@ impl Game {
 
 /// How the scene stands in a session; `None` if that is of another scene, or of one that has changed
 /// beyond recognition.
-fn saved_world(wish: &Wish, saved: &SavedSession) -> Option<World> {
-    let is_wanted = saved.scene == wish.scene.id;
+fn saved_world(request: &StartRequest, saved: &SavedSession) -> Option<World> {
+    let is_wanted = saved.scene == request.scene.id;
     let difficulty = Difficulty::named(&saved.difficulty).filter(|_| is_wanted)?;
-    World::from_json(wish.scene.clone(), difficulty, &saved.world, Instant::now())
+    World::from_json(request.scene.clone(), difficulty, &saved.world, Instant::now())
 }
 
 async fn greet(
@@ -147,12 +152,12 @@ async fn greet(
     world: &World,
     resumed: bool,
     history: Vec<Line>,
-    outbox: &Outbox,
+    outbound: &OutboundSender,
 ) -> Result<(), CloseReason> {
     let scene = world.scene().id.clone();
     let token = token.reveal().to_owned();
     let greeting = ServerMessage::Session { token, scene, resumed, history };
-    outbox.send(greeting).await.map_err(|_| CloseReason::ConnectionLost)
+    outbound.send(greeting).await.map_err(|_| CloseReason::ConnectionLost)
 }
 
 /// What the player saw: their own lines and the character's, not the directions between.

@@ -26,7 +26,7 @@ struct Saved {
     variables: BTreeMap<String, f64>,
     presses: BTreeMap<String, u32>,
     cues_given: BTreeSet<String>,
-    outcome: Option<Outcome>,
+    outcome: Option<SceneOutcome>,
     /// Of controls that rest: how long they still do.
     rests_seconds: BTreeMap<String, f64>,
     /// Of presses that count for haste: how long ago they were.
@@ -35,9 +35,9 @@ struct Saved {
 
 /// How a scene ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct SceneOutcome {
     /// Won or lost.
-    pub result: OutcomeResult,
+    pub result: SceneResult,
     /// Which criterion.
     pub id: String,
     /// For the player.
@@ -47,20 +47,20 @@ pub struct Outcome {
 /// Won or lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OutcomeResult {
+pub enum SceneResult {
     /// The player reached what the scene is about.
     Success,
     /// The player can't reach it any more.
     Failure,
 }
 
-/// What a press did.
+/// The result of a press.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pressed {
     /// What the character is told, if it notices.
     pub noticed: Option<String>,
-    /// Whether it came in haste and was punished.
-    pub hasty: bool,
+    /// Whether it completed a series of hasty presses, and was penalized.
+    pub penalized: bool,
 }
 
 /// Why a press did nothing.
@@ -162,7 +162,7 @@ impl World {
     }
 
     /// How it ended, if it has.
-    pub fn outcome(&self) -> Option<&Outcome> {
+    pub fn outcome(&self) -> Option<&SceneOutcome> {
         self.saved.outcome.as_ref()
     }
 
@@ -199,22 +199,21 @@ impl World {
         *self.saved.presses.entry(control.id.clone()).or_default() += 1;
         self.rests_until.insert(control.id.clone(), now + control.cooldown);
         self.apply(&control.effects, 1.0);
-        Ok(Pressed { noticed: control.noticed.clone(), hasty: self.punish_haste(now) })
+        Ok(Pressed { noticed: control.noticed.clone(), penalized: self.penalize_haste(now) })
     }
 
     /// The first criterion that holds ends the scene. Losing is checked first: who runs out of
     /// air at the surface has run out of air.
-    pub fn end_if_decided(&mut self) -> Option<&Outcome> {
+    pub fn end_if_decided(&mut self) -> Option<&SceneOutcome> {
         if !self.is_running() {
             return None;
         }
         let decided = |criteria: &[Criterion], result| {
             let met = criteria.iter().find(|criterion| self.holds(&criterion.condition))?;
-            Some(Outcome { result, id: met.id.clone(), message: met.message.clone() })
+            Some(SceneOutcome { result, id: met.id.clone(), message: met.message.clone() })
         };
-        let lost = decided(&self.scene.failures, OutcomeResult::Failure);
-        self.saved.outcome =
-            lost.or_else(|| decided(&self.scene.successes, OutcomeResult::Success));
+        let lost = decided(&self.scene.failures, SceneResult::Failure);
+        self.saved.outcome = lost.or_else(|| decided(&self.scene.successes, SceneResult::Success));
         self.outcome()
     }
 
@@ -293,9 +292,9 @@ impl World {
         }
     }
 
-    /// Counts a press, and applies the price when it completes a hasty series. A punished series
-    /// is over: the next one is counted from nothing.
-    fn punish_haste(&mut self, now: Instant) -> bool {
+    /// Counts a press, and applies the penalty when it completes a series of hasty presses. Then counting
+    /// begins anew.
+    fn penalize_haste(&mut self, now: Instant) -> bool {
         let Some(rule) = self.scene.rapid_action.clone() else { return false };
         self.recent_presses.push_back(now);
         self.recent_presses.retain(|press| now.duration_since(*press) <= rule.window);

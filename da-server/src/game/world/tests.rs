@@ -62,7 +62,7 @@ fn a_locked_control_opens_with_its_condition() {
 fn three_presses(world: &mut World, apart_seconds: f64) -> Vec<bool> {
     let press = |(index, control): (usize, &str)| {
         let now = after(index as f64 * apart_seconds);
-        world.press(control, now).expect("ready").hasty
+        world.press(control, now).expect("ready").penalized
     };
     ["reserve_air", "bilge_pump", "knock"].into_iter().enumerate().map(press).collect()
 }
@@ -105,7 +105,7 @@ fn a_scene_ends_once_and_losing_comes_first() {
 fn reaching_the_surface_wins() {
     let mut world = submarine(Difficulty::Normal);
     set(&mut world, "depth", 0.0);
-    assert_eq!(world.end_if_decided().map(|o| o.result), Some(OutcomeResult::Success));
+    assert_eq!(world.end_if_decided().map(|o| o.result), Some(SceneResult::Success));
 }
 
 #[test]
@@ -162,13 +162,13 @@ fn coming_back_makes_no_rest_shorter() {
 fn coming_back_does_not_make_haste_cheaper() {
     let mut world = submarine(Difficulty::Normal);
     for (index, control) in ["reserve_air", "bilge_pump"].into_iter().enumerate() {
-        assert!(!world.press(control, after(index as f64)).expect("ready").hasty);
+        assert!(!world.press(control, after(index as f64)).expect("ready").penalized);
     }
     let json = world.to_json(after(1.5));
     let scene = world.scene().clone();
     let mut resumed =
         World::from_json(scene, Difficulty::Normal, &json, after(50.0)).expect("json");
-    assert!(resumed.press("knock", after(50.5)).expect("ready").hasty);
+    assert!(resumed.press("knock", after(50.5)).expect("ready").penalized);
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Who may see metrics and calls.
+//! Who may read metrics and calls.
 
-mod fingerprint;
+mod pending_logins;
+mod secret_hash;
 mod users;
-mod waiting;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -20,42 +20,42 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::ApiError;
 use crate::secret_file::read_secret;
-use fingerprint::{Fingerprint, Fingerprints};
+use pending_logins::TooManyLogins;
+use secret_hash::{SecretHash, SecretHasher};
 use users::Users;
-use waiting::Busy;
 
 pub(super) use users::HashedPassword;
 
 const SETTING: &str = "metrics.bearer_token_file";
 
-/// The token and the users that may come in; either will do. Clones are the same.
+/// Authentication by a token or as one of some users. Clones share everything.
 #[derive(Clone)]
-pub(super) struct Access(Arc<Doors>);
+pub(super) struct Access(Arc<AuthConfig>);
 
-struct Doors {
+struct AuthConfig {
     token: Option<Token>,
     users: Option<Users>,
 }
 
 /// What `Authorization: Bearer` must carry.
 struct Token {
-    fingerprints: Fingerprints,
-    fingerprint: Fingerprint,
+    hasher: SecretHasher,
+    hash: SecretHash,
 }
 
 impl Access {
-    /// With the token in `token_file`, and these users; `None` where everyone may come in.
+    /// Access with the token in `token_file`, or as one of these users; `None` where none is needed.
     ///
     /// # Errors
-    /// The file can't be read, or holds nothing: an empty token must not open the door.
+    /// The file can't be read, or is empty: an empty token must not be accepted.
     pub(super) fn new(
         token_file: Option<&Path>,
         users: std::collections::BTreeMap<String, HashedPassword>,
     ) -> anyhow::Result<Option<Self>> {
         let token = token_file.map(Token::read).transpose()?;
-        let doors = Doors { token, users: Users::new(users) };
-        let is_asked = doors.token.is_some() || doors.users.is_some();
-        Ok(is_asked.then(|| Self(Arc::new(doors))))
+        let accepted = AuthConfig { token, users: Users::new(users) };
+        let is_asked = accepted.token.is_some() || accepted.users.is_some();
+        Ok(is_asked.then(|| Self(Arc::new(accepted))))
     }
 
     async fn check(&self, from: IpAddr, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -65,7 +65,7 @@ impl Access {
                 Some(users) => users
                     .admits(from, &name, &password)
                     .await
-                    .map_err(|Busy| ApiError::too_many_passwords())?,
+                    .map_err(|TooManyLogins| ApiError::too_many_passwords())?,
                 None => false,
             },
             None => false,
@@ -106,17 +106,17 @@ impl Token {
     }
 
     fn new(token: &str) -> Self {
-        let fingerprints = Fingerprints::new();
-        let fingerprint = fingerprints.of(&[token.as_bytes()]);
-        Self { fingerprints, fingerprint }
+        let hasher = SecretHasher::new();
+        let hash = hasher.of(&[token.as_bytes()]);
+        Self { hasher, hash }
     }
 
     fn is(&self, sent: &[u8]) -> bool {
-        self.fingerprints.of(&[sent]) == self.fingerprint
+        self.hasher.of(&[sent]) == self.hash
     }
 }
 
-/// `routes`, for whoever may come in; for everyone where nothing is asked for.
+/// `routes`, for authenticated clients only, unless `access` is `None`.
 pub(super) fn protect(routes: Router, access: Option<Access>) -> Router {
     match access {
         None => routes,
@@ -136,7 +136,7 @@ async fn admit(
     }
 }
 
-/// What a request shows.
+/// The credentials in a request.
 #[derive(PartialEq)]
 enum Credentials<'a> {
     Token(&'a [u8]),

@@ -11,10 +11,10 @@ use bcrypt::HashParts;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::fingerprint::{Fingerprint, Fingerprints};
-use super::waiting::{Busy, Waiting};
+use super::pending_logins::{PendingLogins, TooManyLogins};
+use super::secret_hash::{SecretHash, SecretHasher};
 
-/// The highest cost that is taken. Every password that is tried takes as long, about a second here.
+/// The highest cost that is accepted. Every password that is tried takes that long, about a second here.
 const MAX_COST: u32 = 14;
 
 /// What bcrypt made of a password. Never shown, not even by `Debug`.
@@ -25,73 +25,75 @@ pub(in crate::http) struct HashedPassword {
     cost: u32,
 }
 
-/// Everyone who may come in.
+/// The users and their passwords.
 ///
-/// bcrypt is slow on purpose, and a scraper comes every few seconds: a password that was right is known
-/// again by its fingerprint. There is at most one of each user. What is not known takes the time of
-/// bcrypt, one after the other and outside the runtime's threads, whether there is such a user or not,
-/// so that neither the time of a refusal nor a flood of them says who is there, or keeps those out who
-/// are known. Who is not known yet, since the server has just started, gets in during a flood, too, as long
-/// as that comes from other addresses: see [`Waiting`].
+/// bcrypt is slow on purpose, and a scraper comes every few seconds, so the last right password of each user
+/// is recognized by its [`SecretHash`]. Any other one takes the time of bcrypt, one after the other and outside
+/// the runtime's threads, whether there is such a user or not: neither the time of a refusal nor a flood of
+/// them tells which users there are, or locks out those who are recognized. The others, as after a restart, get
+/// in during a flood as long as that comes from other addresses: see [`PendingLogins`].
 pub(super) struct Users {
     by_name: BTreeMap<String, HashedPassword>,
-    /// What the password of a user who is not there is held against: of all hashes the dearest.
-    stand_in: HashedPassword,
-    fingerprints: Fingerprints,
-    admitted: Mutex<HashMap<String, Fingerprint>>,
-    waiting: Waiting,
-    turn: Arc<Semaphore>,
+    /// The hash for unknown users: the most expensive one that is configured.
+    dummy_hash: HashedPassword,
+    hasher: SecretHasher,
+    admitted: Mutex<HashMap<String, SecretHash>>,
+    pending: PendingLogins,
+    /// bcrypt runs once at a time.
+    hashing: Arc<Semaphore>,
 }
 
 impl Users {
     /// `None` where there are none.
     pub(super) fn new(by_name: BTreeMap<String, HashedPassword>) -> Option<Self> {
-        let stand_in = by_name.values().max_by_key(|password| password.cost)?.clone();
+        let dummy_hash = by_name.values().max_by_key(|password| password.cost)?.clone();
         Some(Self {
             by_name,
-            stand_in,
-            fingerprints: Fingerprints::new(),
+            dummy_hash,
+            hasher: SecretHasher::new(),
             admitted: Mutex::default(),
-            waiting: Waiting::default(),
-            turn: Arc::new(Semaphore::new(1)),
+            pending: PendingLogins::default(),
+            hashing: Arc::new(Semaphore::new(1)),
         })
     }
 
-    /// Whether this is the password of this user, who comes `from` there.
+    /// Whether this is the user's password; `from` is the client's address.
     ///
     /// # Errors
-    /// Too many wait for this answer.
+    /// Too many logins are in progress.
     pub(super) async fn admits(
         &self,
         from: IpAddr,
         name: &str,
         password: &[u8],
-    ) -> Result<bool, Busy> {
-        let fingerprint = self.fingerprints.of(&[name.as_bytes(), password]);
-        if self.admitted().get(name) == Some(&fingerprint) {
+    ) -> Result<bool, TooManyLogins> {
+        let login = self.hasher.of(&[name.as_bytes(), password]);
+        if self.admitted().get(name) == Some(&login) {
             return Ok(true);
         }
-        let _place = self.waiting.enter(from)?;
-        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else { return Err(Busy) };
+        let _pending = self.pending.enter(from)?;
+        let Ok(permit) = Arc::clone(&self.hashing).acquire_owned().await else {
+            return Err(TooManyLogins);
+        };
         let known = self.by_name.get(name);
-        let (hash, password) = (known.unwrap_or(&self.stand_in).clone(), password.to_owned());
-        let dearest = self.stand_in.cost;
+        let (hash, password) = (known.unwrap_or(&self.dummy_hash).clone(), password.to_owned());
+        let max_cost = self.dummy_hash.cost;
         let hashing = tokio::task::spawn_blocking(move || {
             let is_right = hash.is_of(&password);
             if !is_right {
-                hash.pass_the_time_up_to(dearest);
+                hash.burn_remaining_cost(max_cost);
             }
-            drop(turn);
+            drop(permit);
             is_right
         });
         let is_right = known.is_some() & hashing.await.unwrap_or(false);
         if is_right {
-            self.admitted().insert(name.to_owned(), fingerprint);
+            self.admitted().insert(name.to_owned(), login);
         }
         Ok(is_right)
     }
 
-    fn admitted(&self) -> std::sync::MutexGuard<'_, HashMap<String, Fingerprint>> {
+    fn admitted(&self) -> std::sync::MutexGuard<'_, HashMap<String, SecretHash>> {
         self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,10 +103,10 @@ impl HashedPassword {
         bcrypt::verify(password, &self.hash).unwrap_or(false)
     }
 
-    /// Takes what a hash of the cost `dearest` would have taken longer than this one. Each cost takes
-    /// twice the time of the one before: this one's, and those from here to the dearest, add up to it.
-    fn pass_the_time_up_to(&self, dearest: u32) {
-        for cost in self.cost..dearest {
+    /// Burns the time by which a hash of `max_cost` is slower than this one. Each cost takes twice the time of
+    /// the one before, so this one's and those up to `max_cost` add up to it.
+    fn burn_remaining_cost(&self, max_cost: u32) {
+        for cost in self.cost..max_cost {
             black_box(bcrypt::bcrypt(cost, [0; 16], b"nobody's"));
         }
     }
@@ -140,7 +142,7 @@ mod tests {
     use tokio::task::spawn_blocking;
 
     use super::*;
-    use crate::http::access::waiting::MAX_WAITING_OF_ONE;
+    use crate::http::access::pending_logins::MAX_PENDING_PER_ADDRESS;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -232,11 +234,11 @@ mod tests {
         let users = users(4);
         let elsewhere = "192.0.2.1".parse().expect("an address");
         assert_eq!(users.admits(HERE, "alice", b"sesame").await, Ok(true));
-        let turn = Arc::clone(&users.turn).acquire_owned().await.expect("a turn");
+        let permit = Arc::clone(&users.hashing).acquire_owned().await.expect("a permit");
         let strangers = (0..1000).map(|_| users.admits(HERE, "mallory", b"salt"));
         let known = async {
             let alice = users.admits(HERE, "alice", b"sesame").await;
-            drop(turn);
+            drop(permit);
             alice
         };
         // Who was never there before, as a scraper after the server's start.
@@ -244,6 +246,6 @@ mod tests {
         let (answers, bob, alice) = tokio::join!(join_all(strangers), unknown, known);
         assert_eq!((alice, bob), (Ok(true), Ok(true)));
         let looked_at = answers.iter().filter(|answer| **answer == Ok(false)).count();
-        assert_eq!(looked_at, MAX_WAITING_OF_ONE, "the others were refused at once");
+        assert_eq!(looked_at, MAX_PENDING_PER_ADDRESS, "the others were refused at once");
     }
 }

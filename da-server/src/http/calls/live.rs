@@ -20,31 +20,31 @@ use super::query::CallQuery;
 use crate::calls::Update;
 use crate::http::ApiError;
 
-/// How often a follower hears something where there is no call: proxies give up on silence.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// How often a follower gets a comment when there is no call: proxies close silent connections.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 pub(super) async fn follow(
     State(calls): State<Calls>,
     query: Result<Query<CallQuery>, QueryRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(query) = query.map_err(|_| ApiError::invalid_query())?;
-    let seat = calls.seats.clone().try_acquire_owned();
-    let seat = seat.map_err(|_| ApiError::too_many_followers())?;
+    let permit = calls.follower_permits.clone().try_acquire_owned();
+    let permit = permit.map_err(|_| ApiError::too_many_followers())?;
     let end = calls.shutdown.clone().cancelled_owned();
-    let events = events(&calls, query, seat).take_until(end).map(Ok::<_, Infallible>);
-    let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE));
+    let events = events(&calls, query, permit).take_until(end).map(Ok::<_, Infallible>);
+    let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL));
     // nginx would gather events until it has a buffer full.
     Ok(([("x-accel-buffering", "no")], stream))
 }
 
-/// From now on; the seat is given back at the end.
+/// The events from now on; the permit is released at the end.
 fn events(
     calls: &Calls,
     query: CallQuery,
-    seat: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Event> + use<> {
-    let following = (calls.recent.subscribe(), query, seat);
-    stream::unfold(following, |(mut updates, query, seat)| async move {
+    let following = (calls.history.subscribe(), query, permit);
+    stream::unfold(following, |(mut updates, query, permit)| async move {
         let event = loop {
             match updates.recv().await {
                 Ok(update) if query.admits(&update.call) => break of_call(&update),
@@ -53,7 +53,7 @@ fn events(
                 Err(RecvError::Closed) => return None,
             }
         };
-        Some((event, (updates, query, seat)))
+        Some((event, (updates, query, permit)))
     })
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Access};
 use super::{ApiError, page};
-use crate::calls::{Call, Recent};
+use crate::calls::{Call, CallHistory};
 use query::{CallQuery, Order};
 
 /// Followers of live updates at once; each one may be some hundred calls behind.
@@ -26,10 +26,10 @@ const MAX_FOLLOWERS: usize = 32;
 /// What the routes need.
 #[derive(Clone)]
 struct Calls {
-    recent: Arc<Recent>,
+    history: Arc<CallHistory>,
     /// Held while a list is written.
     writing: Arc<Mutex<()>>,
-    seats: Arc<Semaphore>,
+    follower_permits: Arc<Semaphore>,
     /// Ends live updates, which would never end by themselves.
     shutdown: CancellationToken,
 }
@@ -45,16 +45,16 @@ struct CallList {
 /// `/api/calls` and what is below it, for whoever may come in, and the page, which has nothing in it
 /// before it asks.
 pub(super) fn router(
-    recent: Arc<Recent>,
+    history: Arc<CallHistory>,
     access: Option<Access>,
     shutdown: CancellationToken,
 ) -> Router {
-    let (writing, seats) = (Arc::default(), Arc::new(Semaphore::new(MAX_FOLLOWERS)));
+    let (writing, follower_permits) = (Arc::default(), Arc::new(Semaphore::new(MAX_FOLLOWERS)));
     let api = Router::new()
         .route("/api/calls", get(list))
         .route("/api/calls/live", get(live::follow))
         .route("/api/calls/{id}", get(one))
-        .with_state(Calls { recent, writing, seats, shutdown });
+        .with_state(Calls { history, writing, follower_permits, shutdown });
     access::protect(api, access).merge(page::calls())
 }
 
@@ -66,36 +66,36 @@ async fn list(
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(query) = query.map_err(|_| ApiError::invalid_query())?;
     let limit = query.limit()?;
-    let turn = calls.writing.lock_owned().await;
+    let writing = calls.writing.lock_owned().await;
     let written = tokio::task::spawn_blocking(move || {
-        let json = serde_json::to_vec(&chosen(&calls.recent, &query, limit));
-        drop(turn);
+        let json = serde_json::to_vec(&chosen(&calls.history, &query, limit));
+        drop(writing);
         json
     });
     match written.await.map_err(anyhow::Error::from).and_then(|json| Ok(json?)) {
         Ok(json) => Ok(fresh(([(header::CONTENT_TYPE, "application/json")], json))),
         Err(error) => {
-            tracing::error!("calls can't be written: {error:#}");
+            tracing::error!("can't encode the calls as JSON: {error:#}");
             Err(ApiError::internal())
         }
     }
 }
 
-fn chosen(recent: &Recent, query: &CallQuery, limit: usize) -> CallList {
+fn chosen(history: &CallHistory, query: &CallQuery, limit: usize) -> CallList {
     let mut calls = match query.order() {
-        Order::Latest => recent.latest(),
-        Order::Slowest => recent.slowest(),
+        Order::Latest => history.latest(),
+        Order::Slowest => history.slowest(),
     };
     calls.retain(|call| query.admits(call));
     calls.truncate(limit);
-    CallList { calls, providers: recent.providers() }
+    CallList { calls, providers: history.providers() }
 }
 
 async fn one(
     State(calls): State<Calls>,
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let call = id.parse().ok().and_then(|id| calls.recent.find(id));
+    let call = id.parse().ok().and_then(|id| calls.history.find(id));
     Ok(fresh(Json(call.ok_or_else(ApiError::call_not_found)?)))
 }
 

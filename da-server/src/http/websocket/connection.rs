@@ -13,65 +13,68 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::Error as WireError;
 
-use super::admission::Refusal;
+use super::session_limiter::Refusal;
 use crate::game::protocol::ServerMessage;
-use crate::game::{Game, Limits, Outbound, PlayerInput, Queued, not_let_in, outbox};
+use crate::game::{
+    Game, Limits, Outbound, PlayerInput, QueuedMessage, not_let_in, outbound_channel,
+};
 use crate::http::WebSocketConfig;
 use crate::metrics::CloseReason;
 
 /// Messages of a player that may wait for the game; then their socket waits.
 const INBOX_MESSAGES: usize = 8;
 
-/// A connection may be silent for so many heartbeats.
-const SILENT_HEARTBEATS: u32 = 3;
+/// A connection is closed after this many heartbeats of silence.
+const MAX_SILENT_HEARTBEATS: u32 = 3;
 
-/// What the player may take to answer the closing message.
-const CLOSING_HANDSHAKE: Duration = Duration::from_secs(1);
+/// How long the client may take to answer the closing message.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Sink = SplitSink<WebSocket, Message>;
 
-/// A connection whose game is over, and the socket if it can still be told.
-pub(super) struct Ended {
+/// A connection whose game is over, with the socket unless that is lost.
+pub(super) struct EndedConnection {
     pub(super) reason: CloseReason,
     write_timeout: Duration,
     open: Option<(Sink, SplitStream<WebSocket>)>,
 }
 
 /// A player's connection.
-pub(super) struct Connection<'a> {
+pub(super) struct PlayerConnection<'a> {
     socket: WebSocket,
     config: &'a WebSocketConfig,
 }
 
-impl<'a> Connection<'a> {
+impl<'a> PlayerConnection<'a> {
     pub(super) fn new(socket: WebSocket, config: &'a WebSocketConfig) -> Self {
         Self { socket, config }
     }
 
-    /// Says why there is no place, and when to come again.
-    pub(super) async fn refuse(self, refusal: Refusal) -> Ended {
+    /// Tells the client why it is not admitted, and when to try again.
+    pub(super) async fn refuse(self, refusal: Refusal) -> EndedConnection {
         let Refusal { reason, retry_after } = refusal;
         let write_timeout = self.write_timeout();
         let (mut sink, stream) = self.socket.split();
         if let Some(why) = not_let_in(reason, retry_after).and_then(|why| text(&why)) {
-            // Who can't be told this is not told the rest either.
+            // If this can't be sent, the closing message can't be sent either.
             let _ = timeout(write_timeout, sink.send(why)).await;
         }
-        Ended { reason, write_timeout, open: Some((sink, stream)) }
+        EndedConnection { reason, write_timeout, open: Some((sink, stream)) }
     }
 
     /// Plays until one side ends it, and says why.
-    pub(super) async fn run(self, game: &Game, limits: Limits) -> Ended {
+    pub(super) async fn run(self, game: &Game, limits: Limits) -> EndedConnection {
         let write_timeout = self.write_timeout();
         let heartbeat = Duration::from_secs(self.config.heartbeat_seconds.max(1));
-        let (outbox, outbound) = outbox(self.config.outbound_messages, self.config.outbound_bytes);
+        let WebSocketConfig { outbound_messages, outbound_bytes, .. } = *self.config;
+        let (sender, outbound) = outbound_channel(outbound_messages, outbound_bytes);
         let (inbox_sender, inbox) = mpsc::channel(INBOX_MESSAGES);
         let (sink, mut stream) = self.socket.split();
 
         let writer = tokio::spawn(write(sink, outbound, heartbeat, write_timeout));
         let reason = {
-            let mut playing = pin!(game.play(inbox, outbox, limits));
-            let reading = read(&mut stream, inbox_sender, heartbeat * SILENT_HEARTBEATS);
+            let mut playing = pin!(game.play(inbox, sender, limits));
+            let reading = read(&mut stream, inbox_sender, heartbeat * MAX_SILENT_HEARTBEATS);
             tokio::select! {
                 biased;
                 reason = &mut playing => reason,
@@ -84,12 +87,12 @@ impl<'a> Connection<'a> {
         };
         let (reason, open) = match rest_written(writer, write_timeout).await {
             Ok(sink) => (reason, Some((sink, stream))),
-            // Who has said goodbye is told nothing more: that it can't be told is no loss.
+            // A client that has closed the connection expects nothing more.
             Err(_) if reason == CloseReason::PlayerLeft => (reason, None),
-            // The writer's word counts: the game only knows that nothing goes out any more.
+            // The writer's reason counts: the game only knows that nothing can be written any more.
             Err(reason) => (reason, None),
         };
-        Ended { reason, write_timeout, open }
+        EndedConnection { reason, write_timeout, open }
     }
 
     fn write_timeout(&self) -> Duration {
@@ -97,18 +100,18 @@ impl<'a> Connection<'a> {
     }
 }
 
-impl Ended {
-    /// Says why it ended, if there is still somebody to hear it, and waits until they have heard it. What
-    /// they still send is read meanwhile: a socket that is closed over unread bytes is reset, and a reset
-    /// may reach them before the reason does.
-    pub(super) async fn say_goodbye(self) {
+impl EndedConnection {
+    /// Sends the closing message, unless the socket is lost, and waits for the answer. What the client still
+    /// sends is read meanwhile: a socket that is closed over unread bytes is reset, and a reset may arrive
+    /// before the reason does.
+    pub(super) async fn close(self) {
         let Some((mut sink, mut stream)) = self.open else { return };
         let frame = CloseFrame { code: code(self.reason), reason: self.reason.as_str().into() };
         let sent = timeout(self.write_timeout, sink.send(Message::Close(Some(frame)))).await;
         if let Ok(Ok(())) = sent {
             let reading = async { while let Some(Ok(_)) = stream.next().await {} };
-            // Whoever does not say goodbye in return is not waited for.
-            let _ = timeout(CLOSING_HANDSHAKE, reading).await;
+            // A client that does not answer is not waited for.
+            let _ = timeout(CLOSE_TIMEOUT, reading).await;
         }
     }
 }
@@ -132,7 +135,7 @@ async fn read(
         };
         let input = PlayerInput { text, received: Instant::now() };
         if inbox.send(input).await.is_err() {
-            // The game has ended, and its word on why is the one that counts.
+            // The game has ended, and its reason counts.
             std::future::pending::<()>().await;
         }
     }
@@ -147,17 +150,17 @@ fn reason_of(error: axum::Error) -> CloseReason {
     }
 }
 
-/// A connection that just ends, without saying so, is lost and not wrong.
+/// A connection that ends without a closing message is lost, which is no protocol error.
 fn is_loss(error: &tokio_tungstenite::tungstenite::error::ProtocolError) -> bool {
     use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
     matches!(error, ResetWithoutClosingHandshake)
 }
 
-/// Writes what comes out of the game, and a ping now and then, until the game has ended. Hands
-/// back the sink for the last word.
+/// Writes the game's messages, and pings, until the game has ended. Returns the sink for the closing
+/// message.
 async fn write(
     mut sink: Sink,
-    mut outbound: mpsc::Receiver<Queued>,
+    mut outbound: mpsc::Receiver<QueuedMessage>,
     heartbeat: Duration,
     write_timeout: Duration,
 ) -> Result<Sink, CloseReason> {
@@ -165,7 +168,7 @@ async fn write(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut handed_over = None;
-        // Its room is taken until it has been written.
+        // Its permit is held until it has been written.
         let queued = tokio::select! {
             queued = outbound.recv() => match queued {
                 None => return Ok(sink),
@@ -173,7 +176,7 @@ async fn write(
             },
             _ = beat.tick() => None,
         };
-        let (outbound, _room) = queued.map(Queued::split).unzip();
+        let (outbound, _permit) = queued.map(QueuedMessage::split).unzip();
         let message = match outbound {
             None => Message::Ping(Bytes::new()),
             Some(Outbound::Audio(audio, told)) => {
@@ -184,8 +187,8 @@ async fn write(
                 Some(message) => message,
                 None => continue,
             },
-            Some(Outbound::Fence(told)) => {
-                // Whoever waited may have been interrupted.
+            Some(Outbound::Flush(told)) => {
+                // The turn that waited may have been interrupted.
                 let _ = told.send(Instant::now());
                 continue;
             }
@@ -194,7 +197,7 @@ async fn write(
         match timeout(write_timeout, sink.send(message)).await {
             Ok(Ok(())) => {
                 if let Some(told) = handed_over {
-                    // Nobody need want to know.
+                    // The receiver may be gone.
                     let _ = told.send(Instant::now());
                 }
             }
@@ -204,8 +207,8 @@ async fn write(
     }
 }
 
-/// Waits until all that waits has been written, which may take as long as one message: whoever reads
-/// slowly on purpose would otherwise keep their seat for that long by each.
+/// Waits until all queued messages have been written, for as long as one message may take: a client that
+/// reads slowly on purpose would otherwise stay for that long per message.
 async fn rest_written<T>(
     mut writer: JoinHandle<Result<T, CloseReason>>,
     write_timeout: Duration,
@@ -220,12 +223,12 @@ async fn rest_written<T>(
     }
 }
 
-/// As it goes out.
+/// The message as JSON.
 fn text(message: &ServerMessage) -> Option<Message> {
     match serde_json::to_string(message) {
         Ok(json) => Some(Message::Text(json.into())),
         Err(error) => {
-            tracing::error!(%error, "a message can't be written");
+            tracing::error!(%error, "can't encode a message to a player as JSON");
             None
         }
     }

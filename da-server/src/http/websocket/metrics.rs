@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounterVec, IntGauge, Opts};
 
-use crate::metrics::{CloseReason, Registry};
+use crate::metrics::{CloseReason, GaugeGuard, Registry};
 
 /// Counts connections.
 #[derive(Debug, Clone)]
@@ -11,19 +11,16 @@ pub(super) struct WebSocketMetrics {
     closes: IntCounterVec,
 }
 
-/// Counts as an open session until it is dropped.
-pub(super) struct Active(IntGauge);
-
 impl WebSocketMetrics {
     /// Registers them; `limit` is how many sessions there may be.
     pub(super) fn register(registry: &Registry, limit: usize) -> prometheus::Result<Self> {
-        let help = "Open WebSocket sessions there may be: websocket.max_sessions.";
+        let help = "Limit of open WebSocket sessions: websocket.max_sessions.";
         let sessions_limit = IntGauge::new("active_sessions_limit", help)?;
         sessions_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
         registry.register(Box::new(sessions_limit))?;
         let active = IntGauge::new("active_sessions", "Open WebSocket sessions.")?;
         registry.register(Box::new(active.clone()))?;
-        let help = "WebSocket connections that ended or were not let in, by why.";
+        let help = "WebSocket connections that were closed or refused, by reason.";
         let closes = IntCounterVec::new(Opts::new("websocket_closes_total", help), &["reason"])?;
         for reason in CloseReason::ALL {
             closes.with_label_values(&[reason.as_str()]);
@@ -32,18 +29,12 @@ impl WebSocketMetrics {
         Ok(Self { active, closes })
     }
 
-    pub(super) fn open(&self) -> Active {
-        self.active.inc();
-        Active(self.active.clone())
+    /// Counts an open session until the guard is dropped.
+    pub(super) fn open(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.active)
     }
 
     pub(super) fn closed(&self, reason: CloseReason) {
         self.closes.with_label_values(&[reason.as_str()]).inc();
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

@@ -1,10 +1,10 @@
-//! `/ws`: who is let in, and how many.
+//! `/ws`: admission, and one task per connection.
 
-mod admission;
 mod connection;
 mod metrics;
 mod origin;
 mod proxies;
+mod session_limiter;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use super::{ApiError, WebSocketConfig, client_address};
 use crate::App;
 use crate::game::Limits;
 use crate::metrics::{CloseReason, ErrorType, Registry};
-use admission::{Admission, Admitted, Refusal};
-use connection::Connection;
+use connection::PlayerConnection;
 use metrics::WebSocketMetrics;
 use proxies::ProxyWarnings;
+use session_limiter::{Refusal, SessionLimiter, SessionPermit};
 
 /// What is read of a connection at once. A longer message takes more for as long as it is there.
 const READ_BUFFER_BYTES: usize = 2048;
 
-/// Where players come in.
-pub(super) struct Door {
+/// What `/ws` needs.
+pub(super) struct WebSocketState {
     app: Arc<App>,
-    admission: Arc<Admission>,
+    limiter: Arc<SessionLimiter>,
     warnings: ProxyWarnings,
     metrics: WebSocketMetrics,
     /// The server was told to stop.
@@ -42,8 +42,8 @@ pub(super) struct Door {
     pub(super) open: TaskTracker,
 }
 
-impl Door {
-    /// An open door.
+impl WebSocketState {
+    /// State without connections.
     ///
     /// # Errors
     /// A family is already registered.
@@ -55,7 +55,7 @@ impl Door {
         let config = &app.config.websocket;
         let now = Instant::now();
         Ok(Arc::new(Self {
-            admission: Admission::new(config, now),
+            limiter: SessionLimiter::new(config, now),
             warnings: ProxyWarnings::new(now),
             metrics: WebSocketMetrics::register(registry, config.max_sessions)?,
             shutdown,
@@ -68,25 +68,29 @@ impl Door {
         &self.app.config.websocket
     }
 
-    fn limits(&self, place: &Admitted) -> Limits {
+    fn limits(&self, permit: &SessionPermit) -> Limits {
         Limits {
             idle: Duration::from_secs(self.config().idle_seconds),
             grace: Duration::from_secs(self.app.config.grace_seconds),
             shutdown: self.shutdown.clone(),
-            address_requests: place.requests(),
+            address_requests: permit.requests(),
         }
     }
 
-    /// Plays with whoever is behind `socket`, if they are let in, and counts how it ended.
-    async fn welcome(self: Arc<Self>, socket: WebSocket, place: Result<Admitted, Refusal>) {
-        let connection = Connection::new(socket, self.config());
-        let ended = match place {
+    /// Plays over `socket` if it is admitted, and counts how that ended.
+    async fn handle_socket(
+        self: Arc<Self>,
+        socket: WebSocket,
+        permit: Result<SessionPermit, Refusal>,
+    ) {
+        let connection = PlayerConnection::new(socket, self.config());
+        let ended = match permit {
             Err(refusal) => connection.refuse(refusal).await,
-            Ok(place) => {
+            Ok(permit) => {
                 let _active = self.metrics.open();
-                let ended = connection.run(&self.app.game, self.limits(&place)).await;
+                let ended = connection.run(&self.app.game, self.limits(&permit)).await;
                 if ended.reason == CloseReason::StoreUnavailable {
-                    place.give_back_start(Instant::now());
+                    permit.give_back_start(Instant::now());
                 }
                 ended
             }
@@ -97,28 +101,28 @@ impl Door {
         }
         self.metrics.closed(reason);
         tracing::debug!(reason = reason.as_str(), "connection ended");
-        // The place is free by now: how long this takes is the client's affair.
-        ended.say_goodbye().await;
+        // The permit is released by now, so the client may take its time.
+        ended.close().await;
     }
 }
 
 /// `/ws`
-pub(super) fn router(door: Arc<Door>) -> Router {
-    Router::new().route("/ws", get(upgrade)).with_state(door)
+pub(super) fn router(state: Arc<WebSocketState>) -> Router {
+    Router::new().route("/ws", get(upgrade)).with_state(state)
 }
 
 async fn upgrade(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<WebSocketState>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
     // The origin comes first: a page that may not connect learns nothing else.
-    if !origin::is_allowed(request.headers(), &door.config().allowed_origins) {
-        door.metrics.closed(CloseReason::OriginRefused);
+    if !origin::is_allowed(request.headers(), &state.config().allowed_origins) {
+        state.metrics.closed(CloseReason::OriginRefused);
         return ApiError::origin_refused().into_response();
     }
-    if door.shutdown.is_cancelled() {
-        door.metrics.closed(CloseReason::ServerShutdown);
+    if state.shutdown.is_cancelled() {
+        state.metrics.closed(CloseReason::ServerShutdown);
         return ApiError::shutting_down().into_response();
     }
     let (mut parts, _) = request.into_parts();
@@ -126,17 +130,17 @@ async fn upgrade(
         Ok(upgrade) => upgrade,
         Err(_) => return ApiError::not_a_websocket().into_response(),
     };
-    let config = door.config();
+    let config = state.config();
     let client = client_address::client(peer.ip(), &parts.headers, &config.trusted_proxies);
-    // Before the upgrade: who is refused may do nothing but hear why.
+    // Before the upgrade: a client that is refused only gets the reason.
     let now = Instant::now();
-    let place = door.admission.admit(client, now);
-    let turned_away = place.as_ref().is_err_and(Refusal::is_of_address);
+    let permit = state.limiter.admit(client, now);
+    let turned_away = permit.as_ref().is_err_and(Refusal::is_of_address);
     let (who, trusted) = ((peer.ip(), client), &config.trusted_proxies);
-    door.warnings.look_at(who, &parts.headers, trusted, turned_away, now);
+    state.warnings.look_at(who, &parts.headers, trusted, turned_away, now);
     let limit = config.max_message_bytes;
-    let lost = door.clone();
-    let token = door.open.token();
+    let lost = state.clone();
+    let token = state.open.token();
     upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
@@ -144,7 +148,7 @@ async fn upgrade(
         .read_buffer_size(READ_BUFFER_BYTES)
         .on_failed_upgrade(move |_| lost.metrics.closed(CloseReason::ConnectionLost))
         .on_upgrade(move |socket| async move {
-            door.welcome(socket, place).await;
+            state.handle_socket(socket, permit).await;
             drop(token);
         })
 }

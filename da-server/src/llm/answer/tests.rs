@@ -90,9 +90,9 @@ async fn hear_counted(
 ) -> Heard {
     let body = chunks.into_iter().map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
     let body = stream::iter(body.collect::<Vec<_>>());
-    let tally = Tally::new(wire(provider).decoder(), metrics.clone());
+    let decoder = CountingDecoder::new(wire(provider).decoder(), metrics.clone());
     let mut pieces =
-        Box::pin(answer(provider.as_str().into(), body, tally, Unopened::default(), MAX_TEXT));
+        Box::pin(answer(provider.as_str().into(), body, decoder, Unopened::default(), MAX_TEXT));
     let (mut heard, mut taken_back) = (Heard::default(), false);
     while let Some(piece) = pieces.next().await {
         assert!(heard.completion.is_none() && heard.error.is_none(), "more after the end");
@@ -119,14 +119,17 @@ async fn hear_counted(
 fn error(broken: Broken) -> LlmError {
     match broken {
         Broken::Failed(error) => error,
-        Broken::Refused { fault, .. } => LlmError::in_stream(&"p".into(), fault),
+        Broken::Refused { reported, .. } => LlmError::in_stream(&"p".into(), reported),
     }
 }
 
 /// A decoder whose tokens nobody looks at.
-fn tally(provider: LlmProtocol) -> Tally {
+fn decoder(provider: LlmProtocol) -> CountingDecoder {
     let metrics = LlmMetrics::register(&Registry::new(), Prices::with(&[]).unwrap());
-    Tally::new(wire(provider).decoder(), metrics.unwrap().of(&provider.as_str().into(), "m"))
+    CountingDecoder::new(
+        wire(provider).decoder(),
+        metrics.unwrap().of(&provider.as_str().into(), "m"),
+    )
 }
 
 fn output_tokens(registry: &Registry) -> f64 {
@@ -232,7 +235,7 @@ async fn the_rest_of_a_complete_answer_is_not_waited_for_long() {
         });
         let body = stream::iter([Ok(Bytes::from(complete))]).chain(pings);
         let pieces: Vec<_> =
-            answer("p".into(), body, tally(provider), Unopened::default(), MAX_TEXT)
+            answer("p".into(), body, decoder(provider), Unopened::default(), MAX_TEXT)
                 .collect()
                 .await;
         assert!(matches!(pieces.last(), Some(Ok(Part::Event(LlmEvent::Done(_))))), "{provider:?}");
@@ -250,12 +253,12 @@ async fn a_reason_to_stop_that_was_none_cuts_no_words_off() {
     for (begun, said) in [(["", ""], "Kapitän"), (["Grüße, ", "Herr "], "Grüße, Herr Kapitän")]
     {
         let late = stream::once(async {
-            tokio::time::sleep(exchange::TAIL * 2).await;
+            tokio::time::sleep(exchange::DRAIN_TIMEOUT * 2).await;
             part("Kapitän")
         });
         let body = stream::iter(begun.map(part)).chain(late);
         let pieces =
-            answer("p".into(), body, tally(LlmProtocol::Google), Unopened::default(), MAX_TEXT);
+            answer("p".into(), body, decoder(LlmProtocol::Google), Unopened::default(), MAX_TEXT);
         let text = |piece| async move {
             match piece {
                 Ok(Part::Event(LlmEvent::Text(text))) => Some(text),
@@ -333,7 +336,7 @@ async fn a_transport_error_is_passed_on_as_it_is() {
     let (provider, recorded) = PROTOCOLS[1];
     let timeout = LlmError::new(&"openai".into(), ErrorKind::Timeout);
     let body = stream::iter([Ok(Bytes::from(&recorded.as_bytes()[..200])), Err(timeout)]);
-    let answer = answer("openai".into(), body, tally(provider), Unopened::default(), MAX_TEXT);
+    let answer = answer("openai".into(), body, decoder(provider), Unopened::default(), MAX_TEXT);
     let mut pieces: Vec<_> = answer.collect().await;
     assert_eq!(error(pieces.pop().unwrap().unwrap_err()).kind, ErrorKind::Timeout);
 }

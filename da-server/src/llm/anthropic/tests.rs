@@ -20,7 +20,7 @@ fn body(system: &str, temperature: Option<f64>) -> Value {
 }
 
 /// Feeds events to a decoder; the last step must be the only one that matters.
-fn last_step(events: &[Value]) -> Result<Step, Fault> {
+fn last_step(events: &[Value]) -> Result<Step, ReportedError> {
     let mut decoder = AnthropicDecoder::default();
     let (last, before) = events.split_last().expect("events");
     for event in before {
@@ -97,7 +97,7 @@ fn an_account_without_credit_is_told_by_its_sentence() {
         let error = json!({"type": "invalid_request_error", "message": message});
         json!({"type": "error", "error": error}).to_string()
     };
-    let kind = |message: &str| NEWEST.fault(body(message).as_bytes()).kind;
+    let kind = |message: &str| NEWEST.parse_error(body(message).as_bytes()).kind;
     let words = "Your credit balance is too low to access the Anthropic API.";
     assert_eq!(kind(words), Some(ErrorKind::Quota));
     assert_eq!(kind("messages: Field required"), Some(ErrorKind::InvalidRequest));
@@ -154,7 +154,7 @@ fn what_gateways_add_or_null_does_no_harm() {
     let untyped = last_step(&[json!({"error": {"type": "overloaded_error"}})]);
     assert_eq!(untyped.unwrap_err().kind, Some(ErrorKind::Overloaded));
     let sentence = last_step(&[json!({"type": "error", "error": "busy"})]);
-    assert_eq!(sentence, Err(Fault::UNKNOWN));
+    assert_eq!(sentence, Err(ReportedError::UNKNOWN));
 }
 
 #[test]
@@ -226,9 +226,9 @@ fn an_error_event_is_a_fault_of_its_kind() {
         ("error_of_the_future", None),
     ] {
         let event = json!({"type": "error", "error": {"type": code, "message": "private"}});
-        let fault = last_step(&[text_delta("Aye"), event]).unwrap_err();
-        assert_eq!(fault.kind, kind);
-        assert_eq!(fault.code.unwrap().as_str(), code);
+        let reported = last_step(&[text_delta("Aye"), event]).unwrap_err();
+        assert_eq!(reported.kind, kind);
+        assert_eq!(reported.code.unwrap().as_str(), code);
     }
 }
 
@@ -236,8 +236,8 @@ fn an_error_event_is_a_fault_of_its_kind() {
 fn error_bodies_give_their_code() {
     let body = br#"{"type":"error","error":{"type":"billing_error","message":"private"},
                     "request_id":"req_1"}"#;
-    let fault = NEWEST.fault(body);
-    assert_eq!(fault.kind, Some(ErrorKind::Quota));
-    assert_eq!(fault.code.unwrap().as_str(), "billing_error");
-    assert_eq!(NEWEST.fault(b"<html>502</html>"), Fault::UNKNOWN);
+    let reported = NEWEST.parse_error(body);
+    assert_eq!(reported.kind, Some(ErrorKind::Quota));
+    assert_eq!(reported.code.unwrap().as_str(), "billing_error");
+    assert_eq!(NEWEST.parse_error(b"<html>502</html>"), ReportedError::UNKNOWN);
 }

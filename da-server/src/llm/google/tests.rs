@@ -23,7 +23,7 @@ fn url(base: &str, model: &str) -> String {
 }
 
 /// Feeds chunks to a decoder, which is handed back with what the last of them meant.
-fn decoded(chunks: &[Value]) -> (Result<Step, Fault>, GoogleDecoder) {
+fn decoded(chunks: &[Value]) -> (Result<Step, ReportedError>, GoogleDecoder) {
     let mut decoder = GoogleDecoder::default();
     let mut last = Ok(Step::Nothing);
     for chunk in chunks {
@@ -32,7 +32,7 @@ fn decoded(chunks: &[Value]) -> (Result<Step, Fault>, GoogleDecoder) {
     (last, decoder)
 }
 
-fn step(chunk: Value) -> Result<Step, Fault> {
+fn step(chunk: Value) -> Result<Step, ReportedError> {
     decoded(&[chunk]).0
 }
 
@@ -40,7 +40,7 @@ fn says(parts: Value) -> Value {
     json!({"candidates": [{"content": {"role": "model", "parts": parts}, "index": 0}]})
 }
 
-fn text(text: &str) -> Result<Step, Fault> {
+fn text(text: &str) -> Result<Step, ReportedError> {
     Ok(Step::Text(text.to_owned()))
 }
 
@@ -201,9 +201,9 @@ fn usage_may_come_after_the_reason_to_stop() {
 fn a_refused_prompt_is_a_refused_request() {
     let refused = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
         "usageMetadata": {"promptTokenCount": 9}});
-    let fault = step(refused).unwrap_err();
-    assert_eq!(fault.kind, Some(ErrorKind::Refusal));
-    assert_eq!(fault.code.unwrap().as_str(), "prohibited_content");
+    let reported = step(refused).unwrap_err();
+    assert_eq!(reported.kind, Some(ErrorKind::Refusal));
+    assert_eq!(reported.code.unwrap().as_str(), "prohibited_content");
     let mut rated = says(json!([{"text": "Aye"}]));
     rated["promptFeedback"] = json!({"safetyRatings": []});
     assert_eq!(step(rated), text("Aye"));
@@ -216,13 +216,13 @@ fn what_gateways_add_or_null_does_no_harm() {
     }
     let end = GoogleDecoder::default().step("[DONE]");
     assert!(matches!(end, Ok(Step::Done(_))), "{end:?}");
-    assert_eq!(GoogleDecoder::default().step("<html>"), Err(Fault::PROTOCOL));
+    assert_eq!(GoogleDecoder::default().step("<html>"), Err(ReportedError::PROTOCOL));
 }
 
 #[test]
 fn an_error_may_come_as_a_chunk() {
     let error = json!({"error": {"code": 503, "message": "private", "status": "UNAVAILABLE"}});
-    let fault = step(error).unwrap_err();
-    assert_eq!(fault.kind, Some(ErrorKind::Overloaded));
-    assert_eq!(fault.code.unwrap().as_str(), "unavailable");
+    let reported = step(error).unwrap_err();
+    assert_eq!(reported.kind, Some(ErrorKind::Overloaded));
+    assert_eq!(reported.code.unwrap().as_str(), "unavailable");
 }

@@ -20,7 +20,7 @@ fn body(wire: &OpenAi, temperature: Option<f64>, refused: &[Parameter]) -> Value
 }
 
 /// Feeds events to a decoder and returns what the last one gave.
-fn last_step(events: &[&str]) -> Result<Step, Fault> {
+fn last_step(events: &[&str]) -> Result<Step, ReportedError> {
     let mut decoder = OpenAiDecoder::default();
     let (last, before) = events.split_last().expect("events");
     for event in before {
@@ -243,20 +243,20 @@ fn an_error_may_be_a_sentence_a_number_or_all_at_the_top() {
             None,
         ),
     ] {
-        let fault = last_step(&[chunk]).expect_err(chunk);
-        assert_eq!(fault.kind, kind, "{chunk}");
-        assert_eq!(fault.code.as_ref().map(ErrorCode::as_str), code, "{chunk}");
+        let reported = last_step(&[chunk]).expect_err(chunk);
+        assert_eq!(reported.kind, kind, "{chunk}");
+        assert_eq!(reported.code.as_ref().map(ErrorCode::as_str), code, "{chunk}");
     }
-    let list = COMPATIBLE.fault(br#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#);
+    let list = COMPATIBLE.parse_error(br#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#);
     assert_eq!(list.kind, Some(ErrorKind::RateLimited));
 }
 
 #[test]
 fn an_error_in_the_stream_is_a_fault() {
     let chunk = r#"{"error":{"message":"private","type":"server_error","param":null,"code":null}}"#;
-    let fault = last_step(&[chunk]).unwrap_err();
-    assert_eq!(fault.kind, Some(ErrorKind::Server));
-    assert_eq!(fault.code.unwrap().as_str(), "server_error");
+    let reported = last_step(&[chunk]).unwrap_err();
+    assert_eq!(reported.kind, Some(ErrorKind::Server));
+    assert_eq!(reported.code.unwrap().as_str(), "server_error");
 }
 
 #[test]
@@ -280,8 +280,8 @@ fn error_bodies_of_compatible_servers_are_understood_too() {
         (r#"{"error":{"message":"m","type":"BadRequestError"}}"#, None, None),
         ("busy", None, None),
     ] {
-        let fault = COMPATIBLE.fault(body.as_bytes());
-        assert_eq!(fault.kind, kind, "{body}");
-        assert_eq!(fault.code.as_ref().map(ErrorCode::as_str), code, "{body}");
+        let reported = COMPATIBLE.parse_error(body.as_bytes());
+        assert_eq!(reported.kind, kind, "{body}");
+        assert_eq!(reported.code.as_ref().map(ErrorCode::as_str), code, "{body}");
     }
 }

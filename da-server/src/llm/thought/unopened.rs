@@ -7,7 +7,7 @@ use std::sync::{
 
 /// After so many answers in a row without a closing tag, it is expected no longer: another model may be
 /// behind the name. Until then such an answer is only shown later.
-const ANSWERS: u32 = 50;
+const ANSWERS_BEFORE_DECISION: u32 = 50;
 
 /// What is known of one model. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,7 @@ impl Unopened {
 
     /// An answer began so.
     pub(super) fn seen(&self) {
-        self.left.store(ANSWERS, Ordering::Relaxed);
+        self.left.store(ANSWERS_BEFORE_DECISION, Ordering::Relaxed);
     }
 
     /// An answer was expected to, and did not.
@@ -48,7 +48,7 @@ fn it_is_forgotten_after_many_answers_without_unless_the_operator_said_so() {
         let unopened = Unopened::new(always);
         assert_eq!(unopened.is_expected(), always);
         unopened.seen();
-        (1..ANSWERS).for_each(|_| unopened.missed());
+        (1..ANSWERS_BEFORE_DECISION).for_each(|_| unopened.missed());
         assert!(unopened.clone().is_expected());
         unopened.missed();
         unopened.missed();

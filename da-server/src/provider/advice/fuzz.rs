@@ -87,9 +87,9 @@ fn random_headers_make_no_pause_that_the_call_has_no_time_for() {
             ..ProviderError::new(&"openai".into(), ErrorKind::RateLimited)
         };
         let remaining = Duration::from_millis(chance.below(60_000) as u64);
-        for has_successor in [false, true] {
-            if let Some(pause) = policy.pause(0, &error, remaining, has_successor) {
-                let most = if has_successor { policy.max_backoff } else { remaining };
+        for has_fallback in [false, true] {
+            if let Some(pause) = policy.pause(0, &error, remaining, has_fallback) {
+                let most = if has_fallback { policy.max_backoff } else { remaining };
                 assert!(pause < remaining && pause <= most, "{pause:?} by {headers:?}");
                 pauses += 1;
             }

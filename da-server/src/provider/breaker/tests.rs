@@ -11,27 +11,27 @@ fn breaker() -> (Breaker, Instant) {
 }
 
 /// Attempts one after another, all at `now`.
-fn attempts(breaker: &mut Breaker, now: Instant, verdicts: &[Verdict]) {
-    for verdict in verdicts {
-        let admission = breaker.admit(now).expect("let through");
-        breaker.conclude(admission, *verdict, now);
+fn attempts(breaker: &mut Breaker, now: Instant, outcomes: &[BreakerOutcome]) {
+    for outcome in outcomes {
+        let permit = breaker.admit(now).expect("let through");
+        breaker.record(permit, *outcome, now);
     }
 }
 
 fn opened() -> (Breaker, Instant) {
     let (mut breaker, now) = breaker();
-    attempts(&mut breaker, now, &[Verdict::Failing; 3]);
+    attempts(&mut breaker, now, &[BreakerOutcome::Failure; 3]);
     assert_eq!(breaker.state(), BreakerState::Open);
     (breaker, now)
 }
 
 #[test]
 fn it_opens_at_so_many_failures_in_a_row_and_not_before() {
-    use Verdict::{Failing, Healthy, Nothing};
+    use BreakerOutcome::{Failure, Ignored, Success};
     let (mut breaker, now) = breaker();
-    attempts(&mut breaker, now, &[Failing, Failing, Healthy, Failing, Nothing, Failing]);
+    attempts(&mut breaker, now, &[Failure, Failure, Success, Failure, Ignored, Failure]);
     assert_eq!(breaker.state(), BreakerState::Closed);
-    attempts(&mut breaker, now, &[Failing]);
+    attempts(&mut breaker, now, &[Failure]);
     assert_eq!(breaker.state(), BreakerState::Open);
     assert_eq!(breaker.admit(now), None);
 }
@@ -43,50 +43,50 @@ fn after_the_cool_down_one_may_try() {
     assert!(breaker.refuses(just_before) && breaker.admit(just_before).is_none());
     let later = now + COOL_DOWN;
     assert!(!breaker.refuses(later));
-    assert_eq!(breaker.admit(later), Some(Admission::Trial));
+    assert_eq!(breaker.admit(later), Some(BreakerPermit::Probe));
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
     assert_eq!(breaker.admit(later + COOL_DOWN), None, "there is one already");
 }
 
 #[test]
-fn a_trial_that_works_closes_it_and_forgets_the_failures() {
+fn a_probe_that_works_closes_it_and_forgets_the_failures() {
     let (mut breaker, now) = opened();
     let later = now + COOL_DOWN;
-    attempts(&mut breaker, later, &[Verdict::Healthy]);
+    attempts(&mut breaker, later, &[BreakerOutcome::Success]);
     assert_eq!(breaker.state(), BreakerState::Closed);
-    attempts(&mut breaker, later, &[Verdict::Failing; 2]);
+    attempts(&mut breaker, later, &[BreakerOutcome::Failure; 2]);
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[test]
-fn a_trial_that_fails_opens_it_for_another_cool_down() {
+fn a_probe_that_fails_opens_it_for_another_cool_down() {
     let (mut breaker, now) = opened();
     let later = now + COOL_DOWN;
-    attempts(&mut breaker, later, &[Verdict::Failing]);
+    attempts(&mut breaker, later, &[BreakerOutcome::Failure]);
     assert_eq!(breaker.state(), BreakerState::Open);
     assert!(breaker.refuses(later + COOL_DOWN / 2));
     assert!(!breaker.refuses(later + COOL_DOWN));
 }
 
 #[test]
-fn a_trial_that_shows_nothing_leaves_the_next_one_to_try() {
+fn a_probe_without_a_result_leaves_the_next_one_to_try() {
     let (mut breaker, now) = opened();
     let later = now + COOL_DOWN;
-    attempts(&mut breaker, later, &[Verdict::Nothing]);
+    attempts(&mut breaker, later, &[BreakerOutcome::Ignored]);
     assert_eq!(breaker.state(), BreakerState::Open);
-    assert_eq!(breaker.admit(later), Some(Admission::Trial));
+    assert_eq!(breaker.admit(later), Some(BreakerPermit::Probe));
 }
 
 #[test]
-fn attempts_of_before_have_no_say() {
+fn attempts_of_before_are_not_recorded() {
     let (mut breaker, now) = breaker();
     let old: Vec<_> = (0..5).map(|_| breaker.admit(now).expect("let through")).collect();
-    for admission in old {
-        breaker.conclude(admission, Verdict::Failing, now);
+    for permit in old {
+        breaker.record(permit, BreakerOutcome::Failure, now);
     }
     assert!(!breaker.refuses(now + COOL_DOWN), "the last two did not prolong it");
     let (mut breaker, now) = opened();
-    breaker.conclude(Admission::Regular, Verdict::Healthy, now);
+    breaker.record(BreakerPermit::Regular, BreakerOutcome::Success, now);
     assert_eq!(breaker.state(), BreakerState::Open);
 }
 
@@ -94,41 +94,46 @@ fn attempts_of_before_have_no_say() {
 fn without_a_number_of_failures_it_never_opens() {
     let config = BreakerConfig { failures: 0, ..BreakerConfig::default() };
     let mut breaker = Breaker::new(config);
-    attempts(&mut breaker, Instant::now(), &[Verdict::Failing; 1000]);
+    attempts(&mut breaker, Instant::now(), &[BreakerOutcome::Failure; 1000]);
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[test]
 fn only_what_the_provider_did_speaks_against_it() {
-    let patience = Duration::from_secs(20);
-    let verdict = |kind, took| Verdict::of(Outcome::Failed(kind), took, Duration::ZERO, patience);
+    let min_timeout = Duration::from_secs(20);
+    let outcome =
+        |kind, took| BreakerOutcome::of(Outcome::Failed(kind), took, Duration::ZERO, min_timeout);
     for kind in ErrorKind::ALL {
         let expected = match kind.as_str() {
             "connect" | "tls" | "overloaded" | "server" | "protocol" | "interrupted"
-            | "not_audio" | "empty_answer" => Verdict::Failing,
+            | "not_audio" | "empty_answer" => BreakerOutcome::Failure,
             "rate_limited" | "authentication" | "quota" | "invalid_request" | "refusal" => {
-                Verdict::Healthy
+                BreakerOutcome::Success
             }
-            _ => Verdict::Nothing,
+            _ => BreakerOutcome::Ignored,
         };
-        assert_eq!(verdict(kind, Duration::ZERO), expected, "{kind:?}");
+        assert_eq!(outcome(kind, Duration::ZERO), expected, "{kind:?}");
     }
-    assert_eq!(verdict(ErrorKind::Timeout, patience), Verdict::Failing);
-    let success = Verdict::of(Outcome::Success, Duration::ZERO, Duration::ZERO, patience);
-    assert_eq!(success, Verdict::Healthy);
+    assert_eq!(outcome(ErrorKind::Timeout, min_timeout), BreakerOutcome::Failure);
+    let success = BreakerOutcome::of(Outcome::Success, Duration::ZERO, Duration::ZERO, min_timeout);
+    assert_eq!(success, BreakerOutcome::Success);
 }
 
 #[test]
 fn what_fails_while_the_process_stands_still_is_not_the_providers_fault() {
-    let patience = Duration::from_secs(20);
+    let min_timeout = Duration::from_secs(20);
     let stood = Duration::from_secs(30);
-    let verdict = |kind, took| Verdict::of(Outcome::Failed(kind), took, stood, patience);
+    let outcome = |kind, took| BreakerOutcome::of(Outcome::Failed(kind), took, stood, min_timeout);
     for kind in [ErrorKind::Connect, ErrorKind::Tls, ErrorKind::Interrupted] {
-        assert_eq!(verdict(kind, stood), Verdict::Nothing, "{kind:?}");
+        assert_eq!(outcome(kind, stood), BreakerOutcome::Ignored, "{kind:?}");
     }
-    assert_eq!(verdict(ErrorKind::Timeout, stood + patience / 2), Verdict::Nothing);
-    assert_eq!(verdict(ErrorKind::Timeout, stood + patience), Verdict::Failing, "it had its time");
+    assert_eq!(outcome(ErrorKind::Timeout, stood + min_timeout / 2), BreakerOutcome::Ignored);
+    assert_eq!(
+        outcome(ErrorKind::Timeout, stood + min_timeout),
+        BreakerOutcome::Failure,
+        "it had its time"
+    );
     for kind in [ErrorKind::Server, ErrorKind::Overloaded, ErrorKind::NotAudio] {
-        assert_eq!(verdict(kind, stood), Verdict::Failing, "{kind:?} is its own word");
+        assert_eq!(outcome(kind, stood), BreakerOutcome::Failure, "{kind:?} is its own word");
     }
 }

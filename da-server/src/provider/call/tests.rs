@@ -8,22 +8,22 @@ use std::{
 };
 
 use super::*;
-use crate::provider::gate::{DEFAULT_MAX_CONCURRENT, tests::gate};
+use crate::provider::admission::{DEFAULT_MAX_CONCURRENT, tests::admission};
 use crate::provider::{
     BreakerConfig, CallKind,
     report::{AttemptReport, CallOutcome},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum TestPiece {
+enum TestChunk {
     Progress,
     Content(u8),
     End,
 }
 
-use TestPiece::{Content, End, Progress};
+use TestChunk::{Content, End, Progress};
 
-impl Piece for TestPiece {
+impl Chunk for TestChunk {
     fn is_end(&self) -> bool {
         *self == End
     }
@@ -80,8 +80,8 @@ fn error(kind: ErrorKind) -> ProviderError {
     ProviderError::new(&"anthropic".into(), kind)
 }
 
-fn plan() -> Plan {
-    Plan {
+fn runner() -> CallRunner {
+    CallRunner {
         reporter: Reporter {
             kind: CallKind::Llm,
             provider: "anthropic".into(),
@@ -90,8 +90,8 @@ fn plan() -> Plan {
         },
         timeouts: Timeouts::default(),
         retry: RetryPolicy { initial_backoff: Duration::ZERO, ..RetryPolicy::default() },
-        gate: gate(DEFAULT_MAX_CONCURRENT, BreakerConfig::default()),
-        has_successor: false,
+        admission: admission(DEFAULT_MAX_CONCURRENT, BreakerConfig::default()),
+        has_fallback: false,
     }
 }
 
@@ -100,34 +100,34 @@ enum Script {
     Refuse(ErrorKind),
     /// Be refused in a way that the next request minds.
     Amend,
-    Yield(Vec<Result<TestPiece, ErrorKind>>),
-    YieldAndHang(Vec<Result<TestPiece, ErrorKind>>),
+    Yield(Vec<Result<TestChunk, ErrorKind>>),
+    YieldAndHang(Vec<Result<TestChunk, ErrorKind>>),
 }
 
 /// Runs a call whose attempts follow the scripts in turn.
 async fn run(
-    plan: &Plan,
+    runner: &CallRunner,
     notebook: &Notebook,
     scripts: impl IntoIterator<Item = Script>,
-) -> Result<Pieces<TestPiece>, ProviderError> {
+) -> Result<ChunkStream<TestChunk>, ProviderError> {
     let scripts = RefCell::new(scripts.into_iter().collect::<VecDeque<_>>());
-    let attempt = |_span| {
+    let attempt = |_recorder| {
         let script = scripts.borrow_mut().pop_front().expect("no attempt more than scripted");
         async move {
-            let pieces = |list: Vec<Result<TestPiece, ErrorKind>>| {
-                stream::iter(list).map(|piece| piece.map_err(error))
+            let chunks = |list: Vec<Result<TestChunk, ErrorKind>>| {
+                stream::iter(list).map(|chunk| chunk.map_err(error))
             };
             match script {
                 Script::Refuse(kind) => Err(error(kind)),
                 Script::Amend => {
                     Err(ProviderError { amended: true, ..error(ErrorKind::InvalidRequest) })
                 }
-                Script::Yield(list) => Ok(pieces(list).boxed()),
-                Script::YieldAndHang(list) => Ok(pieces(list).chain(stream::pending()).boxed()),
+                Script::Yield(list) => Ok(chunks(list).boxed()),
+                Script::YieldAndHang(list) => Ok(chunks(list).chain(stream::pending()).boxed()),
             }
         }
     };
-    plan.run(notebook.clone(), attempt).await
+    runner.run(notebook.clone(), attempt).await
 }
 
 #[tokio::test]
@@ -138,9 +138,9 @@ async fn attempts_follow_until_one_begins_and_each_is_told() {
         Script::Yield(vec![Err(ErrorKind::Interrupted)]),
         Script::Yield(vec![Ok(Content(1)), Ok(Content(2)), Ok(End)]),
     ];
-    let pieces = run(&plan(), &notebook, scripts).await.unwrap();
-    let pieces: Vec<_> = pieces.map(Result::unwrap).collect().await;
-    assert_eq!(pieces, [Content(1), Content(2), End]);
+    let chunks = run(&runner(), &notebook, scripts).await.unwrap();
+    let chunks: Vec<_> = chunks.map(Result::unwrap).collect().await;
+    assert_eq!(chunks, [Content(1), Content(2), End]);
     assert_eq!(
         notebook.read(),
         [
@@ -158,7 +158,7 @@ async fn attempts_follow_until_one_begins_and_each_is_told() {
 async fn the_last_error_is_returned_when_retries_are_used_up() {
     let notebook = Notebook::default();
     let scripts = [ErrorKind::Server, ErrorKind::Server, ErrorKind::Overloaded].map(Script::Refuse);
-    let error = run(&plan(), &notebook, scripts).await.err().unwrap();
+    let error = run(&runner(), &notebook, scripts).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Overloaded);
     assert_eq!(notebook.read().last(), Some(&Told::Call(CallOutcome::Error)));
 }
@@ -167,9 +167,9 @@ async fn the_last_error_is_returned_when_retries_are_used_up() {
 async fn nothing_is_retried_once_content_was_handed_over() {
     let notebook = Notebook::default();
     let script = Script::Yield(vec![Ok(Content(1)), Err(ErrorKind::Overloaded), Ok(Content(2))]);
-    let pieces: Vec<_> = run(&plan(), &notebook, [script]).await.unwrap().collect().await;
-    assert_eq!(pieces.len(), 2, "nothing after an error");
-    assert_eq!(pieces[1].as_ref().unwrap_err().kind, ErrorKind::Overloaded);
+    let chunks: Vec<_> = run(&runner(), &notebook, [script]).await.unwrap().collect().await;
+    assert_eq!(chunks.len(), 2, "nothing after an error");
+    assert_eq!(chunks[1].as_ref().unwrap_err().kind, ErrorKind::Overloaded);
     assert_eq!(notebook.read(), [failed(ErrorKind::Overloaded), Told::Call(CallOutcome::Error)]);
 }
 
@@ -181,8 +181,8 @@ async fn an_answer_that_ends_without_content_has_failed_and_is_tried_again() {
         Script::Yield(vec![Ok(Progress), Ok(End)]),
         Script::Yield(vec![Ok(Content(1)), Ok(End)]),
     ];
-    let pieces: Vec<_> = run(&plan(), &notebook, scripts).await.unwrap().collect().await;
-    assert_eq!(pieces.len(), 2);
+    let chunks: Vec<_> = run(&runner(), &notebook, scripts).await.unwrap().collect().await;
+    assert_eq!(chunks.len(), 2);
     let empty = ErrorKind::EmptyAnswer;
     assert_eq!(
         notebook.read(),
@@ -198,18 +198,18 @@ async fn an_answer_that_ends_without_content_has_failed_and_is_tried_again() {
 }
 
 /// An attempt that makes progress every 5 ms, so many times, and then has content.
-async fn thinks(plan: &Plan, notebook: &Notebook, times: usize) -> Option<ErrorKind> {
-    let attempt = async |_span| {
+async fn thinks(runner: &CallRunner, notebook: &Notebook, times: usize) -> Option<ErrorKind> {
+    let attempt = async |_recorder| {
         let thinking = stream::iter(0..times).then(|_| async {
             sleep(Duration::from_millis(5)).await;
             Ok(Progress)
         });
         Ok(thinking.chain(stream::iter([Ok(Content(1)), Ok(Progress), Ok(End)])).boxed())
     };
-    match plan.run(notebook.clone(), attempt).await {
-        Ok(pieces) => {
-            let pieces: Vec<_> = pieces.map(Result::unwrap).collect().await;
-            assert_eq!(pieces, [Content(1), End], "the caller does not see progress");
+    match runner.run(notebook.clone(), attempt).await {
+        Ok(chunks) => {
+            let chunks: Vec<_> = chunks.map(Result::unwrap).collect().await;
+            assert_eq!(chunks, [Content(1), End], "the caller does not see progress");
             None
         }
         Err(error) => Some(error.kind),
@@ -219,24 +219,24 @@ async fn thinks(plan: &Plan, notebook: &Notebook, times: usize) -> Option<ErrorK
 #[tokio::test]
 async fn progress_renews_the_time_for_the_first_content_within_that_of_the_call() {
     let notebook = Notebook::default();
-    let mut plan = plan();
-    plan.timeouts.first_content = Duration::from_millis(500);
-    assert_eq!(thinks(&plan, &notebook, 110).await, None);
+    let mut runner = runner();
+    runner.timeouts.first_content = Duration::from_millis(500);
+    assert_eq!(thinks(&runner, &notebook, 110).await, None);
     assert_eq!(
         notebook.read(),
         [attempt(Outcome::Success, true), Told::Call(CallOutcome::Success)]
     );
-    plan.timeouts.total = Duration::from_millis(250);
-    assert_eq!(thinks(&plan, &notebook, usize::MAX).await, Some(ErrorKind::Timeout));
+    runner.timeouts.total = Duration::from_millis(250);
+    assert_eq!(thinks(&runner, &notebook, usize::MAX).await, Some(ErrorKind::Timeout));
 }
 
 #[tokio::test]
 async fn success_is_told_with_the_end_not_with_the_poll_after_it() {
     let notebook = Notebook::default();
     let script = Script::YieldAndHang(vec![Ok(Content(1)), Ok(End)]);
-    let mut pieces = run(&plan(), &notebook, [script]).await.unwrap();
-    pieces.next().await;
-    pieces.next().await;
+    let mut chunks = run(&runner(), &notebook, [script]).await.unwrap();
+    chunks.next().await;
+    chunks.next().await;
     assert_eq!(
         notebook.read(),
         [attempt(Outcome::Success, true), Told::Call(CallOutcome::Success)]
@@ -247,8 +247,8 @@ async fn success_is_told_with_the_end_not_with_the_poll_after_it() {
 async fn a_stream_that_just_ends_has_succeeded_if_it_had_content() {
     let notebook = Notebook::default();
     let scripts = [Script::Yield(vec![]), Script::Yield(vec![Ok(Content(1))])];
-    let pieces: Vec<_> = run(&plan(), &notebook, scripts).await.unwrap().collect().await;
-    assert_eq!(pieces.len(), 1);
+    let chunks: Vec<_> = run(&runner(), &notebook, scripts).await.unwrap().collect().await;
+    assert_eq!(chunks.len(), 1);
     assert_eq!(notebook.read()[0], failed(ErrorKind::Interrupted));
     assert_eq!(notebook.read()[2], attempt(Outcome::Success, true));
 }
@@ -257,9 +257,9 @@ async fn a_stream_that_just_ends_has_succeeded_if_it_had_content() {
 async fn dropping_the_stream_is_a_cancel() {
     let notebook = Notebook::default();
     let script = Script::YieldAndHang(vec![Ok(Content(1))]);
-    let mut pieces = run(&plan(), &notebook, [script]).await.unwrap();
-    pieces.next().await;
-    drop(pieces);
+    let mut chunks = run(&runner(), &notebook, [script]).await.unwrap();
+    chunks.next().await;
+    drop(chunks);
     let cancelled = attempt(Outcome::Failed(ErrorKind::Cancelled), true);
     assert_eq!(notebook.read(), [cancelled, Told::Call(CallOutcome::Cancelled)]);
 }
@@ -267,8 +267,8 @@ async fn dropping_the_stream_is_a_cancel() {
 #[tokio::test]
 async fn dropping_the_call_before_its_first_content_is_a_cancel() {
     let notebook = Notebook::default();
-    let plan = plan();
-    let call = run(&plan, &notebook, [Script::YieldAndHang(vec![])]);
+    let runner = runner();
+    let call = run(&runner, &notebook, [Script::YieldAndHang(vec![])]);
     let waited = tokio::time::timeout(Duration::from_millis(5), call).await;
     assert!(waited.is_err(), "it hangs");
     assert_eq!(notebook.read(), [failed(ErrorKind::Cancelled), Told::Call(CallOutcome::Cancelled)]);
@@ -277,31 +277,31 @@ async fn dropping_the_call_before_its_first_content_is_a_cancel() {
 #[tokio::test]
 async fn each_attempt_has_its_own_time_for_the_first_content() {
     let notebook = Notebook::default();
-    let mut plan = plan();
-    plan.timeouts.first_content = Duration::from_millis(5);
+    let mut runner = runner();
+    runner.timeouts.first_content = Duration::from_millis(5);
     let scripts = [Script::YieldAndHang(vec![]), Script::Yield(vec![Ok(Content(1)), Ok(End)])];
-    let pieces: Vec<_> = run(&plan, &notebook, scripts).await.unwrap().collect().await;
-    assert_eq!(pieces.len(), 2);
+    let chunks: Vec<_> = run(&runner, &notebook, scripts).await.unwrap().collect().await;
+    assert_eq!(chunks.len(), 2);
     assert_eq!(notebook.read()[0], failed(ErrorKind::Timeout));
 }
 
 #[tokio::test]
 async fn the_deadline_ends_a_stream_that_has_begun() {
     let notebook = Notebook::default();
-    let mut plan = plan();
-    plan.timeouts.total = Duration::from_millis(20);
+    let mut runner = runner();
+    runner.timeouts.total = Duration::from_millis(20);
     let script = Script::YieldAndHang(vec![Ok(Content(1))]);
-    let pieces: Vec<_> = run(&plan, &notebook, [script]).await.unwrap().collect().await;
-    assert_eq!(pieces[1].as_ref().unwrap_err().kind, ErrorKind::Timeout);
+    let chunks: Vec<_> = run(&runner, &notebook, [script]).await.unwrap().collect().await;
+    assert_eq!(chunks[1].as_ref().unwrap_err().kind, ErrorKind::Timeout);
     assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call(CallOutcome::Error)]);
 }
 
 #[tokio::test]
 async fn the_deadline_ends_the_last_attempt_and_forbids_another() {
     let notebook = Notebook::default();
-    let mut plan = plan();
-    plan.timeouts.total = Duration::from_millis(5);
-    let error = run(&plan, &notebook, [Script::YieldAndHang(vec![])]).await.err().unwrap();
+    let mut runner = runner();
+    runner.timeouts.total = Duration::from_millis(5);
+    let error = run(&runner, &notebook, [Script::YieldAndHang(vec![])]).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Timeout);
     assert_eq!(notebook.read(), [failed(ErrorKind::Timeout), Told::Call(CallOutcome::Error)]);
 }
@@ -309,9 +309,9 @@ async fn the_deadline_ends_the_last_attempt_and_forbids_another() {
 #[tokio::test]
 async fn a_retry_counts_when_it_is_made() {
     let notebook = Notebook::default();
-    let mut plan = plan();
-    plan.retry.initial_backoff = Duration::from_secs(5);
-    let call = run(&plan, &notebook, [Script::Refuse(ErrorKind::Server)]);
+    let mut runner = runner();
+    runner.retry.initial_backoff = Duration::from_secs(5);
+    let call = run(&runner, &notebook, [Script::Refuse(ErrorKind::Server)]);
     let waited = tokio::time::timeout(Duration::from_millis(20), call).await;
     assert!(waited.is_err(), "it pauses");
     let given_up = Told::Call(CallOutcome::Cancelled);
@@ -321,25 +321,25 @@ async fn a_retry_counts_when_it_is_made() {
 #[tokio::test]
 async fn an_amended_request_is_made_at_once_and_is_no_retry() {
     let notebook = Notebook::default();
-    let mut plan = plan();
-    plan.retry = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
+    let mut runner = runner();
+    runner.retry = RetryPolicy { max_retries: 0, ..RetryPolicy::default() };
     let scripts = [Script::Amend, Script::Amend, Script::Yield(vec![Ok(Content(1)), Ok(End)])];
-    run(&plan, &notebook, scripts).await.unwrap().collect::<Vec<_>>().await;
+    run(&runner, &notebook, scripts).await.unwrap().collect::<Vec<_>>().await;
     let refused = failed(ErrorKind::InvalidRequest);
     let (answered, ended) = (attempt(Outcome::Success, true), Told::Call(CallOutcome::Success));
     assert_eq!(notebook.read(), [refused.clone(), refused, answered, ended]);
 }
 
 #[tokio::test]
-async fn the_first_content_of_a_trial_lets_the_others_through() {
+async fn the_first_content_of_a_probe_lets_the_others_through() {
     let notebook = Notebook::default();
-    let mut plan = plan();
-    plan.retry.max_retries = 0;
+    let mut runner = runner();
+    runner.retry.max_retries = 0;
     let breaker = BreakerConfig { failures: 1, cool_down: Duration::ZERO };
-    plan.gate = gate(DEFAULT_MAX_CONCURRENT, breaker);
-    run(&plan, &notebook, [Script::Refuse(ErrorKind::Server)]).await.err().unwrap();
+    runner.admission = admission(DEFAULT_MAX_CONCURRENT, breaker);
+    run(&runner, &notebook, [Script::Refuse(ErrorKind::Server)]).await.err().unwrap();
     let content = || Script::YieldAndHang(vec![Ok(Content(1))]);
-    let trial = run(&plan, &notebook, [content()]).await.unwrap();
-    let second = run(&plan, &notebook, [content()]).await.expect("the trial has begun to answer");
-    drop((trial, second));
+    let probe = run(&runner, &notebook, [content()]).await.unwrap();
+    let second = run(&runner, &notebook, [content()]).await.expect("the probe has begun to answer");
+    drop((probe, second));
 }

@@ -83,12 +83,12 @@ fn read_only(postgres: &Postgres, on: &str) {
 }
 
 /// A store at the primary, with a session in it.
-async fn with_a_session() -> (Clusters, Address, Opened, Claim) {
+async fn with_a_session() -> (Clusters, Address, Opened, Lease) {
     let clusters = Clusters::start();
     let address = Address::of(&clusters.primary).await;
     let opened = address.store();
-    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
-    (clusters, address, opened, claim)
+    let lease = opened.store.create_session(&new_session(1)).await.expect("created");
+    (clusters, address, opened, lease)
 }
 
 /// The old primary goes on, as one that takes no writes: its connections stay, and it refuses.
@@ -97,10 +97,10 @@ async fn a_primary_that_became_read_only_is_left_without_losing_a_turn() {
     if !Postgres::is_there() {
         return;
     }
-    let (clusters, address, opened, claim) = with_a_session().await;
+    let (clusters, address, opened, lease) = with_a_session().await;
     // As many connections as there may be, all to the primary.
     let turns = ["one", "two", "three", "four", "five", "six"].map(turn);
-    let adding = turns.iter().map(|turn| opened.store.add_turn(claim, turn, "{}"));
+    let adding = turns.iter().map(|turn| opened.store.add_turn(lease, turn, "{}"));
     futures_util::future::join_all(adding).await.into_iter().for_each(|kept| kept.expect("added"));
     clusters.wait_until_up_to_date();
 
@@ -110,7 +110,7 @@ async fn a_primary_that_became_read_only_is_left_without_losing_a_turn() {
     let failed_over = Instant::now();
     for number in 0..10 {
         let turn = turn(&format!("after {number}"));
-        opened.store.add_turn(claim, &turn, "{}").await.expect("kept by the new primary");
+        opened.store.add_turn(lease, &turn, "{}").await.expect("kept by the new primary");
     }
     println!("ten turns were kept {:?} after the failover", failed_over.elapsed());
     assert_eq!(opened.database_errors(), 0.0);
@@ -122,21 +122,21 @@ async fn a_primary_that_dies_is_followed_by_its_standby() {
     if !Postgres::is_there() {
         return;
     }
-    let (clusters, address, opened, claim) = with_a_session().await;
-    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+    let (clusters, address, opened, lease) = with_a_session().await;
+    opened.store.add_turn(lease, &turn("one"), "{}").await.expect("added");
     clusters.wait_until_up_to_date();
 
     clusters.primary.stop();
     let died = Instant::now();
-    opened.store.add_turn(claim, &turn("lost"), "{}").await.expect_err("there is none");
+    opened.store.add_turn(lease, &turn("lost"), "{}").await.expect_err("there is none");
     // The standby is there already, and does not take writes yet.
     address.lead_to(&clusters.standby);
-    let refused = opened.store.add_turn(claim, &turn("lost"), "{}").await.expect_err("read only");
+    let refused = opened.store.add_turn(lease, &turn("lost"), "{}").await.expect_err("read only");
     assert!(refused.to_string().contains("read-only"), "{refused}");
     clusters.promote();
-    opened.store.add_turn(claim, &turn("two"), "{}").await.expect("the first that it is asked");
+    opened.store.add_turn(lease, &turn("two"), "{}").await.expect("the first that it is asked");
     println!("a turn was kept again {:?} after the primary died", died.elapsed());
-    let history = opened.store.history(claim, 9).await.expect("read");
+    let history = opened.store.history(lease, 9).await.expect("read");
     assert!(history == [turn("one"), turn("two")]);
 }
 
@@ -148,12 +148,12 @@ async fn a_server_that_is_read_only_for_a_while_is_asked_again() {
     }
     let postgres = Postgres::start();
     let opened = Opened::at(&postgres.url_over_tcp());
-    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    let lease = opened.store.create_session(&new_session(1)).await.expect("created");
     read_only(&postgres, "on");
-    opened.store.add_turn(claim, &turn("early"), "{}").await.expect_err("read only");
+    opened.store.add_turn(lease, &turn("early"), "{}").await.expect_err("read only");
     assert_eq!(opened.database_errors(), 1.0, "each turn that is lost counts once");
     let said = opened.store.ping().await.expect_err("a probe sees it, too").to_string();
     assert!(said.contains("read-only"), "{said}");
     read_only(&postgres, "off");
-    opened.store.add_turn(claim, &turn("late"), "{}").await.expect("kept");
+    opened.store.add_turn(lease, &turn("late"), "{}").await.expect("kept");
 }

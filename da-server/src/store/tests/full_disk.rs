@@ -68,19 +68,19 @@ async fn a_disk_that_was_full_is_written_to_again_once_there_is_room() {
     for failed_turns in 1..=5 {
         let opened = disk.store();
         let mut session = new_session(failed_turns);
-        let claim = opened.store.create_session(&session).await.expect("created");
-        opened.store.add_turn(claim, &turn("before"), "{}").await.expect("room");
+        let lease = opened.store.create_session(&session).await.expect("created");
+        opened.store.add_turn(lease, &turn("before"), "{}").await.expect("room");
         disk.fill();
         for _ in 0..failed_turns {
             // The first ones may still fit into what SQLite has of the disk already.
-            while opened.store.add_turn(claim, &long("lost"), "{}").await.is_ok() {}
+            while opened.store.add_turn(lease, &long("lost"), "{}").await.is_ok() {}
         }
         assert!(opened.database_errors() >= f64::from(failed_turns));
         disk.free();
         opened.store.ping().await.expect("it takes what is written");
         // Over every connection that there may be: none may hold the others up.
         let turns = ["one", "two", "three", "four", "five", "six", "seven", "eight"].map(turn);
-        let adding = turns.iter().map(|turn| opened.store.add_turn(claim, turn, "{}"));
+        let adding = turns.iter().map(|turn| opened.store.add_turn(lease, turn, "{}"));
         for kept in futures_util::future::join_all(adding).await {
             kept.unwrap_or_else(|error| panic!("after {failed_turns} failures: {error}"));
         }

@@ -13,7 +13,7 @@ struct OnDisk {
     opened: Opened,
     folder: TempDir,
     path: PathBuf,
-    claim: Claim,
+    lease: Lease,
 }
 
 impl OnDisk {
@@ -21,9 +21,9 @@ impl OnDisk {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("a.sqlite");
         let opened = at(path.clone());
-        let claim = opened.store.create_session(&new_session(1)).await.expect("created");
-        opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
-        Self { opened, folder, path, claim }
+        let lease = opened.store.create_session(&new_session(1)).await.expect("created");
+        opened.store.add_turn(lease, &turn("one"), "{}").await.expect("added");
+        Self { opened, folder, path, lease }
     }
 
     fn log(&self) -> PathBuf {
@@ -34,10 +34,10 @@ impl OnDisk {
     /// before. Says which.
     async fn keeps_what_it_says_it_keeps(&self) -> bool {
         let store = &self.opened.store;
-        let second = store.add_turn(self.claim, &turn("two"), "{}").await;
+        let second = store.add_turn(self.lease, &turn("two"), "{}").await;
         assert_eq!(self.opened.database_errors(), f64::from(second.is_err()), "{second:?}");
-        store.add_turn(self.claim, &turn("three"), "{}").await.expect("kept");
-        let history = at(self.path.clone()).store.history(self.claim, 9).await.expect("read");
+        store.add_turn(self.lease, &turn("three"), "{}").await.expect("kept");
+        let history = at(self.path.clone()).store.history(self.lease, 9).await.expect("read");
         let kept = [second.is_ok().then(|| turn("two")), Some(turn("three"))];
         let kept: Vec<_> = kept.into_iter().flatten().collect();
         assert!(kept.iter().all(|turn| history.contains(turn)), "what it said is kept");
@@ -48,14 +48,14 @@ impl OnDisk {
     async fn has_many_turns(&self, named: &str) -> Vec<Turn> {
         let turns: Vec<_> = (0..15).map(|number| turn(&format!("{named} {number}"))).collect();
         for turn in &turns {
-            self.opened.store.add_turn(self.claim, turn, "{}").await.expect("added");
+            self.opened.store.add_turn(self.lease, turn, "{}").await.expect("added");
         }
         turns
     }
 
     /// The next ones are new. They are closed as after a failure.
     async fn loses_its_connections(&self) {
-        let pool = self.opened.store.opening.pool().await.expect("open");
+        let pool = self.opened.store.lazy_pool.pool().await.expect("open");
         let mut connections = Vec::new();
         for _ in 0..pool.max_connections() {
             let Ok(connection) = pool.acquire().await else { panic!("no connection") };
@@ -64,7 +64,7 @@ impl OnDisk {
     }
 
     async fn has_all_of(&self, turns: &[Turn]) {
-        let history = at(self.path.clone()).store.history(self.claim, 99).await.expect("read");
+        let history = at(self.path.clone()).store.history(self.lease, 99).await.expect("read");
         assert!(turns.iter().all(|turn| history.contains(turn)), "something is lost");
         let mut file = reading_of(&self.path).await;
         let check = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut file);
@@ -77,12 +77,12 @@ impl OnDisk {
 
     async fn is_kept_from_now_on(&self) {
         let store = &self.opened.store;
-        let refused = store.add_turn(self.claim, &turn("two"), "{}").await;
+        let refused = store.add_turn(self.lease, &turn("two"), "{}").await;
         assert!(matches!(refused, Err(StoreError::Unknown)), "{refused:?}");
-        store.restore_session(self.claim, "submarine", "hard", "{}").await.expect("begun anew");
-        store.add_turn(self.claim, &turn("two"), "{}").await.expect("kept");
+        store.restore_session(self.lease, "submarine", "hard", "{}").await.expect("begun anew");
+        store.add_turn(self.lease, &turn("two"), "{}").await.expect("kept");
         let again = at(self.path.clone());
-        assert!(again.store.history(self.claim, 9).await.expect("read") == [turn("two")]);
+        assert!(again.store.history(self.lease, 9).await.expect("read") == [turn("two")]);
     }
 }
 
@@ -107,7 +107,7 @@ async fn a_moved_file_has_all_that_was_kept_in_it() {
     fs::rename(&disk.path, &moved).expect("moved");
     disk.is_kept_from_now_on().await;
     assert_eq!(disk.files_lost(), 1.0);
-    let before = at(moved).store.history(disk.claim, 9).await.expect("read");
+    let before = at(moved).store.history(disk.lease, 9).await.expect("read");
     assert!(before == [turn("one")], "not only its log, which stayed behind");
 }
 
@@ -146,7 +146,7 @@ async fn a_file_that_is_replaced_while_somebody_reads_is_opened_without_the_log_
         ask(&mut reader, sql).await;
     }
     // What the reader has not seen, so that not even this much may be folded back.
-    disk.opened.store.add_turn(disk.claim, &turn("only in the log"), "{}").await.expect("added");
+    disk.opened.store.add_turn(disk.lease, &turn("only in the log"), "{}").await.expect("added");
     let old = disk.folder.path().join("old.sqlite");
     fs::hard_link(&disk.path, &old).expect("linked");
     fs::rename(&backup, &disk.path).expect("moved");
@@ -164,7 +164,7 @@ async fn a_file_that_is_replaced_while_somebody_reads_is_opened_without_the_log_
     let aside = names.iter().find(|name| name.display().to_string().contains("-wal.lost-"));
     fs::rename(aside.expect("set aside"), disk.folder.path().join("old.sqlite-wal"))
         .expect("moved");
-    let before = at(old).store.history(disk.claim, 9).await.expect("read");
+    let before = at(old).store.history(disk.lease, 9).await.expect("read");
     assert!(before == [turn("one"), turn("only in the log")]);
 }
 
@@ -198,7 +198,7 @@ async fn what_went_into_a_deleted_log_is_not_said_to_be_kept_although_another_is
 async fn a_log_that_outlives_all_busy_connections_is_not_taken_for_lost() {
     let disk = OnDisk::with_a_turn().await;
     disk.loses_its_connections().await;
-    disk.opened.store.add_turn(disk.claim, &turn("two"), "{}").await.expect("kept");
+    disk.opened.store.add_turn(disk.lease, &turn("two"), "{}").await.expect("kept");
 }
 
 /// All connections share one index of the log, whichever log each of them has open: what a new one writes
@@ -227,10 +227,10 @@ async fn a_log_that_is_deleted_while_somebody_reads_is_folded_back_when_they_hav
     let turns = disk.has_many_turns("turn").await;
     fs::remove_file(disk.log()).expect("deleted");
     let store = &disk.opened.store;
-    store.add_turn(disk.claim, &turn("not now"), "{}").await.expect_err("its log is gone");
+    store.add_turn(disk.lease, &turn("not now"), "{}").await.expect_err("its log is gone");
     reader.process.kill().expect("killed");
     reader.process.wait().expect("ended");
-    store.add_turn(disk.claim, &turn("kept"), "{}").await.expect("kept");
+    store.add_turn(disk.lease, &turn("kept"), "{}").await.expect("kept");
     disk.has_all_of(&turns).await;
 }
 
@@ -265,9 +265,9 @@ async fn a_log_beside_the_file_that_a_link_leads_to_is_watched() {
     fs::write(&path, "").expect("made");
     std::os::unix::fs::symlink(&path, &link).expect("linked");
     let opened = at(link);
-    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
-    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
-    let disk = OnDisk { opened, folder, path, claim };
+    let lease = opened.store.create_session(&new_session(1)).await.expect("created");
+    opened.store.add_turn(lease, &turn("one"), "{}").await.expect("added");
+    let disk = OnDisk { opened, folder, path, lease };
     fs::remove_file(disk.log()).expect("deleted");
     disk.keeps_what_it_says_it_keeps().await;
 }
@@ -299,13 +299,13 @@ async fn a_deleted_file_is_noticed_although_nobody_plays() {
         }
     };
     let looking = async {
-        assert_eq!(store.condition().await, Condition::Available);
+        assert_eq!(store.health().await, DatabaseHealth::Available);
         fs::remove_file(&disk.path).expect("deleted");
         noticing.await;
     };
     let soon = std::time::Duration::from_secs(20);
     tokio::select! {
-        () = store.watch() => {}
+        () = store.monitor() => {}
         noticed = tokio::time::timeout(soon, looking) => noticed.expect("noticed"),
     }
 }
@@ -322,24 +322,24 @@ async fn a_file_that_becomes_read_only_is_noticed() {
         return da_monitoring::programs::skip("no file can be made immutable here");
     }
     let store = &disk.opened.store;
-    let until = async |expected: fn(Condition) -> bool| {
-        while !expected(store.condition().await) {
+    let until = async |expected: fn(DatabaseHealth) -> bool| {
+        while !expected(store.health().await) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
     let noticing = async {
         until(
-            |condition| matches!(condition, Condition::Missing(why) if why.contains("read-only")),
+            |condition| matches!(condition, DatabaseHealth::Missing(why) if why.contains("read-only")),
         )
         .await;
         assert_eq!(disk.opened.counted("digital_actors_db_available"), 0.0);
         assert!(attribute("-i"));
-        until(|condition| condition == Condition::Available).await;
+        until(|condition| condition == DatabaseHealth::Available).await;
         assert_eq!(disk.opened.counted("digital_actors_db_available"), 1.0);
     };
     let soon = std::time::Duration::from_secs(20);
     let noticed = tokio::select! {
-        () = store.watch() => None,
+        () = store.monitor() => None,
         noticed = tokio::time::timeout(soon, noticing) => Some(noticed),
     };
     attribute("-i");

@@ -2,7 +2,7 @@
 
 mod failover;
 mod full_disk;
-mod handover;
+mod lease;
 mod lost_file;
 mod on_postgres;
 mod on_sqlite;

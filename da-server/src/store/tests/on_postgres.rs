@@ -27,8 +27,8 @@ async fn a_server_that_is_down_is_said_and_used_once_it_is_up() {
     assert_eq!(opened.counted("digital_actors_db_connections_limit"), 0.0);
 
     postgres.run();
-    let claim = opened.store.create_session(&new_session(1)).await.expect("up");
-    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("added");
+    let lease = opened.store.create_session(&new_session(1)).await.expect("up");
+    opened.store.add_turn(lease, &turn("one"), "{}").await.expect("added");
 
     postgres.stop();
     let lost = opened.store.ping().await.expect_err("lost").to_string();
@@ -40,7 +40,7 @@ async fn a_server_that_is_down_is_said_and_used_once_it_is_up() {
     assert_eq!(opened.failures(Operation::Ping), 3.0, "one for each query");
 
     postgres.run();
-    assert!(opened.store.history(claim, 9).await.expect("back") == [turn("one")]);
+    assert!(opened.store.history(lease, 9).await.expect("back") == [turn("one")]);
     assert_eq!(opened.database_errors(), 0.0);
 }
 
@@ -51,10 +51,10 @@ async fn a_restart_between_two_queries_is_not_noticed() {
     }
     let postgres = Postgres::start();
     let opened = Opened::at(&postgres.url_over_tcp());
-    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    let lease = opened.store.create_session(&new_session(1)).await.expect("created");
     postgres.stop();
     postgres.run();
-    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("over a new connection");
+    opened.store.add_turn(lease, &turn("one"), "{}").await.expect("over a new connection");
     assert_eq!(opened.database_errors(), 0.0);
 }
 
@@ -66,7 +66,7 @@ async fn a_server_that_refuses_rows_is_in_order_again_only_when_it_takes_one() {
     }
     let postgres = Postgres::start();
     let opened = Opened::at(&postgres.url_over_tcp());
-    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    let lease = opened.store.create_session(&new_session(1)).await.expect("created");
     opened.store.ping().await.expect("in order");
     postgres.ask(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
@@ -79,7 +79,7 @@ async fn a_server_that_refuses_rows_is_in_order_again_only_when_it_takes_one() {
              FOR EACH ROW EXECUTE FUNCTION refuse()"
         ));
     }
-    opened.store.add_turn(claim, &turn("lost"), "{}").await.expect_err("refused");
+    opened.store.add_turn(lease, &turn("lost"), "{}").await.expect_err("refused");
     for _ in 0..2 {
         let said = opened.store.ping().await.expect_err("still refused").to_string();
         assert!(said.contains("no space left"), "{said}");
@@ -88,7 +88,7 @@ async fn a_server_that_refuses_rows_is_in_order_again_only_when_it_takes_one() {
         postgres.ask(&format!("DROP TRIGGER refuse ON {table}"));
     }
     opened.store.ping().await.expect("in order again");
-    opened.store.add_turn(claim, &turn("one"), "{}").await.expect("kept");
+    opened.store.add_turn(lease, &turn("one"), "{}").await.expect("kept");
 }
 
 /// Another replica brings the tables up to date meanwhile, which may take a minute.
@@ -103,7 +103,7 @@ async fn a_player_does_not_wait_until_the_tables_are_up_to_date() {
     other.execute("BEGIN; LOCK TABLE _sqlx_migrations").await.expect("locked");
     let opened = Opened::at(&url);
     let said = opened.store.create_session(&new_session(1)).await.expect_err("given up");
-    assert!(said.to_string().contains("not done in time"), "{said}");
+    assert!(said.to_string().contains("not finish in time"), "{said}");
     other.execute("ROLLBACK").await.expect("unlocked");
     opened.store.create_session(&new_session(1)).await.expect("created");
 }
@@ -132,8 +132,8 @@ async fn replicas_that_start_at_once_make_the_tables_once() {
     for started in futures_util::future::join_all(starting).await {
         started.expect("up to date");
     }
-    let claim = replicas[0].store.create_session(&new_session(1)).await.expect("created");
-    replicas[0].store.leave_session(claim, "{}").await.expect("left");
+    let lease = replicas[0].store.create_session(&new_session(1)).await.expect("created");
+    replicas[0].store.leave_session(lease, "{}").await.expect("left");
     let found = replicas[5].store.claim_session(&new_session(1).token_hash).await.expect("asked");
     assert!(found.is_some());
 }
@@ -184,7 +184,7 @@ async fn tls_is_as_the_url_asks() {
     postgres.run();
     let verified = Opened::at(&over(&format!("sslmode=verify-full&{known}")));
     verified.store.ping().await.expect("the server that it should be");
-    let PoolKind::Postgres(pool) = verified.store.opening.pool().await.expect("open").kind else {
+    let PoolKind::Postgres(pool) = verified.store.lazy_pool.pool().await.expect("open").kind else {
         panic!("not PostgreSQL")
     };
     let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::store::pool::{Connection, ConnectionKind};
+use crate::store::pool::{ConnectionKind, PooledConnection};
 use crate::store::sqlite::MAX_CONNECTIONS;
 
 fn opened_at(folder: &TempDir, relative: &str) -> Opened {
@@ -10,8 +10,8 @@ fn opened_at(folder: &TempDir, relative: &str) -> Opened {
 }
 
 /// A connection over which these were asked.
-async fn after(opened: &Opened, statements: &[&'static str]) -> Connection {
-    let pool = opened.store.opening.pool().await.expect("open");
+async fn after(opened: &Opened, statements: &[&'static str]) -> PooledConnection {
+    let pool = opened.store.lazy_pool.pool().await.expect("open");
     let Ok(mut connection) = pool.acquire().await else { panic!("no connection") };
     let ConnectionKind::Sqlite(db) = &mut connection.kind else { panic!("not SQLite") };
     for sql in statements {
@@ -52,18 +52,18 @@ async fn a_file_that_cant_be_opened_is_counted_said_and_tried_again() {
 #[tokio::test]
 async fn a_full_disk_fails_writes_once_each_and_leaves_reading() {
     let opened = Opened::in_sqlite();
-    let claim = opened.store.create_session(&new_session(1)).await.expect("created");
+    let lease = opened.store.create_session(&new_session(1)).await.expect("created");
     let mut connections = Vec::new();
     for _ in 0..MAX_CONNECTIONS {
         // SQLite's own way to run out of space: it answers SQLITE_FULL, as for a full disk.
         connections.push(after(&opened, &["PRAGMA max_page_count = 1"]).await);
     }
-    connections.into_iter().for_each(Connection::release);
+    connections.into_iter().for_each(PooledConnection::release);
     let long = Turn { answer: "x".repeat(100_000), ..turn("one") };
-    let error = opened.store.add_turn(claim, &long, "{}").await.expect_err("full");
+    let error = opened.store.add_turn(lease, &long, "{}").await.expect_err("full");
     assert!(error.to_string().contains("full"), "{error}");
     assert_eq!(opened.database_errors(), 1.0);
-    assert!(opened.store.history(claim, 9).await.expect("reads").is_empty());
+    assert!(opened.store.history(lease, 9).await.expect("reads").is_empty());
 }
 
 #[tokio::test]
@@ -100,5 +100,5 @@ async fn a_file_of_an_older_version_keeps_its_conversations() {
     let opened = opened_at(&folder, "a.sqlite");
     let found = opened.store.claim_session(&[5; 32]).await.expect("asked").expect("found");
     assert_eq!(found.world, "[7]");
-    opened.store.add_turn(found.claim, &turn("one"), "[8]").await.expect("goes on");
+    opened.store.add_turn(found.lease, &turn("one"), "[8]").await.expect("goes on");
 }

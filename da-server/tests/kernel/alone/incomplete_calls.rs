@@ -132,7 +132,7 @@ fn calls_that_a_full_ring_lost_are_missing_and_told_by_the_application_alone() {
     let by_phases = scrape.sum("call_phase_seconds_sum");
     let by_clients = scrape.sum("llm_attempt_seconds_sum");
     assert!((by_phases - by_clients).abs() < 0.01 * by_clients, "{by_phases} s, {by_clients} s");
-    let served = Served::start(&desk.calls.recent);
+    let served = Served::start(&desk.calls.history);
     calls[CALLS..].iter().for_each(|call| is_of_the_application_alone(call, &served));
 
     // The ring is empty again: nothing is missing any more.

@@ -208,7 +208,7 @@ fn what_was_sent_again_is_told_of_the_call_during_which_it_was() {
         assert!(sum <= by_the_kernel, "{told:?}");
     }
 
-    let served = Served::start(&abroad.desk.calls.recent);
+    let served = Served::start(&abroad.desk.calls.history);
     for call in &calls {
         assert_eq!(retransmits(&served.call(call.id)), sent_again(call), "{call:?}");
     }

@@ -13,7 +13,7 @@ use da_server::llm::{
     LlmClient, LlmConfig, LlmMetrics, LlmProtocol, Message, Prices, Prompt, Role,
 };
 use da_server::metrics::Metrics;
-use da_server::provider::{ApiKey, GateMetrics, HttpConfig, http_client};
+use da_server::provider::{AdmissionMetrics, ApiKey, HttpConfig, http_client};
 use da_server::tts::{Speech, TtsClient, TtsConfig, TtsMetrics};
 use da_standin::Standin;
 use futures_util::StreamExt;
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 pub struct Desk {
     metrics: Metrics,
     pub calls: Calls,
-    gates: GateMetrics,
+    gates: AdmissionMetrics,
     llm: LlmMetrics,
     tts: TtsMetrics,
     shutdown: CancellationToken,
@@ -64,7 +64,7 @@ impl Desk {
         let view = KernelView { observations, settlements: kernel.settlements() };
         let settings = CallsConfig { latest: 100_000, grace, ..CallsConfig::default() };
         let calls = Calls::start(&settings, registry, Some(view)).expect("calls");
-        let gates = GateMetrics::register(registry).expect("metrics");
+        let gates = AdmissionMetrics::register(registry).expect("metrics");
         let llm = LlmMetrics::register(registry, Prices::with(&[]).expect("prices"));
         let llm = llm.expect("metrics");
         let tts = TtsMetrics::register(registry).expect("metrics");
@@ -132,7 +132,7 @@ impl Desk {
     pub fn known(&self, count: usize) -> Vec<Arc<Call>> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let mut calls = self.calls.recent.latest();
+            let mut calls = self.calls.history.latest();
             if calls.len() >= count || Instant::now() > deadline {
                 calls.sort_by_key(|call| call.id);
                 return calls;

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use da_server::calls::Recent;
+use da_server::calls::CallHistory;
 use da_server::config::Config;
 use da_server::kernel::Reason;
 use da_server::metrics::Metrics;
@@ -22,14 +22,14 @@ pub struct Served {
 
 impl Served {
     /// Serves what is kept there.
-    pub fn start(recent: &Arc<Recent>) -> Self {
+    pub fn start(recent: &Arc<CallHistory>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = Config::default();
         config.store.path = folder.path().join("game.sqlite");
         config.llm.api_key = ApiKey::new("test-key");
         let metrics = Metrics::new().expect("metrics");
         let mut app = App::new(config, metrics, Err(Reason::Disabled)).expect("an app");
-        app.calls.recent = Arc::clone(recent);
+        app.calls.history = Arc::clone(recent);
         let main = TcpListener::bind("127.0.0.1:0").expect("a port");
         let at = main.local_addr().expect("an address");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");

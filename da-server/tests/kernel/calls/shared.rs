@@ -132,7 +132,7 @@ fn what_streams_share_is_marked_and_taken_for_none_of_them() {
         bench.at_once(&clients);
     }
     let calls = bench.latest(2 + ROUNDS * (STREAMS + 1));
-    let served = Served::start(&bench.desk.calls.recent);
+    let served = Served::start(&bench.desk.calls.history);
     let mut own = Vec::new();
     for call in &calls {
         let [attempt] = &call.attempts[..] else { panic!("{call:#?}") };

@@ -15,7 +15,7 @@ use da_server::llm::{
     LlmClient, LlmConfig, LlmMetrics, LlmProtocol, Message, Prices, Prompt, Role,
 };
 use da_server::metrics::Registry;
-use da_server::provider::{ApiKey, BreakerConfig, GateMetrics, HttpConfig, http_client};
+use da_server::provider::{AdmissionMetrics, ApiKey, BreakerConfig, HttpConfig, http_client};
 use da_server::tts::{Speech, TtsClient, TtsConfig, TtsMetrics};
 use futures_util::StreamExt;
 use rustix::time::{ClockId, clock_gettime};
@@ -91,7 +91,7 @@ impl Asker {
             return Ok(Self::Copy(http, format!("{base}{path}")));
         }
         let registry = Registry::prefixed("digital_actors")?;
-        let gates = GateMetrics::register(&registry)?;
+        let gates = AdmissionMetrics::register(&registry)?;
         // A flood is no answer, and is asked for again all the same.
         let breaker = BreakerConfig { failures: 0, ..BreakerConfig::default() };
         Ok(match llm {

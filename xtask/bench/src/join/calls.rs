@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use da_server::llm::{LlmClient, LlmConfig, LlmMetrics, Message, Prices, Prompt, Role};
 use da_server::metrics::Metrics;
-use da_server::provider::{ApiKey, CallReports, GateMetrics, HttpConfig, RetryPolicy, http_client};
+use da_server::provider::{
+    AdmissionMetrics, ApiKey, CallReports, HttpConfig, RetryPolicy, http_client,
+};
 use da_standin::{Delay, Plan, Standin};
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
@@ -63,7 +65,7 @@ impl Callers {
             ..HttpConfig::default()
         })?;
         let metrics = Metrics::new()?;
-        let gates = GateMetrics::register(metrics.registry())?;
+        let gates = AdmissionMetrics::register(metrics.registry())?;
         let llm = LlmMetrics::register(metrics.registry(), Prices::with(&[])?)?;
         let client = |name: &str| {
             let mut config = LlmConfig {

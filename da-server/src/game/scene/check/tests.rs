@@ -39,7 +39,11 @@ fn a_mistake_is_reported_with_its_line() {
             19,
             "no variable \"fuel\"; there are air",
         ),
-        ("[[failure]]\nid = 'f'\ncondition = 'air is 0'\nmessage = 'm'\n", 19, "no condition"),
+        (
+            "[[failure]]\nid = 'f'\ncondition = 'air is 0'\nmessage = 'm'\n",
+            19,
+            "not a valid condition",
+        ),
         ("[on_message]\neffects = { fuel = 1 }\n", 18, "no variable \"fuel\""),
         (
             "[[variable]]\nname = 'air'\nlabel = 'A'\ninitial = 1\nmin = 0\nmax = 2\n",

@@ -112,9 +112,9 @@ fn slowly(provider: LlmProtocol, body: &[u8]) -> (String, Result<StopReason, Err
                 end = Ok(completion.stop_reason);
                 break;
             }
-            Err(fault) => {
-                let torn = fault == Fault::PROTOCOL && !event.whole;
-                let kind = fault.kind.unwrap_or(ErrorKind::Server);
+            Err(reported) => {
+                let torn = reported == ReportedError::PROTOCOL && !event.whole;
+                let kind = reported.kind.unwrap_or(ErrorKind::Server);
                 end = Err(if torn { ErrorKind::Interrupted } else { kind });
                 break;
             }

@@ -8,7 +8,7 @@ fn heard_of_silent(provider: LlmProtocol, body: &str) -> (String, bool, bool) {
     let body = stream::iter([Ok(Bytes::copy_from_slice(body.as_bytes()))]);
     let body = body.chain(stream::pending());
     let mut parts =
-        Box::pin(answer("p".into(), body, tally(provider), Unopened::default(), MAX_TEXT));
+        Box::pin(answer("p".into(), body, decoder(provider), Unopened::default(), MAX_TEXT));
     let (mut text, mut complete) = (String::new(), false);
     while let Some(part) = parts.next().now_or_never() {
         match part {

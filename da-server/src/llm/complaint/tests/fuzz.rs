@@ -90,9 +90,9 @@ fn random_errors_are_read_for_no_more_than_they_say() {
         let body = if chance.below(3) == 0 { chance.mutated(body) } else { body };
         let text = String::from_utf8_lossy(&body).to_lowercase();
         for wire in &wires {
-            let fault = wire.fault(&body);
-            kinds += usize::from(fault.kind.is_some());
-            if let Some(code) = &fault.code {
+            let reported = wire.parse_error(&body);
+            kinds += usize::from(reported.kind.is_some());
+            if let Some(code) = &reported.code {
                 let code = code.as_str();
                 assert!(text.contains(code) && code.len() <= 64, "{code} of {text}");
             }

@@ -1,0 +1,215 @@
+//! The history of calls: the latest, and the slowest.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::broadcast;
+
+use super::Call;
+
+/// Calls that are listed at once, at most: the largest `limit` of `/api/calls`.
+pub const MAX_LISTED: u16 = 500;
+
+/// Calls that a reader of live updates may be behind before it misses some.
+const MAX_UPDATES_BEHIND: usize = 256;
+
+/// How much is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many of the latest calls.
+    pub latest: usize,
+    /// How many of the slowest.
+    pub slowest: usize,
+    /// How long a slow call stays among the slowest: one of last week says nothing about today.
+    pub slowest_for: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { latest: 500, slowest: 100, slowest_for: Duration::from_secs(3_600) }
+    }
+}
+
+/// A call that has just ended, for all who follow.
+#[derive(Debug)]
+pub struct Update {
+    /// The call.
+    pub call: Arc<Call>,
+    json: OnceLock<Option<String>>,
+}
+
+impl Update {
+    fn new(call: Arc<Call>) -> Self {
+        Self { call, json: OnceLock::new() }
+    }
+
+    /// The call as JSON: the first who asks writes it, for all others too. None if it can't be written,
+    /// which the log says.
+    pub fn json(&self) -> Option<&str> {
+        let write = || match serde_json::to_string(&*self.call) {
+            Ok(json) => Some(json),
+            Err(error) => {
+                tracing::error!(call_id = self.call.id, %error, "can't encode a call as JSON");
+                None
+            }
+        };
+        self.json.get_or_init(write).as_deref()
+    }
+}
+
+/// The latest and the slowest calls, in bounded memory.
+#[derive(Debug)]
+pub struct CallHistory {
+    bounds: Bounds,
+    state: Mutex<HistoryState>,
+    updates: broadcast::Sender<Arc<Update>>,
+}
+
+#[derive(Debug, Default)]
+struct HistoryState {
+    /// Oldest first.
+    latest: VecDeque<Arc<Call>>,
+    /// Slowest first, with when they were added.
+    slowest: Vec<(Instant, Arc<Call>)>,
+}
+
+impl CallHistory {
+    /// An empty history.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        let (updates, _) = broadcast::channel(MAX_UPDATES_BEHIND);
+        Self { bounds, state: Mutex::default(), updates }
+    }
+
+    /// Adds a finished call, and sends it to all followers.
+    pub fn add(&self, call: Arc<Call>) {
+        let mut state = self.state();
+        if state.latest.len() >= self.bounds.latest {
+            state.latest.pop_front();
+        }
+        if self.bounds.latest > 0 {
+            state.latest.push_back(Arc::clone(&call));
+        }
+        let place =
+            state.slowest.partition_point(|(_, other)| other.duration_ns >= call.duration_ns);
+        if place < self.bounds.slowest {
+            state.slowest.insert(place, (Instant::now(), Arc::clone(&call)));
+            state.slowest.truncate(self.bounds.slowest);
+        }
+        drop(state);
+        // Nobody may be listening.
+        let _ = self.updates.send(Arc::new(Update::new(call)));
+    }
+
+    /// The latest calls, the last one first.
+    #[must_use]
+    pub fn latest(&self) -> Vec<Arc<Call>> {
+        self.state().latest.iter().rev().cloned().collect()
+    }
+
+    /// The slowest calls of the last while, the slowest first.
+    #[must_use]
+    pub fn slowest(&self) -> Vec<Arc<Call>> {
+        self.state().slowest.iter().map(|(_, call)| Arc::clone(call)).collect()
+    }
+
+    /// The call of that number, if it is still remembered.
+    #[must_use]
+    pub fn find(&self, id: u64) -> Option<Arc<Call>> {
+        let state = self.state();
+        let slowest = state.slowest.iter().map(|(_, call)| call);
+        state.latest.iter().chain(slowest).find(|call| call.id == id).cloned()
+    }
+
+    /// The providers of all that is remembered, in alphabetical order.
+    #[must_use]
+    pub fn providers(&self) -> Vec<String> {
+        let state = self.state();
+        let slowest = state.slowest.iter().map(|(_, call)| call);
+        let all: BTreeSet<&String> =
+            state.latest.iter().chain(slowest).map(|call| &call.provider).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// Every call from now on. A reader that is too slow is told how many it missed.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Update>> {
+        self.updates.subscribe()
+    }
+
+    /// What is state, without what has become too old. A panic elsewhere leaves it whole.
+    fn state(&self) -> MutexGuard<'_, HistoryState> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.slowest.retain(|(added, _)| added.elapsed() <= self.bounds.slowest_for);
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::call::tests::call;
+
+    fn ids(calls: &[Arc<Call>]) -> Vec<u64> {
+        calls.iter().map(|call| call.id).collect()
+    }
+
+    fn with_calls(bounds: Bounds) -> CallHistory {
+        let history = CallHistory::new(bounds);
+        for (id, duration_ns) in [(1, 50), (2, 10), (3, 90), (4, 50), (5, 20)] {
+            history.add(Arc::new(call(id, duration_ns)));
+        }
+        history
+    }
+
+    #[test]
+    fn the_latest_and_the_slowest_are_kept_and_no_others() {
+        let history = with_calls(Bounds { latest: 2, slowest: 3, ..Bounds::default() });
+        assert_eq!(ids(&history.latest()), [5, 4]);
+        assert_eq!(ids(&history.slowest()), [3, 1, 4]);
+        assert_eq!(history.find(3).map(|call| call.duration_ns), Some(90));
+        assert!(history.find(2).is_none());
+        assert_eq!(history.providers(), ["anthropic"]);
+    }
+
+    #[test]
+    fn what_was_slow_long_ago_is_forgotten() {
+        let bounds = Bounds { slowest_for: Duration::ZERO, ..Bounds::default() };
+        let history = with_calls(bounds);
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(history.slowest().is_empty());
+        assert_eq!(history.latest().len(), 5);
+    }
+
+    #[test]
+    fn nothing_is_kept_where_there_is_no_room() {
+        let history = with_calls(Bounds { latest: 0, slowest: 0, ..Bounds::default() });
+        assert!(history.latest().is_empty() && history.slowest().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_call_is_written_once_for_all_who_follow() {
+        let history = CallHistory::new(Bounds::default());
+        let (mut one, mut other) = (history.subscribe(), history.subscribe());
+        history.add(Arc::new(call(7, 1)));
+        let (one, other) = (one.recv().await.expect("a call"), other.recv().await.expect("a call"));
+        let json = one.json().expect("JSON");
+        assert_eq!(serde_json::from_str::<Call>(json).expect("a call"), *other.call);
+        assert!(std::ptr::eq(json, other.json().expect("JSON")));
+    }
+
+    #[tokio::test]
+    async fn who_follows_is_told_of_every_call_or_of_how_many_it_missed() {
+        let history = with_calls(Bounds::default());
+        let mut updates = history.subscribe();
+        history.add(Arc::new(call(6, 1)));
+        assert_eq!(updates.recv().await.expect("a call").call.id, 6);
+        let missed = 10;
+        for id in 0..(MAX_UPDATES_BEHIND + missed) as u64 {
+            history.add(Arc::new(call(id, 1)));
+        }
+        let lagged = broadcast::error::RecvError::Lagged(missed as u64);
+        assert_eq!(updates.recv().await.expect_err("missed some"), lagged);
+    }
+}
