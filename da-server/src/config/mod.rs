@@ -4,8 +4,10 @@ mod changes;
 mod doubts;
 mod environment;
 mod file;
+mod http;
 mod proxies;
 mod ranges;
+mod trusted_proxy;
 mod watched;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +21,6 @@ use serde::Deserialize;
 
 use crate::calls::CallsConfig;
 use crate::game::GameConfig;
-use crate::http::{MetricsConfig, WebSocketConfig};
 use crate::kernel::{EndpointConfig, KernelConfig};
 use crate::llm::{LlmConfig, PriceConfig, Prices};
 use crate::provider::HttpConfig;
@@ -28,6 +29,8 @@ use crate::tts::TtsConfig;
 pub use changes::Reader;
 use environment::Environment;
 use file::ConfigFile;
+pub use http::{MetricsConfig, WebSocketConfig};
+pub use trusted_proxy::TrustedProxy;
 
 /// Sections that the collector alone has no use for.
 const OF_THE_GAME: [&str; 8] =

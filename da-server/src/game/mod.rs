@@ -11,6 +11,7 @@ mod job;
 mod keeping;
 mod line;
 mod metrics;
+mod not_kept;
 mod outbox;
 mod prompt;
 pub mod protocol;

@@ -8,22 +8,26 @@ use tokio_util::sync::CancellationToken;
 use super::admin;
 use super::guard::Guard;
 use super::listen::{Routes, WRITE_TIMEOUT};
-use crate::{Collector, Listeners};
+use crate::Listeners;
+use crate::config::Config;
+use crate::kernel::Reason;
+use crate::metrics::Metrics;
 
 /// Serves until `shutdown`, then gives open requests the configured grace time.
 ///
 /// # Errors
 /// A listener can't be used, or a file that guards the metrics.
 pub async fn serve_collector(
-    collector: &Collector,
+    config: &Config,
+    metrics: &Metrics,
+    kernel_missing: Option<Reason>,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Collector { config, metrics, kernel_missing } = collector;
     let guard = Guard::configured(&config.metrics, &listeners, metrics.registry())?;
     let routes = Routes {
         main: Router::new(),
-        health: admin::collector_health(*kernel_missing).merge(admin::readiness(shutdown.clone())),
+        health: admin::collector_health(kernel_missing).merge(admin::readiness(shutdown.clone())),
         for_operators: admin::metrics(metrics.clone(), guard.access.clone()),
         guard,
         allowed_origins: config.websocket.allowed_origins.clone(),

@@ -16,7 +16,7 @@ use super::{
     event::Part,
     history,
     longest::Longest,
-    metrics::ModelMetrics,
+    model::Model,
     parameter::{Learned, Parameter},
     sent::Sent,
     thought::Unopened,
@@ -29,6 +29,7 @@ use crate::provider::{
     call::{Pieces, Plan},
     exchange,
     fallback::Labelled,
+    request_body::request_body,
     span::Span,
 };
 
@@ -38,24 +39,20 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// One provider and model.
 pub(super) struct Backend {
     http: reqwest::Client,
-    pub(super) wire: Box<dyn Wire>,
+    wire: Box<dyn Wire>,
     url: Url,
     headers: HeaderMap,
-    model: String,
+    model: Arc<Model>,
     temperature: Option<f64>,
     context_tokens: Option<u32>,
-    /// Parameters that it has refused.
-    pub(super) refused: Learned,
-    pub(super) longest: Longest,
     /// Whether its answers begin in thought.
     unopened: Unopened,
     plan: Plan,
-    pub(super) metrics: ModelMetrics,
 }
 
 impl Labelled for Backend {
     fn labels(&self) -> [&str; 2] {
-        [self.provider(), &self.model]
+        self.model.labels()
     }
 }
 
@@ -80,11 +77,15 @@ impl Backend {
             wire,
             url,
             headers,
-            model: config.model().to_owned(),
+            model: Arc::new(Model {
+                provider: config.provider(),
+                name: config.model().to_owned(),
+                refused: Learned::default(),
+                longest: Longest::default(),
+                metrics,
+            }),
             temperature: config.temperature,
             context_tokens: config.context_tokens,
-            refused: Learned::default(),
-            longest: Longest::default(),
             unopened: Unopened::new(config.begins_in_thought),
             plan: Plan {
                 has_successor,
@@ -102,12 +103,11 @@ impl Backend {
                     gates,
                 )
             },
-            metrics,
         }))
     }
 
     pub(super) fn provider(&self) -> &ProviderName {
-        &self.plan.reporter.provider
+        &self.model.provider
     }
 
     /// One call, with its retries.
@@ -116,7 +116,7 @@ impl Backend {
         prompt: &Prompt,
     ) -> Result<Pieces<LlmEvent>, LlmError> {
         let attempt = |span| self.attempt(span, prompt);
-        let parts = self.plan.run(self.metrics.clone(), attempt).await?;
+        let parts = self.plan.run(self.model.metrics.clone(), attempt).await?;
         let events = parts.filter_map(|part| {
             future::ready(match part {
                 Ok(Part::Event(event)) => Some(Ok(event)),
@@ -135,20 +135,20 @@ impl Backend {
         let provider = self.provider();
         let messages = history::newest(prompt, self.room(prompt));
         let body = self.wire.body(&self.request(prompt, messages));
-        let sent = Sent::new(self, &body, &prompt.system, messages);
+        let sent = Sent::new(&self.model, self.wire.optional(), &body, &prompt.system, messages);
         let request = self
             .http
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(span.body(Bytes::from(body.to_string())));
+            .body(request_body(&span, Bytes::from(body.to_string())));
         let (mut advice, mut words) = (RetryAdvice::default(), Vec::new());
         let response = exchange::send(
             provider,
             request,
             &span,
             |headers| {
-                self.metrics.rate_limits(headers);
+                self.model.metrics.rate_limits(headers);
                 advice = RetryAdvice::from_headers(headers, SystemTime::now());
             },
             |body| {
@@ -171,7 +171,7 @@ impl Backend {
             let streamed = streamed.map_err(|broken| sent.broken(broken, advice))?;
             body = stream::once(future::ready(Ok(streamed))).boxed();
         }
-        let tally = Tally::new(self.wire.decoder(), self.metrics.clone());
+        let tally = Tally::new(self.wire.decoder(), self.model.metrics.clone());
         let max_bytes = max_text_bytes(prompt.max_tokens);
         let parts = answer(provider.clone(), body, tally, self.unopened.clone(), max_bytes);
         Ok(parts
@@ -186,10 +186,10 @@ impl Backend {
     }
 
     fn request<'a>(&'a self, prompt: &'a Prompt, messages: &'a [Message]) -> Request<'a> {
-        let refused = self.refused.so_far();
+        let refused = self.model.refused.so_far();
         let temperature = self.temperature.or(prompt.temperature);
         Request {
-            model: &self.model,
+            model: &self.model.name,
             system: &prompt.system,
             messages,
             temperature: temperature.filter(|_| !refused.has(Parameter::Temperature)),
@@ -201,7 +201,7 @@ impl Backend {
     /// How many bytes the model may be shown.
     fn room(&self, prompt: &Prompt) -> usize {
         let configured = self.context_tokens.map(|tokens| history::room(tokens, prompt.max_tokens));
-        let limits = [configured, self.longest.limit()];
+        let limits = [configured, self.model.longest.limit()];
         limits.into_iter().flatten().min().unwrap_or(usize::MAX)
     }
 }

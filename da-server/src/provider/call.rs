@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{
     BreakerConfig, ErrorKind, GateMetrics, ProviderError, Reporter, RetryPolicy, Timeouts,
     gate::Gate,
-    report::{AttemptClock, CallClock, Observer, Outcome},
+    outcome::Outcome,
+    report::{AttemptClock, CallClock, Observer},
     span::Span,
 };
 

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::IntCounter;
 
 use super::ProviderName;
-use super::report::{CallKind, Outcome};
+use super::outcome::{CallKind, Outcome};
 use super::span::{Marks, Span};
 use crate::clock::monotonic_ns;
 

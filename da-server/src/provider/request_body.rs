@@ -10,15 +10,14 @@ use http_body::{Body, Frame, SizeHint};
 use super::span::Span;
 
 /// All of it in one piece, whose length is known beforehand, as if it were plain bytes.
-pub(super) struct RequestBody {
+struct RequestBody {
     span: Span,
     bytes: Option<Bytes>,
 }
 
-impl RequestBody {
-    pub fn new(span: Span, bytes: Bytes) -> Self {
-        Self { span, bytes: Some(bytes) }
-    }
+/// The request's body, of whose taking the span is told.
+pub(crate) fn request_body(span: &Span, bytes: Bytes) -> reqwest::Body {
+    reqwest::Body::wrap(RequestBody { span: span.clone(), bytes: Some(bytes) })
 }
 
 impl Body for RequestBody {

@@ -24,6 +24,7 @@ use crate::provider::{
     call::{Piece, Pieces, Plan},
     exchange,
     fallback::Labelled,
+    request_body::request_body,
     span::Span,
 };
 
@@ -131,7 +132,7 @@ impl Backend {
             .post(self.wire.url(&self.base, &asked))
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(span.body(body));
+            .body(request_body(&span, body));
         let response =
             exchange::send(provider, request, &span, |_| {}, |body| self.wire.fault(body)).await?;
         let media_type = exchange::media_type(&response);

@@ -22,6 +22,7 @@ mod guarded;
 mod health;
 mod hosts;
 mod limits;
+mod locked;
 mod lost_database;
 mod margins;
 mod nginx;

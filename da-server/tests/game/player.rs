@@ -15,7 +15,9 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::seen_turn::SeenTurn;
-use crate::server::PATIENCE;
+
+/// Longer than anything takes that a player waits for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Player {
     /// For what no client would send.

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use crate::locked::lock;
 use crate::player::{Player, Received};
 use crate::server::Server;
-use crate::slow_store::lock;
 
 /// A connection lost and another one made, by the same player.
 async fn reconnect(server: &Server, scene: &str, player: Player) -> Player {

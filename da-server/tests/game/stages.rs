@@ -8,9 +8,9 @@ use da_standin::{Delay, Fault, Plan};
 use serde_json::json;
 use sqlx::Executor;
 
+use crate::locked::lock;
 use crate::scrape::Scrape;
 use crate::server::{LLM, Server, TTS};
-use crate::slow_store::lock;
 
 pub const STAGES: [&str; 9] = [
     "inbox",

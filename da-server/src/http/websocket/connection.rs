@@ -14,9 +14,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::Error as WireError;
 
 use super::admission::Refusal;
+use crate::config::WebSocketConfig;
 use crate::game::protocol::ServerMessage;
 use crate::game::{Game, Limits, Outbound, PlayerInput, Queued, not_let_in, outbox};
-use crate::http::WebSocketConfig;
 use crate::metrics::CloseReason;
 
 /// Messages of a player that may wait for the game; then their socket waits.

@@ -9,10 +9,7 @@ use std::{
 
 use super::*;
 use crate::provider::gate::{DEFAULT_MAX_CONCURRENT, tests::gate};
-use crate::provider::{
-    BreakerConfig, CallKind,
-    report::{AttemptReport, CallOutcome},
-};
+use crate::provider::{BreakerConfig, CallKind, outcome::CallOutcome, report::AttemptReport};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum TestPiece {

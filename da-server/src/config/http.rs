@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::TrustedProxy;
+use super::trusted_proxy::TrustedProxy;
 
 /// `[websocket]`
 #[derive(Debug, Clone, Deserialize)]
