@@ -21,7 +21,7 @@ pub fn folder() -> Result<PathBuf> {
 /// Which one is missing.
 pub fn program(name: &str) -> Result<PathBuf> {
     let folder = folder()?;
-    for name in ["xtask", "da-server", "da-standin"] {
+    for name in ["da-demo", "da-server", "da-standin"] {
         ensure!(folder.join(name).is_file(), "there is no {name}: cargo xtask build");
     }
     Ok(folder.join(name))

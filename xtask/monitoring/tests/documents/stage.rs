@@ -53,8 +53,9 @@ impl Stage {
         let path = search_path(folder.path());
         run(Command::new("ip").args(["link", "set", "lo", "up"])).expect("a loopback");
 
-        let mut demo = Command::new(built::program("xtask").expect("is built"));
-        demo.arg("demo").arg("--programs").arg(built::folder().expect("is there"));
+        let mut demo = Command::new(built::program("da-demo").expect("is built"));
+        demo.arg("--programs").arg(built::folder().expect("is there"));
+        demo.arg("--folder").arg(folder.path().join("demo"));
         let mut game = Program::start(demo, &folder.path().join("demo.log")).expect("starts");
         game.wait_for(STARTING, |said| said.contains("first scrape").then_some(()))
             .unwrap_or_else(|error| panic!("{error:#}"));

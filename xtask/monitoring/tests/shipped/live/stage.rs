@@ -115,9 +115,10 @@ fn free_addresses() -> Result<[SocketAddr; 4]> {
 }
 
 fn start_demo(folder: &Path, address: SocketAddr, play: Play) -> Result<Program> {
-    let mut command = Command::new(built::program("xtask")?);
-    command.args(["demo", "--seconds", LONGEST, "--port", &address.port().to_string()]);
+    let mut command = Command::new(built::program("da-demo")?);
+    command.args(["--seconds", LONGEST, "--port", &address.port().to_string()]);
     command.arg("--programs").arg(built::folder()?);
+    command.arg("--folder").arg(folder.join("demo"));
     if play == Play::Faulty {
         command.arg("--faults");
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::config::KEY_FILE;
+use crate::config::KEY_FILE;
 
 /// The stand-in's delays and faults. The model is often at its limit; the one that is asked in its
 /// place, and in the voice's, breaks off now and then; the voice wants a new connection for everything, and often takes

@@ -6,12 +6,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::process::Command;
-
-/// The providers that the server asks, and the variable with the key of each.
-const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
 
 /// The names that the stand-in takes the place of.
 const HOSTS: [&str; 4] = [
@@ -115,22 +112,6 @@ pub fn isolate(command: &mut Command, real: bool) {
     }
 }
 
-/// Checks that there are keys for the real providers.
-///
-/// # Errors
-/// Names the variables that are missing.
-pub fn require_keys(variable: impl Fn(&str) -> Option<String>) -> Result<()> {
-    let is_missing = |name: &&str| variable(name).is_none_or(|key| key.trim().is_empty());
-    let missing: Vec<_> = KEYS.into_iter().filter(is_missing).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "--real asks the real providers, which want keys: set {}, or leave out --real",
-        missing.join(" and ")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,16 +147,5 @@ mod tests {
         for key in ["llm", "tts", "http_client"] {
             assert!(!config.contains_key(key), "{key}");
         }
-    }
-
-    #[test]
-    fn a_missing_key_is_named() {
-        let only = |name: &'static str| move |asked: &str| (asked == name).then(|| "k".to_owned());
-        let said = require_keys(only("ANTHROPIC_API_KEY")).unwrap_err().to_string();
-        assert!(said.contains("ELEVENLABS_API_KEY") && !said.contains("ANTHROPIC"), "{said}");
-        let blank = |_: &str| Some(" ".to_owned());
-        let said = require_keys(blank).unwrap_err().to_string();
-        assert!(said.contains("ELEVENLABS") && said.contains("ANTHROPIC"), "{said}");
-        assert!(require_keys(|_| Some("k".to_owned())).is_ok());
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-use super::endpoint::{Endpoint, FAMILIES, endpoints};
-use super::exposition::Exposition;
-use super::players::Noticed;
+use crate::endpoint::{Endpoint, FAMILIES, endpoints};
+use crate::exposition::Exposition;
+use crate::players::Noticed;
 
 const LEGEND: &str =
     "Estimated within buckets; a call counts in the kernel once the next one begins.";

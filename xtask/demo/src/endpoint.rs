@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::exposition::{Exposition, Histogram};
+use crate::exposition::{Exposition, Histogram};
 
 /// Families of calls, as the app counts them.
 pub struct Family {

@@ -12,31 +12,25 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::config::{self, StandIn};
-use super::exposition::Exposition;
-use super::faults;
-use super::players::{self, Noticed};
-use super::process::Process;
-use super::screen::Screen;
-use super::summary::Summary;
+use crate::config::{self, StandIn};
+use crate::exposition::Exposition;
+use crate::faults;
+use crate::players::{self, Noticed};
+use crate::process::Process;
+use crate::screen::Screen;
+use crate::summary::Summary;
 
 /// How long a program may take to begin its work.
 const STARTING: Duration = Duration::from_secs(30);
 /// How long the server may take to answer.
 const ANSWERING: Duration = Duration::from_secs(5);
 
-/// The programs that take part.
-pub struct Programs {
-    /// da-server.
-    pub server: PathBuf,
-    /// da-standin.
-    pub stand_in: PathBuf,
-}
-
 /// Everything that a demo depends on.
 pub struct Stage {
-    /// The programs that take part.
-    pub programs: Programs,
+    /// The program da-server.
+    pub server: PathBuf,
+    /// The program da-standin.
+    pub stand_in: PathBuf,
     /// Where they keep what they need.
     pub folder: PathBuf,
     /// Where the server listens.
@@ -49,7 +43,9 @@ pub struct Stage {
     pub faults: bool,
     /// When it ends by itself, if it does.
     pub lasts: Option<Duration>,
-    /// When the command was given.
+    /// How long the command had been given when it began.
+    pub asked_before: Duration,
+    /// When it began.
     pub begun: Instant,
 }
 
@@ -109,14 +105,14 @@ impl Stage {
         if self.faults {
             faults::add_settings(&config, &self.folder)?;
         }
-        let mut command = Command::new(&self.programs.server);
+        let mut command = Command::new(&self.server);
         command.arg("--config").arg(config).arg("serve");
         config::isolate(&mut command, self.real);
         let server = Process::start("da-server", command, &self.log("da-server"))?;
         played.processes.push(server);
 
         played.last_scrape = Some(self.first_scrape(&mut played.processes).await?);
-        let after = self.begun.elapsed();
+        let after = self.asked_before + self.begun.elapsed();
         played.first_scrape_after = Some(after);
         println!("    first scrape after {:.1} s", after.as_secs_f64());
         for line in self.header() {
@@ -138,14 +134,14 @@ impl Stage {
                 "\nThe kernel view takes root. Run this as root, or type\n\n    \
                  sudo setcap cap_bpf,cap_perfmon+ep {}\n\n\
                  and run it again. (Each build of the server needs that anew.)",
-                self.programs.server.display()
+                self.server.display()
             );
         }
     }
 
     async fn start_stand_in(&self, processes: &mut Vec<Process>) -> Result<StandIn> {
         let ca_file = self.folder.join("stand-in-ca.pem");
-        let mut command = Command::new(&self.programs.stand_in);
+        let mut command = Command::new(&self.stand_in);
         command
             .arg("--ca-out")
             .arg(&ca_file)
