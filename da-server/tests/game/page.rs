@@ -1,9 +1,9 @@
 //! The page in a real browser: a line goes out, the answer grows, and the voice really sounds.
 
 use da_standin::{Delay, Fault, Plan};
+use da_testkit::browser::Browser;
 use serde_json::json;
 
-use crate::browser::Browser;
 use crate::cut::Way;
 use crate::firefox::Firefox;
 use crate::server::Server;

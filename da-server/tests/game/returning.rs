@@ -1,9 +1,9 @@
 //! Who comes back finds what they left, however the database is, and nothing that they had used up.
 
+use da_testkit::player::{Player, Received};
 use serde_json::json;
 
 use crate::locked::lock;
-use crate::player::{Player, Received};
 use crate::server::Server;
 
 /// A connection lost and another one made, by the same player.

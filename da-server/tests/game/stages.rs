@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use da_standin::{Delay, Fault, Plan};
+use da_testkit::scrape::Scrape;
 use serde_json::json;
 use sqlx::Executor;
 
 use crate::locked::lock;
-use crate::scrape::Scrape;
 use crate::server::{LLM, Server, TTS};
 
 pub const STAGES: [&str; 9] = [

@@ -5,10 +5,10 @@ use std::env;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use tokio::process::Command;
 
 /// The names that the stand-in takes the place of.
 const HOSTS: [&str; 4] = [

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::exposition::{Exposition, Histogram};
+use da_testkit::exposition::{Exposition, Histogram};
 
 /// Families of calls, as the app counts them.
 pub struct Family {
@@ -33,8 +33,8 @@ pub const FAMILIES: [Family; 2] = [
 ];
 
 /// One endpoint as both saw it. Times are p50 and p95 in seconds.
-pub struct Endpoint<'a> {
-    name: &'a str,
+pub struct Endpoint {
+    name: String,
     family: &'static Family,
     app_calls: f64,
     app_failed: f64,
@@ -58,10 +58,7 @@ impl Family {
 }
 
 /// The endpoints of a family that the app called or the kernel saw.
-pub fn endpoints<'a>(
-    scrape: &'a Exposition,
-    family: &'static Family,
-) -> impl Iterator<Item = Endpoint<'a>> {
+pub fn endpoints(scrape: &Exposition, family: &'static Family) -> impl Iterator<Item = Endpoint> {
     let seen_by_app = scrape.values_of(&format!("{}_count", family.attempt), &[], "provider");
     let seen_by_kernel = scrape.values_of(
         "digital_actors_socket_exchanges_total",
@@ -72,25 +69,24 @@ pub fn endpoints<'a>(
     names.into_iter().map(move |name| Endpoint::new(scrape, family, name))
 }
 
-impl<'a> Endpoint<'a> {
-    fn new(scrape: &Exposition, family: &'static Family, name: &'a str) -> Self {
+impl Endpoint {
+    fn new(scrape: &Exposition, family: &'static Family, name: String) -> Self {
         let attempts = format!("{}_count", family.attempt);
-        let provider = [("provider", name)];
-        let succeeded = [("provider", name), ("outcome", "success")];
+        let provider = [("provider", name.as_str())];
+        let succeeded = [("provider", name.as_str()), ("outcome", "success")];
         // A player who speaks while the character does cancels a call: nothing failed.
-        let cancelled = [("provider", name), ("outcome", "cancelled")];
-        let app_calls = scrape.sum(&attempts, &provider).unwrap_or(0.0);
+        let cancelled = [("provider", name.as_str()), ("outcome", "cancelled")];
+        let app_calls = scrape.total(&attempts, &provider);
         let socket = |what: &str| {
             let name = format!("digital_actors_socket_{what}_seconds");
             times(&scrape.histogram(&name, &provider))
         };
         Self {
-            name,
             family,
             app_calls,
             app_failed: app_calls
-                - scrape.sum(&attempts, &succeeded).unwrap_or(0.0)
-                - scrape.sum(&attempts, &cancelled).unwrap_or(0.0),
+                - scrape.total(&attempts, &succeeded)
+                - scrape.total(&attempts, &cancelled),
             app_first: times(&scrape.histogram(family.first, &provider)),
             app_whole: times(&scrape.histogram(family.attempt, &succeeded)),
             kernel_calls: scrape.sum("digital_actors_socket_exchanges_total", &provider),
@@ -98,6 +94,7 @@ impl<'a> Endpoint<'a> {
             tls_handshake: socket("tls_handshake"),
             first_byte: socket("first_byte"),
             response: socket("response"),
+            name,
         }
     }
 
@@ -122,7 +119,7 @@ impl<'a> Endpoint<'a> {
         };
         let first = format!("{}, first byte", self.family.first_content);
         [
-            row(self.name, "app p50 / p95", "kernel p50 / p95"),
+            row(&self.name, "app p50 / p95", "kernel p50 / p95"),
             row("  calls", &calls, &self.shown_kernel_calls()),
             row("  connect", "", &shown(self.connect)),
             row("  TLS handshake", "", &shown(self.tls_handshake)),

@@ -3,10 +3,8 @@
 
 mod config;
 mod endpoint;
-mod exposition;
 mod faults;
 mod players;
-mod process;
 mod screen;
 mod stage;
 mod summary;

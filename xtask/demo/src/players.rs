@@ -1,16 +1,15 @@
 //! Scripted players: they play every scene of the server over WebSockets, as the page does.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use futures_util::{SinkExt, StreamExt};
+use anyhow::{Context, Result, bail};
+use da_testkit::player::{Player, Received};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
 
 /// What a player says, in turn; it fits any scene.
 const LINES: [&str; 8] = [
@@ -65,11 +64,11 @@ pub fn scenes(config: &str) -> Result<Vec<Scene>> {
 }
 
 /// Plays `scene` over and over. `seat` tells the players apart: no two speak in step.
-pub async fn play(url: String, scene: Scene, seat: usize, noticed: Arc<Noticed>) {
+pub async fn play(server: SocketAddr, scene: Scene, seat: usize, noticed: Arc<Noticed>) {
     sleep(THINKING.mul_f64(seat as f64 / 4.0 % 1.0)).await;
     let mut script = Script { scene, lines: seat, presses: seat };
     loop {
-        if play_once(&url, &mut script, &noticed).await.is_err() {
+        if play_once(server, &mut script, &noticed).await.is_err() {
             noticed.errors.fetch_add(1, Ordering::Relaxed);
         }
         sleep(RETURNING).await;
@@ -97,31 +96,28 @@ impl Script {
 }
 
 /// One game, until it is decided or the server ends it.
-async fn play_once(url: &str, script: &mut Script, noticed: &Noticed) -> Result<()> {
-    let (mut socket, _) = connect_async(url).await?;
-    let start = json!({"type": "start", "scene": script.scene.id});
-    socket.send(Message::text(start.to_string())).await?;
+async fn play_once(server: SocketAddr, script: &mut Script, noticed: &Noticed) -> Result<()> {
+    let mut player = Player::connect_from(server, None).await?;
+    player.send(json!({"type": "start", "scene": script.scene.id})).await;
     let mut act_at = Instant::now() + THINKING;
     loop {
-        let message = tokio::select! {
-            message = socket.next() => message,
+        let received = tokio::select! {
+            received = player.receive() => received,
             () = sleep_until(act_at) => {
-                socket.send(Message::text(script.next().to_string())).await?;
+                player.send(script.next()).await;
                 act_at = Instant::now() + PATIENCE;
                 continue;
             }
         };
-        let text = match message {
-            None | Some(Ok(Message::Close(_))) => return Ok(()),
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(Message::Binary(audio))) => {
+        let message = match received {
+            Received::Closed(Some(_)) => return Ok(()),
+            Received::Closed(None) => bail!("the connection was lost"),
+            Received::Audio(audio) => {
                 noticed.audio_bytes.fetch_add(audio.len() as u64, Ordering::Relaxed);
                 continue;
             }
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(_)) => continue,
+            Received::Message(message) => message,
         };
-        let message: Value = serde_json::from_str(&text)?;
         match message["type"].as_str() {
             Some("turn_start") => act_at = Instant::now() + PATIENCE,
             Some("turn_end") => {
@@ -133,11 +129,9 @@ async fn play_once(url: &str, script: &mut Script, noticed: &Noticed) -> Result<
             Some("error") => {
                 noticed.errors.fetch_add(1, Ordering::Relaxed);
             }
+            // Decided: the next game begins on a new connection.
             Some("state") if !message["outcome"].is_null() => {
-                // Decided: the next game begins on a new connection.
-                let _ = socket.close(None).await;
-                // Whoever hangs up while the server speaks is lost to it, and did not leave.
-                while let Some(Ok(_)) = socket.next().await {}
+                player.leave().await;
                 return Ok(());
             }
             _ => {}

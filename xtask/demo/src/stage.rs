@@ -1,22 +1,21 @@
 //! Starts everything, watches it, and ends it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use da_testkit::exposition::Exposition;
+use da_testkit::program::Program;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::config::{self, StandIn};
-use crate::exposition::Exposition;
 use crate::faults;
 use crate::players::{self, Noticed};
-use crate::process::Process;
 use crate::screen::Screen;
 use crate::summary::Summary;
 
@@ -52,7 +51,7 @@ pub struct Stage {
 /// What is left when the playing ends, however it does.
 #[derive(Default)]
 struct Played {
-    processes: Vec<Process>,
+    programs: Vec<Program>,
     noticed: Arc<Noticed>,
     first_scrape_after: Option<Duration>,
     last_scrape: Option<Exposition>,
@@ -78,8 +77,8 @@ impl Stage {
             () = ends.wished() => Ok(()),
         };
         // The server first: it says goodbye to the players and to the providers.
-        for process in played.processes.drain(..).rev() {
-            process.stop().await;
+        while let Some(program) = played.programs.pop() {
+            drop(program);
         }
         let summary =
             played.last_scrape.as_ref().map(|scrape| Summary::new(scrape, &played.noticed));
@@ -99,7 +98,7 @@ impl Stage {
     async fn play(&self, played: &mut Played) -> Result<()> {
         let stand_in = match self.real {
             true => None,
-            false => Some(self.start_stand_in(&mut played.processes).await?),
+            false => Some(self.start_stand_in(&mut played.programs)?),
         };
         let config = config::write(&self.folder, self.address, stand_in.as_ref())?;
         if self.faults {
@@ -108,10 +107,9 @@ impl Stage {
         let mut command = Command::new(&self.server);
         command.arg("--config").arg(config).arg("serve");
         config::isolate(&mut command, self.real);
-        let server = Process::start("da-server", command, &self.log("da-server"))?;
-        played.processes.push(server);
+        played.programs.push(Program::start(command, &self.log("da-server"))?);
 
-        played.last_scrape = Some(self.first_scrape(&mut played.processes).await?);
+        played.last_scrape = Some(self.first_scrape(&mut played.programs).await?);
         let after = self.asked_before + self.begun.elapsed();
         played.first_scrape_after = Some(after);
         println!("    first scrape after {:.1} s", after.as_secs_f64());
@@ -129,7 +127,7 @@ impl Stage {
         if let Some(after) = first_scrape_after {
             println!("\nThe first scrape came {:.1} s after the command.", after.as_secs_f64());
         }
-        if summary.kernel_view_missing() == Some("missing_capability") {
+        if summary.kernel_view_missing().as_deref() == Some("missing_capability") {
             println!(
                 "\nThe kernel view takes root. Run this as root, or type\n\n    \
                  sudo setcap cap_bpf,cap_perfmon+ep {}\n\n\
@@ -139,7 +137,7 @@ impl Stage {
         }
     }
 
-    async fn start_stand_in(&self, processes: &mut Vec<Process>) -> Result<StandIn> {
+    fn start_stand_in(&self, programs: &mut Vec<Program>) -> Result<StandIn> {
         let ca_file = self.folder.join("stand-in-ca.pem");
         let mut command = Command::new(&self.stand_in);
         command
@@ -148,26 +146,21 @@ impl Stage {
             .arg("--log")
             .arg(self.folder.join("stand-in.jsonl"))
             .args(if self.faults { faults::PLANS } else { config::PLANS });
-        let mut process = Process::start("da-standin", command, &self.log("da-standin"))?;
-        let output = process.output().context("da-standin says nothing")?;
-        processes.push(process);
-
-        let mut lines = BufReader::new(output).lines();
-        let ready = timeout(STARTING, lines.next_line()).await.ok().and_then(Result::ok).flatten();
-        let address = ready
-            .and_then(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
-            .and_then(|ready| ready["listening"].as_str()?.parse().ok())
-            .with_context(|| {
-                format!("da-standin did not begin; see {}", self.log("da-standin").display())
-            })?;
+        let mut program = Program::start(command, &self.log("da-standin"))?;
+        let address = |said: &str| {
+            let mut lines = said.lines().map(serde_json::from_str::<serde_json::Value>);
+            lines.find_map(|ready| ready.ok()?["listening"].as_str()?.parse().ok())
+        };
+        let address = program.wait_for(STARTING, address)?;
+        programs.push(program);
         Ok(StandIn { address, ca_file })
     }
 
     /// The first answer of `/metrics`.
-    async fn first_scrape(&self, processes: &mut [Process]) -> Result<Exposition> {
+    async fn first_scrape(&self, programs: &mut [Program]) -> Result<Exposition> {
         let begun = Instant::now();
         loop {
-            all_alive(processes, &self.folder)?;
+            all_alive(programs)?;
             match self.scrape().await {
                 Ok(scrape) => return Ok(scrape),
                 Err(error) if begun.elapsed() > STARTING => {
@@ -188,8 +181,7 @@ impl Stage {
         ensure!(!scenes.is_empty(), "the server has no scene to play");
         let mut players = JoinSet::new();
         for (seat, scene) in scenes.into_iter().cycle().take(self.players).enumerate() {
-            let url = format!("ws://{}/ws", self.address);
-            players.spawn(players::play(url, scene, seat, noticed.clone()));
+            players.spawn(players::play(self.address, scene, seat, noticed.clone()));
         }
         Ok(players)
     }
@@ -202,7 +194,7 @@ impl Stage {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.lasts.is_none_or(|lasts| begun.elapsed() < lasts) {
             ticks.tick().await;
-            all_alive(&mut played.processes, &self.folder)?;
+            all_alive(&mut played.programs)?;
             let scrape = played.last_scrape.insert(self.scrape().await?);
             let summary = Summary::new(scrape, &played.noticed);
             let seconds = begun.elapsed().as_secs();
@@ -219,7 +211,7 @@ impl Stage {
     }
 
     async fn scrape(&self) -> Result<Exposition> {
-        Ok(Exposition::parse(&self.get("/metrics").await?))
+        Ok(Exposition(self.get("/metrics").await?))
     }
 
     async fn get(&self, path: &str) -> Result<String> {
@@ -232,7 +224,7 @@ impl Stage {
     }
 
     fn log(&self, program: &str) -> PathBuf {
-        log(&self.folder, program)
+        self.folder.join(format!("{program}.log"))
     }
 }
 
@@ -245,18 +237,13 @@ impl Ends {
     }
 }
 
-fn log(folder: &Path, program: &str) -> PathBuf {
-    folder.join(format!("{program}.log"))
-}
-
 /// Checks that nothing ended on its own.
-fn all_alive(processes: &mut [Process], folder: &Path) -> Result<()> {
-    for process in processes {
-        if let Some(status) = process.ended() {
-            let log = log(folder, process.name());
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
+fn all_alive(programs: &mut [Program]) -> Result<()> {
+    for program in programs {
+        if let Some(status) = program.ended()? {
+            let said = program.said();
             let last = said.lines().last().unwrap_or("nothing");
-            bail!("{} ended on its own ({status}). It said: {last}", process.name());
+            bail!("{} ended on its own ({status}). It said: {last}", program.name());
         }
     }
     Ok(())

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use da_testkit::exposition::Exposition;
+
 use crate::endpoint::{Endpoint, FAMILIES, endpoints};
-use crate::exposition::Exposition;
 use crate::players::Noticed;
 
 const LEGEND: &str =
@@ -14,7 +15,7 @@ const LEGEND: &str =
 pub struct Summary<'a> {
     scrape: &'a Exposition,
     noticed: &'a Noticed,
-    endpoints: Vec<Endpoint<'a>>,
+    endpoints: Vec<Endpoint>,
 }
 
 impl<'a> Summary<'a> {
@@ -30,12 +31,12 @@ impl<'a> Summary<'a> {
     }
 
     /// Why there is no kernel view, as the label says it; `None` if there is one.
-    pub fn kernel_view_missing(&self) -> Option<&str> {
+    pub fn kernel_view_missing(&self) -> Option<String> {
         if self.scrape.sum("digital_actors_ebpf_up", &[]) == Some(1.0) {
             return None;
         }
         let reasons = self.scrape.values_of("digital_actors_ebpf_unavailable", &[], "reason");
-        Some(reasons.first().copied().unwrap_or("not in this build"))
+        Some(reasons.into_iter().next().unwrap_or_else(|| "not in this build".to_owned()))
     }
 
     /// All of it, a line each, none longer than 80 characters.
@@ -63,7 +64,7 @@ impl<'a> Summary<'a> {
         let Noticed { answers, audio_bytes, errors } = self.noticed;
         format!(
             "{} players, {} answers, {:.1} MB of audio, {} errors",
-            self.scrape.sum("digital_actors_active_sessions", &[]).unwrap_or(0.0),
+            self.scrape.total("digital_actors_active_sessions", &[]),
             answers.load(Ordering::Relaxed),
             audio_bytes.load(Ordering::Relaxed) as f64 / 1e6,
             errors.load(Ordering::Relaxed),
@@ -75,7 +76,7 @@ impl<'a> Summary<'a> {
             return format!("ebpf_up 0: {reason}");
         }
         let lost = "digital_actors_ebpf_lost_total";
-        let total = self.scrape.sum(lost, &[]).unwrap_or(0.0);
+        let total = self.scrape.total(lost, &[]);
         let reasons = self.scrape.values_of(lost, &[], "reason").join(", ");
         let why = if reasons.is_empty() { String::new() } else { format!(" ({reasons})") };
         format!("ebpf_up 1, lost {total}{why}")
@@ -105,7 +106,7 @@ digital_actors_socket_exchanges_total{kind="llm",outcome="ok",provider="openai"}
 
     #[test]
     fn both_views_of_an_endpoint_stand_side_by_side() {
-        let scrape = Exposition::parse(SCRAPE);
+        let scrape = Exposition(SCRAPE.to_owned());
         let noticed = Noticed::default();
         let text = Summary::new(&scrape, &noticed).lines().join("\n");
         let row = |what: &str| {
@@ -125,23 +126,24 @@ digital_actors_socket_exchanges_total{kind="llm",outcome="ok",provider="openai"}
     #[test]
     fn calls_count_once_both_kinds_succeeded() {
         let noticed = Noticed::default();
-        let without_voice = Exposition::parse(SCRAPE);
+        let without_voice = Exposition(SCRAPE.to_owned());
         assert!(!Summary::new(&without_voice, &noticed).calls_were_made());
         let with_voice = SCRAPE.replace("\"success\"} 0", "\"success\"} 1");
-        let with_voice = Exposition::parse(&with_voice);
+        let with_voice = Exposition(with_voice);
         assert!(Summary::new(&with_voice, &noticed).calls_were_made());
     }
 
     #[test]
     fn a_missing_kernel_view_says_why() {
-        let scrape = Exposition::parse(
+        let scrape = Exposition(
             "digital_actors_ebpf_up 0\n\
              digital_actors_ebpf_unavailable{reason=\"not_built\"} 0\n\
-             digital_actors_ebpf_unavailable{reason=\"missing_capability\"} 1\n",
+             digital_actors_ebpf_unavailable{reason=\"missing_capability\"} 1\n"
+                .to_owned(),
         );
         let noticed = Noticed::default();
         let summary = Summary::new(&scrape, &noticed);
-        assert_eq!(summary.kernel_view_missing(), Some("missing_capability"));
+        assert_eq!(summary.kernel_view_missing().as_deref(), Some("missing_capability"));
         assert!(summary.line().ends_with("ebpf_up 0: missing_capability"), "{}", summary.line());
     }
 }

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use da_monitoring::built;
-use da_monitoring::changed::Changed;
-use da_monitoring::program::Program;
-use da_monitoring::programs::are_there;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::built;
+use da_testkit::changed::Changed;
+use da_testkit::program::Program;
+use da_testkit::programs::are_there;
+use da_testkit::prometheus::Prometheus;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
 

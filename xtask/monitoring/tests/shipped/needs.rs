@@ -1,7 +1,7 @@
 //! What tests need of the machine: whether it is here, and what is said and done where it is not.
 
-use da_monitoring::alertmanager::Alertmanager;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::alertmanager::Alertmanager;
+use da_testkit::prometheus::Prometheus;
 
 /// Whether there is a Prometheus to test with; says so where there is none, and fails in CI.
 pub fn prometheus_is_here() -> bool {

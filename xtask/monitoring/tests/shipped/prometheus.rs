@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::prometheus::Prometheus;
 
 /// One target where nobody listens, and a rule of each kind about it.
 const CONFIG: &str = "

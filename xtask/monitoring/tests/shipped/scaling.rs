@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use da_monitoring::api::Series;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::api::Series;
+use da_testkit::prometheus::Prometheus;
 
 use crate::files::text;
 

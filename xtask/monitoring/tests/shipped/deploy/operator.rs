@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use da_monitoring::built;
-use da_monitoring::program::Program;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::built;
+use da_testkit::program::Program;
+use da_testkit::prometheus::Prometheus;
 use serde_json::Value;
 
 use crate::files::{documents, text};

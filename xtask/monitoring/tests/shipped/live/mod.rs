@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use da_monitoring::prometheus::{Prometheus, Rule};
+use da_testkit::prometheus::{Prometheus, Rule};
 
 use crate::needs::live_is_possible;
 use crate::rules::files::WATCHDOG;

@@ -8,11 +8,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use da_monitoring::alertmanager::Alertmanager;
-use da_monitoring::built;
-use da_monitoring::changed::Changed;
-use da_monitoring::program::Program;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::alertmanager::Alertmanager;
+use da_testkit::built;
+use da_testkit::changed::Changed;
+use da_testkit::program::Program;
+use da_testkit::prometheus::Prometheus;
 use tempfile::TempDir;
 
 /// How often the demo is scraped, and rules are evaluated, so that a minute is enough.

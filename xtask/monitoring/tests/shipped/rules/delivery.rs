@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use da_testkit::alertmanager::Alertmanager;
+use da_testkit::prometheus::Prometheus;
+
 use super::files::{ALERTMANAGER, PROMETHEUS, RULES, WATCHDOG};
 use anyhow::Result;
-use da_monitoring::alertmanager::Alertmanager;
-use da_monitoring::prometheus::Prometheus;
 use serde_json::{Value, json};
 
 use super::webhook::Webhook;

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::built;
+
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program; ended when dropped.
-pub struct Program {
+pub struct ServerProgram {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     reading: Option<JoinHandle<()>>,
@@ -27,7 +29,7 @@ pub struct Program {
 /// The command, with nothing of the test's own environment, in a folder of its own and with a
 /// configuration file in it.
 pub fn command(arguments: &[&str], toml: &str) -> (Command, TempDir) {
-    command_of(Path::new(env!("CARGO_BIN_EXE_da-server")), arguments, toml)
+    command_of(&built::program("da-server").expect("built"), arguments, toml)
 }
 
 /// The same of the server at another path.
@@ -44,7 +46,7 @@ pub fn command_of(server: &Path, arguments: &[&str], toml: &str) -> (Command, Te
     (command, folder)
 }
 
-impl Program {
+impl ServerProgram {
     /// Starts `da-server` with these arguments and this configuration, and waits until it serves.
     pub fn start(arguments: &[&str], toml: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         let (mut command, folder) = command(arguments, toml);
@@ -150,7 +152,7 @@ impl Program {
     }
 }
 
-impl Drop for Program {
+impl Drop for ServerProgram {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();

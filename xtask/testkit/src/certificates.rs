@@ -17,8 +17,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 /// An authority and one certificate of it, for a server on this host or for a client.
 #[derive(Clone)]
 pub struct Identity {
+    /// The authority's certificate.
     pub ca: PathBuf,
+    /// Its own.
     pub certificate: PathBuf,
+    /// The key to that.
     pub key: PathBuf,
 }
 

@@ -6,28 +6,39 @@ use serde_json::Value;
 /// One turn as the player saw it. Times are nanoseconds of the stand-in's clock.
 #[derive(Debug, Default)]
 pub struct SeenTurn {
+    /// As the server counts turns.
     pub number: u64,
+    /// Its first message came.
     pub began_ns: u64,
+    /// Pieces of the line, and when each came.
     pub pieces: Vec<(u64, String)>,
+    /// What the audio is, once it has begun.
     pub mime: Option<String>,
+    /// All of the audio so far.
     pub audio: Vec<u8>,
     /// When each piece of it came, and its bytes.
     pub audio_came: Vec<(u64, usize)>,
+    /// Whether that is all.
     pub audio_ended: bool,
+    /// Codes and sentences.
     pub errors: Vec<(String, String)>,
+    /// How it ended; empty before that.
     pub status: String,
     /// Whether the server said that it is kept.
     pub kept: bool,
+    /// The last message of it came.
     pub ended_ns: u64,
     /// When the answer to a mark came.
     pub marked_ns: Option<u64>,
 }
 
 impl SeenTurn {
+    /// The whole line.
     pub fn text(&self) -> String {
         self.pieces.iter().map(|(_, piece)| piece.as_str()).collect()
     }
 
+    /// The codes of what went wrong.
     pub fn error_codes(&self) -> Vec<&str> {
         self.errors.iter().map(|(code, _)| code.as_str()).collect()
     }

@@ -12,11 +12,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::built;
+
 /// Longer than a page here takes to show anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A window, and the processes behind it. They end with it.
 pub struct Browser {
+    /// For whatever is asked of it.
     pub client: Client,
     driver: Child,
     port: u16,
@@ -96,6 +99,7 @@ impl Browser {
         std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
     }
 
+    /// Ends the session before the processes, so that nothing is left of it.
     pub async fn close(mut self) {
         self.client.clone().close().await.expect("closed");
         self.driver.kill().expect("stopped");
@@ -188,6 +192,6 @@ fn port_of(driver: &mut Child) -> Result<u16, Vec<String>> {
 fn output_folder() -> PathBuf {
     match std::env::var_os("DA_TEST_OUTPUT") {
         Some(folder) => folder.into(),
-        None => PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("test-output"),
+        None => built::folder().expect("a test's").with_file_name("test-output"),
     }
 }

@@ -30,16 +30,19 @@ pub struct Answer {
     pub chunks: Vec<Vec<u8>>,
     /// Waited for before each chunk but the first.
     pub pause: Duration,
+    /// After the last chunk.
     pub ending: Ending,
 }
 
 /// Where it is found, and how many requests it has had.
 pub struct Raw {
+    /// Where it listens.
     pub address: SocketAddr,
     requests: Arc<AtomicUsize>,
 }
 
 impl Raw {
+    /// Answers every request like this, for as long as the runtime lives.
     pub async fn serve(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -55,6 +58,7 @@ impl Raw {
         Self { address, requests }
     }
 
+    /// How many requests it has had.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }

@@ -19,17 +19,22 @@ use crate::seen_turn::SeenTurn;
 /// Longer than anything takes that a player waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// One connection of a player.
 pub struct Player {
     /// For what no client would send.
     pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// That of the session, once there is one.
     pub token: String,
 }
 
 /// What came from the server.
 #[derive(Debug)]
 pub enum Received {
+    /// Of any type.
     Message(Value),
+    /// A piece of it.
     Audio(Bytes),
+    /// With the server's goodbye, if it said one.
     Closed(Option<CloseFrame>),
 }
 
@@ -37,11 +42,15 @@ pub enum Received {
 const NO_CONTROL: &str = "no_such_thing";
 
 impl Player {
+    /// As a program does.
     pub async fn connect(address: SocketAddr) -> Self {
         Self::connect_from(address, None).await.expect("connected")
     }
 
     /// As a page of `origin` does.
+    ///
+    /// # Errors
+    /// If it is refused.
     pub async fn connect_from(
         address: SocketAddr,
         origin: Option<&str>,
@@ -51,6 +60,9 @@ impl Player {
     }
 
     /// With these headers in place of, or beside, those that a client sends anyway.
+    ///
+    /// # Errors
+    /// If it is refused.
     pub async fn connect_with(
         address: SocketAddr,
         headers: &[(&'static str, &str)],
@@ -64,6 +76,9 @@ impl Player {
     }
 
     /// From this address of this machine, with these headers, which may come more than once.
+    ///
+    /// # Errors
+    /// If it is refused.
     pub async fn connect_at(
         from: Ipv4Addr,
         address: SocketAddr,
@@ -85,6 +100,7 @@ impl Player {
         self.start_as(json!({"type": "start", "scene": scene})).await
     }
 
+    /// The same with a message of the caller's.
     pub async fn start_as(&mut self, message: Value) -> Value {
         self.send(message).await;
         let session = self.wait_for("session").await;
@@ -92,23 +108,28 @@ impl Player {
         session
     }
 
+    /// Sends a message, if there is still somebody to take it.
     pub async fn send(&mut self, message: Value) {
         self.send_text(&message.to_string()).await;
     }
 
+    /// Sends any text.
     pub async fn send_text(&mut self, text: &str) {
         // The server may have closed already; what it said then is what the test looks at.
         let _ = self.socket.send(Message::text(text)).await;
     }
 
+    /// Sends what no player would.
     pub async fn send_bytes(&mut self, bytes: Vec<u8>) {
         self.socket.send(Message::binary(bytes)).await.expect("sent");
     }
 
+    /// Says a line.
     pub async fn say(&mut self, text: &str) {
         self.send(json!({"type": "say", "text": text})).await;
     }
 
+    /// Presses a control.
     pub async fn press(&mut self, control: &str) {
         self.send(json!({"type": "press", "control": control})).await;
     }

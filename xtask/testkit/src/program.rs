@@ -1,4 +1,4 @@
-//! Other programs that a test runs, and their sure end.
+//! Programs that are started, what they say, and their sure end.
 
 use std::fs::File;
 use std::io;
@@ -8,11 +8,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 
-/// How long a program may take to end when it is asked to.
+/// How long a program may take to end when it is asked to, before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where it is waited for because of what it says at its end.
+const ENDING: Duration = Duration::from_secs(30);
 /// How often to look whether what is waited for has happened.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -30,7 +32,8 @@ impl Program {
     /// # Errors
     /// If there is no such program, or the log can't be written.
     pub fn start(mut command: Command, log: &Path) -> Result<Self> {
-        let name = command.get_program().to_string_lossy().into_owned();
+        let path = Path::new(command.get_program());
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.process_group(0).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         // SAFETY: between fork and exec only async-signal-safe calls are allowed. This is a single
@@ -42,6 +45,16 @@ impl Program {
         }
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name, log: log.to_owned(), child })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has said so far.
@@ -82,6 +95,21 @@ impl Program {
     /// If the kernel does not say.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().with_context(|| format!("cannot look after {}", self.name))
+    }
+
+    /// Sends it this signal, waits until it has ended, and hands over all that it said.
+    ///
+    /// # Errors
+    /// If it goes on.
+    pub fn end(mut self, signal: Signal) -> Result<String> {
+        // It may have ended by itself: then what it said tells why.
+        self.signal(signal);
+        let begun = Instant::now();
+        while self.ended()?.is_none() {
+            ensure!(begun.elapsed() < ENDING, "{} goes on", self.name);
+            sleep(LOOK);
+        }
+        Ok(self.said())
     }
 
     /// Signals it and all that it started.

@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 pub struct Scrape(BTreeMap<String, f64>);
 
 impl Scrape {
+    /// Reads the text format.
+    ///
+    /// # Panics
+    /// If it has a series twice, or something that is no number.
     pub fn parse(text: &str) -> Self {
         let series = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let read = |line: &str| {
@@ -27,6 +31,7 @@ impl Scrape {
         *self.0.get(series).unwrap_or_else(|| panic!("no {series}"))
     }
 
+    /// Every series that there is.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -37,6 +42,7 @@ impl Scrape {
         self.0.iter().filter(|(name, _)| of_family(name)).map(|(_, value)| value).sum()
     }
 
+    /// `requests_total` of a scene, by status.
     pub fn requests(&self, scene: &str, status: &str) -> f64 {
         let has =
             |name: &str, label: &str, value: &str| name.contains(&format!("{label}=\"{value}\""));
@@ -48,14 +54,17 @@ impl Scrape {
         self.0.iter().filter(|(name, _)| matches(name)).map(|(_, value)| value).sum()
     }
 
+    /// `errors_total`
     pub fn errors(&self, error_type: &str) -> f64 {
         self.get(&format!("errors_total{{error_type=\"{error_type}\"}}"))
     }
 
+    /// `websocket_closes_total`
     pub fn closes(&self, reason: &str) -> f64 {
         self.get(&format!("websocket_closes_total{{reason=\"{reason}\"}}"))
     }
 
+    /// How many queries of this kind there were.
     pub fn queries(&self, operation: &str) -> f64 {
         self.get(&format!("db_query_time_seconds_count{{operation=\"{operation}\"}}"))
     }

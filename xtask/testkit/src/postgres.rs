@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use da_monitoring::programs::are_there;
+use crate::programs::are_there;
 
 /// Of its one user, `postgres`.
 pub const PASSWORD: &str = "password-that-nobody-may-see";
@@ -24,12 +24,19 @@ const NOBODY: u32 = 65534;
 const KEEPER: &str = r#"folder=$0; "$@" & server=$!
 if read -r _; then kill -INT $server; wait $server; else kill -QUIT $server; wait $server; rm -rf "$folder"; fi"#;
 
+/// A server, which may be stopped and run again. It is gone when this is dropped.
 pub struct Postgres {
     folder: PathBuf,
     /// Its own of all loopback addresses, so that its port is nobody else's.
     address: Ipv4Addr,
     port: u16,
     keeper: Mutex<Option<Child>>,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Postgres {
@@ -123,8 +130,13 @@ impl Postgres {
         }
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts it, and waits until it answers. It is quick, and may forget when the machine fails.
     pub fn run(&self) {
+        self.run_with(&["--fsync=off", "--shared_buffers=16MB"]);
+    }
+
+    /// The same with these settings over those of its package.
+    pub fn run_with(&self, settings: &[&str]) {
         let tls = if self.data().join("server.key").exists() { "on" } else { "off" };
         let log = File::create(self.folder.join("log")).expect("log");
         let mut keeper = as_nobody("sh".into())
@@ -136,7 +148,8 @@ impl Postgres {
             .arg(format!("--listen_addresses={}", self.address))
             .arg(format!("--port={}", self.port))
             .arg(format!("--unix_socket_directories={}", self.folder.display()))
-            .args(["--fsync=off", "--shared_buffers=16MB", &format!("--ssl={tls}")])
+            .arg(format!("--ssl={tls}"))
+            .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

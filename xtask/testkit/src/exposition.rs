@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// One scrape.
+/// The text of one scrape. Lines that are not understood are left out.
 #[derive(Debug, Default)]
-pub struct Exposition {
-    samples: Vec<Sample>,
-}
+pub struct Exposition(pub String);
 
 #[derive(Debug, PartialEq)]
 struct Sample {
-    name: String,
     labels: BTreeMap<String, String>,
     value: f64,
 }
@@ -23,17 +20,21 @@ pub struct Histogram {
 }
 
 impl Exposition {
-    /// Reads `text`. Lines that it does not understand are left out.
-    pub fn parse(text: &str) -> Self {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        Self { samples: lines.filter_map(Sample::parse).collect() }
-    }
-
     /// The sum of all series of `name` that have `labels`; `None` if there is no such series.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut matching = self.matching(name, labels).peekable();
         matching.peek()?;
         Some(matching.map(|sample| sample.value).sum())
+    }
+
+    /// The same, and 0 if there is no such series.
+    pub fn total(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.sum(name, labels).unwrap_or(0.0)
+    }
+
+    /// How many series there are.
+    pub fn series(&self) -> usize {
+        self.0.lines().filter(|line| !line.starts_with('#')).count()
     }
 
     /// The histogram `name`, summed over all series that have `labels`.
@@ -54,36 +55,39 @@ impl Exposition {
 
     /// The values that `label` has among the series of `name` that have `labels` and are not 0,
     /// sorted.
-    pub fn values_of(&self, name: &str, labels: &[(&str, &str)], label: &str) -> Vec<&str> {
+    pub fn values_of(&self, name: &str, labels: &[(&str, &str)], label: &str) -> Vec<String> {
         let series = self.matching(name, labels).filter(|sample| sample.value != 0.0);
         let mut values: Vec<_> =
-            series.filter_map(|sample| sample.labels.get(label).map(String::as_str)).collect();
+            series.filter_map(|mut sample| sample.labels.remove(label)).collect();
         values.sort_unstable();
         values.dedup();
         values
     }
 
-    fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().filter(move |sample| {
-            sample.name == name
-                && labels.iter().all(|(label, value)| {
-                    sample.labels.get(*label).is_some_and(|found| found == value)
-                })
+    fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = Sample> {
+        let samples =
+            self.0.lines().filter_map(move |line| Sample::parse(line.strip_prefix(name)?));
+        samples.filter(move |sample| {
+            labels
+                .iter()
+                .all(|(label, value)| sample.labels.get(*label).is_some_and(|found| found == value))
         })
     }
 }
 
 impl Sample {
-    /// `name{label="value",…} value`, with or without the braces. Timestamps are not read.
-    fn parse(line: &str) -> Option<Self> {
-        let end = line.find(['{', ' '])?;
-        let (name, mut rest) = line.split_at(end);
+    /// What follows a name: `{label="value",…} value`, with or without the braces. Timestamps are not
+    /// read.
+    fn parse(mut rest: &str) -> Option<Self> {
         let mut labels = BTreeMap::new();
-        if let Some(inside) = rest.strip_prefix('{') {
-            (labels, rest) = parse_labels(inside)?;
+        match rest.strip_prefix('{') {
+            Some(inside) => (labels, rest) = parse_labels(inside)?,
+            // The name goes on, and is another one.
+            None if !rest.starts_with(' ') => return None,
+            None => {}
         }
         let value = rest.split_whitespace().next()?.parse().ok()?;
-        Some(Self { name: name.to_owned(), labels, value })
+        Some(Self { labels, value })
     }
 }
 
@@ -162,18 +166,20 @@ nonsense
 
     #[test]
     fn series_are_summed_by_the_labels_asked_for() {
-        let scrape = Exposition::parse(SCRAPE);
+        let scrape = Exposition(SCRAPE.to_owned());
         assert_eq!(scrape.sum("calls_total", &[]), Some(4.0));
         assert_eq!(scrape.sum("calls_total", &[("outcome", "ok")]), Some(3.0));
         assert_eq!(scrape.sum("calls_total", &[("note", "a \"b\", {c} = \\d")]), Some(3.0));
         assert_eq!(scrape.sum("calls_total", &[("outcome", "lost")]), None);
         assert_eq!(scrape.sum("up", &[]), Some(1.0));
+        assert_eq!(scrape.sum("u", &[]), None, "another one's name begins like that");
+        assert_eq!(scrape.total("calls_total", &[("outcome", "lost")]), 0.0);
         assert_eq!(scrape.values_of("calls_total", &[], "outcome"), ["failed", "ok"]);
     }
 
     #[test]
     fn quantiles_are_those_of_promql() {
-        let scrape = Exposition::parse(SCRAPE);
+        let scrape = Exposition(SCRAPE.to_owned());
         let a = scrape.histogram("took_seconds", &[("who", "a")]);
         assert_eq!(a.count(), 8.0);
         // Rank 4 is halfway between the 2nd and the 6th, which lie between 0.1 and 1.
@@ -187,7 +193,7 @@ nonsense
 
     #[test]
     fn nothing_observed_has_no_quantile() {
-        let scrape = Exposition::parse("x_bucket{le=\"1\"} 0\nx_bucket{le=\"+Inf\"} 0\n");
+        let scrape = Exposition("x_bucket{le=\"1\"} 0\nx_bucket{le=\"+Inf\"} 0\n".to_owned());
         assert_eq!(scrape.histogram("x", &[]).quantile(0.5), None);
         assert_eq!(scrape.histogram("y", &[]).quantile(0.5), None);
         assert_eq!(scrape.histogram("y", &[]).count(), 0.0);
