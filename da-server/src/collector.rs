@@ -45,7 +45,15 @@ impl Collector {
         // Ends with this future.
         let mut watching = JoinSet::new();
         watching.spawn(lag.watch());
-        let serving = http::serve_collector(&self, listeners, shutdown.clone());
+        let Self { config, metrics, kernel_missing, calls } = self;
+        let serving = http::serve_collector(
+            &config,
+            &metrics,
+            kernel_missing,
+            calls,
+            listeners,
+            shutdown.clone(),
+        );
         let Some(view) = view else { return serving.await };
         tokio::pin!(serving);
         tokio::select! {

@@ -10,8 +10,7 @@ use serde::Deserialize;
 
 use crate::command::{cargo, run, run_and_read, step};
 use crate::setup::{BpfTools, bpf_tools};
-use crate::toolchain::BPF_TARGET;
-use crate::workspace::Workspace;
+use crate::workspace::{BPF_TARGET, Workspace};
 
 /// Build the BPF programs, and the server that embeds them
 #[derive(clap::Args)]

@@ -10,10 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::command::{answer, as_caller, cargo};
 use crate::packages::{self, BPF_COMPILER, BPF_LINTER};
-use crate::workspace::Workspace;
-
-/// The target that BPF programs are compiled for on little-endian hosts.
-pub const BPF_TARGET: &str = "bpfel-unknown-none";
+use crate::workspace::{BPF_TARGET, Workspace};
 
 /// The folder of what is unpacked, among the tools.
 const UNPACKED: &str = "rustc-web";

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::toolchain::BPF_TARGET;
-
 /// The variable, set in `.cargo/config.toml`, that names the BPF object's place.
 const BPF_OBJECT_VARIABLE: &str = "DA_EBPF_OBJECT";
+
+/// The target that BPF programs are compiled for on little-endian hosts.
+pub const BPF_TARGET: &str = "bpfel-unknown-none";
 
 /// The folders of this repository that the commands read and write.
 pub struct Workspace {

@@ -3,9 +3,11 @@
 mod changes;
 mod environment;
 mod file;
+mod http;
 mod proxies;
 mod ranges;
 mod services;
+mod trusted_proxy;
 mod warnings;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +21,6 @@ use serde::Deserialize;
 
 use crate::calls::CallsConfig;
 use crate::game::GameConfig;
-use crate::http::{MetricsConfig, WebSocketConfig};
 use crate::kernel::{EndpointConfig, KernelConfig};
 use crate::llm::{LlmConfig, PriceConfig, Prices};
 use crate::provider::HttpConfig;
@@ -28,6 +29,8 @@ use crate::tts::TtsConfig;
 pub use changes::Mode;
 use environment::Environment;
 use file::ConfigFile;
+pub use http::{MetricsConfig, WebSocketConfig};
+pub use trusted_proxy::TrustedProxy;
 
 /// Sections that only the game uses.
 const GAME_SECTIONS: [&str; 8] =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
-use super::persistence::NotKept;
+use super::not_kept::NotKept;
 use super::queue::Priority;
 use super::scene::{Scene, Scenes};
 use super::stage::{Stages, TurnStage};

@@ -10,6 +10,7 @@ mod failure;
 mod job;
 mod line;
 mod metrics;
+mod not_kept;
 mod outbound;
 mod persistence;
 mod player_texts;

@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::Game;
 use super::job::Task;
+use super::not_kept::NotKept;
 use super::player_texts::{self, PlayerText};
 use super::protocol::ServerMessage;
 use super::turn::TurnRunner;
@@ -15,32 +16,6 @@ use crate::store::{AskedBy, Lease, StoreError, Turn, TurnStatus};
 /// How long the end of a turn waits for the store. A healthy database takes milliseconds; one that is busy,
 /// or fails over, may take seconds, and then the player is told that the turn is not kept.
 const PERSIST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why a turn is not in the database: `turns_not_kept_total{reason}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum NotKept {
-    /// The database refused it, or could not be asked.
-    Failed,
-    /// The database did not confirm it in time: within [`PERSIST_TIMEOUT`], or while a player who had left
-    /// was still waited for.
-    Late,
-    /// The session has a newer connection.
-    Replaced,
-}
-
-impl NotKept {
-    /// Every value, for pre-creating series.
-    pub(super) const ALL: [Self; 3] = [Self::Failed, Self::Late, Self::Replaced];
-
-    /// The label value.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::Late => "late",
-            Self::Replaced => "replaced",
-        }
-    }
-}
 
 impl Game {
     /// Creates a session in a database that does not have it, since it was not available when the session

@@ -3,40 +3,11 @@
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderName};
-use ipnet::IpNet;
-use serde::Deserialize;
+
+use crate::config::TrustedProxy;
 
 /// Whom each proxy was asked by.
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// An address or a network, as `10.0.0.5` or `10.0.0.0/8`, from which proxies of ours connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct TrustedProxy(IpNet);
-
-/// What is no address and no network.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no address and no network: use \"10.0.0.5\", \"10.0.0.0/8\" or \"fd00::/8\"")]
-pub struct NoNetwork(String);
-
-impl TryFrom<String> for TrustedProxy {
-    type Error = NoNetwork;
-
-    fn try_from(text: String) -> Result<Self, NoNetwork> {
-        let address = || text.parse::<IpAddr>().map(IpNet::from);
-        text.parse().or_else(|_| address()).map(Self).map_err(|_| NoNetwork(text))
-    }
-}
-
-impl TrustedProxy {
-    /// Every loopback address: a proxy on the same machine.
-    pub(super) fn on_this_machine() -> Vec<Self> {
-        ["127.0.0.0/8", "::1"]
-            .into_iter()
-            .filter_map(|of| Self::try_from(of.to_owned()).ok())
-            .collect()
-    }
-}
 
 /// The client's address, for one who connects from `peer` with these headers.
 ///
@@ -59,7 +30,7 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[TrustedProxy]
 
 /// Whether a proxy of ours connects from there.
 pub(super) fn is_trusted(address: IpAddr, trusted: &[TrustedProxy]) -> bool {
-    trusted.iter().any(|TrustedProxy(network)| network.contains(&address))
+    trusted.iter().any(|proxy| proxy.contains(address))
 }
 
 /// With a port or without, an IPv6 address in brackets or without.

@@ -7,7 +7,6 @@ mod calls;
 mod certificate_metrics;
 mod client_address;
 mod collector;
-mod config;
 mod error;
 mod exposition_cache;
 mod gzip;
@@ -30,9 +29,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{App, Listeners};
-pub use client_address::TrustedProxy;
 pub use collector::serve_collector;
-pub use config::{MetricsConfig, WebSocketConfig};
 
 use error::ApiError;
 use exposition_cache::{ExpositionCache, ScrapeError};

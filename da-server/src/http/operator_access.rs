@@ -5,10 +5,10 @@ use axum::http::HeaderMap;
 
 use super::access::Access;
 use super::certificate_metrics::CertificateMetrics;
-use super::config::MetricsConfig;
 use super::tls::Tls;
 use super::web_config::{ClientAuth, WebConfig};
 use crate::Listeners;
+use crate::config::MetricsConfig;
 use crate::metrics::Registry;
 
 /// The access as configured.

@@ -16,7 +16,7 @@ use super::{
     event::Part,
     history,
     longest::Longest,
-    metrics::ModelMetrics,
+    model::Model,
     parameter::{Learned, Parameter},
     sent::Sent,
     thought::Unopened,
@@ -31,6 +31,7 @@ use crate::provider::{
     call::{CallRunner, ChunkStream},
     exchange,
     fallback::Labelled,
+    request_body::request_body,
 };
 
 /// An answer this large is no answer of a character, whatever is around its text.
@@ -39,24 +40,20 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// One provider and model.
 pub(super) struct Backend {
     http: reqwest::Client,
-    pub(super) wire: Box<dyn Wire>,
+    wire: Box<dyn Wire>,
     url: Url,
     headers: HeaderMap,
-    model: String,
+    model: Arc<Model>,
     temperature: Option<f64>,
     context_tokens: Option<u32>,
-    /// Parameters that it has refused.
-    pub(super) refused: Learned,
-    pub(super) longest: Longest,
     /// Whether its answers begin in thought.
     unopened: Unopened,
     runner: CallRunner,
-    pub(super) metrics: ModelMetrics,
 }
 
 impl Labelled for Backend {
     fn labels(&self) -> [&str; 2] {
-        [self.provider(), &self.model]
+        self.model.labels()
     }
 }
 
@@ -81,11 +78,15 @@ impl Backend {
             wire,
             url,
             headers,
-            model: config.model().to_owned(),
+            model: Arc::new(Model {
+                provider: config.provider(),
+                name: config.model().to_owned(),
+                refused: Learned::default(),
+                longest: Longest::default(),
+                metrics,
+            }),
             temperature: config.temperature,
             context_tokens: config.context_tokens,
-            refused: Learned::default(),
-            longest: Longest::default(),
             unopened: Unopened::new(config.begins_in_thought),
             runner: CallRunner {
                 has_fallback,
@@ -103,12 +104,11 @@ impl Backend {
                     admission,
                 )
             },
-            metrics,
         }))
     }
 
     pub(super) fn provider(&self) -> &ProviderName {
-        &self.runner.reporter.provider
+        &self.model.provider
     }
 
     /// One call, with its retries.
@@ -117,7 +117,7 @@ impl Backend {
         prompt: &Prompt,
     ) -> Result<ChunkStream<LlmEvent>, LlmError> {
         let attempt = |recorder| self.attempt(recorder, prompt);
-        let parts = self.runner.run(self.metrics.clone(), attempt).await?;
+        let parts = self.runner.run(self.model.metrics.clone(), attempt).await?;
         let events = parts.filter_map(|part| {
             future::ready(match part {
                 Ok(Part::Event(event)) => Some(Ok(event)),
@@ -136,20 +136,22 @@ impl Backend {
         let provider = self.provider();
         let messages = history::newest(prompt, self.max_history_bytes(prompt));
         let body = self.wire.body(&self.request(prompt, messages));
-        let sent = Sent::new(self, recorder.call_id(), &body, &prompt.system, messages);
+        let optional = self.wire.optional();
+        let call_id = recorder.call_id();
+        let sent = Sent::new(&self.model, call_id, optional, &body, &prompt.system, messages);
         let request = self
             .http
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(recorder.body(Bytes::from(body.to_string())));
+            .body(request_body(&recorder, Bytes::from(body.to_string())));
         let (mut advice, mut words) = (RetryAdvice::default(), Vec::new());
         let response = exchange::send(
             provider,
             request,
             &recorder,
             |headers| {
-                self.metrics.rate_limits(headers);
+                self.model.metrics.rate_limits(headers);
                 advice = RetryAdvice::from_headers(headers, SystemTime::now());
             },
             |body| {
@@ -172,7 +174,7 @@ impl Backend {
             let streamed = streamed.map_err(|broken| sent.broken(broken, advice))?;
             body = stream::once(future::ready(Ok(streamed))).boxed();
         }
-        let decoder = CountingDecoder::new(self.wire.decoder(), self.metrics.clone());
+        let decoder = CountingDecoder::new(self.wire.decoder(), self.model.metrics.clone());
         let max_bytes = max_text_bytes(prompt.max_tokens);
         let parts = answer(provider.clone(), body, decoder, self.unopened.clone(), max_bytes);
         Ok(parts
@@ -187,10 +189,10 @@ impl Backend {
     }
 
     fn request<'a>(&'a self, prompt: &'a Prompt, messages: &'a [Message]) -> Request<'a> {
-        let refused = self.refused.so_far();
+        let refused = self.model.refused.so_far();
         let temperature = self.temperature.or(prompt.temperature);
         Request {
-            model: &self.model,
+            model: &self.model.name,
             system: &prompt.system,
             messages,
             temperature: temperature.filter(|_| !refused.has(Parameter::Temperature)),
@@ -203,7 +205,7 @@ impl Backend {
     fn max_history_bytes(&self, prompt: &Prompt) -> usize {
         let configured =
             self.context_tokens.map(|tokens| history::context_bytes(tokens, prompt.max_tokens));
-        let limits = [configured, self.longest.limit()];
+        let limits = [configured, self.model.longest.limit()];
         limits.into_iter().flatten().min().unwrap_or(usize::MAX)
     }
 }

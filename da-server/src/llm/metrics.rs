@@ -13,8 +13,9 @@ use crate::metrics::{Registry, buckets};
 use crate::provider::{
     ErrorKind, ProviderName,
     fallback::FallbackMetrics,
+    outcome::{CallOutcome, Outcome},
     rate_limit,
-    report::{AttemptReport, CallOutcome, Observer, Outcome},
+    report::{AttemptReport, Observer},
 };
 
 /// The families, for whatever providers and models are configured.

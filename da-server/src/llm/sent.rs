@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::{
     LlmError, LlmEvent, Message,
     answer::Broken,
-    backend::Backend,
     complaint::{Complaint, complaint},
     event::Part,
     history,
+    model::Model,
     parameter::Parameter,
 };
 use crate::provider::{ErrorKind, ReportedError, RetryAdvice, fallback::Labelled};
@@ -21,7 +21,7 @@ const REFUSED: u16 = 400;
 
 /// What is needed of a request once its answer comes.
 pub(super) struct Sent {
-    backend: Arc<Backend>,
+    model: Arc<Model>,
     /// For the log.
     call_id: Option<NonZeroU64>,
     /// The optional parameters in it.
@@ -33,18 +33,20 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// The request to `backend` with this `body`, which shows `messages`.
+    /// The request to `model` with this `body`, which shows `messages` and has what it could do without among
+    /// `optional`.
     pub(super) fn new(
-        backend: &Arc<Backend>,
+        model: &Arc<Model>,
         call_id: Option<NonZeroU64>,
+        optional: &[Parameter],
         body: &Value,
         system: &str,
         messages: &[Message],
     ) -> Self {
-        let optional = backend.wire.optional().iter().copied();
+        let optional = optional.iter().copied();
         let half = history::newer_half(messages);
         Self {
-            backend: backend.clone(),
+            model: model.clone(),
             call_id,
             parameters: optional.filter(|name| is_in(body, name.as_str())).collect(),
             lines: messages.len(),
@@ -56,7 +58,7 @@ impl Sent {
     /// A part of the answer came.
     pub(super) fn answered(&self, part: &Part) {
         if *part == Part::Event(LlmEvent::Complete) {
-            self.backend.longest.answered(self.bytes);
+            self.model.longest.answered(self.bytes);
         }
     }
 
@@ -80,7 +82,7 @@ impl Sent {
         words: &[u8],
         advice: RetryAdvice,
     ) -> LlmError {
-        let error = LlmError::in_stream(self.backend.provider(), reported);
+        let error = LlmError::in_stream(&self.model.provider, reported);
         let error = LlmError { advice: advice.or_from_body(words), ..error };
         match error.kind {
             ErrorKind::InvalidRequest | ErrorKind::Server => self.refused(REFUSED, words, error),
@@ -100,11 +102,11 @@ impl Sent {
 
     /// Learns from a refusal; whether the next request is another one.
     fn amend(&self, complaint: Complaint) -> bool {
-        let [provider, model] = self.backend.labels();
+        let [provider, model] = self.model.labels();
         match complaint {
             Complaint::Parameter(parameter) => {
-                self.backend.metrics.refused(parameter);
-                if self.backend.refused.refuses(parameter) {
+                self.model.metrics.refused(parameter);
+                if self.model.refused.refuses(parameter) {
                     let parameter = parameter.as_str();
                     tracing::warn!(
                         call_id = self.call_id,
@@ -118,8 +120,8 @@ impl Sent {
             }
             Complaint::TooLong => {
                 let Some((kept, half)) = self.half else { return false };
-                self.backend.longest.refused(self.bytes, half);
-                self.backend.metrics.history_cut();
+                self.model.longest.refused(self.bytes, half);
+                self.model.metrics.history_cut();
                 tracing::warn!(
                     call_id = self.call_id,
                     provider,

@@ -5,14 +5,13 @@ use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::{Response, Url, header::HeaderMap};
 use serde::{Deserialize, Serialize};
 
 use super::http_version::HttpVersion;
-use super::report::Outcome;
-use super::{ErrorKind, ProviderError, request_body::RequestBody};
+use super::outcome::Outcome;
+use super::{ErrorKind, ProviderError};
 use crate::clock::{monotonic_ns, thread_id};
 
 /// Reads of a body that are kept one by one; all of them are counted.
@@ -155,11 +154,6 @@ impl AttemptRecorder {
     /// Runs `work` so that within it this is [`AttemptRecorder::current`].
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), work)
-    }
-
-    /// The request's body, which records when it is taken.
-    pub fn body(&self, bytes: Bytes) -> reqwest::Body {
-        reqwest::Body::wrap(RequestBody::new(self.clone(), bytes))
     }
 
     /// Where the request will go.

@@ -14,7 +14,8 @@ use super::{
     AdmissionMetrics, BreakerConfig, ErrorKind, ProviderError, Reporter, RetryPolicy, Timeouts,
     admission::Admission,
     attempt_timings::AttemptRecorder,
-    report::{AttemptClock, CallClock, Observer, Outcome},
+    outcome::Outcome,
+    report::{AttemptClock, CallClock, Observer},
 };
 
 /// A chunk of a streamed answer.

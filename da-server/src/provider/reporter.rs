@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ProviderName;
 use super::attempt_timings::{AttemptRecorder, AttemptTimings};
-use super::report::{CallKind, Outcome};
+use super::outcome::{CallKind, Outcome};
 use crate::clock::monotonic_ns;
 
 /// A finished call as the application saw it.

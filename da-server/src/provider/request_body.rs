@@ -10,15 +10,14 @@ use http_body::{Body, Frame, SizeHint};
 use super::attempt_timings::AttemptRecorder;
 
 /// All of the body in one frame, whose length is known beforehand, as if it were plain bytes.
-pub(super) struct RequestBody {
+struct RequestBody {
     recorder: AttemptRecorder,
     bytes: Option<Bytes>,
 }
 
-impl RequestBody {
-    pub fn new(recorder: AttemptRecorder, bytes: Bytes) -> Self {
-        Self { recorder, bytes: Some(bytes) }
-    }
+/// The request's body, which records when it is taken.
+pub(crate) fn request_body(recorder: &AttemptRecorder, bytes: Bytes) -> reqwest::Body {
+    reqwest::Body::wrap(RequestBody { recorder: recorder.clone(), bytes: Some(bytes) })
 }
 
 impl Body for RequestBody {

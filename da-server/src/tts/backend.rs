@@ -26,6 +26,7 @@ use crate::provider::{
     call::{CallRunner, Chunk, ChunkStream},
     exchange,
     fallback::Labelled,
+    request_body::request_body,
 };
 
 /// Ten minutes of the widest format; no line of a character is as long.
@@ -137,7 +138,7 @@ impl Backend {
             .post(self.wire.url(&self.base, &asked))
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(recorder.body(body));
+            .body(request_body(&recorder, body));
         let response = exchange::send(
             provider,
             request,

@@ -11,7 +11,8 @@ use crate::metrics::{Registry, buckets};
 use crate::provider::{
     ErrorKind, ProviderName,
     fallback::FallbackMetrics,
-    report::{AttemptReport, CallOutcome, Observer, Outcome},
+    outcome::{CallOutcome, Outcome},
+    report::{AttemptReport, Observer},
 };
 
 /// The families, for whatever providers are configured.

@@ -5,7 +5,7 @@
 //!    with unit tests. No I/O, no timing, no retry: those are done for every provider in
 //!    [`provider`](crate::provider) and `tts/backend.rs`, which also looks at what really came
 //!    (`container`).
-//! 2. Add a variant to [`TtsProtocol`] in `tts/config.rs`; the compiler then asks for its
+//! 2. Add a variant to [`TtsProtocol`] in `tts/protocol.rs`; the compiler then asks for its
 //!    name in the configuration, base URL, model, format, key variable and `Wire`.
 //! 3. Teach `xtask/standin` the protocol and add it to `VOICES` in `tests/providers/bench.rs`:
 //!    every black-box test of speech then runs against it too.
@@ -27,6 +27,7 @@ mod fuzz;
 mod metrics;
 mod openai;
 mod playback;
+mod protocol;
 mod silence;
 mod speech;
 mod voices;
@@ -34,10 +35,11 @@ mod wav;
 mod wire;
 
 pub use client::{AudioStream, TtsClient};
-pub use config::{TtsConfig, TtsProtocol};
+pub use config::TtsConfig;
 pub use format::{AudioFormat, Codec};
 pub use metrics::TtsMetrics;
 pub use playback::Playback;
+pub use protocol::TtsProtocol;
 pub use speech::Speech;
 pub use voices::UnknownVoice;
 

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use da_testkit::server::{ServerProgram, command, get};
 use tempfile::TempDir;
-
-use crate::program::{Program, command, get};
 
 const UNGUARDED: &str = "can be read by anyone who reaches this address";
 
@@ -41,8 +40,8 @@ pub fn users(names: &[&str]) -> String {
     format!("basic_auth_users:\n{}", names.iter().map(user).collect::<String>())
 }
 
-pub fn collector(toml: &str) -> Program {
-    Program::start(&["collect"], toml, |command| {
+pub fn collector(toml: &str) -> ServerProgram {
+    ServerProgram::start(&["collect"], toml, |command| {
         command.env("DA_KERNEL__ENABLED", "false");
     })
 }
@@ -60,7 +59,7 @@ fn a_token_or_a_user_will_do_and_nothing_else() {
     let only_users = format!("[metrics]\nweb_config_file = {web:?}\n");
     let right_token = "authorization: Bearer t0ken-s3cret\r\n".to_owned();
     for (toml, has_token) in [(both, true), (only_users, false)] {
-        let collector = Program::start(&["collect"], &toml, |command| {
+        let collector = ServerProgram::start(&["collect"], &toml, |command| {
             command.envs([("DA_KERNEL__ENABLED", "false"), ("LOG_LEVEL", "trace")]);
         });
         let at = collector.listens(1)[0];
@@ -97,7 +96,7 @@ fn a_refusal_says_what_to_send() {
     let web = files.add("web.yml", &users(&["alice"]));
     let collector = collector(&format!("[metrics]\nweb_config_file = {web:?}\n"));
     let at = collector.listens(1)[0];
-    let head = crate::program::head(at, "/metrics");
+    let head = da_testkit::server::head(at, "/metrics");
     assert!(head.contains("\r\nwww-authenticate: Basic realm=\"da-server\""), "{head}");
 }
 

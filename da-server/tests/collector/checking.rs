@@ -5,9 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
+use da_testkit::server::{command, command_of};
 use serde_json::Value;
-
-use crate::program::{command, command_of};
 
 /// Exit code and what it says.
 fn check(arguments: &[&str], toml: &str, prepare: impl FnOnce(&mut Command)) -> (i32, String) {

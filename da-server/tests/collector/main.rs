@@ -2,10 +2,7 @@
 //! collects is in tests/kernel.
 
 mod access;
-mod certificates;
 mod checking;
-#[allow(dead_code, reason = "tests/kernel uses other parts")]
-mod program;
 mod reloading;
 mod scraping;
 mod serving;

@@ -3,7 +3,7 @@
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
-use crate::program::Program;
+use da_testkit::server::ServerProgram;
 
 const ENDPOINT: &str = "[[endpoint]]\nname = 'mine'\nkind = 'llm'\nhosts = ['mine.example']\n";
 const SUCCEEDED: &str = "digital_actors_config_reloads_total{result=\"success\"}";
@@ -17,7 +17,7 @@ fn without_view(command: &mut Command) {
 
 #[test]
 fn a_bad_file_is_refused_with_its_line_and_a_good_one_taken() {
-    let collector = Program::start(&["collect"], ENDPOINT, without_view);
+    let collector = ServerProgram::start(&["collect"], ENDPOINT, without_view);
     let [begun, succeeded] = [WHEN, SUCCEEDED].map(|series| collector.value(series));
     assert!(begun.expect("from the start") > 1e9 && succeeded == Some(0.0));
     assert_eq!(collector.value(LAST), Some(1.0));
@@ -45,7 +45,7 @@ fn a_bad_file_is_refused_with_its_line_and_a_good_one_taken() {
 fn what_is_listed_twice_is_told_or_refused() {
     let twice =
         "[[endpoint]]\nname = 'mine'\nkind = 'llm'\nhosts = ['mine.example', 'mine.example']\n";
-    let collector = Program::start(&["collect"], twice, without_view);
+    let collector = ServerProgram::start(&["collect"], twice, without_view);
     collector.logged(&["\"WARN\"", "endpoint \\\"mine\\\" lists host \\\"mine.example\\\" twice"]);
 
     collector.reload(&format!("{ENDPOINT}{}", ENDPOINT.replace("'mine'", "'yours'")));
@@ -65,7 +65,7 @@ fn what_is_listed_twice_is_told_or_refused() {
 
 #[test]
 fn what_takes_a_restart_is_told() {
-    let collector = Program::start(&["collect"], ENDPOINT, without_view);
+    let collector = ServerProgram::start(&["collect"], ENDPOINT, without_view);
     let moved = "listen = '127.0.0.1:1'\n[kernel]\nunlisted = 'other'\nmax_connections = 9\n\
                  [llm]\nmodel = 'm'\n";
     collector.reload(&format!("{moved}{ENDPOINT}"));
@@ -83,7 +83,7 @@ fn what_takes_a_restart_is_told() {
 
 #[test]
 fn the_game_reads_again_too_and_plays_on() {
-    let game = Program::start(&["serve"], ENDPOINT, |command| {
+    let game = ServerProgram::start(&["serve"], ENDPOINT, |command| {
         without_view(command);
         command.env("ANTHROPIC_API_KEY", "none");
     });
@@ -95,7 +95,7 @@ fn the_game_reads_again_too_and_plays_on() {
 
 #[test]
 fn without_a_file_a_terminal_that_goes_takes_the_program_with_it() {
-    let program = Program::start(&["collect"], "", |command| {
+    let program = ServerProgram::start(&["collect"], "", |command| {
         without_view(command);
         *command = without_configuration(command);
     });

@@ -4,9 +4,8 @@ use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use da_testkit::server::{ServerProgram, get};
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-
-use crate::program::{Program, get};
 
 /// Each asks again and again on a connection of its own.
 const GREEDY: usize = 64;
@@ -55,7 +54,7 @@ const ROUNDS: usize = 5;
 /// src/http/scrape/tests.rs. This is about connections whose other end takes nothing.
 #[test]
 fn those_that_never_read_keep_nobody_else_from_it_and_are_let_go() {
-    let collector = Program::start(&["collect"], "", |command| {
+    let collector = ServerProgram::start(&["collect"], "", |command| {
         command.env("DA_KERNEL__ENABLED", "false");
     });
     let at = collector.listens(1)[0];

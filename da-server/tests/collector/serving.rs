@@ -1,12 +1,11 @@
 //! What the collector serves, and what it takes from the configuration of a game.
 
+use da_testkit::server::{ServerProgram, command, get, get_by_name};
 use serde_json::Value;
 
-use crate::program::{Program, command, get, get_by_name};
-
 /// Starts a collector that is not to load programs.
-fn collector(toml: &str) -> Program {
-    Program::start(&["collect"], toml, |command| {
+fn collector(toml: &str) -> ServerProgram {
+    ServerProgram::start(&["collect"], toml, |command| {
         command.env("DA_KERNEL__ENABLED", "false");
     })
 }

@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 
+use da_testkit::certificates::{Identity, client};
+use da_testkit::server::{ServerProgram, get};
 use rustls::version::{TLS12, TLS13};
 
 use crate::access::{Files, collector, users};
-use crate::certificates::{Identity, client};
-use crate::program::{Program, get};
 
 const BOTH: &[&rustls::SupportedProtocolVersion] = &[&TLS12, &TLS13];
 
 /// A collector with a listener for metrics of its own, which this guards; and where both are.
-fn guarded(files: &Files, web: &str) -> (Program, SocketAddr, SocketAddr) {
+fn guarded(files: &Files, web: &str) -> (ServerProgram, SocketAddr, SocketAddr) {
     let web = files.add("web.yml", web);
     let toml = format!("[metrics]\nlisten = '127.0.0.1:0'\nweb_config_file = {web:?}\n");
     let collector = collector(&toml);
@@ -115,7 +115,7 @@ fn files_that_dont_go_together_end_it() {
     ] {
         let web = files.add("web.yml", &format!("tls_server_config: {{{tls}}}\n"));
         let toml = format!("[metrics]\nlisten = '127.0.0.1:0'\nweb_config_file = {web:?}\n");
-        let (mut command, _folder) = crate::program::command(&["collect"], &toml);
+        let (mut command, _folder) = da_testkit::server::command(&["collect"], &toml);
         let output = command.env("DA_KERNEL__ENABLED", "false").output().expect("ran");
         assert_eq!(output.status.code(), Some(1), "{tls}");
         let log = String::from_utf8(output.stderr).expect("text");

@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 
 use da_standin::{Options, Standin};
+use da_testkit::player::{Player, Received};
+use da_testkit::postgres::Postgres;
+use da_testkit::scenes::test_scenes;
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tempfile::TempDir;
 
 use crate::binary::{address_of, start};
-use crate::player::{Player, Received};
-use crate::postgres::Postgres;
-use crate::scenes::test_scenes;
 
 /// Players who speak at once.
 const PLAYERS: usize = 4;

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 
 use da_standin::{DEFAULT_NAMES, Options, Plan, Standin};
+use da_testkit::player::Player;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::player::Player;
 use crate::server::{LLM, TTS};
 
 const KEY: &str = "key-that-nobody-may-see";

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use da_server::calls::{CallKind, Phase};
 use da_standin::{Delay, Plan};
+use da_testkit::browser::Browser;
 use serde_json::json;
 
-use crate::browser::Browser;
 use crate::sample_calls::{remarkable, usual};
 use crate::server::Server;
 

@@ -2,8 +2,8 @@
 
 use da_server::config::Config;
 use da_standin::{Delay, Plan};
+use da_testkit::player::Player;
 
-use crate::player::Player;
 use crate::server::{LLM, Server};
 
 /// Its lamp makes it light, and there is something to say about that.

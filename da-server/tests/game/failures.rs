@@ -5,9 +5,9 @@ use std::time::Duration;
 use da_server::llm::{LlmConfig, LlmProtocol};
 use da_server::provider::ApiKey;
 use da_standin::{Delay, Fault, Plan};
+use da_testkit::postgres::Postgres;
 use serde_json::json;
 
-use crate::postgres::Postgres;
 use crate::server::{LLM, Server};
 
 fn failing(fault: Fault) -> Plan {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use da_server::provider::{HttpConfig, http_client};
 use da_standin::{Decoder, Flood, FloodServer};
+use da_testkit::player::Player;
+use da_testkit::scenes::test_scenes;
 use tempfile::TempDir;
 
 use crate::binary::{address_of, program};
-use crate::player::Player;
-use crate::scenes::test_scenes;
 
 /// Longer than a debug build takes to read the largest one on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::prometheus::Prometheus;
+use da_testkit::scrape::Scrape;
 use flate2::read::GzDecoder;
 
 use crate::relay::Relay;
-use crate::scrape::Scrape;
 use crate::server::{PATIENCE, Server};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

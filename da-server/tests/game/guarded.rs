@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use da_server::calls::CallKind;
+use da_testkit::certificates::{Identity, client};
 use rustls::version::TLS13;
 
-use crate::certificates::{Identity, client};
 use crate::sample_calls::usual;
 use crate::server::Server;
 

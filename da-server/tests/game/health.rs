@@ -4,10 +4,10 @@ use std::process::Output;
 use std::time::Instant;
 
 use da_standin::{Delay, Plan};
+use da_testkit::player::Player;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::player::Player;
 use crate::server::Server;
 
 /// Asks as in the server's own surroundings: the same variables, and a proxy among them.

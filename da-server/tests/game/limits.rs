@@ -1,10 +1,10 @@
 //! What is bounded: who may connect, how much, how often and for how long.
 
 use da_standin::{Delay, Plan};
+use da_testkit::player::{Player, Received};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Error as WireError;
 
-use crate::player::{Player, Received};
 use crate::server::Server;
 
 #[tokio::test]

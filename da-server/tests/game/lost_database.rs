@@ -3,15 +3,15 @@
 
 use std::path::PathBuf;
 
+use da_testkit::browser::Browser;
+use da_testkit::player::Received;
 use serde_json::{Value, json};
 use sqlx::Executor;
 use tempfile::TempDir;
 
-use crate::browser::Browser;
+use crate::locked::lock;
 use crate::page::{enter, say};
-use crate::player::Received;
 use crate::server::Server;
-use crate::slow_store::lock;
 
 /// A server whose database can't be opened before [it comes](database_comes), and the folder for that.
 async fn without_a_database() -> (Server, TempDir) {

@@ -1,11 +1,11 @@
 //! What the metrics say of audio on its way to a player.
 
 use da_standin::{Delay, Fault, Plan};
+use da_testkit::seen_turn::SeenTurn;
 use serde_json::json;
 
 use crate::exchanges::Exchange;
 use crate::play::waits;
-use crate::seen_turn::SeenTurn;
 use crate::server::{Server, TTS};
 
 /// A server whose voice comes as bare samples: a second of audio for 15 characters.

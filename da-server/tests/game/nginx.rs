@@ -3,15 +3,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use da_monitoring::program::Program;
-use da_monitoring::programs::are_there;
 use da_server::config::Config;
 use da_server::provider::{HttpConfig, http_client};
 use da_standin::Plan;
+use da_testkit::player::{Player, Received};
+use da_testkit::program::Program;
+use da_testkit::programs::are_there;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use reqwest::StatusCode;
 use rustls::pki_types::pem::PemObject;
@@ -22,7 +22,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite;
 
-use crate::player::{Player, Received};
 use crate::server::{PATIENCE, Server};
 
 const SITE: &str = include_str!("../../../deploy/nginx/digital-actors.conf");
@@ -111,25 +110,8 @@ fn path(path: &Path) -> &str {
 
 /// nginx with this site alone, once it has found nothing to say about it.
 fn nginx(folder: &Path, site: &str) -> Program {
-    let at = folder.display();
-    let whole = format!(
-        "daemon off; worker_processes 1; pid {at}/nginx.pid;\n\
-         events {{ worker_connections 128; }}\n\
-         http {{\n\
-           access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
-           fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
-           {site}\n\
-         }}\n"
-    );
-    let file = folder.join("nginx.conf");
-    std::fs::write(&file, whole).expect("written");
-    let command = || {
-        let mut command = Command::new("nginx");
-        // As an unprivileged user it says so; as root it would take another's rights for its workers.
-        command.args(["-p", path(folder), "-e", "stderr", "-c", path(&file)]);
-        command.args(["-g", "user root;"]);
-        command
-    };
+    let http = format!("access_log off;\n{site}");
+    let command = || da_testkit::nginx::command(folder, &http).expect("written");
     let judged = command().arg("-t").output().expect("nginx is installed");
     let said = String::from_utf8_lossy(&judged.stderr).into_owned();
     assert!(judged.status.success() && !said.contains("[warn]"), "{said}");

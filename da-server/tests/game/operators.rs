@@ -1,8 +1,8 @@
 //! What operators and browsers ask the server for.
 
+use da_testkit::promtool;
 use serde_json::Value;
 
-use crate::promtool;
 use crate::server::Server;
 
 /// The seven families that dashboards have had from the first, by their whole names.

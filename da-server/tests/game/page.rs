@@ -1,9 +1,9 @@
 //! The page in a real browser: a line goes out, the answer grows, and the voice really sounds.
 
 use da_standin::{Delay, Fault, Plan};
+use da_testkit::browser::Browser;
 use serde_json::json;
 
-use crate::browser::Browser;
 use crate::cut::Way;
 use crate::firefox::Firefox;
 use crate::server::Server;
@@ -355,7 +355,7 @@ async fn a_page_waits_for_a_database_that_is_away_and_keeps_its_session() {
     let token = "JSON.parse(sessionStorage.getItem('digital-actors')).token";
     let before = browser.evaluate(token).await;
 
-    let locked = crate::slow_store::lock(&server).await;
+    let locked = crate::locked::lock(&server).await;
     way.cut();
     server.scrape_until(|s| s.closes("store_unavailable") >= 1.0).await;
     let words = browser.see("#trouble").await.text().await.expect("text");

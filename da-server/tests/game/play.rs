@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use da_standin::{Delay, Plan, now_ns};
+use da_testkit::player::Player;
+use da_testkit::scrape::Scrape;
 use serde_json::json;
 
 use crate::exchanges::Exchange;
-use crate::player::Player;
-use crate::scrape::Scrape;
 use crate::server::{Server, TTS};
 
 pub fn waits(scrape: &Scrape, priority: &str) -> (f64, f64) {

@@ -1,10 +1,10 @@
 //! Who comes back finds what they left, however the database is, and nothing that they had used up.
 
+use da_testkit::player::{Player, Received};
 use serde_json::json;
 
-use crate::player::{Player, Received};
+use crate::locked::lock;
 use crate::server::Server;
-use crate::slow_store::lock;
 
 /// A connection lost and another one made, by the same player.
 async fn reconnect(server: &Server, scene: &str, player: Player) -> Player {

@@ -11,16 +11,15 @@ use da_server::metrics::Metrics;
 use da_server::provider::{ApiKey, HttpConfig};
 use da_server::{App, Listeners};
 use da_standin::{DEFAULT_NAMES, Event, Options, Plan, Standin};
+use da_testkit::player::Player;
+use da_testkit::scenes::test_scenes;
+use da_testkit::scrape::Scrape;
 use sha2::{Digest, Sha256};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-use crate::player::Player;
-use crate::scenes::test_scenes;
-use crate::scrape::Scrape;
 
 pub const LLM: &str = DEFAULT_NAMES[0];
 pub const TTS: &str = DEFAULT_NAMES[2];

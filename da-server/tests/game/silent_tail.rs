@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use da_server::calls::CallKind;
 use da_server::llm::LlmProtocol;
+use da_testkit::raw::{Answer, Ending, Raw};
 
-use crate::raw::{Answer, Ending, Raw};
 use crate::server::Server;
 
 const TEXT: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Aye.\"}}]}\n\n";

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use da_server::calls::{Call, Phase};
 use da_standin::{DEFAULT_NAMES, Delay, Fault, Options, Plan, Standin};
+use da_testkit::player::Player;
+use da_testkit::scenes::test_scenes;
+use da_testkit::server::ServerProgram;
 use serde_json::Value;
 
-use crate::player::Player;
-use crate::program::Program;
-use crate::scenes::test_scenes;
 use crate::server::{LLM, TTS};
 
 const KEY: &str = "key-that-nobody-may-see";
@@ -32,7 +32,7 @@ fn config(standin: &Standin, folder: &tempfile::TempDir) -> String {
 }
 
 /// Two turns: the first one's model is slow, and asked twice.
-async fn play(program: &Program, standin: &Standin) {
+async fn play(program: &ServerProgram, standin: &Standin) {
     let plan = Plan { text: Some("Answered-in-confidence.".to_owned()), ..Plan::default() };
     let slow = Plan {
         first_byte_ms: Delay::Fixed(WAIT_MS),
@@ -85,7 +85,7 @@ fn agree(line: &Value, call: &Call) {
 async fn a_slow_call_is_one_line_of_the_log_with_its_phases_and_counted() {
     let standin = Standin::start(Options::default()).await.expect("a stand-in");
     let folder = tempfile::tempdir().expect("a folder");
-    let program = Program::start(&["serve"], &config(&standin, &folder), |command| {
+    let program = ServerProgram::start(&["serve"], &config(&standin, &folder), |command| {
         command.envs([("ANTHROPIC_API_KEY", KEY), ("ELEVENLABS_API_KEY", KEY)]);
     });
     play(&program, &standin).await;

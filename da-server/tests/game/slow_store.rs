@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use da_standin::now_ns;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Executor};
+use sqlx::Executor;
 
+use crate::locked::lock;
 use crate::server::Server;
 use crate::stage_causes::{PAUSE, assert_spent};
 use crate::stages::seconds;
@@ -14,14 +14,6 @@ use crate::stages::seconds;
 const WRITERS: usize = 4;
 
 const LOCKED: Duration = Duration::from_millis(600);
-
-/// Nobody can write until it is dropped or rolled back.
-pub async fn lock(server: &Server) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(server.database());
-    let mut connection = options.connect().await.expect("opened");
-    connection.execute("BEGIN IMMEDIATE").await.expect("locked");
-    connection
-}
 
 /// On one thread: what a player has seen, the server was done with.
 #[tokio::test]

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use da_standin::{Delay, Plan, now_ns};
+use da_testkit::player::Player;
 
 use crate::exchanges::Exchange;
-use crate::player::Player;
 use crate::server::{LLM, Server, TTS};
 use crate::stages::{STAGES, assert_agree, seconds};
 

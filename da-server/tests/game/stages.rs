@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use da_standin::{Delay, Fault, Plan};
+use da_testkit::scrape::Scrape;
 use serde_json::json;
 use sqlx::Executor;
 
-use crate::scrape::Scrape;
+use crate::locked::lock;
 use crate::server::{LLM, Server, TTS};
-use crate::slow_store::lock;
 
 pub const STAGES: [&str; 9] = [
     "inbox",

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use da_server::provider::{HttpConfig, http_client};
 use da_standin::{Event, Fault, Options, Plan, Standin};
+use da_testkit::player::Player;
+use da_testkit::scenes::test_scenes;
+use da_testkit::scrape::Scrape;
 
 use crate::binary::{address_of, start};
-use crate::player::Player;
-use crate::scenes::test_scenes;
-use crate::scrape::Scrape;
 use crate::server::{LLM, PATIENCE};
 
 /// How long the model may take for its first word, and how long the process is stopped.

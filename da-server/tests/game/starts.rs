@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use da_server::config::Config;
+use da_testkit::player::{Player, Received};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::player::{Player, Received};
 use crate::server::Server;
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;

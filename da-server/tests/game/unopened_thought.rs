@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use da_server::llm::LlmProtocol;
+use da_testkit::raw::{Answer, Ending, Raw};
 use serde_json::{Value, json};
 
-use crate::raw::{Answer, Ending, Raw};
 use crate::server::Server;
 
 fn event(value: &Value) -> Vec<u8> {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scrape::Scrape;
+use da_testkit::scrape::Scrape;
+
 use crate::server::{PATIENCE, Server};
 
 /// What gauges have to come back to.

@@ -1,9 +1,9 @@
 //! Unicode and control characters in what players say.
 
+use da_testkit::player::{Player, Received};
 use serde_json::json;
 
 use crate::case::{Case, play};
-use crate::player::{Player, Received};
 use crate::server::{Settings, turn_of};
 
 const KEPT: &str = "success, kept as it was said";

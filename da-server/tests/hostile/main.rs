@@ -18,25 +18,8 @@ mod floods;
 mod http;
 mod lines;
 mod models;
-#[allow(dead_code, reason = "tests/game uses the rest")]
-#[path = "../game/player.rs"]
-mod player;
-#[allow(dead_code, reason = "tests/game uses the rest")]
-#[path = "../game/postgres.rs"]
-mod postgres;
 mod processes;
-#[allow(dead_code, reason = "tests/collector uses the rest")]
-#[path = "../collector/program.rs"]
-mod program;
 mod provider;
-#[path = "../game/scenes.rs"]
-mod scenes;
-#[allow(dead_code, reason = "tests/game uses the rest")]
-#[path = "../game/scrape.rs"]
-mod scrape;
-#[allow(dead_code, reason = "tests/game uses the rest")]
-#[path = "../game/seen_turn.rs"]
-mod seen_turn;
 mod server;
 mod stores;
 mod tls;

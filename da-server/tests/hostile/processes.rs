@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use da_standin::Decoder;
+use da_testkit::player::Player;
 
 use crate::case::{Case, play, play_over};
-use crate::player::Player;
 use crate::provider::Step::{Drip, Hang, Wait};
 use crate::provider::{MARK, Provider, usual};
 use crate::server::{Server, Settings, turn_of};

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use da_server::llm::LlmProtocol;
 use da_server::tts::TtsProtocol;
+use da_testkit::player::{Player, Received};
+use da_testkit::scenes::test_scenes;
+use da_testkit::scrape::Scrape;
+use da_testkit::server::ServerProgram;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::player::{Player, Received};
-use crate::program::Program;
 use crate::provider::Provider;
-use crate::scenes::test_scenes;
-use crate::scrape::Scrape;
 
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -63,7 +63,7 @@ impl Settings {
 }
 
 pub struct Server {
-    program: Program,
+    program: ServerProgram,
     pub address: SocketAddr,
     pub provider: Provider,
     setting: Setting,
@@ -90,7 +90,7 @@ impl Server {
     }
 
     fn run(setting: Setting, provider: Provider) -> Self {
-        let program = Program::start(&["serve"], &setting.toml, |command| {
+        let program = ServerProgram::start(&["serve"], &setting.toml, |command| {
             command.envs([("ANTHROPIC_API_KEY", "any"), ("ELEVENLABS_API_KEY", "any")]);
             command.envs([("OPENAI_API_KEY", "any"), ("GOOGLE_API_KEY", "any")]);
             command.envs(setting.variables.iter().map(|(name, value)| (name, value)));

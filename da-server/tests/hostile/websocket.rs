@@ -1,10 +1,10 @@
 //! WebSocket frames that break each rule of RFC 6455, and messages that are none of the game's.
 
+use da_testkit::player::{Player, Received};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::case::{Case, play};
-use crate::player::{Player, Received};
 use crate::server::{PATIENCE, Server, Settings};
 
 /// Opcodes and the final bit: section 5.2.

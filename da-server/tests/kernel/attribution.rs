@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use da_monitoring::programs::are_there;
 use da_server::kernel::{ConnectionOutcome, KernelConfig, Observation, Unlisted, What};
 use da_standin::{Options, TlsMode};
+use da_testkit::programs::are_there;
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{Lab, endpoint};

@@ -1,13 +1,13 @@
 //! `da-server check` where there is a kernel view: it finds what a collector on the same host has.
 
-use da_monitoring::programs::are_there;
 use da_server::kernel::config::Hooks;
 use da_server::kernel::{Extent, KernelConfig, Preflight, Verdict};
+use da_testkit::programs::are_there;
+use da_testkit::server::{ServerProgram, command};
 use serde_json::Value;
 use std::process::Command;
 
 use crate::lab::{cant_load, skip};
-use crate::program::{Program, command};
 use crate::turns::beside;
 
 #[test]
@@ -32,7 +32,7 @@ fn a_check_finds_what_a_collector_has() {
         assert_eq!(fact["ok"], true, "it stands in the way, and does not: {fact}");
     }
 
-    let collector = Program::start(&["collect"], toml, |_| {});
+    let collector = ServerProgram::start(&["collect"], toml, |_| {});
     for program in found["programs"].as_array().expect("programs") {
         let [name, state] = ["program", "state"].map(|key| program[key].as_str().expect("text"));
         // What runs once has done its work by the time it is looked at.

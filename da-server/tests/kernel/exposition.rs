@@ -1,11 +1,11 @@
 //! The kernel view's families, as `/metrics` has them once there is something in all of them.
 
 use da_standin::{Options, Standin, TlsMode};
+use da_testkit::promtool;
+use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{cant_load, skip};
-use crate::program::Program;
-use crate::promtool;
 use crate::turns::beside;
 
 const NAME: &str = "exposition.kernel.test";
@@ -74,7 +74,7 @@ fn check(command: &str) {
     let standin = Standin::start(Options { names, tls: TlsMode::V12, ..Options::default() });
     let standin = runtime.block_on(standin).expect("a stand-in");
     let toml = format!("[[endpoint]]\nname = 'exposition'\nkind = 'llm'\nhosts = ['{NAME}']\n");
-    let server = Program::start(&[command], &toml, |command| {
+    let server = ServerProgram::start(&[command], &toml, |command| {
         command.env("ANTHROPIC_API_KEY", "none");
     });
     let stays = talk(&standin);

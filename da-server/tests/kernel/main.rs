@@ -10,9 +10,6 @@ mod answered;
 mod attribution;
 mod backlog;
 mod brackets;
-#[allow(dead_code, reason = "tests/game uses other parts")]
-#[path = "../game/browser.rs"]
-mod browser;
 mod call_edges;
 mod calls;
 mod checking;
@@ -31,16 +28,8 @@ mod outcomes;
 mod ownership;
 mod plain;
 mod privileges;
-#[allow(dead_code, reason = "tests/collector uses other parts")]
-#[path = "../collector/program.rs"]
-mod program;
-#[path = "../collector/promtool.rs"]
-mod promtool;
 mod real;
 mod reloading;
-#[allow(dead_code, reason = "tests/game uses other parts")]
-#[path = "../game/scrape.rs"]
-mod scrape;
 mod sdks;
 mod secrets;
 mod silent;

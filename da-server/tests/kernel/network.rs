@@ -5,8 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use da_monitoring::programs::are_there;
 use da_server::kernel::Unlisted;
+use da_testkit::programs::are_there;
 
 use crate::lab::{Lab, endpoint};
 use crate::tcp_info;

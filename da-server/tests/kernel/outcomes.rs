@@ -3,11 +3,11 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use da_monitoring::programs::are_there;
 use da_server::kernel::{
     ConnectionOutcome, EndpointConfig, ExchangeOutcome, Observation, SeenExchange, Unlisted, What,
 };
 use da_standin::{Fault, Options, Plan, TlsMode};
+use da_testkit::programs::are_there;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket, socket_with};
 
 use crate::client::{Client, Tls, config, request};

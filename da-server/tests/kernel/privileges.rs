@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use da_standin::{Options, Standin};
+use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
 use crate::lab::skip;
 use crate::plain;
-use crate::program::Program;
 use crate::turns::beside;
 
 const NAME: &str = "privileges.kernel.test";
@@ -23,9 +23,9 @@ const NAME: &str = "privileges.kernel.test";
 const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
 
 /// A game that watches an endpoint with these hosts or addresses.
-fn server(tells: &str, prepare: impl FnOnce(&mut Command)) -> Program {
+fn server(tells: &str, prepare: impl FnOnce(&mut Command)) -> ServerProgram {
     let toml = format!("[[endpoint]]\nname = \"privileges\"\nkind = \"llm\"\n{tells}\n");
-    Program::start(&["serve"], &toml, |command| {
+    ServerProgram::start(&["serve"], &toml, |command| {
         command.envs(KEYS.map(|name| (name, "none")));
         prepare(command);
     })
@@ -36,7 +36,7 @@ fn by_name() -> String {
 }
 
 /// Lines of /proc/PID/status of every thread that begin with `prefix`.
-fn status_lines(server: &Program, prefix: &str) -> Vec<String> {
+fn status_lines(server: &ServerProgram, prefix: &str) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.id())).expect("tasks");
     tasks
         .flat_map(|task| {
@@ -154,7 +154,7 @@ fn a_container_engine_that_forbids_bpf_is_not_taken_for_an_old_kernel() {
     if !is_root() {
         return skip("not root: nothing but seccomp should be in the way");
     }
-    let collector = Program::start(&["collect"], "", |command| {
+    let collector = ServerProgram::start(&["collect"], "", |command| {
         // SAFETY: between fork and exec only async-signal-safe calls are allowed: this is one system
         // call, on values of its own.
         unsafe { command.pre_exec(forbid_bpf) };
@@ -184,9 +184,9 @@ fn forbid_bpf() -> std::io::Result<()> {
 
 /// A collector started as Docker starts the process of a user other than root: what was added is in the
 /// bounding set and nowhere else. The first setpriv makes it so, of which the second knows nothing.
-fn contained(binary: &Path, added: &str, engine: &[&str]) -> Program {
+fn contained(binary: &Path, added: &str, engine: &[&str]) -> ServerProgram {
     const SETPRIV: &str = "/usr/bin/setpriv";
-    Program::start(&["collect"], "", |command| {
+    ServerProgram::start(&["collect"], "", |command| {
         let mut inside = Command::new(SETPRIV);
         inside.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
         inside.args(["--bounding-set", added, SETPRIV]).args(engine);

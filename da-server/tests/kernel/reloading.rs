@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use da_standin::{Options, Standin};
+use da_testkit::server::ServerProgram;
 use rustls::ClientConfig;
 
 use crate::client::{Client, Tls, config};
 use crate::lab::{cant_load, losses, skip};
-use crate::program::Program;
 use crate::turns::beside;
 
 const STAYS: &str = "stays.kernel.test";
@@ -27,7 +27,7 @@ fn series(family: &str, endpoint: &str) -> String {
 }
 
 /// The sum of a family's series of an endpoint, whatever their other labels; none if there are none.
-fn sum(collector: &Program, family: &str, endpoint: &str) -> Option<f64> {
+fn sum(collector: &ServerProgram, family: &str, endpoint: &str) -> Option<f64> {
     let prefix = format!("digital_actors_socket_{family}{{");
     let label = format!(",provider=\"{endpoint}\"");
     let (_, text) = collector.get("/metrics");
@@ -60,7 +60,7 @@ fn counts_and_connections_outlive_a_change_of_endpoints() {
     let standin = Standin::start(Options { names, ..Options::default() });
     let standin = runtime.block_on(standin).expect("a stand-in");
     let (at, tls) = (standin.addr(), config(standin.ca_pem(), Tls::V13));
-    let collector = Program::start(&["collect"], &toml(&[("stays", STAYS)]), |_| {});
+    let collector = ServerProgram::start(&["collect"], &toml(&[("stays", STAYS)]), |_| {});
 
     let mut followed = open(at, STAYS, &tls);
     for _ in 0..3 {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::built::answer;
-use super::machine::as_root;
+use super::machine::{as_root, debian};
 
 /// The tarball, made by debootstrap if no earlier run has left it.
 pub fn tarball() -> PathBuf {
@@ -20,16 +20,6 @@ pub fn tarball() -> PathBuf {
         fs::rename(unfinished, &tarball).expect("renamed");
     }
     tarball
-}
-
-/// The code name of the Debian that this machine runs: what was compiled here needs its libraries.
-pub fn debian() -> Option<String> {
-    let text = fs::read_to_string("/etc/os-release").ok()?;
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.map(|value| value.trim_matches('"').to_owned())
-    };
-    (value("ID")? == "debian").then(|| value("VERSION_CODENAME"))?
 }
 
 /// Where this machine's apt has that release from.

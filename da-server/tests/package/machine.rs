@@ -8,7 +8,6 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use super::base::debian;
 use super::built::answer;
 
 /// Its files, which are gone when this is dropped.
@@ -31,6 +30,16 @@ pub fn as_root(program: &str) -> Command {
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// The code name of the Debian that this machine runs: what was compiled here needs its libraries.
+pub fn debian() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim_matches('"').to_owned())
+    };
+    (value("ID")? == "debian").then(|| value("VERSION_CODENAME"))?
 }
 
 /// Why no container can be started here, if so.

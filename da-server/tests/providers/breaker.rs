@@ -5,10 +5,10 @@ use std::time::Duration;
 use da_server::llm::{LlmConfig, LlmError, LlmProtocol};
 use da_server::provider::{ApiKey, ErrorKind};
 use da_standin::{Delay, Event, Fault, Plan};
+use da_testkit::raw::{Answer, Ending, Raw};
 use serde_json::json;
 
 use crate::bench::{Bench, Llm, MODEL, PROVIDERS};
-use crate::raw::{Answer, Ending, Raw};
 
 /// A client without retries, whose breaker opens at the third failure.
 fn llm(bench: &Bench, provider: LlmProtocol, cool_down: Duration) -> Llm {

@@ -15,7 +15,6 @@ mod llm_failures;
 mod llm_metrics;
 mod llm_retries;
 mod quirks;
-mod raw;
 mod readings;
 mod sdks;
 mod tls;

@@ -10,10 +10,10 @@ use std::time::Duration;
 use da_server::llm::LlmProtocol::{self, Anthropic, OpenAi};
 use da_server::llm::StopReason;
 use da_server::provider::ErrorKind;
+use da_testkit::raw::{Answer, Ending, Raw};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Llm, prompt};
-use crate::raw::{Answer, Ending, Raw};
 use row::{AHOY, PAUSE, Quirk, SSE, data, quirk};
 
 const DONE: &str = "data: [DONE]\n\n";

@@ -9,9 +9,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
-use da_monitoring::programs::skip;
 use da_server::llm::{LlmConfig, LlmProtocol};
 use da_server::tts::TtsProtocol;
+use da_testkit::programs::skip;
 use serde_json::Value;
 
 use crate::bench::{Bench, MODEL, PROVIDERS};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use da_server::provider::ErrorKind;
 use da_server::tts::{Speech, TtsError, TtsProtocol};
 use da_standin::{Delay, Event, Fault, Plan};
+use da_testkit::raw::{Answer, Ending, Raw};
 use futures_util::StreamExt;
 
 use crate::bench::{Bench, Tts, VOICES, count, samples};
-use crate::raw::{Answer, Ending, Raw};
 
 const LINE: &str = "Grüße, Kapitän!";
 

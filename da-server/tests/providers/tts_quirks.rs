@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use da_server::provider::ErrorKind;
 use da_server::tts::TtsProtocol::{self, ElevenLabs, OpenAi};
+use da_testkit::raw::{Answer, Ending, Raw};
 
 use crate::bench::Bench;
-use crate::raw::{Answer, Ending, Raw};
 use crate::tts::hear;
 
 /// One row: the name ends with where it was reported.

@@ -9,16 +9,16 @@ use anyhow::{Context, Result, ensure};
 use aya::programs::{ProgramInfo, loaded_programs};
 use serde::Serialize;
 
-use crate::exposition::Exposition;
-use crate::process::Running;
-use crate::stage::Stage;
+use crate::stage::{BEGINNING, Stage};
+use da_testkit::exposition::Exposition;
+use da_testkit::program::Program;
 
 /// Where it listens: nobody else does in this network namespace.
 const ADDRESS: &str = "127.0.0.1:8888";
 
 /// A running collector.
 pub struct Collector {
-    process: Running,
+    process: Program,
     agent: ureq::Agent,
 }
 
@@ -80,12 +80,12 @@ impl Collector {
         command.arg("--config").arg(&path).arg("collect").env_clear();
         // Nobody is asked for the catalogue's hosts.
         command.env("DA_KERNEL__RESOLVE", "false");
-        let process = Running::start("collector", &mut command, &stage.scratch)?;
+        let process = stage.start("collector", command)?;
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10)));
         let mut collector = Self { process, agent: config.build().new_agent() };
         let agent = collector.agent.clone();
-        collector.process.wait_until(|_| get(&agent).is_ok())?;
-        let up = collector.scrape()?.sum("digital_actors_ebpf_up", &[]);
+        collector.process.wait_for(BEGINNING, |_| get(&agent).ok())?;
+        let up = collector.scrape()?.total("digital_actors_ebpf_up", &[]);
         ensure!(up == 1.0, "the collector has no kernel view: {}", collector.process.said());
         Ok(collector)
     }
@@ -140,10 +140,10 @@ fn get(agent: &ureq::Agent) -> Result<String, ureq::Error> {
 /// those show as a count that does not come out.
 pub fn losses(scrape: &Exposition) -> f64 {
     let family = "digital_actors_ebpf_lost_total";
-    scrape.sum(family, &[]) - scrape.sum(family, &["reason=\"recursion\""])
+    scrape.total(family, &[]) - scrape.total(family, &[("reason", "recursion")])
 }
 
 /// CPU time of the programs so far, as the collector estimates it, seconds.
 pub fn program_seconds(scrape: &Exposition) -> f64 {
-    scrape.sum("digital_actors_ebpf_program_run_seconds_total", &[])
+    scrape.total("digital_actors_ebpf_program_run_seconds_total", &[])
 }

@@ -33,10 +33,11 @@ fn with_endpoints(stage: &Stage, endpoints: usize) -> Result<[Figure; 3]> {
     }
     let family = "digital_actors_socket_exchanges_total";
     let made = (endpoints * 2 * 5) as f64;
-    let scrape = collector.scrape_until(|scrape| scrape.sum(family, &[]) >= made)?;
+    let scrape = collector.scrape_until(|scrape| scrape.total(family, &[]) >= made)?;
     for number in 0..endpoints {
-        let label = format!("provider=\"endpoint{number}\"");
-        let observed = scrape.sum("digital_actors_socket_response_seconds_count", &[&label]);
+        let provider = format!("endpoint{number}");
+        let observed = scrape
+            .total("digital_actors_socket_response_seconds_count", &[("provider", &provider)]);
         ensure!(observed == 10.0, "{observed} responses of endpoint {number} instead of 10");
     }
 

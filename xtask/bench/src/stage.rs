@@ -1,6 +1,14 @@
 //! What every benchmark is given.
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use da_testkit::program::Program;
+
+/// How long a program may take to begin its work.
+pub const BEGINNING: Duration = Duration::from_secs(30);
 
 /// The programs that take part, and how long it may take.
 pub struct Stage {
@@ -17,6 +25,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Starts `command`; all that it says goes into `NAME.log`.
+    pub fn start(&self, name: &str, command: Command) -> Result<Program> {
+        Program::start(command, &self.scratch.join(format!("{name}.log")))
+    }
+
     /// One of two numbers, by how long it may take.
     pub fn pace<T>(&self, quick: T, full: T) -> T {
         if self.quick { quick } else { full }

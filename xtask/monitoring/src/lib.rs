@@ -1,12 +1,5 @@
-//! Holds what is shipped for Prometheus and Grafana against the real parts: its tests start them,
-//! in folders and on ports of their own, and ask them.
+//! What is shipped for Prometheus and Grafana that is made from something else: dashboards and rules.
+//! The tests hold all that is shipped against the real parts.
 
-pub mod alertmanager;
-pub mod api;
-pub mod built;
-pub mod changed;
 pub mod dashboards;
-pub mod program;
-pub mod programs;
-pub mod prometheus;
 pub mod rules;

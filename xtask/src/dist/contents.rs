@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::tree::Tree;
-use super::{Release, links, notices, shell};
+use super::{Release, notices, shell};
 use crate::command::run;
 use crate::workspace::Workspace;
 
@@ -52,7 +52,7 @@ pub fn fill(tree: &Tree, workspace: &Workspace, binary: &Path, release: &Release
     shipped(tree, workspace.root(), release)
 }
 
-/// What is in the repository as it is packed, and then whatever depends on what else there is.
+/// What is in the repository as it is packed.
 fn shipped(tree: &Tree, root: &Path, release: &Release) -> Result<()> {
     for (from, place, endings) in SHIPPED {
         for ending in endings {
@@ -66,8 +66,7 @@ fn shipped(tree: &Tree, root: &Path, release: &Release) -> Result<()> {
     tree.copy(&root.join("deploy/debian/copyright"), &format!("{DOCUMENTATION}/copyright"))?;
     let changelog = super::debian::changelog(release)?;
     tree.file(&format!("{DOCUMENTATION}/changelog.Debian"), 0o644, changelog)?;
-    compress(tree)?;
-    links::mend(tree, root)
+    compress(tree)
 }
 
 /// Where the file or folder `path` of the repository is in a tree, if it is packed.

@@ -143,6 +143,7 @@ mod tests {
         let workspace = Workspace::find().unwrap();
         let root = workspace.root();
         let (_folder, tree) = without_the_program(root);
+        mend(&tree, root).unwrap();
         let (mut followed, mut broken) = (0, Vec::new());
         for place in tree.files().unwrap().iter().filter(|file| file.ends_with(".md")) {
             let text = fs::read_to_string(tree.root().join(place)).unwrap();
@@ -168,6 +169,7 @@ mod tests {
     fn commands_in_what_is_packed_name_what_is_there() {
         let workspace = Workspace::find().unwrap();
         let (_folder, tree) = without_the_program(workspace.root());
+        mend(&tree, workspace.root()).unwrap();
         let mut named = 0;
         for place in tree.files().unwrap().iter().filter(|file| file.ends_with(".md")) {
             let text = fs::read_to_string(tree.root().join(place)).unwrap();

@@ -89,6 +89,7 @@ pub fn dist(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     step("lay out what is installed");
     let tree = Tree::create(output.join(tarball::stem(&release)))?;
     contents::fill(&tree, workspace, &binary, &release)?;
+    links::mend(&tree, workspace.root())?;
     let tarball = tarball::pack(&tree, &release, &output)?;
     let package = debian::pack(&tree, workspace, &release, &output)?;
     tree.remove()?;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::http::Request;
 use crate::plan::Plan;
-use crate::protocol::{Exchange, Failure, REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE, json_body};
 use crate::response::{Chunk, Response};
 use crate::text;
+use crate::wire::{Exchange, Failure, REQUESTS_PER_MINUTE, TOKENS_PER_MINUTE, json_body};
 
 pub(crate) fn answer(exchange: &mut Exchange, request: &Request) -> Response {
     if request.method != "POST" {

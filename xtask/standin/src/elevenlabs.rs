@@ -4,9 +4,9 @@ use serde_json::json;
 
 use crate::audio::Format;
 use crate::http::Request;
-use crate::protocol::{Exchange, Failure, json_body};
 use crate::response::{Body, Response};
 use crate::speech;
+use crate::wire::{Exchange, Failure, json_body};
 
 /// The limit that the concurrency headers speak of.
 const MAX_CONCURRENT: usize = 15;

@@ -15,9 +15,10 @@ use crate::http::Request;
 use crate::inject::{Cut, Delivery, inject};
 use crate::log::{CloseReason, Event};
 use crate::plan::Plan;
-use crate::protocol::{Exchange, Protocol, not_found};
+use crate::protocol::{Protocol, not_found};
 use crate::response::{Body, Chunk, Response, frame_chunk};
 use crate::socket::Transport;
+use crate::wire::Exchange;
 
 /// A plan for this request only: a JSON object whose fields replace those of the plan in force.
 const PLAN_HEADER: &str = "x-standin-plan";

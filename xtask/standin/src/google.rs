@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::http::Request;
 use crate::plan::Plan;
-use crate::protocol::{Exchange, Failure, json_body};
 use crate::response::{Chunk, Response};
 use crate::text;
+use crate::wire::{Exchange, Failure, json_body};
 
 /// What a path of this protocol asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

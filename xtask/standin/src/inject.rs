@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::fault::Fault;
-use crate::protocol::{Exchange, Failure, Protocol};
+use crate::protocol::Protocol;
 use crate::response::{Body, Chunk, Response};
+use crate::wire::{Exchange, Failure};
 
 /// A response and how far it gets.
 pub(crate) struct Delivery {

@@ -34,10 +34,13 @@ mod plans;
 mod protocol;
 mod response;
 mod server;
+mod serving;
+mod shared;
 mod socket;
 mod speech;
 mod text;
 mod tls;
+mod wire;
 
 pub use clock::now_ns;
 pub use delay::Delay;

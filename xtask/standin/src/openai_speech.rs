@@ -5,9 +5,9 @@ use serde_json::json;
 use crate::audio::Format;
 use crate::http::Request;
 use crate::openai::{invalid_key, refusal};
-use crate::protocol::{Exchange, json_body};
 use crate::response::Response;
 use crate::speech;
+use crate::wire::{Exchange, json_body};
 
 /// Longer texts are refused, as the provider does.
 const MAX_CHARACTERS: usize = 4_096;

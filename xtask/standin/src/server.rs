@@ -3,59 +3,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::audio::Audio;
 use crate::clock::now_ns;
-use crate::connection;
 use crate::log::{Log, LogEntry};
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::plans::Plans;
+use crate::serving;
+use crate::shared::Shared;
 use crate::tls::Identity;
-
-/// What all connections have in common.
-pub(crate) struct Shared {
-    /// None in plain mode.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-    pub(crate) plans: Plans,
-    pub(crate) log: Log,
-    pub(crate) seed: u64,
-    pub(crate) audio: Arc<Audio>,
-    exchanges: AtomicU64,
-    in_flight: watch::Sender<usize>,
-    pub(crate) stop: CancellationToken,
-}
-
-impl Shared {
-    /// A number for the exchange that begins, and a guard that it holds until it is in the log.
-    pub(crate) fn begin_exchange(&self) -> (u64, InFlight<'_>) {
-        self.in_flight.send_modify(|count| *count += 1);
-        let number = self.exchanges.fetch_add(1, Ordering::Relaxed) + 1;
-        (number, InFlight(self))
-    }
-
-    pub(crate) fn in_flight(&self) -> usize {
-        *self.in_flight.borrow()
-    }
-}
-
-/// Counts as an exchange until dropped.
-pub(crate) struct InFlight<'a>(&'a Shared);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.send_modify(|count| *count -= 1);
-    }
-}
 
 /// A running stand-in. Dropping it stops it without waiting for its tasks.
 pub struct Standin {
@@ -209,8 +173,7 @@ async fn accept(
                 let accepted_ns = now_ns();
                 connections += 1;
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                let serve =
-                    connection::serve(shared.clone(), stream, peer, connections, accepted_ns);
+                let serve = serving::serve(shared.clone(), stream, peer, connections, accepted_ns);
                 tasks.spawn(serve);
             }
             Err(error) => {

@@ -1,8 +1,8 @@
 //! What the protocols of voices share.
 
 use crate::audio::{Format, Speech};
-use crate::protocol::Exchange;
 use crate::response::{Chunk, Response};
+use crate::wire::Exchange;
 
 /// The length of audio in a chunk when the plan gives no number of chunks.
 const CHUNK_SECONDS: f64 = 0.2;

@@ -14,11 +14,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::Error as WireError;
 
 use super::session_limiter::Refusal;
+use crate::config::WebSocketConfig;
 use crate::game::protocol::ServerMessage;
 use crate::game::{
     Game, Limits, Outbound, PlayerInput, QueuedMessage, not_let_in, outbound_channel,
 };
-use crate::http::WebSocketConfig;
 use crate::metrics::CloseReason;
 
 /// Messages of a player that may wait for the game; then their socket waits.

@@ -18,8 +18,9 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{ApiError, WebSocketConfig, client_address};
+use super::{ApiError, client_address};
 use crate::App;
+use crate::config::WebSocketConfig;
 use crate::game::Limits;
 use crate::metrics::{CloseReason, ErrorType, Registry};
 use connection::PlayerConnection;

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use axum::http::HeaderMap;
 
-use crate::http::client_address::{self, TrustedProxy};
+use crate::config::TrustedProxy;
+use crate::http::client_address;
 use crate::token_bucket::TokenBucket;
 
 /// Anyone can provoke them.

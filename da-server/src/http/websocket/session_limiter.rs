@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::http::WebSocketConfig;
+use crate::config::WebSocketConfig;
 use crate::metrics::CloseReason;
 use crate::token_bucket::{SharedTokenBucket, TokenBucket};
 

@@ -9,10 +9,7 @@ use std::{
 
 use super::*;
 use crate::provider::admission::{DEFAULT_MAX_CONCURRENT, tests::admission};
-use crate::provider::{
-    BreakerConfig, CallKind,
-    report::{AttemptReport, CallOutcome},
-};
+use crate::provider::{BreakerConfig, CallKind, outcome::CallOutcome, report::AttemptReport};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum TestChunk {

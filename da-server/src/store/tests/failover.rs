@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use da_testkit::postgres::PASSWORD;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::postgres_server::PASSWORD;
 use super::*;
 
 /// The one address. Connections that are made go on to where they began.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::process::Command;
 
-use da_monitoring::programs::skip;
+use da_testkit::programs::skip;
 
 use super::*;
 

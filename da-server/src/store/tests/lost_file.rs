@@ -319,7 +319,7 @@ async fn a_file_that_becomes_read_only_is_noticed() {
         chattr.arg(change).arg(&disk.path).output().is_ok_and(|done| done.status.success())
     };
     if !attribute("+i") {
-        return da_monitoring::programs::skip("no file can be made immutable here");
+        return da_testkit::programs::skip("no file can be made immutable here");
     }
     let store = &disk.opened.store;
     let until = async |expected: fn(DatabaseHealth) -> bool| {

@@ -6,15 +6,13 @@ mod lease;
 mod lost_file;
 mod on_postgres;
 mod on_sqlite;
-#[path = "../../../tests/game/postgres.rs"]
-mod postgres_server;
 mod shared;
 
+use da_testkit::postgres::Postgres;
 use tempfile::TempDir;
 
 use super::*;
 use crate::metrics::Metrics;
-use postgres_server::Postgres;
 
 /// A store, and what it has counted.
 struct Opened {

@@ -1,6 +1,6 @@
+use da_testkit::postgres::PASSWORD;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::postgres_server::PASSWORD;
 use super::*;
 use crate::store::pool::PoolKind;
 

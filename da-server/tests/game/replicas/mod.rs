@@ -8,16 +8,16 @@ use std::process::{Child, ExitStatus};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use da_monitoring::programs::are_there;
 use da_standin::{Delay, Options, Plan, Standin};
+use da_testkit::player::Player;
+use da_testkit::postgres::{PASSWORD, Postgres};
+use da_testkit::programs::are_there;
+use da_testkit::scenes::test_scenes;
+use da_testkit::scrape::Scrape;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::binary::{address_of, start};
-use crate::player::Player;
-use crate::postgres::{PASSWORD, Postgres};
-use crate::scenes::test_scenes;
-use crate::scrape::Scrape;
 use crate::server::{LLM, PATIENCE};
 use nginx::Nginx;
 

@@ -1,14 +1,18 @@
 //! The load balancer: nginx, which hands connections out in turn.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use da_testkit::nginx;
+use da_testkit::program::Program;
 
 const PORT: u16 = 15_431;
+/// Longer than it takes to begin.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Nginx {
-    process: Child,
+    _program: Program,
     pub address: SocketAddr,
 }
 
@@ -20,16 +24,8 @@ impl Nginx {
         let address = SocketAddr::from((Ipv4Addr::new(127, 128 | a, b, c), PORT));
         let servers: String =
             replicas.iter().map(|replica| format!("server {replica};\n")).collect();
-        let at = folder.display();
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|what| format!("{what}_temp_path {at}/{what};\n"))
-            .concat();
-        let text = format!(
-            "daemon off; master_process off; pid {at}/nginx.pid; error_log {at}/nginx.log;\n\
-             events {{}}\n\
-             http {{\n\
-             access_log off;\n\
-             {temporary}\
+        let http = format!(
+            "access_log off;\n\
              upstream replicas {{\n{servers}}}\n\
              server {{\n\
              listen {address};\n\
@@ -40,33 +36,13 @@ impl Nginx {
              proxy_set_header Upgrade $http_upgrade;\n\
              proxy_set_header Connection upgrade;\n\
              proxy_read_timeout 1h;\n\
-             }}}}}}\n"
+             }}}}"
         );
-        let file = folder.join("nginx.conf");
-        std::fs::write(&file, text).expect("written");
-        let process = Command::new("nginx")
-            .arg("-c")
-            .arg(&file)
-            .arg("-e")
-            .arg(folder.join("nginx.log"))
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nginx starts");
-        let nginx = Self { process, address };
-        let tried_since = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            let log = std::fs::read_to_string(folder.join("nginx.log"));
-            assert!(tried_since.elapsed() < Duration::from_secs(20), "nginx: {log:?}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        nginx
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let command = nginx::command(folder, &http).expect("written");
+        let log = folder.join("nginx.log");
+        let mut program = Program::start(command, &log).expect("nginx starts");
+        let connect = |_: &str| TcpStream::connect(address).ok().map(drop);
+        program.wait_for(PATIENCE, connect).unwrap_or_else(|error| panic!("{error:#}"));
+        Self { _program: program, address }
     }
 }

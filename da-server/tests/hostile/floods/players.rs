@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use da_testkit::player::{Player, Received};
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::case::{Case, play};
-use crate::player::{Player, Received};
 use crate::provider::Step::{Forever, Send};
 use crate::provider::{MARK, Provider, chunk, head};
 use crate::server::{PATIENCE, Server, Settings};

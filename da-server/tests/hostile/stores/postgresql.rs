@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use da_testkit::postgres::Postgres;
+
 use super::{WELL, is_noticed, keeps_again, told};
 use crate::case::{Case, play};
-use crate::postgres::Postgres;
 use crate::server::Settings;
 
 /// With one connection, so that as many are open afterwards as before.

@@ -4,8 +4,9 @@ use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use da_testkit::server::ServerProgram;
+
 use crate::lab::{cant_load, skip};
-use crate::program::Program;
 use crate::syscalls::{Client, NAME, request, serve};
 use crate::turns::alone;
 
@@ -26,7 +27,7 @@ fn state(program: &str, state: &str) -> String {
 }
 
 /// Waits until a series has this value, or fails.
-fn wait_until(server: &Program, series: &str, wanted: f64) {
+fn wait_until(server: &ServerProgram, series: &str, wanted: f64) {
     let deadline = Instant::now() + PATIENCE;
     while server.value(series) != Some(wanted) {
         let value = server.value(series);
@@ -73,7 +74,7 @@ fn the_syscall_tier_is_shed_under_load_and_taken_back_when_it_is_over() {
         "[kernel]\ncpu_budget = 0.08\nmax_processes = 0\n\
          [[endpoint]]\nname = \"syscalls\"\nkind = \"llm\"\nhosts = [\"{NAME}\"]\n"
     );
-    let server = Program::start(&["collect"], &toml, |_| {});
+    let server = ServerProgram::start(&["collect"], &toml, |_| {});
     let mut client = Client::connect(serve(request(NAME).len(), Duration::ZERO), NAME);
     client.send();
     client.receive();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use da_server::calls::{Attempt, Call, Join, Phase, Reuse};
 use da_server::kernel::KernelConfig;
 use da_standin::{Delay, Plan};
+use da_testkit::scrape::Scrape;
 use tokio::runtime::Runtime;
 
 use crate::calls::desk::{Desk, ask};
@@ -15,7 +16,6 @@ use crate::calls::provider::{Provider, one_worker};
 use crate::calls::served::Served;
 use crate::lab::config;
 use crate::plain;
-use crate::scrape::Scrape;
 use crate::turns::alone;
 
 const NAME: &str = "incomplete.calls.test";

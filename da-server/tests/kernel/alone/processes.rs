@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use da_standin::{Options, Standin, TlsMode};
+use da_testkit::server::ServerProgram;
 
 use crate::client::request;
 use crate::lab::{cant_load, skip};
-use crate::program::Program;
 use crate::turns::alone;
 
 const NAME: &str = "processes.kernel.test";
@@ -48,7 +48,7 @@ fn the_first_processes_have_names_and_the_others_are_other() {
     let toml = format!(
         "[kernel]\nmax_processes = 2\n[[endpoint]]\nname = 'asked'\nkind = 'llm'\nhosts = ['{NAME}']\n"
     );
-    let collector = Program::start(&["collect"], &toml, |_| {});
+    let collector = ServerProgram::start(&["collect"], &toml, |_| {});
     for as_process in ["alpha", "beta", "gamma", "alpha", "delta"] {
         ask(as_process, folder.path(), standin.addr());
     }

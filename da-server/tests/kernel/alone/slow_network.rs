@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use da_monitoring::programs::are_there;
 use da_server::calls::{Attempt, Call, Join, Phase, Reuse};
 use da_server::llm::{LlmClient, LlmConfig};
 use da_server::provider::{ApiKey, Outcome};
 use da_standin::{Delay, Options, Plan, Standin};
+use da_testkit::programs::are_there;
 use futures_util::future::join_all;
 use serde_json::Value;
 

@@ -16,11 +16,11 @@ use da_server::metrics::Metrics;
 use da_server::provider::{AdmissionMetrics, ApiKey, HttpConfig, http_client};
 use da_server::tts::{Speech, TtsClient, TtsConfig, TtsMetrics};
 use da_standin::Standin;
+use da_testkit::scrape::Scrape;
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::lab::{hooks, skip, turn};
-use crate::scrape::Scrape;
 use crate::turns::Beside;
 
 /// How long an attempt may take to its first content: longer than a busy machine makes it wait.

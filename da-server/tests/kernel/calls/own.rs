@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use da_standin::{Options, Plan, Standin, TlsMode};
+use da_testkit::server::ServerProgram;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -12,7 +13,6 @@ use tokio_tungstenite::tungstenite::Message;
 use super::page::SCENE;
 use super::proxy;
 use crate::lab::{cant_load, skip};
-use crate::program::Program;
 use crate::turns::beside;
 
 const LLM_NAME: &str = "model.own.kernel.test";
@@ -36,14 +36,14 @@ impl Providers {
 }
 
 /// Starts a server that is told where both are, and nothing else of them.
-fn serve(providers: &Providers, urls: [&str; 2], variables: &[(&str, String)]) -> Program {
+fn serve(providers: &Providers, urls: [&str; 2], variables: &[(&str, String)]) -> ServerProgram {
     let ca_pem = [providers.llm.ca_pem(), providers.tts.ca_pem()].concat();
     let [llm, tts] = urls;
     let toml = format!(
         "[game]\nscenes_dir = \"scenes\"\nrequests_per_minute = 10000\n\
          [llm]\nbase_url = \"{llm}\"\n[tts]\nbase_url = \"{tts}\"\n[http_client]\nca_file = \"ca.pem\"\n"
     );
-    Program::start(&["serve"], &toml, |command| {
+    ServerProgram::start(&["serve"], &toml, |command| {
         let folder = command.get_current_dir().expect("a folder").to_owned();
         std::fs::create_dir(folder.join("scenes")).expect("made");
         std::fs::write(folder.join("scenes/quiet.toml"), SCENE).expect("written");
@@ -78,7 +78,7 @@ pub(super) async fn play(server: SocketAddr, turns: usize) {
 }
 
 /// The calls that are remembered, once there are so many.
-pub(super) fn calls(program: &Program, count: usize) -> Vec<Value> {
+pub(super) fn calls(program: &ServerProgram, count: usize) -> Vec<Value> {
     let calls = || -> Vec<Value> {
         let (_, body) = program.get("/api/calls?limit=500");
         let body: Value = serde_json::from_str(&body).expect("JSON");
@@ -96,7 +96,7 @@ pub(super) fn joins(call: &Value) -> Vec<&str> {
 
 /// Each of `turns` is a call of the model and one of the voice, joined with its socket, and both halves
 /// know them under these names.
-fn all_is_seen(program: &Program, turns: usize, providers: [&str; 2]) {
+fn all_is_seen(program: &ServerProgram, turns: usize, providers: [&str; 2]) {
     let named = ["llm", "tts"].into_iter().zip(providers);
     for call in calls(program, 2 * turns) {
         assert_eq!(joins(&call), ["joined"], "{call:#}");
@@ -208,7 +208,7 @@ fn a_database_is_watched_by_name() {
     let database = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = database.local_addr().expect("an address").port();
     std::thread::spawn(move || database.incoming().for_each(drop));
-    let program = Program::start(&["serve"], "", |command| {
+    let program = ServerProgram::start(&["serve"], "", |command| {
         let url = format!("postgres://da@localhost:{port}/game");
         command.envs([("ANTHROPIC_API_KEY", "k".to_owned()), ("DATABASE_URL", url)]);
     });

@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::process::Command;
 
 use da_standin::{DEFAULT_NAMES, Delay, Fault, Options, Plan, Standin};
+use da_testkit::browser::Browser;
+use da_testkit::server::ServerProgram;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::browser::Browser;
 use crate::lab::{cant_load, skip};
-use crate::program::Program;
 use crate::turns::beside;
 
 /// What the slow call waits for its provider: longer than all else takes, however busy the machine is.
@@ -88,7 +88,7 @@ async fn play(browser: &Browser, server: &str, standin: &Standin) {
 }
 
 /// All attempts of all calls, once there are so many calls.
-fn attempts(program: &Program, calls: usize) -> Vec<Value> {
+fn attempts(program: &ServerProgram, calls: usize) -> Vec<Value> {
     let known = || {
         let (status, body) = program.get("/api/calls");
         assert_eq!(status, 200, "{body}");
@@ -133,7 +133,7 @@ async fn a_slow_call_is_on_top_of_the_page_and_both_sides_say_where_its_time_wen
     let Some(browser) = Browser::open(1280, 900).await else { return };
     let standin = Standin::start(Options::default()).await.expect("a stand-in");
     let folder = tempfile::tempdir().expect("a folder");
-    let program = Program::start(&["serve"], &config(&standin, &folder), |command| {
+    let program = ServerProgram::start(&["serve"], &config(&standin, &folder), |command| {
         command.envs([("ANTHROPIC_API_KEY", "k"), ("ELEVENLABS_API_KEY", "k")]);
     });
     let server = format!("http://{}/", program.listens(1)[0]);

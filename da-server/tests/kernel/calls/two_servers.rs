@@ -1,11 +1,11 @@
 //! Two servers that speak one protocol, the second behind the first: both halves tell them apart.
 
 use da_standin::{Fault, Options, Plan, Standin, TlsMode};
+use da_testkit::server::ServerProgram;
 
 use super::own::{calls, joins, play};
 use super::page::SCENE;
 use crate::lab::{cant_load, skip};
-use crate::program::Program;
 use crate::turns::beside;
 
 /// As many as open a circuit breaker, and two more.
@@ -37,7 +37,7 @@ async fn each_has_a_name_limits_a_price_and_a_circuit_breaker_of_its_own() {
          [tts]\nbase_url = \"http://{to}\"\n\
          [[price]]\nprovider = \"{to}\"\nmodel = \"m\"\ninput = 1\noutput = 1\n"
     );
-    let program = Program::start(&["serve"], &toml, |command| {
+    let program = ServerProgram::start(&["serve"], &toml, |command| {
         let folder = command.get_current_dir().expect("a folder").to_owned();
         std::fs::create_dir(folder.join("scenes")).expect("made");
         std::fs::write(folder.join("scenes/quiet.toml"), SCENE).expect("written");

@@ -1,9 +1,11 @@
 //! nginx in front of a stand-in: a server of another make, with OpenSSL's tickets and with HTTP/2.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
+
+use da_testkit::nginx;
 
 /// A line of its log: one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,39 +38,27 @@ impl Nginx {
             "location / {{ proxy_pass http://127.0.0.1:{upstream_port}; \
              proxy_set_header Host upstream.invalid; proxy_buffering off; }}"
         );
-        let configuration = format!(
-            "daemon off; worker_processes 1; user root; pid {at}/pid; error_log {at}/error.log;\n\
-             events {{ worker_connections 512; }}\n\
-             http {{\n\
-               log_format exchanges '$host $connection $server_protocol $ssl_protocol \
-                 $ssl_session_reused $ssl_early_data';\n\
-               access_log {at}/access.log exchanges;\n\
-               client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
-               fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
-               ssl_certificate {at}/nginx.pem; ssl_certificate_key {at}/key.pem;\n\
-               ssl_protocols TLSv1.2 TLSv1.3; ssl_early_data on; ssl_session_cache shared:s:1m;\n\
-               server {{\n\
-                 listen unix:{at}/http1.sock; listen unix:{at}/tls1.sock ssl;\n\
-                 keepalive_requests {keepalive_requests};\n\
-                 {onwards}\n\
-               }}\n\
-               server {{\n\
-                 listen unix:{at}/http2.sock http2; listen unix:{at}/tls2.sock ssl http2;\n\
-                 {onwards}\n\
-               }}\n\
-             }}\n"
+        let http = format!(
+            "log_format exchanges '$host $connection $server_protocol $ssl_protocol \
+               $ssl_session_reused $ssl_early_data';\n\
+             access_log {at}/access.log exchanges;\n\
+             ssl_certificate {at}/nginx.pem; ssl_certificate_key {at}/key.pem;\n\
+             ssl_protocols TLSv1.2 TLSv1.3; ssl_early_data on; ssl_session_cache shared:s:1m;\n\
+             server {{\n\
+               listen unix:{at}/http1.sock; listen unix:{at}/tls1.sock ssl;\n\
+               keepalive_requests {keepalive_requests};\n\
+               {onwards}\n\
+             }}\n\
+             server {{\n\
+               listen unix:{at}/http2.sock http2; listen unix:{at}/tls2.sock ssl http2;\n\
+               {onwards}\n\
+             }}"
         );
-        let file = folder.join("nginx.conf");
-        fs::write(&file, configuration).expect("writes");
-        let process = Command::new("nginx")
-            .arg("-p")
-            .arg(folder)
-            .arg("-c")
-            .arg(&file)
-            .arg("-e")
-            .arg(folder.join("error.log"))
-            .spawn()
-            .expect("nginx starts");
+        // The thread that starts it may end before it does.
+        let errors = File::create(folder.join("error.log")).expect("a log");
+        let command =
+            nginx::command(folder, &http).map(|mut command| command.stderr(errors).spawn());
+        let process = command.and_then(|spawned| spawned).expect("nginx starts");
         let nginx = Self { process, folder: folder.to_owned() };
         let deadline = Instant::now() + Duration::from_secs(60);
         while !socket(folder, true, true).exists() || !folder.join("access.log").exists() {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use da_testkit::programs::are_there;
+
 mod inside;
 mod machine;
-
-use da_monitoring::programs::are_there;
 
 use crate::lab::skip;
 

@@ -6,10 +6,10 @@ mod providers;
 
 use std::time::Duration;
 
+use da_testkit::server::ServerProgram;
 use serde_json::Value;
 
 use crate::lab::{cant_load, skip};
-use crate::program::Program;
 use player::{Player, Turn};
 use providers::Provider;
 
@@ -53,7 +53,7 @@ async fn ten_turns_with_a_real_model_and_a_real_voice() {
     let logs = tempfile::tempdir().expect("a folder");
     let start = |name: &str| Provider::start(&format!("{name}.py"), &logs.path().join(name));
     let (model, voice) = (start("model"), start("voice"));
-    let program = Program::start(&["serve"], &configuration(&model, &voice), |_| {});
+    let program = ServerProgram::start(&["serve"], &configuration(&model, &voice), |_| {});
     let mut player = Player::start(program.listens(1)[0], "submarine", 2).await;
     for act in ACTS {
         match act {
@@ -78,7 +78,7 @@ async fn ten_turns_with_a_real_model_and_a_real_voice() {
 }
 
 /// All calls, in their order, once there are as many as the server has made.
-fn calls(program: &Program) -> Vec<Value> {
+fn calls(program: &ServerProgram) -> Vec<Value> {
     let made = || {
         let (_, text) = program.get("/metrics");
         let count = |line: &str| {

@@ -10,10 +10,10 @@ mod stage;
 use std::collections::BTreeSet;
 
 use da_standin::{Delay, Fault, Plan};
+use da_testkit::server::ServerProgram;
 
 use crate::clients::program::{self, Client, Programs};
 use crate::lab::{cant_load, losses, skip};
-use crate::program::Program;
 use crate::turns::beside;
 use asker::Asker;
 use row::Row;
@@ -56,7 +56,7 @@ fn all_are_counted_and_timed_under_the_providers_names() {
         Err(missing) => return skip(&missing),
     };
     let stage = Stage::open(folder.path(), programs);
-    let collector = Program::start(&["collect"], &Stage::configuration(), |_| {});
+    let collector = ServerProgram::start(&["collect"], &Stage::configuration(), |_| {});
     let ask = |askers: Vec<Asker>| -> Vec<Row> {
         let begun: Vec<_> = askers.into_iter().map(|asker| asker.begin(&stage.network)).collect();
         begun.into_iter().map(|one| Row::of(one, || collector.get("/metrics").1)).collect()

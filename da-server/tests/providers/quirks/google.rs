@@ -3,10 +3,10 @@
 use da_server::llm::LlmProtocol::Google;
 use da_server::llm::StopReason;
 use da_server::provider::ErrorKind;
+use da_testkit::raw::Ending;
 use serde_json::{Value, json};
 
 use super::row::{AHOY, PAUSE, Quirk, data, quirk};
-use crate::raw::Ending;
 
 fn google(name: &'static str, body: impl AsRef<[u8]>) -> Quirk {
     quirk(name, Google, body)

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use da_server::llm::{LlmProtocol, StopReason};
 use da_server::provider::ErrorKind;
+use da_testkit::raw::{Answer, Ending};
 use serde_json::Value;
-
-use crate::raw::{Answer, Ending};
 
 /// One row: the name ends with where it was reported.
 pub struct Quirk {

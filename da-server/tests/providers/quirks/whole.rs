@@ -3,10 +3,10 @@
 use da_server::llm::LlmProtocol::{self, Anthropic, OpenAi};
 use da_server::llm::StopReason;
 use da_server::provider::ErrorKind;
+use da_testkit::raw::Ending;
 use serde_json::{Value, json};
 
 use super::row::{AHOY, Quirk, quirk};
-use crate::raw::Ending;
 
 fn whole(name: &'static str, provider: LlmProtocol, body: &Value) -> Quirk {
     quirk(name, provider, body.to_string()).typed("application/json")

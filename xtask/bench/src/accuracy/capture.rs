@@ -11,8 +11,9 @@ use anyhow::{Result, anyhow, ensure};
 use etherparse::{SlicedPacket, TransportSlice};
 use pcap_parser::PcapCapture;
 
-use crate::process::Running;
-use crate::stage::Stage;
+use crate::stage::{BEGINNING, Stage};
+use da_testkit::program::Program;
+use rustix::process::Signal;
 
 /// One TCP segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Segment {
 
 /// A running capture.
 pub struct Capture {
-    tcpdump: Running,
+    tcpdump: Program,
     file: PathBuf,
     server_port: u16,
 }
@@ -44,8 +45,8 @@ impl Capture {
             .args(["--buffer-size", "32768", "-w"])
             .arg(&file)
             .arg(format!("tcp port {server_port}"));
-        let mut tcpdump = Running::start("accuracy-tcpdump", &mut command, &stage.scratch)?;
-        tcpdump.wait_until(|tcpdump| tcpdump.said().contains("listening on"))?;
+        let mut tcpdump = stage.start("accuracy-tcpdump", command)?;
+        tcpdump.wait_for(BEGINNING, |said| said.contains("listening on").then_some(()))?;
         Ok(Self { tcpdump, file, server_port })
     }
 
@@ -53,7 +54,7 @@ impl Capture {
     pub fn finish(self) -> Result<HashMap<u16, Vec<Segment>>> {
         // The kernel hands segments over in blocks, the last one after a second.
         thread::sleep(Duration::from_millis(1_500));
-        let said = self.tcpdump.interrupt()?;
+        let said = self.tcpdump.end(Signal::INT)?;
         ensure!(said.contains("\n0 packets dropped by kernel"), "tcpdump lost some: {said}");
         let bytes = fs::read(&self.file)?;
         let capture = PcapCapture::from_file(&bytes).map_err(|why| anyhow!("no capture: {why}"))?;

@@ -1,29 +1,19 @@
 //! A player who says one line, and takes what comes of it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
-use futures_util::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
+use anyhow::Result;
 
-use crate::players::server::SCENE;
+use crate::players::player::connect;
+
+/// Longer than the longest answer takes.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Connects, says a line, and waits for the end of its turn, well or not.
 pub async fn ask_once(server: SocketAddr) -> Result<()> {
-    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{server}/ws")).await?;
-    for message in
-        [json!({"type": "start", "scene": SCENE}), json!({"type": "say", "text": "Ahoy"})]
-    {
-        socket.send(Message::text(message.to_string())).await?;
-    }
-    while let Some(message) = socket.next().await {
-        if let Message::Text(text) = message? {
-            let message: Value = serde_json::from_str(&text)?;
-            if message["type"] == "turn_end" {
-                return Ok(());
-            }
-        }
-    }
-    bail!("the server closed the connection")
+    let mut player = connect(server).await?;
+    player.say("Ahoy").await;
+    player.wait_within(PATIENCE, "turn_end").await;
+    Ok(())
 }

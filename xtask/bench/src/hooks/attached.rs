@@ -11,8 +11,8 @@ use da_ebpf_common::program::{Hook, Program};
 
 use crate::collector::{Collector, Settings};
 use crate::exchanges::Exchanges;
-use crate::exposition::Exposition;
 use crate::stage::Stage;
+use da_testkit::exposition::Exposition;
 
 const CONNECTIONS: usize = 16;
 
@@ -53,7 +53,7 @@ impl Attached {
     /// follow any.
     pub fn open(&self, host: &str) -> Result<Exchanges> {
         let read = |scrape: &Exposition| {
-            scrape.sum("digital_actors_ebpf_events_total", &["event=\"first_bytes\""])
+            scrape.total("digital_actors_ebpf_events_total", &[("event", "first_bytes")])
         };
         let before = read(&self.collector.scrape()?);
         let mut exchanges = Exchanges::open(host, CONNECTIONS)?;

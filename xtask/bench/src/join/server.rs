@@ -15,8 +15,8 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::{threads, wait_until};
-use crate::exposition::Exposition;
 use crate::stage::Stage;
+use da_testkit::exposition::Exposition;
 
 /// What the kernel saw that may wait: as many as in da-server.
 const MAX_OBSERVATIONS: usize = 8_192;
@@ -97,11 +97,11 @@ impl Server {
 
     /// Those that both sides' views were found of.
     pub fn joined(&self) -> Result<f64> {
-        self.joins(&["result=\"joined\""])
+        self.joins(&[("result", "joined")])
     }
 
-    fn joins(&self, labels: &[&str]) -> Result<f64> {
-        Ok(Exposition(self.metrics.expose()?).sum("digital_actors_call_join_total", labels))
+    fn joins(&self, labels: &[(&str, &str)]) -> Result<f64> {
+        Ok(Exposition(self.metrics.expose()?).total("digital_actors_call_join_total", labels))
     }
 }
 

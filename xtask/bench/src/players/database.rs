@@ -2,28 +2,18 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
+use anyhow::Result;
+use da_testkit::postgres::Postgres;
 
-use crate::process::Running;
 use crate::stage::Stage;
-
-/// PostgreSQL refuses to run as root, which this is: `nobody` does.
-const NOBODY: u32 = 65534;
-
-/// Where Debian's package has its programs.
-const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 
 /// A database for a server.
 pub struct Database {
     name: &'static str,
     setting: (&'static str, String),
-    /// Its process, and then its folder, which end with this.
-    _server: Option<(Running, TempDir)>,
+    /// Ends with this.
+    _server: Option<Postgres>,
 }
 
 impl Database {
@@ -39,28 +29,11 @@ impl Database {
     }
 
     /// A PostgreSQL as its package configures it, so with `fsync`, reached over its socket.
-    pub fn postgres(stage: &Stage) -> Result<Self> {
-        // Where nobody can get at it: the folders above this project may be closed to them.
-        let folder = tempfile::tempdir()?;
-        chown(folder.path(), Some(NOBODY), Some(NOBODY))?;
-        let at = folder.path().display().to_string();
-        let data = format!("{at}/data");
-        let made = as_nobody("initdb")
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"])
-            .args(["--pgdata", &data])
-            .output()
-            .context("cannot start initdb")?;
-        ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut command = as_nobody("postgres");
-        command.args(["-D", &data, "--listen_addresses="]);
-        command.arg(format!("--unix_socket_directories={at}"));
-        let mut process = Running::start("postgres", &mut command, &stage.scratch)?;
-        process.wait_until(|running| {
-            running.said().contains("database system is ready to accept connections")
-        })?;
-        let host = at.replace('/', "%2F");
-        let setting = ("DATABASE_URL", format!("postgres://postgres@{host}/postgres"));
-        Ok(Self { name: "PostgreSQL", setting, _server: Some((process, folder)) })
+    pub fn postgres() -> Self {
+        let server = Postgres::new();
+        server.run_with(&[]);
+        let setting = ("DATABASE_URL", server.url("postgres"));
+        Self { name: "PostgreSQL", setting, _server: Some(server) }
     }
 
     /// The variable that leads a server to it, and its value.
@@ -73,10 +46,4 @@ impl fmt::Display for Database {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name)
     }
-}
-
-fn as_nobody(program: &str) -> Command {
-    let mut command = Command::new(format!("{PROGRAMS}/{program}"));
-    command.uid(NOBODY).gid(NOBODY).current_dir("/");
-    command
 }

@@ -1,7 +1,7 @@
 //! How many players one server carries, and what a turn asks of it and of its database.
 
 pub mod database;
-mod player;
+pub mod player;
 pub mod server;
 
 use std::time::{Duration, Instant};
@@ -11,13 +11,12 @@ use da_standin::{Delay, Options, Plan, Standin};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
-use crate::exposition::Exposition;
 use crate::figure::{Figure, Unit};
 use crate::stage::Stage;
 use crate::statistics::quantile;
 use crate::usage::Usage;
+use da_testkit::exposition::Exposition;
 use database::Database;
-use player::Player;
 use server::Server;
 
 /// What was done.
@@ -50,7 +49,7 @@ pub fn measure(stage: &Stage) -> Result<Vec<Figure>> {
         ..Options::default()
     }))?;
     let mut figures = Vec::new();
-    for database in [Database::sqlite(stage)?, Database::postgres(stage)?] {
+    for database in [Database::sqlite(stage)?, Database::postgres()] {
         let server = Server::start(stage, &standin, &database)?;
         for players in SPEAKING {
             figures.extend(speak(stage, &runtime, &server, &database, players)?);
@@ -74,8 +73,8 @@ fn speak(
     let turns_ms = runtime.block_on(async {
         let mut all = JoinSet::new();
         for _ in 0..players {
-            let mut player = Player::connect(server.address()).await?;
-            all.spawn(async move { player.speak_until(begun + playing).await });
+            let player = player::connect(server.address()).await?;
+            all.spawn(player::speak_until(player, begun + playing));
         }
         let turns = all.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
         anyhow::Ok(turns.concat())
@@ -86,9 +85,10 @@ fn speak(
     ensure!(turns > 0.0, "nobody was answered");
     let p99_ms = quantile(&turns_ms, 0.99).unwrap_or(f64::NAN);
 
-    let grew =
-        |family: &str, labels: &[&str]| after.1.sum(family, labels) - before.1.sum(family, labels);
-    let succeeded = grew("digital_actors_requests_total", &["status=\"success\""]);
+    let grew = |family: &str, labels: &[(&str, &str)]| {
+        after.1.total(family, labels) - before.1.total(family, labels)
+    };
+    let succeeded = grew("digital_actors_requests_total", &[("status", "success")]);
     ensure!(succeeded >= turns, "{succeeded} of {turns} turns succeeded");
     ensure!(grew("digital_actors_errors_total", &[]) == 0.0, "something failed");
     let (queries, query_seconds) = queries(&before.1, &after.1);
@@ -110,10 +110,10 @@ fn speak(
 fn queries(before: &Exposition, after: &Exposition) -> (f64, f64) {
     let grew = |of: &str| {
         let family = format!("digital_actors_db_query_time_seconds_{of}");
-        let all = after.sum(&family, &[]) - before.sum(&family, &[]);
+        let all = after.total(&family, &[]) - before.total(&family, &[]);
         let others = OF_NO_TURN.map(|operation| {
-            let label = format!("operation=\"{operation}\"");
-            after.sum(&family, &[&label]) - before.sum(&family, &[&label])
+            let of_it = [("operation", operation)];
+            after.total(&family, &of_it) - before.total(&family, &of_it)
         });
         all - others.iter().sum::<f64>()
     };
@@ -130,8 +130,8 @@ fn rest(
     let (used, resident, seconds) = runtime.block_on(async {
         let mut all = JoinSet::new();
         for _ in 0..AT_REST {
-            let mut player = Player::connect(server.address()).await?;
-            all.spawn(async move { player.listen().await });
+            let player = player::connect(server.address()).await?;
+            all.spawn(player::listen(player));
         }
         let begun = (Instant::now(), Usage::of(server.id())?);
         tokio::time::sleep(Duration::from_secs(stage.pace(2, 10))).await;

@@ -11,9 +11,9 @@ use da_standin::{DEFAULT_NAMES, Standin};
 use serde_json::{Value, json};
 
 use super::database::Database;
-use crate::exposition::Exposition;
-use crate::process::Running;
-use crate::stage::Stage;
+use crate::stage::{BEGINNING, Stage};
+use da_testkit::exposition::Exposition;
+use da_testkit::program::Program;
 
 /// What is played: a scene in which nobody speaks first.
 pub const SCENE: &str = "bench";
@@ -36,7 +36,7 @@ const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 888
 
 /// A running server.
 pub struct Server {
-    process: Running,
+    process: Program,
     agent: ureq::Agent,
 }
 
@@ -77,10 +77,10 @@ impl Server {
         command.envs([("ANTHROPIC_API_KEY", "stand-in"), ("ELEVENLABS_API_KEY", "stand-in")]);
         let (variable, place) = database.setting();
         command.env(variable, place);
-        let mut process = Running::start("server", &mut command, &stage.scratch)?;
+        let mut process = stage.start("server", command)?;
         let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10)));
         let agent = config.build().new_agent();
-        process.wait_until(|_| get(&agent, "/health").is_ok())?;
+        process.wait_for(BEGINNING, |_| get(&agent, "/health").ok())?;
         Ok(Self { process, agent })
     }
 

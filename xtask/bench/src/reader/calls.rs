@@ -57,8 +57,8 @@ fn with_syscalls(stage: &Stage, are_timed: bool, name: &str) -> Result<Vec<Figur
     runtime.block_on(standin.stop());
 
     let family = "digital_actors_socket_exchanges_total";
-    let scrape = collector.scrape_until(|scrape| scrape.sum(family, &[]) >= calls as f64)?;
-    let counted = scrape.sum(family, &[]);
+    let scrape = collector.scrape_until(|scrape| scrape.total(family, &[]) >= calls as f64)?;
+    let counted = scrape.total(family, &[]);
     ensure!(counted == calls as f64, "{counted} of {calls} calls were counted");
     ensure!(losses(&scrape) == 0.0, "events were lost");
     let percent = |seconds_used: f64| seconds_used / seconds * 100.0;

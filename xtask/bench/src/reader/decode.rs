@@ -16,10 +16,10 @@ use da_server::metrics::Metrics;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
-use crate::exposition::Exposition;
 use crate::figure::{Figure, Unit};
 use crate::stage::Stage;
 use crate::watch::one_host;
+use da_testkit::exposition::Exposition;
 
 const HOST: &str = "decode.bench.test";
 const CONNECTIONS: u64 = 100;
@@ -71,7 +71,7 @@ fn replay(recording: &Recording, passes: usize) -> Result<f64> {
         }
     }
     let seconds = begun.elapsed().as_secs_f64() / passes as f64;
-    let counted = Exposition(metrics.expose()?).sum("digital_actors_socket_exchanges_total", &[]);
+    let counted = Exposition(metrics.expose()?).total("digital_actors_socket_exchanges_total", &[]);
     let made = (CONNECTIONS * EXCHANGES_PER_CONNECTION) as f64 * passes as f64;
     ensure!(counted == made, "{counted} of {made} exchanges were counted");
     Ok(seconds)

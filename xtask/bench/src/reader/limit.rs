@@ -84,8 +84,8 @@ fn step(stage: &Stage, source: Source<'_>, lasts: Duration) -> Result<Step> {
     // What was not counted must have been counted as lost: nothing is lost in silence.
     let family = "digital_actors_socket_exchanges_total";
     let scrape =
-        collector.scrape_until(|scrape| scrape.sum(family, &[]) + losses(scrape) >= made)?;
-    let counted = scrape.sum(family, &[]);
+        collector.scrape_until(|scrape| scrape.total(family, &[]) + losses(scrape) >= made)?;
+    let counted = scrape.total(family, &[]);
     ensure!(counted <= made + under_way, "{} exchanges were invented", counted - made);
     let lost = losses(&scrape).max(made - counted);
     ensure!(lost <= losses(&scrape), "{lost} exchanges of {made} were lost in silence");

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::collector::{Collector, Settings, losses};
 use crate::figure::Bar;
-use crate::process::Running;
-use crate::stage::Stage;
+use crate::stage::{BEGINNING, Stage};
 use crate::web::{CONNECTIONS, HOST, Load, WebServer};
+use da_testkit::program::Program;
+use rustix::process::Signal;
 
 const BPFTRACE: &str = include_str!("same.bt");
 
@@ -70,13 +71,13 @@ pub enum Watching {
     /// Our collector; whether it follows the requests.
     Collector(Collector, bool),
     /// A program, and what it says at its end if it saw anything.
-    Program(Running, fn(&str) -> bool),
+    Program(Program, fn(&str) -> bool),
 }
 
 impl Watching {
     /// Starts it, and waits until it watches.
     pub fn start(contender: Contender, stage: &Stage, web: &WebServer) -> Result<Self> {
-        let (mut command, ready, proof): (_, _, fn(&str) -> bool) = match contender {
+        let (command, ready, proof): (_, _, fn(&str) -> bool) = match contender {
             Contender::NotTargeting => {
                 let settings = Settings::default().watch("elsewhere.bench.test");
                 return Ok(Self::Collector(Collector::start(stage, &settings)?, false));
@@ -110,8 +111,8 @@ impl Watching {
             }
         };
         let name = contender.as_str().split([' ', ',']).next().unwrap_or_default();
-        let mut program = Running::start(name, &mut command, &stage.scratch)?;
-        program.wait_until(|program| program.said().contains(ready))?;
+        let mut program = stage.start(name, command)?;
+        program.wait_for(BEGINNING, |said| said.contains(ready).then_some(()))?;
         if contender == Contender::Bpftrace {
             thread::sleep(Duration::from_secs(1)); // it says so before it does
         }
@@ -127,8 +128,8 @@ impl Watching {
                 let most = expected + CONNECTIONS as f64;
                 let family = "digital_actors_socket_exchanges_total";
                 let scrape =
-                    collector.scrape_until(|scrape| scrape.sum(family, &[]) >= expected)?;
-                let counted = scrape.sum(family, &[]);
+                    collector.scrape_until(|scrape| scrape.total(family, &[]) >= expected)?;
+                let counted = scrape.total(family, &[]);
                 let lost = losses(&scrape);
                 ensure!(
                     (expected..=most).contains(&counted) && lost == 0.0,
@@ -137,7 +138,7 @@ impl Watching {
                 Ok(())
             }
             Self::Program(program, proof) => {
-                let said = program.interrupt()?;
+                let said = program.end(Signal::INT)?;
                 ensure!(proof(&said), "it saw nothing, and said: {}", said.trim());
                 Ok(())
             }

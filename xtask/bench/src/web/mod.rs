@@ -1,14 +1,15 @@
 //! nginx, and wrk against it.
 
 use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::process::Running;
-use crate::stage::Stage;
+use crate::stage::{BEGINNING, Stage};
+use da_testkit::program::Program;
 
 const PORT: u16 = 8080;
 /// The name that wrk asks for.
@@ -20,7 +21,7 @@ const NGINX: &str = include_str!("nginx.conf");
 const WRK_REPORT: &str = include_str!("wrk-report.lua");
 
 /// A running nginx.
-pub struct WebServer(Running);
+pub struct WebServer(Program);
 
 /// What wrk measured in one run.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -56,8 +57,8 @@ impl WebServer {
         fs::write(stage.scratch.join("wrk-report.lua"), WRK_REPORT)?;
         let mut command = Command::new("nginx");
         command.arg("-p").arg(&stage.scratch).arg("-c").arg(&config);
-        let mut nginx = Running::start("nginx", &mut command, &stage.scratch)?;
-        nginx.wait_until(|_| std::net::TcpStream::connect(("127.0.0.1", PORT)).is_ok())?;
+        let mut nginx = stage.start("nginx", command)?;
+        nginx.wait_for(BEGINNING, |_| TcpStream::connect(("127.0.0.1", PORT)).ok())?;
         Ok(Self(nginx))
     }
 

@@ -4,17 +4,12 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::layout::Layout;
-use super::panel::panel;
+use super::panel::{data_source, panel};
 use super::shorthand::expand;
 use super::source::{Annotation, Board, Common, Variable};
 
 /// The version of that model: of Grafana 11.6. Newer ones bring it up to theirs.
 const SCHEMA_VERSION: u32 = 41;
-
-/// The data source, whichever is chosen.
-pub fn data_source() -> Value {
-    json!({"type": "prometheus", "uid": "${datasource}"})
-}
 
 /// `board` as Grafana takes it.
 ///

@@ -3,9 +3,13 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::board::data_source;
 use super::shorthand::{expand, quantile};
 use super::source::{Common, Kind, Panel, Query, Stack};
+
+/// The data source, whichever is chosen.
+pub fn data_source() -> Value {
+    json!({"type": "prometheus", "uid": "${datasource}"})
+}
 
 impl Kind {
     /// Its height where the source has none, in units of the grid.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use da_monitoring::built;
-use da_monitoring::changed::Changed;
-use da_monitoring::program::Program;
-use da_monitoring::programs::are_there;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::built;
+use da_testkit::changed::Changed;
+use da_testkit::program::Program;
+use da_testkit::programs::are_there;
+use da_testkit::prometheus::Prometheus;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
 
@@ -53,8 +53,9 @@ impl Stage {
         let path = search_path(folder.path());
         run(Command::new("ip").args(["link", "set", "lo", "up"])).expect("a loopback");
 
-        let mut demo = Command::new(built::program("xtask").expect("is built"));
-        demo.arg("demo").arg("--programs").arg(built::folder().expect("is there"));
+        let mut demo = Command::new(built::program("da-demo").expect("is built"));
+        demo.arg("--programs").arg(built::folder().expect("is there"));
+        demo.arg("--folder").arg(folder.path().join("demo"));
         let mut game = Program::start(demo, &folder.path().join("demo.log")).expect("starts");
         game.wait_for(STARTING, |said| said.contains("first scrape").then_some(()))
             .unwrap_or_else(|error| panic!("{error:#}"));

@@ -1,6 +1,6 @@
 //! The lists that go out of date: hosts of providers, and prices.
 
-use crate::deploy::files::text;
+use crate::files::text;
 
 /// On which day an entry was held against which source, by a comment right above it.
 fn age(comment: &str) -> Option<(&str, &str)> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::prometheus::Prometheus;
 
 /// One target where nobody listens, and a rule of each kind about it.
 const CONFIG: &str = "
@@ -23,7 +23,7 @@ groups:
 
 #[test]
 fn a_prometheus_scrapes_evaluates_and_answers() {
-    if !crate::prometheus_is_here() {
+    if !crate::needs::prometheus_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -63,7 +63,7 @@ fn a_prometheus_scrapes_evaluates_and_answers() {
 
 #[test]
 fn a_refused_configuration_is_quoted() {
-    if !crate::prometheus_is_here() {
+    if !crate::needs::prometheus_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

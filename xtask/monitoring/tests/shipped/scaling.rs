@@ -7,10 +7,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use da_monitoring::api::Series;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::api::Series;
+use da_testkit::prometheus::Prometheus;
 
-use crate::deploy::files::text;
+use crate::files::text;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -63,7 +63,7 @@ fn first(at: &Prometheus, promql: &str) -> Series {
 
 #[test]
 fn promtool_takes_the_examples() {
-    if !crate::prometheus_is_here() {
+    if !crate::needs::prometheus_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ fn promtool_takes_the_examples() {
 
 #[test]
 fn what_a_place_records_arrives_in_the_store_and_above() {
-    if !crate::prometheus_is_here() {
+    if !crate::needs::prometheus_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ fn what_a_place_records_arrives_in_the_store_and_above() {
 
 #[test]
 fn shards_share_the_targets() {
-    if !crate::prometheus_is_here() {
+    if !crate::needs::prometheus_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

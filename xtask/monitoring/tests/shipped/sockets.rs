@@ -7,7 +7,7 @@ use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{AggregateExpr, Expr, LabelModifier, parse};
 use promql_parser::util::{ExprVisitor, walk_expr};
 
-use crate::deploy::files::{root, text};
+use crate::files::{root, text};
 use crate::promql::selected;
 use crate::rules::files::shipped;
 

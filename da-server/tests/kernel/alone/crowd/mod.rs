@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use da_monitoring::programs::are_there;
 use da_server::kernel::{KernelConfig, Unlisted};
+use da_testkit::programs::are_there;
 
 use crate::alone::judged::judge;
 use crate::lab::{Lab, config, endpoint};

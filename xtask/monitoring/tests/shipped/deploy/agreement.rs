@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use da_monitoring::rules;
 
-use super::files::{document, documents, root, text, texts};
 use super::kubernetes::with_kernel_view;
+use crate::files::{document, documents, root, text, texts};
 
 const COMPOSE: &str = "deploy/docker-compose.yml";
 const COLLECTOR: &str = "deploy/kubernetes/collector/daemonset.yaml";
@@ -20,7 +20,7 @@ fn the_operators_rules_are_those_of_prometheus() {
 
     let kept = document("deploy/kubernetes/monitoring/rules.yaml");
     let mut groups = Vec::new();
-    let files = super::files::yaml_files("deploy/prometheus/rules").into_iter();
+    let files = crate::files::yaml_files("deploy/prometheus/rules").into_iter();
     for file in files.filter(|file| !file.ends_with(rules::OF_MONITORS)) {
         groups.extend(document(&file)["groups"].as_array().expect("groups").clone());
     }

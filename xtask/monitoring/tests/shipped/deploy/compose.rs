@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::files::{document, root, text, texts};
+use crate::files::{document, root, text, texts};
 
 const COMPOSE: &str = "deploy/docker-compose.yml";
 

@@ -1,6 +1,6 @@
 //! The image: how it is built, and from what.
 
-use super::files::{document, judged, text, yaml_files};
+use crate::files::{document, judged, text, yaml_files};
 
 const DOCKERFILE: &str = "deploy/Dockerfile";
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::files::{document, documents, root, text, texts, yaml_files};
+use crate::files::{document, documents, root, text, texts, yaml_files};
 
 const COLLECTOR: &str = "deploy/kubernetes/collector/daemonset.yaml";
 const GAME: &str = "deploy/kubernetes/game/deployment.yaml";

@@ -2,7 +2,6 @@
 
 mod agreement;
 mod compose;
-pub mod files;
 mod image;
 mod kubernetes;
 mod operator;

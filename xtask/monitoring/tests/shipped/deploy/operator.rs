@@ -9,12 +9,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use da_monitoring::built;
-use da_monitoring::program::Program;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::built;
+use da_testkit::program::Program;
+use da_testkit::prometheus::Prometheus;
 use serde_json::Value;
 
-use super::files::{documents, text};
+use crate::files::{documents, text};
 use crate::rules::families::Families;
 
 /// As `generatePodMonitorConfig` of the operator (pkg/prometheus/promcfg.go) has them, and what every
@@ -93,7 +93,7 @@ fn start_server(folder: &Path, mode: &str, watched: SocketAddr) -> (Program, Soc
 
 #[test]
 fn scraped_as_the_operator_does_it_no_series_loses_a_label() {
-    if !crate::live::can_run() {
+    if !crate::needs::live_is_possible() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

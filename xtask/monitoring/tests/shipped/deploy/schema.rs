@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::files::{documents, judged, root, yaml_files};
 use super::kubernetes::with_kernel_view;
+use crate::files::{documents, judged, root, yaml_files};
 
 const PROGRAM: &str = "xtask/monitoring/tests/shipped/deploy/schema.py";
 const COMPOSE: &str = "deploy/docker-compose.yml";

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use da_monitoring::prometheus::{Prometheus, Rule};
+use da_testkit::prometheus::{Prometheus, Rule};
 
-use crate::rules::alertmanager_is_here;
+use crate::needs::live_is_possible;
 use crate::rules::files::WATCHDOG;
 use questions::Asked;
 use stage::{Play, Stage};
@@ -41,21 +41,9 @@ const OF_FAULTS: [&str; 5] = [
     "DigitalActorsTtsFailures",
 ];
 
-/// Whether this test can run: it takes Prometheus and Alertmanager, and root for the kernel view.
-pub fn can_run() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    let required =
-        ["CI", "DA_REQUIRE_KERNEL"].into_iter().any(|name| std::env::var_os(name).is_some());
-    assert!(is_root || !required, "this test must run here, but can't: it takes root");
-    if !is_root {
-        eprintln!("SKIPPED: the kernel view takes root");
-    }
-    is_root && crate::prometheus_is_here() && alertmanager_is_here()
-}
-
 #[test]
 fn every_question_is_answered_or_has_a_reason() {
-    if !can_run() {
+    if !live_is_possible() {
         return;
     }
     let reasons = empty::read();

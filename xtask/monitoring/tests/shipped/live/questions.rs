@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use da_monitoring::prometheus::{Prometheus, Rule};
+use da_testkit::prometheus::{Prometheus, Rule};
 use promql_parser::parser::parse;
 
 use super::stage::INTERVAL;

@@ -8,11 +8,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use da_monitoring::alertmanager::Alertmanager;
-use da_monitoring::built;
-use da_monitoring::changed::Changed;
-use da_monitoring::program::Program;
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::alertmanager::Alertmanager;
+use da_testkit::built;
+use da_testkit::changed::Changed;
+use da_testkit::program::Program;
+use da_testkit::prometheus::Prometheus;
 use tempfile::TempDir;
 
 /// How often the demo is scraped, and rules are evaluated, so that a minute is enough.
@@ -115,9 +115,10 @@ fn free_addresses() -> Result<[SocketAddr; 4]> {
 }
 
 fn start_demo(folder: &Path, address: SocketAddr, play: Play) -> Result<Program> {
-    let mut command = Command::new(built::program("xtask")?);
-    command.args(["demo", "--seconds", LONGEST, "--port", &address.port().to_string()]);
+    let mut command = Command::new(built::program("da-demo")?);
+    command.args(["--seconds", LONGEST, "--port", &address.port().to_string()]);
     command.arg("--programs").arg(built::folder()?);
+    command.arg("--folder").arg(folder.join("demo"));
     if play == Play::Faulty {
         command.arg("--faults");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use da_monitoring::dashboards::shipped::{Question, list, text};
-use da_monitoring::prometheus::Prometheus;
+use da_testkit::prometheus::Prometheus;
 use serde_json::Value;
 
 /// What is looked at: about as long as the demo has run.

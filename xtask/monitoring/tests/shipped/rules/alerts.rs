@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::files::{Alert, RUNBOOK, TESTS, TestGroup, Tests, WATCHDOG, alerts, read};
 use super::runbook::anchors;
-use crate::deploy::files::yaml_files;
+use crate::files::yaml_files;
 
 #[test]
 fn every_alert_says_what_there_is_to_say() {

@@ -8,14 +8,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use da_testkit::alertmanager::Alertmanager;
+use da_testkit::prometheus::Prometheus;
+
 use super::files::{ALERTMANAGER, PROMETHEUS, RULES, WATCHDOG};
 use anyhow::Result;
-use da_monitoring::alertmanager::Alertmanager;
-use da_monitoring::prometheus::Prometheus;
 use serde_json::{Value, json};
 
 use super::webhook::Webhook;
-use crate::deploy::files::{document, yaml_files};
+use crate::files::{document, yaml_files};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -84,7 +85,7 @@ fn write(path: PathBuf, document: &Value) -> Result<PathBuf> {
 
 #[test]
 fn somebody_is_woken_when_a_server_is_down() {
-    if !crate::prometheus_is_here() || !super::alertmanager_is_here() {
+    if !crate::needs::prometheus_is_here() || !crate::needs::alertmanager_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -131,7 +132,7 @@ fn somebody_is_woken_when_a_server_is_down() {
 /// A service that hears of it can tell when it stops.
 #[test]
 fn the_dead_mans_switch_is_told_over_and_over_that_alerts_are_delivered() {
-    if !crate::prometheus_is_here() || !super::alertmanager_is_here() {
+    if !crate::needs::prometheus_is_here() || !crate::needs::alertmanager_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -148,7 +149,7 @@ fn the_dead_mans_switch_is_told_over_and_over_that_alerts_are_delivered() {
 
 #[test]
 fn who_is_woken_is_not_told_of_the_causes_too() {
-    if !super::alertmanager_is_here() {
+    if !crate::needs::alertmanager_is_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

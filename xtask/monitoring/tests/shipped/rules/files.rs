@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::deploy::files::{document, yaml_files};
+use crate::files::{document, yaml_files};
 
 /// Prometheus' configuration.
 pub const PROMETHEUS: &str = "deploy/prometheus/prometheus.yml";

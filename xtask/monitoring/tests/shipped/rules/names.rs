@@ -8,7 +8,7 @@ use promql_parser::parser::parse;
 use super::families::Families;
 use super::files::{Record, Rule, shipped};
 use super::level::{grouping, level, words};
-use crate::deploy::files::text;
+use crate::files::text;
 use crate::promql::selected;
 
 /// What Prometheus and Alertmanager tell of themselves, as far as it is asked for, and by which labels.

@@ -6,7 +6,7 @@ use std::process::Command;
 use da_monitoring::rules;
 
 use super::files::{PROMETHEUS, alerts};
-use crate::deploy::files::{root, text, yaml_files};
+use crate::files::{root, text, yaml_files};
 
 /// Where the workspace says that its repository is.
 const PLACEHOLDER: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::files::{RUNBOOK, alerts};
 use super::names::Known;
-use crate::deploy::files::{root, text};
+use crate::files::{root, text};
 
 /// The anchors of a page's headings, as code hosts make them of ours, which have letters, digits,
 /// spaces, hyphens, and signs that are left out.

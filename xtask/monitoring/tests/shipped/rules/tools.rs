@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::files::{ALERTMANAGER, PROMETHEUS, RULES, TESTS};
-use crate::deploy::files::{root, yaml_files};
+use crate::files::{root, yaml_files};
 
 /// What `program` says, if it is content.
 fn content(program: &str, arguments: &[&str], files: &[String]) -> String {
@@ -21,7 +21,7 @@ fn content(program: &str, arguments: &[&str], files: &[String]) -> String {
 
 #[test]
 fn promtool_takes_configuration_and_rules() {
-    if !crate::prometheus_is_here() {
+    if !crate::needs::prometheus_is_here() {
         return;
     }
     let said = content(
@@ -36,7 +36,7 @@ fn promtool_takes_configuration_and_rules() {
 
 #[test]
 fn the_unit_tests_of_the_rules_pass() {
-    if !crate::prometheus_is_here() {
+    if !crate::needs::prometheus_is_here() {
         return;
     }
     let files = yaml_files(TESTS);
@@ -50,7 +50,7 @@ fn the_unit_tests_of_the_rules_pass() {
 
 #[test]
 fn alerts_go_where_their_severity_says() {
-    if !super::alertmanager_is_here() {
+    if !crate::needs::alertmanager_is_here() {
         return;
     }
     content("amtool", &["check-config", ALERTMANAGER], &[]);
