@@ -87,6 +87,9 @@ pub mod flags {
     pub const UNSEEN_CONNECT: u32 = 1 << 16;
     /// By then something had arrived, be it a part of the answer to that send.
     pub const UNSEEN_ARRIVAL: u32 = 1 << 17;
+    /// Of an exchange alone: something was read of which nobody saw when it had arrived. See
+    /// [`Pickups::skipped_arrivals`](crate::pickup::Pickups::skipped_arrivals).
+    pub const SKIPPED_ARRIVAL: u32 = 1 << 18;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs

@@ -48,7 +48,7 @@ pub struct Exchange {
     pub sent_bytes: u64,
     /// Payload bytes received on the connection so far.
     pub received_bytes: u64,
-    /// See [`crate::connection::flags`].
+    /// See [`crate::connection::flags`]; [`crate::connection::flags::SKIPPED_ARRIVAL`] among them.
     pub flags: u32,
     /// An [`End`].
     pub end: u32,

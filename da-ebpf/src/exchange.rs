@@ -212,7 +212,8 @@ pub unsafe fn request(sock: impl Sock, connection: *mut Connection, bytes: u64, 
 
 /// Whether something has arrived in answer to the current request. What comes after a TLS 1.3 handshake
 /// may be session tickets, and be so between two writes of one request: while the client has read nothing
-/// of it, it is not going on to the next request.
+/// of it, it is not going on to the next request. An answer whose arrival nobody saw is one as well, once it
+/// is read.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
@@ -222,11 +223,13 @@ unsafe fn is_answered(sock: impl Sock, connection: *const Connection) -> bool {
     unsafe {
         let number = (*connection).request;
         let response = arrival::response(connection, number);
+        if response.first_ns == 0 {
+            return pickup::has_skipped_arrival(connection, number);
+        }
         let may_be_tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
         // Whoever has read the peer's FIN as well has read one more than arrived.
         let unread_bytes = i64::from(pickup::unread_bytes(sock, connection).cast_signed());
-        response.first_ns != 0
-            && !(may_be_tickets && unread_bytes > 0 && unread_bytes as u64 >= response.bytes)
+        !(may_be_tickets && unread_bytes > 0 && unread_bytes as u64 >= response.bytes)
     }
 }
 
@@ -308,8 +311,9 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno
     unsafe {
         let number = (*connection).request;
         let (mut pickups, mut first_read_ns, mut first_pickup_ns) = (0, 0, 0);
-        let mut window_closed_ns = pickup::closed_for_ns(connection);
+        let (mut window_closed_ns, mut skipped) = (pickup::closed_for_ns(connection), 0);
         if let Some(picked_up) = pickup::of(connection, number) {
+            skipped = u32::from((*picked_up).skipped_arrivals != 0) * flags::SKIPPED_ARRIVAL;
             pickups = (*picked_up).count;
             (first_read_ns, first_pickup_ns) = ((*picked_up).first_read_ns, (*picked_up).first_ns);
             window_closed_ns += (*picked_up).window_closed_ns;
@@ -327,7 +331,7 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno
             window_closed_ns,
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
-            flags: (*connection).flags,
+            flags: (*connection).flags | skipped,
             end,
             errno,
             srtt_eighths_us: sock.srtt_eighths_us(),

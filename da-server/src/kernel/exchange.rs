@@ -17,7 +17,8 @@ use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 pub enum ExchangeOutcome {
     /// Request and response were told apart; its times are in the histograms.
     Ok,
-    /// Where the response began could not be told from TLS session tickets; no sample.
+    /// When the response began is not known: it could not be told from TLS session tickets, or nobody saw it
+    /// arrive; no sample.
     Doubtful,
     /// Not told apart from others; no sample. A connection that carries exchanges side by side
     /// (HTTP/2) counts as one, since how many it carries does not show.
@@ -106,6 +107,9 @@ pub fn measure(
     const OPAQUE: u32 = flags::UNREADABLE | flags::EARLY_DATA;
     if mixed || exchange.flags & OPAQUE != 0 {
         return Some(Measured::without_sample(ExchangeOutcome::Ambiguous));
+    }
+    if exchange.flags & flags::SKIPPED_ARRIVAL != 0 {
+        return Some(Measured::without_sample(ExchangeOutcome::Doubtful));
     }
     let goes_on = exchange.end == End::NextRequest as u32;
     let response = &exchange.response;
@@ -291,6 +295,19 @@ mod tests {
         assert_eq!(measured(&unreported, false).outcome, ExchangeOutcome::Doubtful);
         unreported.number = 2;
         assert_eq!(measured(&unreported, false).outcome, ExchangeOutcome::Ok);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_saw_arrive_has_no_time() {
+        // All of it was read before something else arrived, or nothing else did.
+        for first_last in [(9_000, 9_500), (0, 0)] {
+            for end in [End::NextRequest, End::Closed, End::Silence] {
+                let mut skipped = exchange(100, first_last);
+                (skipped.flags, skipped.end) = (flags::SKIPPED_ARRIVAL, end as u32);
+                let doubtful = Measured::without_sample(ExchangeOutcome::Doubtful);
+                assert_eq!(measured(&skipped, false), doubtful, "{first_last:?} {end:?}");
+            }
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, Measured, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Hooks, Measured, SeenExchange, Unlisted, What};
 
-use crate::lab::{Lab, endpoint};
+use crate::lab::{Lab, endpoint, hooks};
 
 pub const NAME: &str = "edges.kernel.test";
 pub const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -63,7 +63,10 @@ fn a_client_that_closes_its_half_first() {
     assert_eq!(bytes("sent_bytes_total"), 10.0 * request().len() as f64);
     assert_eq!(bytes("received_bytes_total"), 10.0 * RESPONSE.len() as f64);
     let outcomes: Vec<_> = exchanges(lab, 10).into_iter().map(|one| one.outcome).collect();
-    assert_eq!(outcomes, [ExchangeOutcome::Ok; 10]);
+    // Older hooks do not see it arrive any more: it counts when it is read, which may be any time later.
+    let older = hooks() == Hooks::Older;
+    let expected = if older { ExchangeOutcome::Doubtful } else { ExchangeOutcome::Ok };
+    assert_eq!(outcomes, [expected; 10]);
 }
 
 /// Over loopback an answer can be on its way back before the hook of its request has run.

@@ -1,5 +1,5 @@
-//! Runs that the kernel skips, because the program is running on that CPU already: a send or a close
-//! that no program has seen. Here the programs don't find a connection's record for that moment.
+//! Runs that the kernel skips, because the program is running on that CPU already: a send, an arrival or a
+//! close that no program has seen. Here the programs don't find a connection's record for that moment.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -179,6 +179,34 @@ fn the_rest_of_a_request_at_the_end_makes_it_ambiguous() {
     assert_eq!(lost(&lab, "unseen_send"), 1.0);
     // Not one that nobody has answered.
     assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ambiguous]);
+}
+
+#[test]
+fn an_answer_whose_arrival_is_in_no_sight_is_doubtful_and_has_no_time() {
+    let Some((mut lab, mut records)) = view() else { return };
+    let (mut socket, answer) = connect();
+    let local = socket.local_addr().expect("an address");
+    for unseen in [false, true, false] {
+        socket.write_all(&plain::request(NAME)).expect("writes");
+        let arrive = || {
+            answer();
+            socket.peek(&mut [0]).expect("something comes");
+        };
+        if unseen {
+            records.without(&[local], arrive);
+        } else {
+            arrive();
+        }
+        plain::receive(&mut socket);
+    }
+    drop((socket, answer));
+    lab.wait_closed(1);
+    let timed = value(&lab, &format!("socket_first_byte_seconds_count{{{LABELS}}}"));
+    let received = value(&lab, &format!("socket_received_bytes_total{{{LABELS}}}"));
+    let (ok, doubtful) = (ExchangeOutcome::Ok, ExchangeOutcome::Doubtful);
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+    assert_eq!(outcomes(&lab.close()), [ok, doubtful, ok]);
+    assert_eq!((timed, received), (2.0, 3.0 * plain::RESPONSE.len() as f64));
 }
 
 #[test]
