@@ -82,8 +82,9 @@ pub mod flags {
     pub const NO_LOCAL_PORT: u32 = 1 << 14;
     /// The report of the first bytes did not get through: what is reported as such came later.
     pub const FIRST_BYTES_LOST: u32 = 1 << 15;
-    /// It is followed from its first send on: when it connected was not seen, and
-    /// [`Connection::established_ns`](super::Connection::established_ns) is that of the send.
+    /// When it connected was not seen: it is followed from its first send on, or the kernel skipped the run
+    /// that would have noted it. [`Connection::established_ns`](super::Connection::established_ns) is that of
+    /// the first send, or of CLOSE.
     pub const UNSEEN_CONNECT: u32 = 1 << 16;
     /// By then something had arrived, be it a part of the answer to that send.
     pub const UNSEEN_ARRIVAL: u32 = 1 << 17;

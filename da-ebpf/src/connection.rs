@@ -204,6 +204,40 @@ fn establish(sock: impl Sock) {
     }
 }
 
+/// The connection is used, and was not said to be established: the kernel has skipped that run, because this
+/// program was running on the same CPU already, about another connection.
+///
+/// # Safety
+/// `connection` is from [`find`], and the caller runs in the send hook, of the first send, or in the state hook
+/// at CLOSE.
+#[inline(never)]
+pub unsafe fn establish_unseen(sock: impl Sock, connection: *mut Connection) -> u32 {
+    // SAFETY: the caller's promise. The window's field is the receive hook's, which has had no exchange to
+    // count it in: where the window ends was told from a sequence number that was not there.
+    unsafe {
+        (*connection).established_ns = now_ns();
+        (*connection).flags |= flags::UNSEEN_CONNECT;
+        (*connection).first_sequence = sock.first_sequence();
+        (*connection).window_read_ns = (*connection).window_full_ns;
+        sock.read_peers(&raw mut (*connection).peers);
+    }
+    0 // the verifier minds a function that returns nothing
+}
+
+/// Whether the run that says that a connection is established was skipped, of one that is.
+///
+/// # Safety
+/// `connection` is from [`find`].
+#[inline(always)]
+pub unsafe fn is_established_unseen(sock: impl Sock, connection: *const Connection) -> bool {
+    // SAFETY: the caller's promise. By TCP Fast Open a first send goes ahead of the connection.
+    unsafe {
+        (*connection).established_ns == 0
+            && (*connection).flags & flags::PRE_EXISTING == 0
+            && sock.is_established()
+    }
+}
+
 /// A connection that another side has begun: it is not followed, but its socket may have been that of
 /// one whose CLOSE was skipped. Where both sides have begun it, the record is its own.
 #[inline(always)]
@@ -223,6 +257,10 @@ fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
+        // The socket's state is still the one before.
+        if is_established_unseen(sock, connection) {
+            establish_unseen(sock, connection);
+        }
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
         arrive_at_last(sock, connection);

@@ -14,7 +14,7 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    event, exchange, pickup, records, redaction,
+    connection, event, exchange, pickup, records, redaction,
     send_buffer::{self, MAX_RECORDS, Scratch},
     sock::Sock,
 };
@@ -49,6 +49,9 @@ pub unsafe fn first(
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
     // promise.
     unsafe {
+        if connection::is_established_unseen(sock, connection) {
+            connection::establish_unseen(sock, connection);
+        }
         let captured = send_buffer::copy(scratch, bytes);
         let payload = &(*scratch).payload;
         let earlier = (*connection).flags;
