@@ -49,7 +49,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             unsafe {
                 note_skipped_arrival(sock, connection, to_bytes);
                 (*connection).read_bytes = to_bytes;
-                records::read(connection, from_bytes, result as u32);
+                records::read(sock, connection, from_bytes, result as u32);
             }
             make_room(sock, connection);
         }
@@ -267,7 +267,7 @@ pub fn receive_up_to(sock: impl Sock, connection: *mut Connection) {
         let to_bytes = read_bytes(sock, connection);
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
-            records::read_in_parts(connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
+            records::read_in_parts(sock, connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
             receive(connection, from_bytes);
             make_room(sock, connection);
         }

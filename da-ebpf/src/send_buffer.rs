@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use da_ebpf_common::{MAX_FIRST_BYTES, connection::Connection, head::Head, tls::FirstBytes};
 
-use crate::{layout, registers::Registers};
+use crate::{layout, registers::Registers, sock::Sock};
 
 /// Buffers of one writev or sendmsg that are looked at.
 const MAX_BUFFERS: u32 = 8;
@@ -83,15 +83,15 @@ pub fn scratch() -> Option<*mut Scratch> {
     SCRATCH.get_ptr_mut(0)
 }
 
-/// Copies the beginning of what the current system call sends into `scratch.payload`.
+/// Copies the beginning of what the current system call sends on the socket into `scratch.payload`.
 ///
 /// Returns the bytes copied, at most [`MAX_FIRST_BYTES`]; 0 where the buffers are out of reach: no
-/// system call that is known to send, or memory that is not there.
+/// system call that is known to send, one that is about something else, or memory that is not there.
 ///
 /// # Safety
 /// `scratch` is this CPU's, from [`scratch`].
 #[inline(always)]
-pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
+pub unsafe fn copy(sock: impl Sock, scratch: *mut Scratch, sent_bytes: u64) -> u32 {
     // A send may take less than it was offered; what it left is not part of this flight.
     let most = MAX_FIRST_BYTES as u64;
     let limit_bytes = if sent_bytes < most { sent_bytes } else { most } as u32;
@@ -99,7 +99,9 @@ pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
     unsafe {
         (*scratch).captured_bytes = 0;
         (*scratch).limit_bytes = limit_bytes;
-        gather(scratch);
+        if let Some(registers) = Registers::of_call_on(sock) {
+            gather(scratch, registers);
+        }
         (*scratch).captured_bytes
     }
 }
@@ -110,8 +112,7 @@ pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
 /// # Safety
 /// As for [`copy`].
 #[inline(never)]
-unsafe fn gather(scratch: *mut Scratch) -> u32 {
-    let registers = Registers::current();
+unsafe fn gather(scratch: *mut Scratch, registers: Registers) -> u32 {
     let (Some(syscall), Some(argument_2), Some(argument_3)) =
         (registers.syscall(), registers.argument_2(), registers.argument_3())
     else {

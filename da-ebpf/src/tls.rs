@@ -52,7 +52,7 @@ pub unsafe fn first(
         if connection::is_established_unseen(sock, connection) {
             connection::establish_unseen(sock, connection);
         }
-        let captured = send_buffer::copy(scratch, bytes);
+        let captured = send_buffer::copy(sock, scratch, bytes);
         let payload = &(*scratch).payload;
         let earlier = (*connection).flags;
         // Not its very first bytes, where the report of these is lost, or nobody saw them.
@@ -180,7 +180,7 @@ fn starts_with_connect(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
+pub unsafe fn is_alert(sock: impl Sock, connection: *const Connection, bytes: u64) -> bool {
     // SAFETY: the caller's promise.
     let connection_flags = unsafe { (*connection).flags };
     if connection_flags & flags::TLS == 0
@@ -191,7 +191,7 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
     }
     let Some(scratch) = send_buffer::scratch() else { return false };
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
-    unsafe { send_buffer::copy(scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
+    unsafe { send_buffer::copy(sock, scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
 }
 
 /// Looks at the first record of the current send, which begins the first request.
@@ -199,13 +199,13 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-pub unsafe fn read_first_record(connection: *mut Connection) {
+pub unsafe fn read_first_record(sock: impl Sock, connection: *mut Connection) {
     let Some(scratch) = send_buffer::scratch() else { return };
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
     // promise.
     unsafe {
         if (*connection).flags & flags::TLS != 0
-            && send_buffer::copy(scratch, RECORD_HEADER_BYTES.into()) == RECORD_HEADER_BYTES
+            && send_buffer::copy(sock, scratch, RECORD_HEADER_BYTES.into()) == RECORD_HEADER_BYTES
         {
             let payload = &(*scratch).payload;
             let length = u16::from_be_bytes([payload[3], payload[4]]);
@@ -255,7 +255,7 @@ pub unsafe fn handshake(
     let Some(scratch) = send_buffer::scratch() else { return };
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
     let flight = unsafe {
-        let captured = send_buffer::copy(scratch, bytes);
+        let captured = send_buffer::copy(sock, scratch, bytes);
         walk(scratch, captured);
         &(*scratch).flight
     };
