@@ -183,7 +183,8 @@ pub unsafe fn request(sock: impl Sock, connection: *mut Connection, bytes: u64, 
         let answered = is_answered(sock, connection);
         let outrun = arrival::response(connection, number + 1).first_ns != 0;
         if number == 0 || answered {
-            if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(sock, connection, bytes)
+            if bytes < smallest_request_bytes(connection_flags)
+                || tls::is_alert(sock, connection, bytes)
             {
                 return; // a close alert, a key update, HTTP/2 control: no request is that short
             }

@@ -57,7 +57,12 @@ pub unsafe fn read(sock: impl Sock, connection: *mut Connection, from_bytes: u32
 /// # Safety
 /// As for [`read`].
 #[inline(always)]
-pub unsafe fn read_in_parts(sock: impl Sock, connection: *mut Connection, from_bytes: u32, bytes: u32) {
+pub unsafe fn read_in_parts(
+    sock: impl Sock,
+    connection: *mut Connection,
+    from_bytes: u32,
+    bytes: u32,
+) {
     // SAFETY: the caller's promise; the helper checks the address that it reads from.
     unsafe {
         if (*connection).records.walk != walk::ON {

@@ -13,8 +13,8 @@ use crate::{layout, registers::Registers, sock::Sock};
 
 /// Buffers of one writev or sendmsg that are looked at.
 const MAX_BUFFERS: u32 = 8;
-/// Records of one flight that are looked at.
-pub const MAX_RECORDS: usize = 4;
+/// Records of one flight that are looked at; a power of two.
+pub const MAX_FLIGHT_RECORDS: usize = 8;
 
 /// Room for one event and its payload and, behind them, for what a copy at the payload's very end
 /// could run over: the verifier bounds an offset and a length, not their sum.
@@ -38,14 +38,42 @@ pub struct Scratch {
 }
 
 /// The TLS record headers at the beginning of a send.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Flight {
     /// Content types; 0 where there is no further record.
-    pub types: [u8; MAX_RECORDS],
+    pub types: [u8; MAX_FLIGHT_RECORDS],
     /// First byte of each record's content.
-    pub firsts: [u8; MAX_RECORDS],
+    pub firsts: [u8; MAX_FLIGHT_RECORDS],
     /// Offset behind each record.
-    pub ends: [u32; MAX_RECORDS],
+    pub ends: [u32; MAX_FLIGHT_RECORDS],
+    /// How many there are.
+    pub count: u32,
+    /// Offset behind the last of them.
+    pub end: u32,
+    /// Whether one of them is of application data.
+    pub has_application_data: u32,
+    /// Whether one is as long as an alert of TLS 1.3.
+    pub has_alert: u32,
+    /// Offset behind the first of application data that is as long as a client's Finished; 0 where there is none.
+    pub finished_end: u32,
+    /// Offset behind the one that follows that; 0 where there is none.
+    pub request_record_end: u32,
+}
+
+impl Flight {
+    /// Nothing is read.
+    pub const NONE: Self = Self {
+        types: [0; MAX_FLIGHT_RECORDS],
+        firsts: [0; MAX_FLIGHT_RECORDS],
+        ends: [0; MAX_FLIGHT_RECORDS],
+        count: 0,
+        end: 0,
+        has_application_data: 0,
+        has_alert: 0,
+        finished_end: 0,
+        request_record_end: 0,
+    };
 }
 
 #[map]

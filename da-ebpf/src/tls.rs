@@ -10,12 +10,12 @@ use da_ebpf_common::{
     MAX_FIRST_BYTES,
     connection::{Connection, Phase, flags},
     event::Kind,
-    tls::{FirstBytes, Handshake, RECORD_HEADER_BYTES},
+    tls::{FirstBytes, Handshake, RECORD_HEADER_BYTES, is_alert13, is_finished},
 };
 
 use crate::{
     connection, event, exchange, pickup, records, redaction,
-    send_buffer::{self, MAX_RECORDS, Scratch},
+    send_buffer::{self, Flight, MAX_FLIGHT_RECORDS, Scratch},
     sock::Sock,
 };
 
@@ -256,18 +256,15 @@ pub unsafe fn handshake(
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
     let flight = unsafe {
         let captured = send_buffer::copy(sock, scratch, bytes);
-        walk(scratch, captured);
+        read_flight(scratch, captured);
         &(*scratch).flight
     };
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         let earlier = (*connection).flags;
-        let [first, second, third, _] = flight.types;
+        let [first, second, third, ..] = flight.types;
         let finished12 = first == CHANGE_CIPHER_SPEC && second == HANDSHAKE;
-        let application = first == APPLICATION_DATA
-            || second == APPLICATION_DATA
-            || third == APPLICATION_DATA
-            || flight.types[3] == APPLICATION_DATA;
+        let application = flight.has_application_data != 0;
         if application && (*connection).last_arrival_ns == 0 {
             // 0-RTT: the handshake goes on behind the early data.
             (*connection).flags = earlier | flags::EARLY_DATA;
@@ -289,15 +286,18 @@ pub unsafe fn handshake(
             note_first_record(connection, flight.ends[2] - flight.ends[1]);
             return exchange::request(sock, connection, bytes - u64::from(flight.ends[1]), now_ns);
         } else if application {
-            let [first_end, second_end, third_end, _] = flight.ends;
-            let (finished_end, request_record_end) = if first == APPLICATION_DATA {
-                (first_end, second_end)
-            } else {
-                (second_end, third_end)
-            };
+            let finished_end = flight.finished_end;
+            if finished_end == 0 {
+                // An alert: the client does not like what the server has said.
+                if flight.has_alert == 0 {
+                    hide_finished(connection, now_ns);
+                }
+                return;
+            }
             finished13(sock, connection, now_ns);
             if bytes > u64::from(finished_end) {
-                note_first_record(connection, request_record_end - finished_end);
+                let record_bytes = flight.request_record_end.saturating_sub(finished_end);
+                note_first_record(connection, record_bytes);
                 let request_bytes = bytes - u64::from(finished_end);
                 exchange::request(sock, connection, request_bytes, now_ns);
             }
@@ -334,7 +334,23 @@ pub unsafe fn handshake(
     }
 }
 
-/// TLS 1.3: the first application-data record carries the client's Finished.
+/// TLS 1.3: the flight shows a certificate of the client's, but no Finished behind it. That is in the same record,
+/// or beyond what was captured, or in a send to come: where the handshake ends and the first request begins does
+/// not show, and nothing on this connection has a time.
+///
+/// # Safety
+/// As for [`handshake`].
+#[inline(always)]
+unsafe fn hide_finished(connection: *mut Connection, now_ns: u64) {
+    // SAFETY: the caller's promise; the send hook is the only writer of these fields.
+    unsafe {
+        (*connection).flags |= flags::TLS13 | flags::UNREADABLE;
+        (*connection).flight_ns = now_ns;
+        (*connection).phase = Phase::Open as u32;
+    }
+}
+
+/// TLS 1.3: the client's Finished is sent, in a record of application data.
 ///
 /// # Safety
 /// As for [`handshake`].
@@ -365,30 +381,59 @@ unsafe fn done(sock: impl Sock, connection: *mut Connection, done_ns: u64) {
     }
 }
 
-/// Reads the first record headers of the payload, and says how many there were.
-///
-/// What it finds goes back through memory: there the verifier forgets how it came about, where
-/// values in registers would have it follow every combination of four records to the end.
+/// Reads the headers of the first records of the payload into `scratch.flight`.
 ///
 /// # Safety
 /// `scratch` is this CPU's, from `send_buffer::scratch`.
-#[inline(never)]
-unsafe fn walk(scratch: *mut Scratch, captured: u32) -> u32 {
-    let (mut position, mut records) = (0_u32, 0);
-    // SAFETY: the caller's promise; the masks keep every offset inside `payload`.
-    unsafe {
-        let payload = &raw const (*scratch).payload;
-        for record in 0..MAX_RECORDS {
-            let inside = u32::from(position + 6 <= captured);
-            let at = position as usize;
-            let byte = |ahead: usize| (*payload)[(at + ahead) & (MAX_FIRST_BYTES - 1)];
-            let length = u32::from(u16::from_be_bytes([byte(3), byte(4)]));
-            position += (5 + length) * inside;
-            records += inside;
-            (*scratch).flight.types[record] = byte(0) * inside as u8;
-            (*scratch).flight.firsts[record] = byte(5);
-            (*scratch).flight.ends[record] = position;
+#[inline(always)]
+unsafe fn read_flight(scratch: *mut Scratch, captured: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { (&raw mut (*scratch).flight).write(Flight::NONE) };
+    for _ in 0..MAX_FLIGHT_RECORDS {
+        if read_record_header(captured) == 0 {
+            break;
         }
     }
-    records
+}
+
+/// Reads the header of the next record of the flight; 0 where there is none.
+///
+/// A function with a symbol of its own is verified once, and what it finds goes back through memory: there the
+/// verifier forgets how it came about, where values in registers would have it follow every combination of
+/// records to the end.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_record_header(captured: u32) -> u32 {
+    let Some(scratch) = send_buffer::scratch() else { return 0 };
+    // SAFETY: `scratch` is this run's alone: its program has called this. The masks keep every index inside its
+    // array.
+    unsafe {
+        let flight = &raw mut (*scratch).flight;
+        let payload = &raw const (*scratch).payload;
+        let (at, count) = ((*flight).end, (*flight).count);
+        if at >= MAX_FIRST_BYTES as u32 || at + RECORD_HEADER_BYTES >= captured {
+            return 0;
+        }
+        let byte = |ahead: u32| (*payload)[(at + ahead) as usize & (MAX_FIRST_BYTES - 1)];
+        let record_bytes = RECORD_HEADER_BYTES + u32::from(u16::from_be_bytes([byte(3), byte(4)]));
+        let (kind, end) = (byte(0), at + record_bytes);
+        let index = count as usize & (MAX_FLIGHT_RECORDS - 1);
+        (*flight).types[index] = kind;
+        (*flight).firsts[index] = byte(RECORD_HEADER_BYTES);
+        (*flight).ends[index] = end;
+        ((*flight).count, (*flight).end) = (count + 1, end);
+        if (*flight).finished_end != 0 && (*flight).finished_end == at {
+            (*flight).request_record_end = end;
+        }
+        if kind == APPLICATION_DATA {
+            (*flight).has_application_data = 1;
+            if is_alert13(record_bytes) {
+                (*flight).has_alert = 1;
+            }
+            if (*flight).finished_end == 0 && is_finished(record_bytes) {
+                (*flight).finished_end = end;
+            }
+        }
+    }
+    1
 }

@@ -17,6 +17,7 @@ mod call_edges;
 mod calls;
 mod checking;
 mod client;
+mod client_certificates;
 mod clients;
 mod edges;
 mod existing;
