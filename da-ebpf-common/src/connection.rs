@@ -189,7 +189,7 @@ pub struct Connection {
     /// Payload bytes read, modulo 2³², as of the last read that has returned; written by the
     /// receive hook alone.
     pub read_bytes: u32,
-    /// Thread that sent the first bytes of the request.
+    /// Thread that sent the first bytes of the request; 0 where that is not known.
     pub request_thread: u32,
     /// Payload bytes handed to the kernel up to the end of the current request, modulo 2³².
     pub request_end: u32,

@@ -146,8 +146,9 @@ unsafe fn close_unseen(connection: *mut Connection) {
     }
 }
 
-/// The connection breaks in the middle of a send, as where the peer, on this host, answers by a reset:
-/// that send's hook comes too late, but it was handed these bytes.
+/// The connection breaks, and it was handed bytes that no hook has seen: in the middle of a send, as where the
+/// peer, on this host, answers by a reset, so that the hook comes too late; or past the hooks, as what kernel TLS
+/// adds to each record. So this may be a request, of which nobody knows who sent it, and when.
 ///
 /// # Safety
 /// As for [`settle_unseen`].
@@ -159,8 +160,13 @@ unsafe fn break_off(sock: impl Sock, connection: *mut Connection, bytes: u64) {
         let may_be_alert =
             (*connection).flags & flags::TLS != 0 && bytes <= tls::LARGEST_ALERT_BYTES;
         if (*connection).phase == Phase::Open as u32 && !may_be_alert {
+            let number = (*connection).request;
             request(sock, connection, bytes, now_ns());
+            (*connection).flags |= flags::UNSEEN_SEND;
             (*connection).request_end = (*connection).sent_bytes as u32;
+            if (*connection).request != number {
+                (*connection).request_thread = 0;
+            }
         }
     }
 }

@@ -42,7 +42,8 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
         {
             // SAFETY: see `connection::find`.
             let to_bytes = unsafe { read_bytes(sock, connection) };
-            // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
+            // Where this read began. A splice comes by without the hook, and by kernel TLS `result` is the
+            // plaintext's length, less than was taken from the socket: no sample then.
             let from_bytes = to_bytes.wrapping_sub(result as u32);
             receive(connection, from_bytes);
             // SAFETY: as above.

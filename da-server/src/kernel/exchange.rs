@@ -149,8 +149,11 @@ pub fn measure(
     };
     Some(Measured {
         outcome,
-        // An answer that outran its own send hook took no time worth speaking of.
-        first_byte_ns: first_ns.map(|at_ns| at_ns.saturating_sub(exchange.request_last_ns)),
+        // An answer that outran its own send hook took no time worth speaking of. Where that hook never came,
+        // nobody knows.
+        first_byte_ns: first_ns
+            .filter(|_| exchange.request_thread != 0)
+            .map(|at_ns| at_ns.saturating_sub(exchange.request_last_ns)),
         response_ns: first_ns
             .filter(|_| outcome == ExchangeOutcome::Ok)
             .map(|at_ns| response.last_ns.saturating_sub(at_ns)),
@@ -221,7 +224,7 @@ mod tests {
         let mut exchange = Exchange::new_zeroed();
         exchange.request_last_ns = request_last_ns;
         (exchange.response.first_ns, exchange.response.last_ns) = first_last;
-        exchange.request_bytes = 400;
+        (exchange.request_bytes, exchange.request_thread) = (400, 7);
         exchange.number = 1;
         exchange.end = End::Closed as u32;
         exchange
@@ -260,6 +263,14 @@ mod tests {
         let found = measured(&dropped, false);
         assert_eq!(found.outcome, ExchangeOutcome::Aborted);
         assert_eq!((found.first_byte_ns, found.response_ns), (Some(1), None));
+    }
+
+    #[test]
+    fn a_request_that_nobody_saw_sent_has_no_first_byte() {
+        let mut unseen = exchange(9_000, (2, 3));
+        (unseen.request_thread, unseen.errno) = (0, libc::ECONNRESET as u32);
+        let found = measured(&unseen, false);
+        assert_eq!((found.outcome, found.first_byte_ns), (ExchangeOutcome::Reset, None));
     }
 
     /// Two arrivals, long after one another, of which the first acknowledges so much of a request of 400

@@ -187,7 +187,7 @@ mod tests {
     fn answered(number: u64) -> Event<'static> {
         let mut exchange = Exchange::new_zeroed();
         exchange.header.connection = ID;
-        exchange.number = number;
+        (exchange.number, exchange.request_thread) = (number, 7);
         exchange.request_last_ns = 100 * number;
         exchange.response.first_ns = 100 * number + 10;
         exchange.response.last_ns = 100 * number + 20;
