@@ -91,6 +91,9 @@ pub mod flags {
     /// Of an exchange alone: something was read of which nobody saw when it had arrived. See
     /// [`Pickups::skipped_arrivals`](crate::pickup::Pickups::skipped_arrivals).
     pub const SKIPPED_ARRIVAL: u32 = 1 << 18;
+    /// Of a report of first bytes alone: they may be an HTTP/2 frame's, of a connection whose beginning was not
+    /// seen.
+    pub const HTTP2_FRAME: u32 = 1 << 19;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs

@@ -22,7 +22,7 @@ impl Registers {
     /// own. The buffers of such a call are nobody's business.
     #[inline(always)]
     pub fn of_call_on(sock: impl Sock) -> Option<Self> {
-        (is_call_on(sock.key()) != 0).then(Self::current)
+        (socket_of_call() == sock.key()).then(Self::current)
     }
 
     #[inline(always)]
@@ -71,14 +71,14 @@ impl Registers {
     }
 }
 
-/// Whether the current system call was made with a descriptor of the socket at this address, for those calls
-/// whose first argument is one: not 0 then.
+/// Address of the socket whose descriptor is the first argument of the current system call, which it is of those
+/// that send and read; 0 where there is none.
 ///
-/// A function with a symbol of its own is verified once, whatever it is called with.
+/// A function with a symbol of its own is verified once. It can't be asked about a socket: the verifier lets no
+/// pointer that it knows pass for a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn is_call_on(sock: u64) -> u32 {
+extern "C" fn socket_of_call() -> u64 {
     let Some(descriptor) = Registers::current().argument_1() else { return 0 };
-    let found = Task::current().sock(u64::from(descriptor as u32));
-    u32::from(found.is_some_and(|found| found.key() == sock))
+    Task::current().sock(u64::from(descriptor as u32)).map_or(0, Sock::key)
 }

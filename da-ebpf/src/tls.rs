@@ -10,6 +10,7 @@ use da_ebpf_common::{
     MAX_FIRST_BYTES,
     connection::{Connection, Phase, flags},
     event::Kind,
+    head::is_http2_frame,
     tls::{FirstBytes, Handshake, RECORD_HEADER_BYTES, is_alert13, is_finished},
 };
 
@@ -60,6 +61,7 @@ pub unsafe fn first(
         let mut proxied = false;
         let mut request = true;
         let mut told = Told::Head;
+        let mut http2 = 0;
         if captured == 0 {
             (*connection).flags |= flags::UNREADABLE;
             debug!(ctx, "first bytes of pid {} out of reach", (*connection).peers.pid);
@@ -85,13 +87,13 @@ pub unsafe fn first(
                 // Its answer is none to what comes through the tunnel.
                 (*connection).hello_ns = now_ns;
             }
-            if midway && payload[0] == 0 && payload[3] <= MOST_HTTP2_FRAME_TYPE {
-                told = Told::FrameHeader;
+            if midway && captured >= 9 && begins_frame(payload) {
+                told = Told::Nothing;
+                http2 = flags::HTTP2_FRAME;
             }
         }
         let captured = match told {
             Told::Nothing => 0,
-            Told::FrameHeader => at_most(captured, HTTP2_FRAME_HEADER_BYTES),
             Told::Record => {
                 let length = u16::from_be_bytes([payload[3], payload[4]]);
                 at_most(captured, RECORD_HEADER_BYTES + u32::from(length))
@@ -103,7 +105,7 @@ pub unsafe fn first(
         (*report).peers = (*connection).peers;
         (*report).established_ns = (*connection).established_ns;
         (*report).sent_ns = now_ns;
-        (*report).flags = (*connection).flags;
+        (*report).flags = (*connection).flags | http2;
         (*report).captured_bytes = captured;
         (*report).sent_bytes = bytes;
         // The mask changes nothing, but the verifier can follow it.
@@ -129,24 +131,26 @@ pub unsafe fn first(
 /// What da-server is told of a first send: no more than it needs to tell whose connection it is.
 #[derive(Clone, Copy)]
 enum Told {
-    /// Nothing: it is encrypted.
+    /// Nothing: it is encrypted, or names nobody.
     Nothing,
-    /// What may be the header of an HTTP/2 frame.
-    FrameHeader,
     /// The first TLS record: a ClientHello.
     Record,
     /// What is in the head of an HTTP request.
     Head,
 }
 
-/// RFC 9113 §4.1.
-const HTTP2_FRAME_HEADER_BYTES: u32 = 9;
-/// CONTINUATION: RFC 9113 §6.10.
-const MOST_HTTP2_FRAME_TYPE: u8 = 9;
-
 #[inline(always)]
 fn at_most(bytes: u32, most: u32) -> u32 {
     if bytes < most { bytes } else { most }
+}
+
+/// Whether an HTTP/2 frame may begin here.
+#[inline(always)]
+fn begins_frame(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
+    is_http2_frame(&[
+        payload[0], payload[1], payload[2], payload[3], payload[4], payload[5], payload[6],
+        payload[7], payload[8],
+    ])
 }
 
 /// A TLS record, of any version: RFC 8446 §5.1.

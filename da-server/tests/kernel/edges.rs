@@ -63,10 +63,11 @@ fn a_client_that_closes_its_half_first() {
     assert_eq!(bytes("sent_bytes_total"), 10.0 * request().len() as f64);
     assert_eq!(bytes("received_bytes_total"), 10.0 * RESPONSE.len() as f64);
     let outcomes: Vec<_> = exchanges(lab, 10).into_iter().map(|one| one.outcome).collect();
-    // Older hooks do not see it arrive any more: it counts when it is read, which may be any time later.
+    // Older hooks do not see it arrive any more. It counts when it is read, which may be any time later, or when
+    // the server has closed as well.
     let older = hooks() == Hooks::Older;
-    let expected = if older { ExchangeOutcome::Doubtful } else { ExchangeOutcome::Ok };
-    assert_eq!(outcomes, [expected; 10]);
+    let may_be = |one| one == ExchangeOutcome::Ok || older && one == ExchangeOutcome::Doubtful;
+    assert!(outcomes.len() == 10 && outcomes.iter().all(|one| may_be(*one)), "{outcomes:?}");
 }
 
 /// Over loopback an answer can be on its way back before the hook of its request has run.
