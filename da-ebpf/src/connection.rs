@@ -204,8 +204,10 @@ fn establish(sock: impl Sock) {
     }
 }
 
-/// The connection is used, and was not said to be established: the kernel has skipped that run, because this
+/// Makes up for the run that says that a connection is established, if the kernel has skipped it because this
 /// program was running on the same CPU already, about another connection.
+///
+/// A function of its own: the verifier would follow everything behind it twice.
 ///
 /// # Safety
 /// `connection` is from [`find`], and the caller runs in the send hook, of the first send, or in the state hook
@@ -215,6 +217,11 @@ pub unsafe fn establish_unseen(sock: impl Sock, connection: *mut Connection) -> 
     // SAFETY: the caller's promise. The window's field is the receive hook's, which has had no exchange to
     // count it in: where the window ends was told from a sequence number that was not there.
     unsafe {
+        let is_older = (*connection).flags & flags::PRE_EXISTING != 0;
+        // By TCP Fast Open a first send goes ahead of the connection.
+        if (*connection).established_ns != 0 || is_older || !sock.is_established() {
+            return 0;
+        }
         (*connection).established_ns = now_ns();
         (*connection).flags |= flags::UNSEEN_CONNECT;
         (*connection).first_sequence = sock.first_sequence();
@@ -222,20 +229,6 @@ pub unsafe fn establish_unseen(sock: impl Sock, connection: *mut Connection) -> 
         sock.read_peers(&raw mut (*connection).peers);
     }
     0 // the verifier minds a function that returns nothing
-}
-
-/// Whether the run that says that a connection is established was skipped, of one that is.
-///
-/// # Safety
-/// `connection` is from [`find`].
-#[inline(always)]
-pub unsafe fn is_established_unseen(sock: impl Sock, connection: *const Connection) -> bool {
-    // SAFETY: the caller's promise. By TCP Fast Open a first send goes ahead of the connection.
-    unsafe {
-        (*connection).established_ns == 0
-            && (*connection).flags & flags::PRE_EXISTING == 0
-            && sock.is_established()
-    }
 }
 
 /// A connection that another side has begun: it is not followed, but its socket may have been that of
@@ -258,9 +251,7 @@ fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
     // SAFETY: see `find`.
     unsafe {
         // The socket's state is still the one before.
-        if is_established_unseen(sock, connection) {
-            establish_unseen(sock, connection);
-        }
+        establish_unseen(sock, connection);
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
         arrive_at_last(sock, connection);

@@ -50,9 +50,7 @@ pub unsafe fn first(
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
     // promise.
     unsafe {
-        if connection::is_established_unseen(sock, connection) {
-            connection::establish_unseen(sock, connection);
-        }
+        connection::establish_unseen(sock, connection);
         let captured = send_buffer::copy(sock, scratch, bytes);
         let payload = &(*scratch).payload;
         let earlier = (*connection).flags;
