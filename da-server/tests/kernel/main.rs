@@ -23,6 +23,7 @@ mod edges;
 mod existing;
 mod exposition;
 mod families;
+mod foreign_calls;
 mod guest;
 mod lab;
 mod lost;
