@@ -28,6 +28,19 @@ impl Arrival {
     }
 }
 
+/// The longest record of a close alert: TLS 1.2 with AES-GCM, RFC 5288 §3.
+const MAX_ALERT_BYTES: u32 = 31;
+
+/// Bytes that came right before an arrival and were left out of its response, because they were as long as a close
+/// alert: as something follows them they were none, and what follows begins that much later. `from_bytes` came
+/// before the response, `before_bytes` before the arrival, and `counted_bytes` are the response's so far.
+#[inline(always)]
+pub fn left_out_bytes(from_bytes: u32, counted_bytes: u64, before_bytes: u64) -> u32 {
+    let counted_end = from_bytes.wrapping_add(counted_bytes as u32);
+    let bytes = (before_bytes as u32).wrapping_sub(counted_end);
+    if bytes <= MAX_ALERT_BYTES { bytes } else { 0 }
+}
+
 /// What arrived in answer to one request, in short.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -99,6 +112,17 @@ const _: () = assert!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_no_alert_after_all_counts_with_what_follows() {
+        assert_eq!(left_out_bytes(4_000, 0, 4_000), 0);
+        assert_eq!(left_out_bytes(4_000, 500, 4_500), 0);
+        assert_eq!(left_out_bytes(4_000, 500, 4_524), 24);
+        assert_eq!(left_out_bytes(u32::MAX - 9, 0, (1 << 32) + 14), 24, "past 4 GiB");
+        // An arrival that was taken for another response's.
+        assert_eq!(left_out_bytes(4_000, 500, 9_000), 0);
+        assert_eq!(left_out_bytes(4_000, 500, 4_400), 0);
+    }
 
     #[test]
     fn what_acknowledges_less_than_the_request_can_not_answer_it() {

@@ -82,11 +82,18 @@ pub mod flags {
     pub const NO_LOCAL_PORT: u32 = 1 << 14;
     /// The report of the first bytes did not get through: what is reported as such came later.
     pub const FIRST_BYTES_LOST: u32 = 1 << 15;
-    /// It is followed from its first send on: when it connected was not seen, and
-    /// [`Connection::established_ns`](super::Connection::established_ns) is that of the send.
+    /// When it connected was not seen: it is followed from its first send on, or the kernel skipped the run
+    /// that would have noted it. [`Connection::established_ns`](super::Connection::established_ns) is that of
+    /// the first send, or of CLOSE.
     pub const UNSEEN_CONNECT: u32 = 1 << 16;
     /// By then something had arrived, be it a part of the answer to that send.
     pub const UNSEEN_ARRIVAL: u32 = 1 << 17;
+    /// Of an exchange alone: something was read of which nobody saw when it had arrived. See
+    /// [`Pickups::skipped_arrivals`](crate::pickup::Pickups::skipped_arrivals).
+    pub const SKIPPED_ARRIVAL: u32 = 1 << 18;
+    /// Of a report of first bytes alone: they may be an HTTP/2 frame's, of a connection whose beginning was not
+    /// seen.
+    pub const HTTP2_FRAME: u32 = 1 << 19;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs
@@ -185,7 +192,7 @@ pub struct Connection {
     /// Payload bytes read, modulo 2³², as of the last read that has returned; written by the
     /// receive hook alone.
     pub read_bytes: u32,
-    /// Thread that sent the first bytes of the request.
+    /// Thread that sent the first bytes of the request; 0 where that is not known.
     pub request_thread: u32,
     /// Payload bytes handed to the kernel up to the end of the current request, modulo 2³².
     pub request_end: u32,

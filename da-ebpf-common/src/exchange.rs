@@ -48,7 +48,7 @@ pub struct Exchange {
     pub sent_bytes: u64,
     /// Payload bytes received on the connection so far.
     pub received_bytes: u64,
-    /// See [`crate::connection::flags`].
+    /// See [`crate::connection::flags`]; [`crate::connection::flags::SKIPPED_ARRIVAL`] among them.
     pub flags: u32,
     /// An [`End`].
     pub end: u32,
@@ -58,7 +58,8 @@ pub struct Exchange {
     pub srtt_eighths_us: u32,
     /// `tcp_sock.total_retrans`: segments sent again since the connect.
     pub retransmits: u32,
-    /// Thread that sent the first bytes of the request, in the initial PID namespace.
+    /// Thread that sent the first bytes of the request, in the initial PID namespace; 0 where no hook saw it
+    /// sent, so that its times are those of the end.
     pub request_thread: u32,
 }
 

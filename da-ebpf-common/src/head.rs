@@ -3,6 +3,14 @@
 //! That is the method, what of the target names a host, the version, and the headers `Host` and `Upgrade`.
 //! Everything else may be a secret, and so may all of a send that is no such request: it is left out.
 
+/// Whether a send in the clear may begin with an HTTP/2 frame, RFC 9113 §4.1: below 64 KiB, of a known type, the
+/// reserved bit unset. Text does not begin with a zero byte.
+#[inline(always)]
+pub fn is_http2_frame(first: &[u8; 9]) -> bool {
+    const CONTINUATION: u8 = 9;
+    first[0] == 0 && first[3] <= CONTINUATION && first[5] < 0x80
+}
+
 /// Reads a head byte by byte. All of it lies in memory, not in registers: there the verifier forgets how it
 /// came about, where it would follow every way through the bytes to the end.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +26,8 @@ pub struct Head {
     mark_bytes: u32,
     /// How many stay for certain: whole lines of what is a request for certain.
     told_bytes: u32,
-    /// Keeps the layout free of padding.
-    reserved: u32,
+    /// Whether the target has come to what names a host, be it behind a user's name and password.
+    in_authority: u32,
     /// The last bytes of the current part, letters in lower case.
     last: u64,
 }
@@ -50,6 +58,7 @@ const MAX_METHOD_BYTES: u32 = 17;
 const VERSION_BYTES: core::ops::RangeInclusive<u32> = 8..=9;
 const HTTP: u64 = text(b"\0\0\0http/");
 const HOST: u64 = text(b"\0\0\0\0host");
+const CONNECT: u64 = text(b"\0connect");
 const UPGRADE: u64 = text(b"\0upgrade");
 const HTTP_COLON: u64 = text(b"\0\0\0http:");
 const HTTPS_COLON: u64 = text(b"\0\0https:");
@@ -68,7 +77,7 @@ impl Head {
         kept_bytes: 0,
         mark_bytes: 0,
         told_bytes: 0,
-        reserved: 0,
+        in_authority: 0,
         last: 0,
     };
 
@@ -92,11 +101,11 @@ impl Head {
         self.last = before << 8 | u64::from(byte.to_ascii_lowercase());
         let part = self.part;
         let stays = if part == Part::Method as u32 {
-            self.method(byte, column)
+            self.method(byte, column, before)
         } else if part == Part::Target as u32 {
             self.target(byte, column, before)
         } else if part == Part::Path as u32 {
-            self.path(byte)
+            self.rest_of_target(byte)
         } else if part == Part::Version as u32 {
             self.version(byte, column)
         } else if part == Part::Name as u32 {
@@ -130,9 +139,11 @@ impl Head {
     }
 
     #[inline(always)]
-    fn method(&mut self, byte: u8, column: u32) -> bool {
+    fn method(&mut self, byte: u8, column: u32, before: u64) -> bool {
         if byte == b' ' && column > 0 {
             self.mark_bytes = self.kept_bytes + 1;
+            // Only it has a target that is nothing but an authority: RFC 9112 §3.2.3.
+            self.in_authority = u32::from(before == CONNECT);
             self.begin(Part::Target);
         } else if !(byte.is_ascii_uppercase() || byte == b'-') || column >= MAX_METHOD_BYTES {
             self.begin(Part::Over);
@@ -141,20 +152,35 @@ impl Head {
         true
     }
 
-    /// `/path`, `*`, `host:port`, or a URL.
+    /// `/path`, `*`, or a URL; behind CONNECT `host:port`.
     #[inline(always)]
     fn target(&mut self, byte: u8, column: u32, before: u64) -> bool {
+        if self.in_authority != 0 {
+            return self.authority(byte);
+        }
+        let is_path = column == 0 && (byte == b'/' || byte == b'*');
+        let is_second = byte == b'/' && (before == HTTP_COLON_SLASH || before == HTTPS_COLON_SLASH);
+        let is_first = byte == b'/' && (before == HTTP_COLON || before == HTTPS_COLON);
+        if is_path {
+            self.begin(Part::Path);
+        } else if is_second {
+            self.mark_bytes = self.kept_bytes + 1;
+            self.in_authority = 1;
+        } else if !(is_first || byte.is_ascii_alphabetic() || byte == b':') {
+            // It names no host: nobody knows what it is.
+            self.begin(Part::Over);
+            return false;
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn authority(&mut self, byte: u8) -> bool {
         match byte {
             b' ' => self.begin(Part::Version),
-            b'/' if before == HTTP_COLON || before == HTTPS_COLON => {}
-            b'/' if before == HTTP_COLON_SLASH || before == HTTPS_COLON_SLASH => {
-                self.mark_bytes = self.kept_bytes + 1;
-            }
             b'/' => self.begin(Part::Path),
-            b'*' if column == 0 => self.begin(Part::Path),
             b'@' => {
-                // What came was a name and a password.
-                self.kept_bytes = self.mark_bytes;
+                self.drop_authority();
                 return false;
             }
             b'?' | b'#' => {
@@ -170,8 +196,14 @@ impl Head {
         true
     }
 
+    /// What came was a name and a password, or may have been.
     #[inline(always)]
-    fn path(&mut self, byte: u8) -> bool {
+    fn drop_authority(&mut self) {
+        self.kept_bytes = self.mark_bytes;
+    }
+
+    #[inline(always)]
+    fn rest_of_target(&mut self, byte: u8) -> bool {
         match byte {
             b' ' => {
                 self.begin(Part::Version);
@@ -179,6 +211,11 @@ impl Head {
             }
             b'\n' => {
                 self.begin(Part::Over);
+                false
+            }
+            // A password may have a slash in it, against RFC 3986 §3.2.1.
+            b'@' if self.in_authority != 0 => {
+                self.drop_authority();
                 false
             }
             _ => false,
@@ -254,6 +291,12 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_is_told_from_text() {
+        assert!(is_http2_frame(b"\0\0\x05\0\x01\0\0\0\x03"));
+        assert!(!is_http2_frame(b"{\"model\":"));
+    }
+
+    #[test]
     fn the_host_is_told_and_no_secret() {
         let sent = b"POST /bot-SECRET/v1?key=SECRET HTTP/1.1\r\nAuthorization: Bearer SECRET\r\n\
                      hOsT: LLM.example:8080\r\ncookie: SECRET\r\nx-host: SECRET\r\nnothost: SECRET\r\n\
@@ -270,8 +313,10 @@ mod tests {
             ("HTTPS://a.example", "HTTPS://a.example"),
             ("http://[::1]:8000/SECRET", "http://[::1]:8000/"),
             ("http://a.example:/SECRET", "http://a.example:/"),
-            ("a:/SECRET", "a:/"),
-            ("a.example:443", "a.example:443"),
+            ("http://me:SEC/RET@a.example/SECRET", "http://"),
+            ("http://SEC/RET@a.example/", "http://"),
+            ("http://me:SEC?RET@a.example/", "http://"),
+            ("http://me:SEC@RET@a.example/", "http://a.example/"),
             ("*", "*"),
             ("/", "/"),
             ("/v1?http://me@a.example/SECRET", "/"),
@@ -279,6 +324,20 @@ mod tests {
             let sent = format!("GET {target} HTTP/1.1\r\nHost: b.example\r\n\r\n");
             let expected = format!("GET {expected} HTTP/1.1\r\nHost: b.example\r\n\r\n");
             assert_eq!(told(sent.as_bytes(), 4_096), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn only_a_tunnel_is_asked_for_by_host_and_port_alone() {
+        let connect = "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        assert_eq!(told(connect.as_bytes(), 4_096), connect);
+        let with_password = "CONNECT me:SEC/RET@a.example:443 HTTP/1.1\r\n\r\n";
+        assert_eq!(told(with_password.as_bytes(), 4_096), "CONNECT  HTTP/1.1\r\n\r\n");
+        for target in
+            ["a.example:443", "SECRET", "http:SECRET", "http:/SECRET", "ftp://SECRET/", ""]
+        {
+            let sent = format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+            assert_eq!(told(sent.as_bytes(), 4_096), "", "{target}");
         }
     }
 

@@ -21,8 +21,10 @@ pub struct Unread {
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Pickups {
-    /// Number of the request they belong to; anything else than the number asked for is stale.
-    pub request: u64,
+    /// Number of the request they belong to, modulo 2³²; anything else than the number asked for is stale.
+    pub request: u32,
+    /// Reads that took what no run of the arrival hook had counted before: the kernel skipped it.
+    pub skipped_arrivals: u32,
     /// Samples.
     pub count: u64,
     /// When the first of these reads returned, ns.

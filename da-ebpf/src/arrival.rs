@@ -5,7 +5,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use da_ebpf_common::{
-    arrival::{Arrival, FirstArrivals, MAX_FIRST_ARRIVALS, Response},
+    arrival::{Arrival, FirstArrivals, MAX_FIRST_ARRIVALS, Response, left_out_bytes},
     connection::{Connection, Phase, Progress, flags},
     event::Kind,
     histogram::{Histogram, Samples},
@@ -87,9 +87,11 @@ pub fn arrive(sock: impl Sock, connection: *mut Connection, received_bytes: u64,
             return; // the server takes leave: that is no part of a response, nor one by itself
         }
         pickup::arrived(sock, connection, before_bytes as u32, request, now_ns);
-        let count = (*slot).response.arrivals;
+        let (count, mut bytes) = ((*slot).response.arrivals, bytes);
         if count < MAX_FIRST_ARRIVALS as u64 {
             let at = count as usize & (MAX_FIRST_ARRIVALS - 1);
+            let counted_bytes = (*slot).response.bytes;
+            bytes += u64::from(left_out_bytes((*slot).from_bytes, counted_bytes, before_bytes));
             (*slot).first[at] =
                 Arrival { at_ns: now_ns, bytes: bytes as u32, acked_bytes: payload_acked };
         } else {

@@ -204,6 +204,33 @@ fn establish(sock: impl Sock) {
     }
 }
 
+/// Makes up for the run that says that a connection is established, if the kernel has skipped it because this
+/// program was running on the same CPU already, about another connection.
+///
+/// A function of its own: the verifier would follow everything behind it twice.
+///
+/// # Safety
+/// `connection` is from [`find`], and the caller runs in the send hook, of the first send, or in the state hook
+/// at CLOSE.
+#[inline(never)]
+pub unsafe fn establish_unseen(sock: impl Sock, connection: *mut Connection) -> u32 {
+    // SAFETY: the caller's promise. The window's field is the receive hook's, which has had no exchange to
+    // count it in: where the window ends was told from a sequence number that was not there.
+    unsafe {
+        let is_older = (*connection).flags & flags::PRE_EXISTING != 0;
+        // By TCP Fast Open a first send goes ahead of the connection.
+        if (*connection).established_ns != 0 || is_older || !sock.is_established() {
+            return 0;
+        }
+        (*connection).established_ns = now_ns();
+        (*connection).flags |= flags::UNSEEN_CONNECT;
+        (*connection).first_sequence = sock.first_sequence();
+        (*connection).window_read_ns = (*connection).window_full_ns;
+        sock.read_peers(&raw mut (*connection).peers);
+    }
+    0 // the verifier minds a function that returns nothing
+}
+
 /// A connection that another side has begun: it is not followed, but its socket may have been that of
 /// one whose CLOSE was skipped. Where both sides have begun it, the record is its own.
 #[inline(always)]
@@ -223,6 +250,8 @@ fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
     unsafe {
+        // The socket's state is still the one before.
+        establish_unseen(sock, connection);
         // A segment that brings the last bytes and the FIN can close the socket before it is said to
         // have arrived.
         arrive_at_last(sock, connection);

@@ -65,7 +65,7 @@ pub fn send(ctx: &impl EbpfContext, sock: impl Sock, connection: *mut Connection
             }
             _ => {
                 if (*connection).request == 0 {
-                    tls::read_first_record(connection);
+                    tls::read_first_record(sock, connection);
                 }
                 request(sock, connection, bytes, now_ns);
             }
@@ -146,8 +146,9 @@ unsafe fn close_unseen(connection: *mut Connection) {
     }
 }
 
-/// The connection breaks in the middle of a send, as where the peer, on this host, answers by a reset:
-/// that send's hook comes too late, but it was handed these bytes.
+/// The connection breaks, and it was handed bytes that no hook has seen: in the middle of a send, as where the
+/// peer, on this host, answers by a reset, so that the hook comes too late; or past the hooks, as what kernel TLS
+/// adds to each record. So this may be a request, of which nobody knows who sent it, and when.
 ///
 /// # Safety
 /// As for [`settle_unseen`].
@@ -159,8 +160,13 @@ unsafe fn break_off(sock: impl Sock, connection: *mut Connection, bytes: u64) {
         let may_be_alert =
             (*connection).flags & flags::TLS != 0 && bytes <= tls::LARGEST_ALERT_BYTES;
         if (*connection).phase == Phase::Open as u32 && !may_be_alert {
+            let number = (*connection).request;
             request(sock, connection, bytes, now_ns());
+            (*connection).flags |= flags::UNSEEN_SEND;
             (*connection).request_end = (*connection).sent_bytes as u32;
+            if (*connection).request != number {
+                (*connection).request_thread = 0;
+            }
         }
     }
 }
@@ -183,7 +189,8 @@ pub unsafe fn request(sock: impl Sock, connection: *mut Connection, bytes: u64, 
         let answered = is_answered(sock, connection);
         let outrun = arrival::response(connection, number + 1).first_ns != 0;
         if number == 0 || answered {
-            if bytes < smallest_request_bytes(connection_flags) || tls::is_alert(connection, bytes)
+            if bytes < smallest_request_bytes(connection_flags)
+                || tls::is_alert(sock, connection, bytes)
             {
                 return; // a close alert, a key update, HTTP/2 control: no request is that short
             }
@@ -212,7 +219,8 @@ pub unsafe fn request(sock: impl Sock, connection: *mut Connection, bytes: u64, 
 
 /// Whether something has arrived in answer to the current request. What comes after a TLS 1.3 handshake
 /// may be session tickets, and be so between two writes of one request: while the client has read nothing
-/// of it, it is not going on to the next request.
+/// of it, it is not going on to the next request. An answer whose arrival nobody saw is one as well, once it
+/// is read.
 ///
 /// # Safety
 /// `connection` is from `connection::find`.
@@ -222,11 +230,13 @@ unsafe fn is_answered(sock: impl Sock, connection: *const Connection) -> bool {
     unsafe {
         let number = (*connection).request;
         let response = arrival::response(connection, number);
+        if response.first_ns == 0 {
+            return pickup::has_skipped_arrival(connection, number);
+        }
         let may_be_tickets = number == 1 && (*connection).flags & flags::TLS13 != 0;
         // Whoever has read the peer's FIN as well has read one more than arrived.
         let unread_bytes = i64::from(pickup::unread_bytes(sock, connection).cast_signed());
-        response.first_ns != 0
-            && !(may_be_tickets && unread_bytes > 0 && unread_bytes as u64 >= response.bytes)
+        !(may_be_tickets && unread_bytes > 0 && unread_bytes as u64 >= response.bytes)
     }
 }
 
@@ -308,8 +318,9 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno
     unsafe {
         let number = (*connection).request;
         let (mut pickups, mut first_read_ns, mut first_pickup_ns) = (0, 0, 0);
-        let mut window_closed_ns = pickup::closed_for_ns(connection);
+        let (mut window_closed_ns, mut skipped) = (pickup::closed_for_ns(connection), 0);
         if let Some(picked_up) = pickup::of(connection, number) {
+            skipped = u32::from((*picked_up).skipped_arrivals != 0) * flags::SKIPPED_ARRIVAL;
             pickups = (*picked_up).count;
             (first_read_ns, first_pickup_ns) = ((*picked_up).first_read_ns, (*picked_up).first_ns);
             window_closed_ns += (*picked_up).window_closed_ns;
@@ -327,7 +338,7 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno
             window_closed_ns,
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
-            flags: (*connection).flags,
+            flags: (*connection).flags | skipped,
             end,
             errno,
             srtt_eighths_us: sock.srtt_eighths_us(),

@@ -9,7 +9,10 @@
 use aya_ebpf::{
     helpers::bpf_probe_read_user, macros::raw_tracepoint, programs::RawTracePointContext,
 };
-use da_ebpf_common::{connection::Connection, program::Program};
+use da_ebpf_common::{
+    connection::{Connection, Progress},
+    program::Program,
+};
 
 use crate::{
     arrival,
@@ -118,11 +121,29 @@ fn tcp_read(ctx: RawTracePointContext) -> i32 {
     if let Some(connection) = find(sock) {
         // SAFETY: see `connection::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
-        // What the kernel took in without the hook above shows here at the latest: the rest of
-        // what had come out of order, and all that comes once this side has closed its half.
-        arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
+        let received_bytes = sock.payload_bytes_received();
+        // SAFETY: as above.
+        if received_bytes != unsafe { (*connection).received_bytes } {
+            arrive_late(sock, connection, received_bytes);
+        }
         pickup::receive_up_to(sock, connection);
     }
     run.end();
     0
+}
+
+/// What the kernel took in without the hook above shows here at the latest: the rest of what had come out of
+/// order, all that comes once this side has closed its half, and what a skipped run has not counted. Where it
+/// begins a response, nobody knows when that was.
+#[inline(never)]
+fn arrive_late(sock: impl Sock, connection: *mut Connection, received_bytes: u64) -> u32 {
+    // SAFETY: see `connection::find`; this is the receive hook.
+    unsafe {
+        let number = Progress::from_word((*connection).progress).request;
+        if arrival::response(connection, number.into()).first_ns == 0 {
+            pickup::skip_arrival(connection);
+        }
+    }
+    arrival::arrive(sock, connection, received_bytes, sock.bytes_acked());
+    0 // the verifier minds a function that returns nothing
 }

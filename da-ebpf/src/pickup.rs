@@ -42,13 +42,15 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
         {
             // SAFETY: see `connection::find`.
             let to_bytes = unsafe { read_bytes(sock, connection) };
-            // Where this read began. Splices and kernel TLS come by without the hook: no sample then.
+            // Where this read began. A splice comes by without the hook, and by kernel TLS `result` is the
+            // plaintext's length, less than was taken from the socket: no sample then.
             let from_bytes = to_bytes.wrapping_sub(result as u32);
             receive(connection, from_bytes);
             // SAFETY: as above.
             unsafe {
+                note_skipped_arrival(sock, connection, to_bytes);
                 (*connection).read_bytes = to_bytes;
-                records::read(connection, from_bytes, result as u32);
+                records::read(sock, connection, from_bytes, result as u32);
             }
             make_room(sock, connection);
         }
@@ -171,7 +173,7 @@ fn make_room(sock: impl Sock, connection: *mut Connection) {
         }
         (*connection).window_read_ns = since_ns;
         let current = Progress::from_word((*connection).progress).request;
-        let slot = slot(connection, current.into());
+        let slot = slot(connection, current);
         (*slot).window_closed_ns += now_ns().saturating_sub(since_ns);
     }
 }
@@ -181,15 +183,60 @@ fn make_room(sock: impl Sock, connection: *mut Connection) {
 /// # Safety
 /// `connection` is from `connection::find`, and the caller runs in the receive hook.
 #[inline(always)]
-unsafe fn slot(connection: *mut Connection, request: u64) -> *mut Pickups {
+unsafe fn slot(connection: *mut Connection, request: u32) -> *mut Pickups {
     // SAFETY: the caller's promise.
     unsafe {
         let slot = &raw mut (*connection).pickups[(request & 1) as usize];
         if (*slot).request != request {
-            ((*slot).request, (*slot).count, (*slot).window_closed_ns) = (request, 0, 0);
+            ((*slot).request, (*slot).skipped_arrivals) = (request, 0);
+            ((*slot).count, (*slot).window_closed_ns) = (0, 0);
         }
         slot
     }
+}
+
+/// Notes a read that has come further, up to `to_bytes`, than what is known to have arrived. The kernel runs no
+/// program that is running on that CPU already, also where that one is about another socket, so the run that
+/// would have counted the arrival was skipped, and nobody knows when the response began. Not noticed where
+/// something else arrived before the read: the bytes count with that.
+///
+/// # Safety
+/// `connection` is from `connection::find`, and the caller runs in the receive hook.
+#[inline(always)]
+unsafe fn note_skipped_arrival(sock: impl Sock, connection: *mut Connection, to_bytes: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Read after `to_bytes`: bytes are counted before anybody can read them.
+        let received_bytes = (&raw const (*connection).received_bytes).read_volatile() as u32;
+        let ahead = to_bytes.wrapping_sub(received_bytes).cast_signed();
+        // Whoever has read the peer's FIN as well has read one more than arrived.
+        if ahead > 0 && ahead > i32::from(sock.peer_is_done()) {
+            skip_arrival(connection);
+        }
+    }
+}
+
+/// When that arrived which was read during the current request is not known.
+///
+/// # Safety
+/// As for [`note_skipped_arrival`].
+#[inline(always)]
+pub unsafe fn skip_arrival(connection: *mut Connection) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let slot = slot(connection, Progress::from_word((*connection).progress).request);
+        (*slot).skipped_arrivals += 1;
+    }
+}
+
+/// Whether that is so of a request.
+///
+/// # Safety
+/// `connection` is from `connection::find`.
+#[inline(always)]
+pub unsafe fn has_skipped_arrival(connection: *const Connection, number: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { of(connection, number).is_some_and(|slot| (*slot).skipped_arrivals != 0) }
 }
 
 /// Payload bytes read since the connect, modulo 2³².
@@ -221,7 +268,7 @@ pub fn receive_up_to(sock: impl Sock, connection: *mut Connection) {
         let to_bytes = read_bytes(sock, connection);
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
-            records::read_in_parts(connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
+            records::read_in_parts(sock, connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
             receive(connection, from_bytes);
             make_room(sock, connection);
         }
@@ -249,7 +296,7 @@ fn receive(connection: *mut Connection, from_bytes: u32) {
         // What was sent meanwhile has reported the exchange it came in: it goes with the current one.
         let current = Progress::from_word((*connection).progress).request;
         let reported = current.wrapping_sub(oldest.request).cast_signed() > 0;
-        let request = u64::from(if reported { current } else { oldest.request });
+        let request = if reported { current } else { oldest.request };
         let slot = slot(connection, request);
         let count = (*slot).count;
         if count == 0 {
@@ -273,7 +320,7 @@ pub unsafe fn of(connection: *const Connection, number: u64) -> Option<*const Pi
     // SAFETY: the caller's promise.
     unsafe {
         let slot = &raw const (*connection).pickups[(number & 1) as usize];
-        ((*slot).request == u64::from(number as u32)).then_some(slot)
+        ((*slot).request == number as u32).then_some(slot)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     layout,
     registers::Registers,
     send_buffer::{Buffer, Message},
+    sock::Sock,
 };
 
 /// Records of one read that are followed: a server's flight has seven, and tickets may come with it.
@@ -36,14 +37,14 @@ pub unsafe fn begin(connection: *mut Connection, read_bytes: u32) {
 /// # Safety
 /// `connection` is from `connection::find`, and the caller runs in the receive hook.
 #[inline(always)]
-pub unsafe fn read(connection: *mut Connection, from_bytes: u32, bytes: u32) {
+pub unsafe fn read(sock: impl Sock, connection: *mut Connection, from_bytes: u32, bytes: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         if (*connection).records.walk == walk::ON {
             let next_bytes = (*connection).records.next_bytes;
             // Most reads on the way end in the middle of a record.
             if next_bytes.wrapping_sub(from_bytes).cast_signed() < bytes.cast_signed() {
-                follow(connection, from_bytes, bytes);
+                follow(sock, connection, from_bytes, bytes);
             }
         }
     }
@@ -56,13 +57,18 @@ pub unsafe fn read(connection: *mut Connection, from_bytes: u32, bytes: u32) {
 /// # Safety
 /// As for [`read`].
 #[inline(always)]
-pub unsafe fn read_in_parts(connection: *mut Connection, from_bytes: u32, bytes: u32) {
+pub unsafe fn read_in_parts(
+    sock: impl Sock,
+    connection: *mut Connection,
+    from_bytes: u32,
+    bytes: u32,
+) {
     // SAFETY: the caller's promise; the helper checks the address that it reads from.
     unsafe {
         if (*connection).records.walk != walk::ON {
             return;
         }
-        let Some(buffer) = buffer() else { return };
+        let Some(buffer) = buffer(sock) else { return };
         // Behind a record's header, where its ciphertext is, or what it was decrypted to in place. Where it
         // is the same twice by chance, the walk ends. No more of it is kept than tells it from another.
         let behind = buffer.base + u64::from(RECORD_HEADER_BYTES);
@@ -72,7 +78,7 @@ pub unsafe fn read_in_parts(connection: *mut Connection, from_bytes: u32, bytes:
         (*connection).records.sample = sample;
         (*connection).records.is_filled = u8::from(begins && buffer.length == bytes.into());
         if begins {
-            read(connection, from_bytes, bytes);
+            read(sock, connection, from_bytes, bytes);
         } else {
             (*connection).records.walk = walk::OVER;
         }
@@ -84,7 +90,7 @@ pub unsafe fn read_in_parts(connection: *mut Connection, from_bytes: u32, bytes:
 /// # Safety
 /// As for [`read`].
 #[inline(never)]
-unsafe fn follow(connection: *mut Connection, from_bytes: u32, bytes: u32) -> u32 {
+unsafe fn follow(sock: impl Sock, connection: *mut Connection, from_bytes: u32, bytes: u32) -> u32 {
     // SAFETY: the caller's promise; the mask keeps the index inside `lengths`, and the helper checks the
     // address that it reads from.
     unsafe {
@@ -92,7 +98,7 @@ unsafe fn follow(connection: *mut Connection, from_bytes: u32, bytes: u32) -> u3
         let open = (*connection).phase == Phase::Open as u32;
         let keeps = open && (*connection).flags & flags::TLS13 != 0;
         let request = Progress::from_word((*connection).progress).request;
-        let Some(buffer) = buffer().filter(|_| keeps || !open).filter(|_| request <= 2) else {
+        let Some(buffer) = buffer(sock).filter(|_| keeps || !open).filter(|_| request <= 2) else {
             (*records).walk = walk::OVER;
             return 0;
         };
@@ -148,10 +154,10 @@ unsafe fn follow(connection: *mut Connection, from_bytes: u32, bytes: u32) -> u3
     0 // the verifier minds a function that returns nothing
 }
 
-/// Where the current system call puts what it reads, as far as that is one piece.
+/// Where the current system call puts what it reads from the socket, as far as that is one piece.
 #[inline(always)]
-fn buffer() -> Option<Buffer> {
-    let registers = Registers::current();
+fn buffer(sock: impl Sock) -> Option<Buffer> {
+    let registers = Registers::of_call_on(sock)?;
     let syscall = registers.syscall()?;
     let (argument_2, argument_3) = (registers.argument_2()?, registers.argument_3()?);
     if syscall == layout::NR_READ.load() || syscall == layout::NR_RECVFROM.load() {

@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs},
 };
 
-use crate::layout;
+use crate::{layout, sock::Sock, task::Task};
 
 /// Those of one system call; they stay as they are until it has returned, but for the result.
 #[derive(Clone, Copy)]
@@ -17,9 +17,16 @@ impl Registers {
         Self(pointer)
     }
 
-    /// Of the system call that the current thread is in.
+    /// Of the system call that the current thread is in, if that is about this socket. A hook may run inside of
+    /// any other one: io_uring does what it has left to do as a call returns, and the kernel has clients of its
+    /// own. The buffers of such a call are nobody's business.
     #[inline(always)]
-    pub fn current() -> Self {
+    pub fn of_call_on(sock: impl Sock) -> Option<Self> {
+        (socket_of_call() == sock.key()).then(Self::current)
+    }
+
+    #[inline(always)]
+    fn current() -> Self {
         // SAFETY: both helpers take the task the kernel hands out and nothing else; the registers
         // they return are those saved on the task's own kernel stack.
         Self(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
@@ -62,4 +69,16 @@ impl Registers {
         // SAFETY: the helper checks the address; the offset is one of `struct pt_regs`.
         unsafe { bpf_probe_read_kernel(address) }.ok()
     }
+}
+
+/// Address of the socket whose descriptor is the first argument of the current system call, which it is of those
+/// that send and read; 0 where there is none.
+///
+/// A function with a symbol of its own is verified once. It can't be asked about a socket: the verifier lets no
+/// pointer that it knows pass for a number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn socket_of_call() -> u64 {
+    let Some(descriptor) = Registers::current().argument_1() else { return 0 };
+    Task::current().sock(u64::from(descriptor as u32)).map_or(0, Sock::key)
 }

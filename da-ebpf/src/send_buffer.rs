@@ -9,12 +9,12 @@ use aya_ebpf::{
 };
 use da_ebpf_common::{MAX_FIRST_BYTES, connection::Connection, head::Head, tls::FirstBytes};
 
-use crate::{layout, registers::Registers};
+use crate::{layout, registers::Registers, sock::Sock};
 
 /// Buffers of one writev or sendmsg that are looked at.
 const MAX_BUFFERS: u32 = 8;
-/// Records of one flight that are looked at.
-pub const MAX_RECORDS: usize = 4;
+/// Records of one flight that are looked at; a power of two.
+pub const MAX_FLIGHT_RECORDS: usize = 8;
 
 /// Room for one event and its payload and, behind them, for what a copy at the payload's very end
 /// could run over: the verifier bounds an offset and a length, not their sum.
@@ -38,14 +38,42 @@ pub struct Scratch {
 }
 
 /// The TLS record headers at the beginning of a send.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Flight {
     /// Content types; 0 where there is no further record.
-    pub types: [u8; MAX_RECORDS],
+    pub types: [u8; MAX_FLIGHT_RECORDS],
     /// First byte of each record's content.
-    pub firsts: [u8; MAX_RECORDS],
+    pub firsts: [u8; MAX_FLIGHT_RECORDS],
     /// Offset behind each record.
-    pub ends: [u32; MAX_RECORDS],
+    pub ends: [u32; MAX_FLIGHT_RECORDS],
+    /// How many there are.
+    pub count: u32,
+    /// Offset behind the last of them.
+    pub end: u32,
+    /// Whether one of them is of application data.
+    pub has_application_data: u32,
+    /// Whether one is as long as an alert of TLS 1.3.
+    pub has_alert: u32,
+    /// Offset behind the first of application data that is as long as a client's Finished; 0 where there is none.
+    pub finished_end: u32,
+    /// Offset behind the one that follows that; 0 where there is none.
+    pub request_record_end: u32,
+}
+
+impl Flight {
+    /// Nothing is read.
+    pub const NONE: Self = Self {
+        types: [0; MAX_FLIGHT_RECORDS],
+        firsts: [0; MAX_FLIGHT_RECORDS],
+        ends: [0; MAX_FLIGHT_RECORDS],
+        count: 0,
+        end: 0,
+        has_application_data: 0,
+        has_alert: 0,
+        finished_end: 0,
+        request_record_end: 0,
+    };
 }
 
 #[map]
@@ -83,15 +111,15 @@ pub fn scratch() -> Option<*mut Scratch> {
     SCRATCH.get_ptr_mut(0)
 }
 
-/// Copies the beginning of what the current system call sends into `scratch.payload`.
+/// Copies the beginning of what the current system call sends on the socket into `scratch.payload`.
 ///
 /// Returns the bytes copied, at most [`MAX_FIRST_BYTES`]; 0 where the buffers are out of reach: no
-/// system call that is known to send, or memory that is not there.
+/// system call that is known to send, one that is about something else, or memory that is not there.
 ///
 /// # Safety
 /// `scratch` is this CPU's, from [`scratch`].
 #[inline(always)]
-pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
+pub unsafe fn copy(sock: impl Sock, scratch: *mut Scratch, sent_bytes: u64) -> u32 {
     // A send may take less than it was offered; what it left is not part of this flight.
     let most = MAX_FIRST_BYTES as u64;
     let limit_bytes = if sent_bytes < most { sent_bytes } else { most } as u32;
@@ -99,7 +127,9 @@ pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
     unsafe {
         (*scratch).captured_bytes = 0;
         (*scratch).limit_bytes = limit_bytes;
-        gather(scratch);
+        if let Some(registers) = Registers::of_call_on(sock) {
+            gather(scratch, registers);
+        }
         (*scratch).captured_bytes
     }
 }
@@ -110,8 +140,7 @@ pub unsafe fn copy(scratch: *mut Scratch, sent_bytes: u64) -> u32 {
 /// # Safety
 /// As for [`copy`].
 #[inline(never)]
-unsafe fn gather(scratch: *mut Scratch) -> u32 {
-    let registers = Registers::current();
+unsafe fn gather(scratch: *mut Scratch, registers: Registers) -> u32 {
     let (Some(syscall), Some(argument_2), Some(argument_3)) =
         (registers.syscall(), registers.argument_2(), registers.argument_3())
     else {

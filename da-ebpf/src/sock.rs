@@ -22,8 +22,11 @@ const CLOSED: u32 = 1 << 7;
 /// States in which this side's FIN has been queued (FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING).
 const THIS_SIDE_IS_DONE: u32 = 1 << 4 | 1 << 5 | 1 << 9 | 1 << 11;
 
-/// States of a connection with two ends (ESTABLISHED, CLOSE_WAIT and those above), and SYN_SENT.
-const UNDER_WAY: u32 = 1 << 1 | 1 << 2 | 1 << 8 | THIS_SIDE_IS_DONE;
+/// States of a connection with two ends: ESTABLISHED, CLOSE_WAIT and those above.
+const TWO_ENDED: u32 = 1 << 1 | 1 << 8 | THIS_SIDE_IS_DONE;
+
+/// These, and SYN_SENT.
+const UNDER_WAY: u32 = 1 << 2 | TWO_ENDED;
 
 /// Times that counters which belong together are read, until they hold still.
 const MAX_READS: u32 = 4;
@@ -67,6 +70,11 @@ pub trait Sock: Copy {
 
     fn is_in(self, states: u32) -> bool {
         states >> self.load::<u8>(&layout::SKC_STATE) & 1 != 0
+    }
+
+    /// Whether it is a connection with two ends.
+    fn is_established(self) -> bool {
+        self.is_in(TWO_ENDED)
     }
 
     /// Whether its state is CLOSE.
@@ -195,6 +203,8 @@ pub trait Sock: Copy {
                 local.write(layout::read(self.key(), &layout::SKC_V6_RCV_SADDR));
                 remote.write(layout::read(self.key(), &layout::SKC_V6_DADDR));
             } else {
+                // It may be written over another connection's, of the other family.
+                (local.write([0; 16]), remote.write([0; 16]));
                 local.cast::<u32>().write(self.load(&layout::SKC_RCV_SADDR));
                 remote.cast::<u32>().write(self.load(&layout::SKC_DADDR));
             }

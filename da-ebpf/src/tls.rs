@@ -10,12 +10,13 @@ use da_ebpf_common::{
     MAX_FIRST_BYTES,
     connection::{Connection, Phase, flags},
     event::Kind,
-    tls::{FirstBytes, Handshake, RECORD_HEADER_BYTES},
+    head::is_http2_frame,
+    tls::{FirstBytes, Handshake, RECORD_HEADER_BYTES, is_alert13, is_finished},
 };
 
 use crate::{
-    event, exchange, pickup, records, redaction,
-    send_buffer::{self, MAX_RECORDS, Scratch},
+    connection, event, exchange, pickup, records, redaction,
+    send_buffer::{self, Flight, MAX_FLIGHT_RECORDS, Scratch},
     sock::Sock,
 };
 
@@ -49,7 +50,8 @@ pub unsafe fn first(
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
     // promise.
     unsafe {
-        let captured = send_buffer::copy(scratch, bytes);
+        connection::establish_unseen(sock, connection);
+        let captured = send_buffer::copy(sock, scratch, bytes);
         let payload = &(*scratch).payload;
         let earlier = (*connection).flags;
         // Not its very first bytes, where the report of these is lost, or nobody saw them.
@@ -57,6 +59,7 @@ pub unsafe fn first(
         let mut proxied = false;
         let mut request = true;
         let mut told = Told::Head;
+        let mut http2 = 0;
         if captured == 0 {
             (*connection).flags |= flags::UNREADABLE;
             debug!(ctx, "first bytes of pid {} out of reach", (*connection).peers.pid);
@@ -82,13 +85,13 @@ pub unsafe fn first(
                 // Its answer is none to what comes through the tunnel.
                 (*connection).hello_ns = now_ns;
             }
-            if midway && payload[0] == 0 && payload[3] <= MOST_HTTP2_FRAME_TYPE {
-                told = Told::FrameHeader;
+            if midway && captured >= 9 && begins_frame(payload) {
+                told = Told::Nothing;
+                http2 = flags::HTTP2_FRAME;
             }
         }
         let captured = match told {
             Told::Nothing => 0,
-            Told::FrameHeader => at_most(captured, HTTP2_FRAME_HEADER_BYTES),
             Told::Record => {
                 let length = u16::from_be_bytes([payload[3], payload[4]]);
                 at_most(captured, RECORD_HEADER_BYTES + u32::from(length))
@@ -100,7 +103,7 @@ pub unsafe fn first(
         (*report).peers = (*connection).peers;
         (*report).established_ns = (*connection).established_ns;
         (*report).sent_ns = now_ns;
-        (*report).flags = (*connection).flags;
+        (*report).flags = (*connection).flags | http2;
         (*report).captured_bytes = captured;
         (*report).sent_bytes = bytes;
         // The mask changes nothing, but the verifier can follow it.
@@ -126,24 +129,26 @@ pub unsafe fn first(
 /// What da-server is told of a first send: no more than it needs to tell whose connection it is.
 #[derive(Clone, Copy)]
 enum Told {
-    /// Nothing: it is encrypted.
+    /// Nothing: it is encrypted, or names nobody.
     Nothing,
-    /// What may be the header of an HTTP/2 frame.
-    FrameHeader,
     /// The first TLS record: a ClientHello.
     Record,
     /// What is in the head of an HTTP request.
     Head,
 }
 
-/// RFC 9113 §4.1.
-const HTTP2_FRAME_HEADER_BYTES: u32 = 9;
-/// CONTINUATION: RFC 9113 §6.10.
-const MOST_HTTP2_FRAME_TYPE: u8 = 9;
-
 #[inline(always)]
 fn at_most(bytes: u32, most: u32) -> u32 {
     if bytes < most { bytes } else { most }
+}
+
+/// Whether an HTTP/2 frame may begin here.
+#[inline(always)]
+fn begins_frame(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
+    is_http2_frame(&[
+        payload[0], payload[1], payload[2], payload[3], payload[4], payload[5], payload[6],
+        payload[7], payload[8],
+    ])
 }
 
 /// A TLS record, of any version: RFC 8446 §5.1.
@@ -177,7 +182,7 @@ fn starts_with_connect(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
+pub unsafe fn is_alert(sock: impl Sock, connection: *const Connection, bytes: u64) -> bool {
     // SAFETY: the caller's promise.
     let connection_flags = unsafe { (*connection).flags };
     if connection_flags & flags::TLS == 0
@@ -188,7 +193,7 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
     }
     let Some(scratch) = send_buffer::scratch() else { return false };
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
-    unsafe { send_buffer::copy(scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
+    unsafe { send_buffer::copy(sock, scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
 }
 
 /// Looks at the first record of the current send, which begins the first request.
@@ -196,13 +201,13 @@ pub unsafe fn is_alert(connection: *const Connection, bytes: u64) -> bool {
 /// # Safety
 /// As for [`handshake`].
 #[inline(always)]
-pub unsafe fn read_first_record(connection: *mut Connection) {
+pub unsafe fn read_first_record(sock: impl Sock, connection: *mut Connection) {
     let Some(scratch) = send_buffer::scratch() else { return };
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
     // promise.
     unsafe {
         if (*connection).flags & flags::TLS != 0
-            && send_buffer::copy(scratch, RECORD_HEADER_BYTES.into()) == RECORD_HEADER_BYTES
+            && send_buffer::copy(sock, scratch, RECORD_HEADER_BYTES.into()) == RECORD_HEADER_BYTES
         {
             let payload = &(*scratch).payload;
             let length = u16::from_be_bytes([payload[3], payload[4]]);
@@ -252,19 +257,16 @@ pub unsafe fn handshake(
     let Some(scratch) = send_buffer::scratch() else { return };
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
     let flight = unsafe {
-        let captured = send_buffer::copy(scratch, bytes);
-        walk(scratch, captured);
+        let captured = send_buffer::copy(sock, scratch, bytes);
+        read_flight(scratch, captured);
         &(*scratch).flight
     };
     // SAFETY: the caller's promise; the send hook is the only writer of these fields.
     unsafe {
         let earlier = (*connection).flags;
-        let [first, second, third, _] = flight.types;
+        let [first, second, third, ..] = flight.types;
         let finished12 = first == CHANGE_CIPHER_SPEC && second == HANDSHAKE;
-        let application = first == APPLICATION_DATA
-            || second == APPLICATION_DATA
-            || third == APPLICATION_DATA
-            || flight.types[3] == APPLICATION_DATA;
+        let application = flight.has_application_data != 0;
         if application && (*connection).last_arrival_ns == 0 {
             // 0-RTT: the handshake goes on behind the early data.
             (*connection).flags = earlier | flags::EARLY_DATA;
@@ -286,15 +288,18 @@ pub unsafe fn handshake(
             note_first_record(connection, flight.ends[2] - flight.ends[1]);
             return exchange::request(sock, connection, bytes - u64::from(flight.ends[1]), now_ns);
         } else if application {
-            let [first_end, second_end, third_end, _] = flight.ends;
-            let (finished_end, request_record_end) = if first == APPLICATION_DATA {
-                (first_end, second_end)
-            } else {
-                (second_end, third_end)
-            };
+            let finished_end = flight.finished_end;
+            if finished_end == 0 {
+                // An alert: the client does not like what the server has said.
+                if flight.has_alert == 0 {
+                    hide_finished(connection, now_ns);
+                }
+                return;
+            }
             finished13(sock, connection, now_ns);
             if bytes > u64::from(finished_end) {
-                note_first_record(connection, request_record_end - finished_end);
+                let record_bytes = flight.request_record_end.saturating_sub(finished_end);
+                note_first_record(connection, record_bytes);
                 let request_bytes = bytes - u64::from(finished_end);
                 exchange::request(sock, connection, request_bytes, now_ns);
             }
@@ -331,7 +336,23 @@ pub unsafe fn handshake(
     }
 }
 
-/// TLS 1.3: the first application-data record carries the client's Finished.
+/// TLS 1.3: the flight shows a certificate of the client's, but no Finished behind it. That is in the same record,
+/// or beyond what was captured, or in a send to come: where the handshake ends and the first request begins does
+/// not show, and nothing on this connection has a time.
+///
+/// # Safety
+/// As for [`handshake`].
+#[inline(always)]
+unsafe fn hide_finished(connection: *mut Connection, now_ns: u64) {
+    // SAFETY: the caller's promise; the send hook is the only writer of these fields.
+    unsafe {
+        (*connection).flags |= flags::TLS13 | flags::UNREADABLE;
+        (*connection).flight_ns = now_ns;
+        (*connection).phase = Phase::Open as u32;
+    }
+}
+
+/// TLS 1.3: the client's Finished is sent, in a record of application data.
 ///
 /// # Safety
 /// As for [`handshake`].
@@ -362,30 +383,59 @@ unsafe fn done(sock: impl Sock, connection: *mut Connection, done_ns: u64) {
     }
 }
 
-/// Reads the first record headers of the payload, and says how many there were.
-///
-/// What it finds goes back through memory: there the verifier forgets how it came about, where
-/// values in registers would have it follow every combination of four records to the end.
+/// Reads the headers of the first records of the payload into `scratch.flight`.
 ///
 /// # Safety
 /// `scratch` is this CPU's, from `send_buffer::scratch`.
-#[inline(never)]
-unsafe fn walk(scratch: *mut Scratch, captured: u32) -> u32 {
-    let (mut position, mut records) = (0_u32, 0);
-    // SAFETY: the caller's promise; the masks keep every offset inside `payload`.
-    unsafe {
-        let payload = &raw const (*scratch).payload;
-        for record in 0..MAX_RECORDS {
-            let inside = u32::from(position + 6 <= captured);
-            let at = position as usize;
-            let byte = |ahead: usize| (*payload)[(at + ahead) & (MAX_FIRST_BYTES - 1)];
-            let length = u32::from(u16::from_be_bytes([byte(3), byte(4)]));
-            position += (5 + length) * inside;
-            records += inside;
-            (*scratch).flight.types[record] = byte(0) * inside as u8;
-            (*scratch).flight.firsts[record] = byte(5);
-            (*scratch).flight.ends[record] = position;
+#[inline(always)]
+unsafe fn read_flight(scratch: *mut Scratch, captured: u32) {
+    // SAFETY: the caller's promise.
+    unsafe { (&raw mut (*scratch).flight).write(Flight::NONE) };
+    for _ in 0..MAX_FLIGHT_RECORDS {
+        if read_record_header(captured) == 0 {
+            break;
         }
     }
-    records
+}
+
+/// Reads the header of the next record of the flight; 0 where there is none.
+///
+/// A function with a symbol of its own is verified once, and what it finds goes back through memory: there the
+/// verifier forgets how it came about, where values in registers would have it follow every combination of
+/// records to the end.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_record_header(captured: u32) -> u32 {
+    let Some(scratch) = send_buffer::scratch() else { return 0 };
+    // SAFETY: `scratch` is this run's alone: its program has called this. The masks keep every index inside its
+    // array.
+    unsafe {
+        let flight = &raw mut (*scratch).flight;
+        let payload = &raw const (*scratch).payload;
+        let (at, count) = ((*flight).end, (*flight).count);
+        if at >= MAX_FIRST_BYTES as u32 || at + RECORD_HEADER_BYTES >= captured {
+            return 0;
+        }
+        let byte = |ahead: u32| (*payload)[(at + ahead) as usize & (MAX_FIRST_BYTES - 1)];
+        let record_bytes = RECORD_HEADER_BYTES + u32::from(u16::from_be_bytes([byte(3), byte(4)]));
+        let (kind, end) = (byte(0), at + record_bytes);
+        let index = count as usize & (MAX_FLIGHT_RECORDS - 1);
+        (*flight).types[index] = kind;
+        (*flight).firsts[index] = byte(RECORD_HEADER_BYTES);
+        (*flight).ends[index] = end;
+        ((*flight).count, (*flight).end) = (count + 1, end);
+        if (*flight).finished_end != 0 && (*flight).finished_end == at {
+            (*flight).request_record_end = end;
+        }
+        if kind == APPLICATION_DATA {
+            (*flight).has_application_data = 1;
+            if is_alert13(record_bytes) {
+                (*flight).has_alert = 1;
+            }
+            if (*flight).finished_end == 0 && is_finished(record_bytes) {
+                (*flight).finished_end = end;
+            }
+        }
+    }
+    1
 }

@@ -211,9 +211,10 @@ impl Sockets {
         self.own_pid == Some(std::process::id())
     }
 
-    /// Whether the kernel's name for a thread may be that of one which names itself so.
+    /// Whether the kernel's name for a thread may be that of one which names itself so. It has none, 0, for who
+    /// sent what no hook saw.
     pub fn may_be_thread(&self, seen: u32, named: u32) -> bool {
-        seen == named || !self.knows_threads()
+        seen == named || seen == 0 || !self.knows_threads()
     }
 
     fn is_own(&self, connection: &ObservedConnection) -> bool {

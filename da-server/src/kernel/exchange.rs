@@ -17,7 +17,8 @@ use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 pub enum ExchangeOutcome {
     /// Request and response were told apart; its times are in the histograms.
     Ok,
-    /// Where the response began could not be told from TLS session tickets; no sample.
+    /// When the response began is not known: it could not be told from TLS session tickets, or nobody saw it
+    /// arrive; no sample.
     Doubtful,
     /// Not told apart from others; no sample. A connection that carries exchanges side by side
     /// (HTTP/2) counts as one, since how many it carries does not show.
@@ -107,6 +108,9 @@ pub fn measure(
     if mixed || exchange.flags & OPAQUE != 0 {
         return Some(Measured::without_sample(ExchangeOutcome::Ambiguous));
     }
+    if exchange.flags & flags::SKIPPED_ARRIVAL != 0 {
+        return Some(Measured::without_sample(ExchangeOutcome::Doubtful));
+    }
     let goes_on = exchange.end == End::NextRequest as u32;
     let response = &exchange.response;
     // Their report goes before that of a first exchange behind TLS 1.3: without it, it was lost.
@@ -145,8 +149,11 @@ pub fn measure(
     };
     Some(Measured {
         outcome,
-        // An answer that outran its own send hook took no time worth speaking of.
-        first_byte_ns: first_ns.map(|at_ns| at_ns.saturating_sub(exchange.request_last_ns)),
+        // An answer that outran its own send hook took no time worth speaking of. Where that hook never came,
+        // nobody knows.
+        first_byte_ns: first_ns
+            .filter(|_| exchange.request_thread != 0)
+            .map(|at_ns| at_ns.saturating_sub(exchange.request_last_ns)),
         response_ns: first_ns
             .filter(|_| outcome == ExchangeOutcome::Ok)
             .map(|at_ns| response.last_ns.saturating_sub(at_ns)),
@@ -217,7 +224,7 @@ mod tests {
         let mut exchange = Exchange::new_zeroed();
         exchange.request_last_ns = request_last_ns;
         (exchange.response.first_ns, exchange.response.last_ns) = first_last;
-        exchange.request_bytes = 400;
+        (exchange.request_bytes, exchange.request_thread) = (400, 7);
         exchange.number = 1;
         exchange.end = End::Closed as u32;
         exchange
@@ -258,6 +265,14 @@ mod tests {
         assert_eq!((found.first_byte_ns, found.response_ns), (Some(1), None));
     }
 
+    #[test]
+    fn a_request_that_nobody_saw_sent_has_no_first_byte() {
+        let mut unseen = exchange(9_000, (2, 3));
+        (unseen.request_thread, unseen.errno) = (0, libc::ECONNRESET as u32);
+        let found = measured(&unseen, false);
+        assert_eq!((found.outcome, found.first_byte_ns), (ExchangeOutcome::Reset, None));
+    }
+
     /// Two arrivals, long after one another, of which the first acknowledges so much of a request of 400
     /// bytes.
     fn two_arrivals(acked_bytes: u32) -> FirstArrivals {
@@ -291,6 +306,19 @@ mod tests {
         assert_eq!(measured(&unreported, false).outcome, ExchangeOutcome::Doubtful);
         unreported.number = 2;
         assert_eq!(measured(&unreported, false).outcome, ExchangeOutcome::Ok);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_saw_arrive_has_no_time() {
+        // All of it was read before something else arrived, or nothing else did.
+        for first_last in [(9_000, 9_500), (0, 0)] {
+            for end in [End::NextRequest, End::Closed, End::Silence] {
+                let mut skipped = exchange(100, first_last);
+                (skipped.flags, skipped.end) = (flags::SKIPPED_ARRIVAL, end as u32);
+                let doubtful = Measured::without_sample(ExchangeOutcome::Doubtful);
+                assert_eq!(measured(&skipped, false), doubtful, "{first_last:?} {end:?}");
+            }
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub struct SeenExchange {
     pub number: u64,
     /// When the first send of the request returned.
     pub request_first_ns: u64,
-    /// Thread of the first send.
+    /// Thread of the first send; 0 where no hook saw it.
     pub request_thread: u32,
     /// When its last send returned.
     pub request_last_ns: u64,

@@ -5,9 +5,9 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, Measured, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Hooks, Measured, SeenExchange, Unlisted, What};
 
-use crate::lab::{Lab, endpoint};
+use crate::lab::{Lab, endpoint, hooks};
 
 pub const NAME: &str = "edges.kernel.test";
 pub const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -63,7 +63,11 @@ fn a_client_that_closes_its_half_first() {
     assert_eq!(bytes("sent_bytes_total"), 10.0 * request().len() as f64);
     assert_eq!(bytes("received_bytes_total"), 10.0 * RESPONSE.len() as f64);
     let outcomes: Vec<_> = exchanges(lab, 10).into_iter().map(|one| one.outcome).collect();
-    assert_eq!(outcomes, [ExchangeOutcome::Ok; 10]);
+    // Older hooks do not see it arrive any more. It counts when it is read, which may be any time later, or when
+    // the server has closed as well.
+    let older = hooks() == Hooks::Older;
+    let may_be = |one| one == ExchangeOutcome::Ok || older && one == ExchangeOutcome::Doubtful;
+    assert!(outcomes.len() == 10 && outcomes.iter().all(|one| may_be(*one)), "{outcomes:?}");
 }
 
 /// Over loopback an answer can be on its way back before the hook of its request has run.
@@ -136,7 +140,7 @@ fn an_answer_before_the_request_is_sent_whole() {
 #[test]
 fn a_request_to_a_server_that_has_closed() {
     const CONNECTIONS: usize = 5;
-    let Some(lab) = Lab::open(&[endpoint("edges", NAME)], Unlisted::Drop) else { return };
+    let Some(mut lab) = Lab::open(&[endpoint("edges", NAME)], Unlisted::Drop) else { return };
     for _ in 0..CONNECTIONS {
         let (at, server) = serve(|mut socket| {
             assert_ne!(socket.read(&mut [0; 512]).expect("reads"), 0);
@@ -149,7 +153,20 @@ fn a_request_to_a_server_that_has_closed() {
         socket.read_to_end(&mut Vec::new()).expect("reads");
         socket.write_all(&request()).expect("is sent");
     }
-    let outcomes: Vec<_> = exchanges(lab, CONNECTIONS).iter().map(|one| one.outcome).collect();
+    lab.wait_closed(CONNECTIONS);
+    // The hooks of some of these sends may have come in time.
+    let lost = lab.losses_but("unseen_send");
+    assert!(lost.is_empty(), "{lost:?}");
+    let mut outcomes = Vec::new();
+    for one in lab.close() {
+        if let What::Exchange(SeenExchange { measured, request_thread, .. }) = one.what {
+            outcomes.push(measured.outcome);
+            // SAFETY: the call takes nothing and returns a number.
+            let own = unsafe { libc::gettid() }.cast_unsigned();
+            assert!(request_thread == own || measured.outcome != ExchangeOutcome::Ok);
+            assert!(request_thread == own || request_thread == 0, "nobody else has sent anything");
+        }
+    }
     let each = [ExchangeOutcome::Ok, ExchangeOutcome::NoResponse];
     assert_eq!(outcomes, each.repeat(CONNECTIONS));
 }

@@ -69,6 +69,8 @@ fn no_secret_leaves_the_kernel() {
     for foreign in [
         format!("*2\r\n$4\r\nAUTH\r\n$16\r\n{SECRET}\r\n"),
         format!("AUTH PLAIN {SECRET}\r\n"),
+        format!("GET {SECRET} HTTP/1.1\r\nhost: {STRANGER}\r\n\r\n"),
+        format!("GET http://{SECRET}:a/b@{STRANGER}/ HTTP/1.1\r\nhost: {STRANGER}\r\n\r\n"),
         SECRET.to_owned(),
         // As a TLS record begins.
         format!("\x16\x03 {SECRET}"),

@@ -1,5 +1,5 @@
-//! Runs that the kernel skips, because the program is running on that CPU already: a send or a close
-//! that no program has seen. Here the programs don't find a connection's record for that moment.
+//! Runs that the kernel skips, because the program is running on that CPU already: a send, an arrival or a
+//! close that no program has seen. Here the programs don't find a connection's record for that moment.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use aya::maps::{HashMap, Map, MapData, loaded_maps};
 use da_ebpf_common::connection::Connection;
 use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, SeenExchange, Unlisted, What};
+use da_standin::Options;
 
+use crate::client::{Client, Tls, config};
 use crate::lab::{self, Lab, endpoint};
 use crate::plain;
 
-/// Insert only: include/uapi/linux/bpf.h.
+/// Insert only, and replace only: include/uapi/linux/bpf.h.
 const BPF_NOEXIST: u64 = 1;
+const BPF_EXIST: u64 = 2;
 pub const NAME: &str = "skipped.kernel.test";
 pub const LABELS: &str = "kind=\"llm\",provider=\"skipped\"";
 /// Tells the view's map from those of other views on this host.
@@ -40,6 +43,14 @@ impl Records {
 
     fn follow(&self, local: SocketAddr) -> bool {
         self.find(local).is_some()
+    }
+
+    /// Takes back what a record says since the connection is established.
+    fn take_back_established(&mut self, local: SocketAddr) {
+        let (sock, mut record) = self.find(local).expect("it is followed");
+        (record.established_ns, record.first_sequence) = (0, 0);
+        (record.peers.local_port, record.peers.local_address) = (0, [0; 16]);
+        self.0.insert(sock, record, BPF_EXIST).expect("replaced");
     }
 
     /// While there is no record, what the connection does goes by unseen.
@@ -144,6 +155,52 @@ fn exchanges(lab: &mut Lab, records: &mut Records, unseen: &[bool]) {
 }
 
 #[test]
+fn a_connection_that_nobody_saw_established_is_measured_from_its_first_send_on() {
+    const EXCHANGES: u64 = 3;
+    let Some((mut lab, mut records)) = view() else { return };
+    let standin = lab.standin(Options { names: vec![NAME.to_owned()], ..Options::default() });
+    let tls = config(standin.ca_pem(), Tls::V13);
+    let mut client = Client::connect(standin.addr(), NAME, Some(&tls));
+    // Another one is never used.
+    let unused = TcpStream::connect(standin.addr()).expect("connects");
+    records.take_back_established(client.local);
+    records.take_back_established(local(&unused));
+    client.handshake().expect("a handshake");
+    for number in 1..=EXCHANGES {
+        let response = client.exchange(NAME, "{}", number == EXCHANGES);
+        assert!(response.starts_with(b"HTTP/1.1 200"));
+    }
+    let at = client.local;
+    client.close();
+    drop(unused);
+    lab.wait_closed(2);
+    lab.runtime.block_on(standin.stop());
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+    let count = |family: &str| value(&lab, &format!("socket_{family}_seconds_count{{{LABELS}}}"));
+    assert_eq!((count("connect"), count("lifetime")), (0.0, 0.0), "nobody knows");
+    assert_eq!(count("tls_handshake"), 1.0);
+    assert!(count("pickup") >= EXCHANGES as f64, "{}", count("pickup"));
+    let outcome = |outcome| {
+        value(
+            &lab,
+            &format!(
+                "socket_connections_total{{kind=\"llm\",outcome=\"{outcome}\",provider=\"skipped\"}}"
+            ),
+        )
+    };
+    let outcomes = ["ok", "unused", "cancelled"].map(outcome);
+    assert_eq!(outcomes, [1.0, 1.0, 0.0], "the other one was established as well");
+    let mut numbers = Vec::new();
+    for one in lab.close() {
+        if let What::Exchange(seen) = one.what {
+            assert_eq!(one.local, at);
+            numbers.push(seen.number);
+        }
+    }
+    assert_eq!(numbers, Vec::from_iter(1..=EXCHANGES));
+}
+
+#[test]
 fn a_send_in_the_middle_makes_what_follows_ambiguous() {
     let Some((mut lab, mut records)) = view() else { return };
     exchanges(&mut lab, &mut records, &[false, false, true, false, false]);
@@ -179,6 +236,34 @@ fn the_rest_of_a_request_at_the_end_makes_it_ambiguous() {
     assert_eq!(lost(&lab, "unseen_send"), 1.0);
     // Not one that nobody has answered.
     assert_eq!(outcomes(&lab.close()), [ExchangeOutcome::Ambiguous]);
+}
+
+#[test]
+fn an_answer_whose_arrival_is_in_no_sight_is_doubtful_and_has_no_time() {
+    let Some((mut lab, mut records)) = view() else { return };
+    let (mut socket, answer) = connect();
+    let local = socket.local_addr().expect("an address");
+    for unseen in [false, true, false] {
+        socket.write_all(&plain::request(NAME)).expect("writes");
+        let arrive = || {
+            answer();
+            socket.peek(&mut [0]).expect("something comes");
+        };
+        if unseen {
+            records.without(&[local], arrive);
+        } else {
+            arrive();
+        }
+        plain::receive(&mut socket);
+    }
+    drop((socket, answer));
+    lab.wait_closed(1);
+    let timed = value(&lab, &format!("socket_first_byte_seconds_count{{{LABELS}}}"));
+    let received = value(&lab, &format!("socket_received_bytes_total{{{LABELS}}}"));
+    let (ok, doubtful) = (ExchangeOutcome::Ok, ExchangeOutcome::Doubtful);
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
+    assert_eq!(outcomes(&lab.close()), [ok, doubtful, ok]);
+    assert_eq!((timed, received), (2.0, 3.0 * plain::RESPONSE.len() as f64));
 }
 
 #[test]

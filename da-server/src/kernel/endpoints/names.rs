@@ -95,13 +95,6 @@ impl Opening {
     }
 }
 
-/// Whether a send in the clear may begin with an HTTP/2 frame, RFC 9113 §4.1: below 64 KiB, of a known
-/// type, the reserved bit unset. Text does not begin with a zero byte.
-pub fn is_http2_frame(payload: &[u8]) -> bool {
-    const CONTINUATION: u8 = 9;
-    matches!(payload, [0, _, _, 0..=CONTINUATION, _, 0..=0x7f, _, _, _, ..])
-}
-
 fn client_hello(payload: &[u8]) -> Option<Opening> {
     let (_, record) = parse_tls_plaintext(payload).ok()?;
     let hello = record.msg.iter().find_map(|message| match message {
@@ -234,13 +227,6 @@ mod tests {
         assert_eq!(Opening::read(&bytes[..bytes.len() - 1]), Opening::Unparsable);
         assert_eq!(Opening::read(b"\x00\x00\x00\x08\x04\xd2\x16\x2f"), Opening::Unknown);
         assert_eq!(Opening::read(b""), Opening::Unknown);
-    }
-
-    #[test]
-    fn a_frame_is_told_from_text() {
-        assert!(is_http2_frame(b"\0\0\x05\0\x01\0\0\0\x03hello"));
-        assert!(!is_http2_frame(b"\0\0\x05\0\x01\0\0"));
-        assert!(!is_http2_frame(b"{\"model\":\"m\"}"));
     }
 
     #[test]

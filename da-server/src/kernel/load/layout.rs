@@ -36,14 +36,25 @@ const REQUIRED: &[Field] = &[
     ("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
     ("TCP_RCV_WUP", "tcp_sock", "rcv_wup"),
     ("TCP_RCV_WND", "tcp_sock", "rcv_wnd"),
+    ("SOCKET_SK", "socket", "sk"),
+    ("SOCKET_FILE", "socket", "file"),
+    ("TASK_FILES", "task_struct", "files"),
+    ("FILES_TABLE", "files_struct", "fdt"),
+    ("TABLE_CAPACITY", "fdtable", "max_fds"),
+    ("TABLE_ENTRIES", "fdtable", "fd"),
+    ("FILE_PRIVATE_DATA", "file", "private_data"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_SYSCALL", "pt_regs", "orig_ax"),
+    #[cfg(target_arch = "x86_64")]
+    ("REGS_ARGUMENT_1", "pt_regs", "di"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_ARGUMENT_2", "pt_regs", "si"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_ARGUMENT_3", "pt_regs", "dx"),
     #[cfg(target_arch = "aarch64")]
     ("REGS_SYSCALL", "pt_regs", "syscallno"),
+    #[cfg(target_arch = "aarch64")]
+    ("REGS_ARGUMENT_1", "pt_regs", "orig_x0"),
 ];
 
 /// What a kernel may have been built without: the programs then do without it, too. IPv6, and namespaces.
@@ -57,7 +68,6 @@ const DISPENSABLE: &[Field] = &[
 /// What only some programs read: where it is missing they are, and the others go on without them.
 const OPTIONAL: &[(&[Program], &[Field])] = &[
     (&[Program::Existing], &[("TASK_TGID", "task_struct", "tgid")]),
-    (&[Program::Existing, Program::SyscallSend], &[("SOCKET_SK", "socket", "sk")]),
     (
         &[Program::TcpSegment],
         &[
@@ -71,20 +81,10 @@ const OPTIONAL: &[(&[Program], &[Field])] = &[
     (
         &[Program::SyscallSend],
         &[
-            ("TASK_FILES", "task_struct", "files"),
-            ("FILES_TABLE", "files_struct", "fdt"),
-            ("TABLE_CAPACITY", "fdtable", "max_fds"),
-            ("TABLE_ENTRIES", "fdtable", "fd"),
-            ("FILE_PRIVATE_DATA", "file", "private_data"),
-            ("SOCKET_FILE", "socket", "file"),
             #[cfg(target_arch = "x86_64")]
             ("REGS_MODE", "pt_regs", "cs"),
-            #[cfg(target_arch = "x86_64")]
-            ("REGS_ARGUMENT_1", "pt_regs", "di"),
             #[cfg(target_arch = "aarch64")]
             ("REGS_MODE", "pt_regs", "pstate"),
-            #[cfg(target_arch = "aarch64")]
-            ("REGS_ARGUMENT_1", "pt_regs", "orig_x0"),
         ],
     ),
 ];
@@ -243,11 +243,7 @@ mod tests {
     fn a_missing_field_takes_away_the_programs_that_read_it() {
         for (absent, gone) in [
             ("end_seq", vec![Program::TcpSegment]),
-            ("max_fds", vec![Program::SyscallSend]),
             ("tgid", vec![Program::Existing]),
-            ("sk", vec![Program::SyscallSend, Program::Existing]),
-            #[cfg(target_arch = "x86_64")]
-            ("di", vec![Program::SyscallSend]),
             #[cfg(target_arch = "x86_64")]
             ("cs", vec![Program::SyscallSend]),
             ("skc_v6_daddr", vec![]),

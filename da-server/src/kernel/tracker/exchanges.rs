@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use da_ebpf_common::connection::Connection;
+use da_ebpf_common::connection::{Connection, flags};
 use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::exchange::{End, Exchange};
 
@@ -76,8 +76,9 @@ impl Tracker {
         let doubtful = measured.outcome == ExchangeOutcome::Doubtful;
         let lone_record =
             first_arrivals.is_some_and(|first| first.count == 1 && first.records.count > 0);
+        let skipped = exchange.flags & flags::SKIPPED_ARRIVAL != 0;
         let tickets_may_follow = doubtful
-            && lone_record
+            && (lone_record || skipped)
             && exchange.number == 1
             && exchange.end == End::NextRequest as u32;
         let from_ns = start_ns.or(doubtful.then_some(0));
@@ -155,7 +156,6 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use da_ebpf_common::arrival::{Arrival, FirstArrivals};
-    use da_ebpf_common::connection::flags;
     use da_ebpf_common::tls::FirstBytes;
     use zerocopy::FromZeros;
 
@@ -187,7 +187,7 @@ mod tests {
     fn answered(number: u64) -> Event<'static> {
         let mut exchange = Exchange::new_zeroed();
         exchange.header.connection = ID;
-        exchange.number = number;
+        (exchange.number, exchange.request_thread) = (number, 7);
         exchange.request_last_ns = 100 * number;
         exchange.response.first_ns = 100 * number + 10;
         exchange.response.last_ns = 100 * number + 20;
@@ -243,6 +243,17 @@ mod tests {
         tracker.take(&arrivals(&[250], 1, [110, 0]));
         tracker.take(&encrypted(1, 1));
         tracker.take(&arrivals(&[250, 250, 700], 2, [LATE_NS, 2 * LATE_NS]));
+        tracker.take(&encrypted(2, 2));
+        assert_eq!(outcomes(tracker), [ExchangeOutcome::Doubtful; 2]);
+    }
+
+    #[test]
+    fn a_ticket_behind_one_that_nobody_saw_arrive_is_no_response() {
+        let mut tracker = following();
+        let Event::Exchange(mut skipped) = encrypted(1, 0) else { unreachable!() };
+        skipped.flags |= flags::SKIPPED_ARRIVAL;
+        tracker.take(&Event::Exchange(skipped));
+        tracker.take(&arrivals(&[250, 700], 2, [LATE_NS, 2 * LATE_NS]));
         tracker.take(&encrypted(2, 2));
         assert_eq!(outcomes(tracker), [ExchangeOutcome::Doubtful; 2]);
     }

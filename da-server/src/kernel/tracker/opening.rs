@@ -7,7 +7,7 @@ use super::known::Known;
 use super::{Tracker, Verdict};
 use crate::kernel::connection::{ConnectionOutcome, established_ns, place};
 use crate::kernel::endpoints::Attribution;
-use crate::kernel::endpoints::names::{Opening, is_http2_frame};
+use crate::kernel::endpoints::names::Opening;
 use crate::kernel::exchange::interleaving::Interleaving;
 use crate::kernel::observation::What;
 use crate::kernel::self_metrics::losses::Loss;
@@ -29,6 +29,8 @@ impl Tracker {
         let (earlier, undetermined) = (self.remove(id), self.undetermined.remove(&id));
         let attribution = match (self.tunnels.remove(&id), opening.proxied(), &earlier) {
             (Some(to), _, _) => self.endpoints.attribute_proxied(opening.name(), to.as_ref()),
+            // Where the target was not told it names the same host: RFC 9112 §3.2.2.
+            (None, Some(None), _) => self.endpoints.attribute_proxied(opening.name(), None),
             (None, Some(target), _) => self.endpoints.attribute_proxied(None, target),
             (None, None, Some(known)) if opening.name().is_none() => {
                 Attribution::To(known.endpoint)
@@ -65,9 +67,10 @@ impl Tracker {
         };
         const LATE: u32 = flags::PRE_EXISTING | flags::FIRST_BYTES_LOST;
         let midway = first.flags & LATE != 0 && opening == Opening::Unknown;
+        let is_http2_frame = first.flags & flags::HTTP2_FRAME != 0;
         let interleaving = match opening.interleaving() {
             _ if !readable => Interleaving::Unseen,
-            Interleaving::No if midway && is_http2_frame(payload) => Interleaving::Certain,
+            Interleaving::No if midway && is_http2_frame => Interleaving::Certain,
             told => told,
         };
         // What had arrived before may be a part of the first answer, or all of it.

@@ -4,7 +4,7 @@
 //! idle connection owes its last one; it is read from the record itself after a silence, or when
 //! whoever made it says that it is over.
 
-use da_ebpf_common::arrival::{Arrivals, FirstArrivals, MAX_FIRST_ARRIVALS};
+use da_ebpf_common::arrival::{Arrivals, FirstArrivals, MAX_FIRST_ARRIVALS, Response};
 use da_ebpf_common::connection::{Connection, Phase, flags};
 use da_ebpf_common::event::{ConnectionId, Header};
 use da_ebpf_common::exchange::{End, Exchange};
@@ -38,21 +38,21 @@ pub enum Over {
 /// has happened since it was over.
 pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed> {
     let slot = &record.arrivals[(record.request & 1) as usize];
+    let arrived = (slot.request == record.request as u32).then_some(slot);
+    let response = arrived.map_or_else(Response::new_zeroed, |slot| slot.response);
     let (over_ns, is_answer) = match over {
         // Session tickets are no answer.
-        Over::Silent(since_ns) => (since_ns, slot.response.first_ns != 0),
-        Over::Read(at_ns) => (at_ns, true),
+        Over::Silent(since_ns) => (since_ns, response.first_ns != 0),
+        Over::Read(at_ns) => (at_ns, response.arrivals != 0),
     };
-    let answered = record.request != 0
-        && slot.request == record.request as u32
-        && slot.response.arrivals != 0
-        && is_answer;
+    let pickups = &record.pickups[(record.request & 1) as usize];
+    let picked_up = pickups.request == record.request as u32;
+    let skipped = picked_up && pickups.skipped_arrivals != 0;
+    let answered = record.request != 0 && (is_answer || skipped);
     let last_ns = record.last_arrival_ns.max(record.request_last_ns);
     if record.phase != Phase::Open as u32 || !answered || last_ns > over_ns {
         return None;
     }
-    let pickups = &record.pickups[(record.request & 1) as usize];
-    let picked_up = pickups.request == u64::from(record.request as u32);
     let mut exchange = Exchange::new_zeroed();
     exchange.header = header(id);
     exchange.number = record.request;
@@ -60,7 +60,7 @@ pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed>
     exchange.request_last_ns = record.request_last_ns;
     exchange.request_bytes = record.request_bytes;
     exchange.request_thread = record.request_thread;
-    exchange.response = slot.response;
+    exchange.response = response;
     if picked_up {
         exchange.pickups = pickups.count;
         exchange.first_read_ns = pickups.first_read_ns;
@@ -69,13 +69,15 @@ pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed>
     }
     exchange.sent_bytes = record.sent_bytes;
     exchange.received_bytes = record.received_bytes;
-    exchange.flags = record.flags;
+    exchange.flags = record.flags | if skipped { flags::SKIPPED_ARRIVAL } else { 0 };
     exchange.end = End::Silence as u32;
     exchange.srtt_eighths_us = record.srtt_eighths_us;
     exchange.retransmits = record.retransmits;
     Some(Owed {
-        first_arrivals: first_arrivals(id, record, slot),
-        gaps: (slot.response.arrivals > MAX_FIRST_ARRIVALS as u64).then_some(slot.gaps),
+        first_arrivals: arrived.and_then(|slot| first_arrivals(id, record, slot)),
+        gaps: arrived
+            .filter(|_| response.arrivals > MAX_FIRST_ARRIVALS as u64)
+            .map(|slot| slot.gaps),
         pickups: (picked_up && pickups.count > 1).then_some(pickups.rest),
         exchange,
     })
@@ -148,6 +150,17 @@ mod tests {
         for over in [Over::Silent(u64::MAX), Over::Read(u64::MAX)] {
             assert!(settle(ID, &record, over).is_none());
         }
+    }
+
+    #[test]
+    fn an_answer_that_was_read_and_that_nobody_saw_arrive_is_one() {
+        let mut record = record();
+        record.request = 5;
+        (record.pickups[1].request, record.pickups[1].skipped_arrivals) = (5, 1);
+        let owed = settle(ID, &record, Over::Silent(300)).expect("owed");
+        assert_eq!(owed.exchange.flags, flags::SKIPPED_ARRIVAL);
+        assert_eq!(owed.exchange.response.arrivals, 0, "an earlier one's");
+        assert!(owed.first_arrivals.is_none() && owed.gaps.is_none());
     }
 
     #[test]

@@ -41,12 +41,13 @@ impl Piece {
 
 /// What came, in order: each record, and where these were not read, each arrival. Key updates are left out.
 pub fn pieces(first: &FirstArrivals) -> Vec<Piece> {
-    let mut pieces = Vec::new();
     // Bytes behind the beginning of the first arrival; a record may have come before.
     let mut from = 0;
     if first.records.count > 0 {
         from = first.records.from_bytes.wrapping_sub(first.from_bytes).cast_signed();
     }
+    // What came before the first record that was kept may be the response as well.
+    let mut pieces = unread(first, 0, from);
     for bytes in first.records.lengths().iter().copied().map(u32::from) {
         let (at_ns, answers) = match arrival_of(first, from) {
             Some((arrival, _)) => (arrival.at_ns, arrival.acknowledges(first.request_end)),
@@ -58,9 +59,18 @@ pub fn pieces(first: &FirstArrivals) -> Vec<Piece> {
         }
         from += bytes.cast_signed();
     }
-    from = from.max(0);
-    while let Some((arrival, end)) = arrival_of(first, from) {
+    pieces.append(&mut unread(first, from.max(0), i32::MAX));
+    pieces
+}
+
+/// The arrivals between two offsets, whose records were not read.
+fn unread(first: &FirstArrivals, from: i32, to: i32) -> Vec<Piece> {
+    let (mut pieces, mut from) = (Vec::new(), from);
+    while from < to
+        && let Some((arrival, end)) = arrival_of(first, from)
+    {
         let (at_ns, answers) = (arrival.at_ns, arrival.acknowledges(first.request_end));
+        let end = end.min(to);
         let bytes = (end - from).unsigned_abs();
         pieces.push(Piece { at_ns, bytes, answers, is_record: false });
         from = end;

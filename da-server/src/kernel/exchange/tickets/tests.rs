@@ -232,6 +232,19 @@ fn records_share_arrivals_and_reach_over_them() {
 }
 
 #[test]
+fn what_came_before_the_records_that_were_read_may_be_the_response() {
+    let mut late = unread(&[(1, 700, true), (LATE, 250, true), (2 * LATE, 400, true)]);
+    (late.records.count, late.records.from_bytes) = (2, 4_700);
+    late.records.lengths[..2].copy_from_slice(&[250, 400]);
+    let start = Tickets::default().response_start(&late, 1, End::ClosedByPeer as u32);
+    assert_eq!(start, ResponseStart::Doubtful);
+    late.arrivals[1].at_ns = 2;
+    late.arrivals[2].at_ns = 3;
+    let start = Tickets::default().response_start(&late, 1, End::ClosedByPeer as u32);
+    assert_eq!(start, ResponseStart::At(1));
+}
+
+#[test]
 fn nothing_is_no_response() {
     assert_eq!(fresh(&[]), ResponseStart::Nowhere);
 }
