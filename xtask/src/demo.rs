@@ -3,6 +3,7 @@
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Ask the real providers, with ANTHROPIC_API_KEY and ELEVENLABS_API_KEY
     #[arg(long)]
     real: bool,
+    /// Have the server record what it sees into this file, for `da-server replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// Builds what is shown, and becomes the program that shows it: signals are that one's.
@@ -52,6 +56,9 @@ pub fn demo(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     demo.args(["--players", &arguments.players.to_string()]);
     demo.args(arguments.seconds.map(|seconds| format!("--seconds={seconds}")));
     demo.args(arguments.real.then_some("--real"));
+    if let Some(file) = &arguments.record {
+        demo.arg("--record").arg(file);
+    }
     demo.args(["--asked-seconds-ago", &begun.elapsed().as_secs_f64().to_string()]);
     Err(demo.exec()).context("cannot start da-demo")
 }

@@ -48,6 +48,9 @@ struct Arguments {
     /// Let the stand-ins fail now and then, for tests of what is made of that
     #[arg(long, conflicts_with = "real")]
     faults: bool,
+    /// Have the server record what it sees into this file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 // One thread: the programs live as long as the thread that starts them.
@@ -78,6 +81,7 @@ async fn demo(arguments: Arguments) -> Result<()> {
         players: arguments.players,
         real: arguments.real,
         faults: arguments.faults,
+        record: arguments.record,
         lasts: arguments.seconds.map(Duration::from_secs),
         asked_before,
         begun: Instant::now(),

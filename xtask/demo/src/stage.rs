@@ -40,6 +40,8 @@ pub struct Stage {
     pub real: bool,
     /// Whether the stand-ins fail now and then.
     pub faults: bool,
+    /// Where the server records what it sees, if anywhere.
+    pub record: Option<PathBuf>,
     /// When it ends by itself, if it does.
     pub lasts: Option<Duration>,
     /// How long the command had been given when it began.
@@ -106,6 +108,9 @@ impl Stage {
         }
         let mut command = Command::new(&self.server);
         command.arg("--config").arg(config).arg("serve");
+        if let Some(file) = &self.record {
+            command.arg("--record").arg(file);
+        }
         config::isolate(&mut command, self.real);
         played.programs.push(Program::start(command, &self.log("da-server"))?);
 
