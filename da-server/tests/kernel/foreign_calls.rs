@@ -20,7 +20,7 @@ fn what_another_call_writes_is_not_read() {
     let watched = [endpoint("sent", NAME), endpoint("written", FOREIGN)];
     let Some(mut lab) = Lab::open(&watched, Unlisted::Drop) else { return };
     let port = plain::serve("127.0.0.1:0").port().to_string();
-    let [sent, written] = [NAME, FOREIGN].map(|host| plain::request(host));
+    let [sent, written] = [NAME, FOREIGN].map(plain::request);
     let [sent, written] = [sent, written].map(|bytes| String::from_utf8(bytes).expect("text"));
     for _ in 0..TIMES {
         let mut program = Command::new("python3")
