@@ -4,7 +4,7 @@
 //! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server; `fallback` has the
 //! hooks of older kernels, `leftover` looks for what they have left behind, `silent` bounds the
 //! connections that say nothing, and `latecomer` takes up those that do so at last. `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the kernel and the
-//! sending process, `thread` is what is remembered of it during a system call; `redaction` takes out of a
+//! sending process, `flight` the TLS records that it sends, `thread` is what is remembered of it during a system call; `redaction` takes out of a
 //! request what is nobody's business; `event`, `iterator` and `meter` are the way out.
 
 #![no_std]
@@ -19,6 +19,7 @@ mod event;
 mod exchange;
 mod existing;
 mod fallback;
+mod flight;
 mod histogram;
 mod iterator;
 mod latecomer;
