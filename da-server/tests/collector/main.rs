@@ -4,6 +4,7 @@
 mod access;
 mod checking;
 mod reloading;
+mod replaying;
 mod scraping;
 mod serving;
 mod tls;

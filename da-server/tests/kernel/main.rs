@@ -31,6 +31,7 @@ mod ownership;
 mod plain;
 mod privileges;
 mod real;
+mod recording;
 mod reloading;
 mod sdks;
 mod secrets;

@@ -18,6 +18,7 @@ pub mod programs;
 pub mod prometheus;
 pub mod promtool;
 pub mod raw;
+pub mod recording;
 pub mod scenes;
 pub mod scrape;
 pub mod seen_turn;
