@@ -40,7 +40,7 @@ fn a_games_configuration_will_do() {
     let game = "[llm]\nprotocol = 'openai'\n[game]\nqueue_entries = 4\n[log]\nlevel = 'info'\n";
     let collector = collector(game);
     for section in ["llm", "game"] {
-        collector.logged(&[&format!("[{section}] is the game's")]);
+        collector.logged(&[&format!("ignoring [{section}]")]);
     }
     let log = collector.log().join("\n");
     for other in ["[log]", "[store]", "[kernel]"] {
@@ -92,6 +92,6 @@ fn a_collector_on_loopback_answers_under_names_of_this_machine_and_those_that_ar
         assert_eq!(status, 403, "{body}");
         assert!(body.contains("host_refused") && body.contains("allowed_origins"), "{body}");
     }
-    let log = program.logged(&["[websocket] is the game's"]);
+    let log = program.logged(&["ignoring [websocket]"]);
     assert!(log.contains("allowed_origins"), "the rest of it means something here: {log}");
 }

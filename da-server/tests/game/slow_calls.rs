@@ -74,7 +74,7 @@ fn agree(line: &Value, call: &Call) {
         assert_eq!(line[key], value, "{key}: {line}");
     }
     let keys: BTreeSet<_> = line.as_object().expect("an object").keys().cloned().collect();
-    let own = ["timestamp", "level", "target", "message", "call", "kind", "provider", "model"];
+    let own = ["timestamp", "level", "target", "message", "call_id", "kind", "provider", "model"];
     let rest = ["outcome", "attempts", "join", "duration_ms", "back_off_ms"];
     let mut all: BTreeSet<_> = own.into_iter().chain(rest).map(str::to_owned).collect();
     all.extend(Phase::ALL.map(|phase| format!("{}_ms", phase.as_str())));

@@ -35,7 +35,8 @@ pub fn it_is_removed_without_a_trace(machine: &Machine, before: &BTreeSet<String
         tar -tzf digital-actors-*.tar.gz | sed -n 's|^[^/]*/usr/|/usr/|p' | grep -v '/$' > files
         xargs -d '\n' rm -f < files
         rm -rf /usr/share/digital-actors /usr/share/doc/digital-actors /etc/digital-actors /etc/default/digital-actors
-        rm -rf /var/lib/private/digital-actors",
+        rm -rf /var/lib/private/digital-actors
+        rmdir -p --ignore-fail-on-non-empty /usr/share/fish/vendor_completions.d",
     );
     removal::nothing_is_left(machine, before);
 }

@@ -22,7 +22,7 @@ use crate::summary::Summary;
 /// How long a program may take to begin its work.
 const STARTING: Duration = Duration::from_secs(30);
 /// How long the server may take to answer.
-const ANSWERING: Duration = Duration::from_secs(5);
+const ANSWERING: Duration = Duration::from_secs(20);
 
 /// Everything that a demo depends on.
 pub struct Stage {

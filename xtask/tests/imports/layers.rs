@@ -6,14 +6,14 @@ pub const ROOT: &str = "da-server/src/lib.rs";
 /// Each layer may use those below it, and nothing of its own.
 pub const LAYERS: &[&[&str]] = &[
     // What `main` calls.
-    &["check", "collector", "health", "manual", "reload", "shutdown", "telemetry"],
+    &["check", "collector", "health", "manual", "reload", "replay", "shutdown", "telemetry"],
     &["cli", "http"],
     &["app", "listeners", "terminal"],
     &["config"],
     &["game"],
     &["calls", "llm", "store", "tts"],
     &["kernel", "provider"],
-    &["metrics", "secret_file", "token_bucket"],
+    &["metrics", "recording", "secret_file", "token_bucket"],
     &["clock"],
 ];
 

@@ -9,7 +9,7 @@ $busybox ip link set lo up
 echo "GUEST kernel $($busybox uname -r)"
 export DA_REQUIRE_KERNEL=1 RUST_BACKTRACE=0
 for test in $(echo "$DA_GUEST_TESTS" | $busybox tr , ' '); do
-    /tests --include-ignored --exact --nocapture --test-threads 1 "$test"
+    /programs/tests/kernel --include-ignored --exact --nocapture --test-threads 1 "$test"
     echo "GUEST test $test $?"
 done
 $busybox poweroff -f

@@ -71,10 +71,10 @@ fn pack(root: &Path, archive: &Path) {
     let executable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(root.join("init"), executable).expect("permissions");
     let this_program = std::env::current_exe().expect("this program");
-    add_stripped(root, &this_program, Path::new("/tests"));
-    // The tests start it by the path it was built under.
+    // Tests find programs in the folder above their own, where cargo puts them.
+    add_stripped(root, &this_program, Path::new("/programs/tests/kernel"));
     let server = Path::new(env!("CARGO_BIN_EXE_da-server"));
-    add_stripped(root, server, server);
+    add_stripped(root, server, Path::new("/programs/da-server"));
     let busybox = which_busybox();
     fs::copy(&busybox, inside(root, Path::new(BUSYBOX))).expect("a shell");
     for library in libraries(&[&this_program, server, &busybox]) {
