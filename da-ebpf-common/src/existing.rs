@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{connection::Peers, event::Header};
+use crate::{event::Header, peers::Peers};
 
 /// A connection that was there before the programs were. It does not come through the ring buffer:
 /// the iterator's file consists of these.

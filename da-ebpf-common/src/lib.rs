@@ -14,6 +14,7 @@ pub mod existing;
 pub mod head;
 pub mod histogram;
 pub mod meter;
+pub mod peers;
 pub mod pickup;
 pub mod program;
 pub mod silent;

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{connection::Peers, event::Header};
+use crate::{event::Header, peers::Peers};
 
 /// The first thing the client sent: what the connection is attributed by. In the ring buffer so much of
 /// the bytes follows as tells the name, `captured_bytes` of them: a ClientHello, or of an HTTP/1 request

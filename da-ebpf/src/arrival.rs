@@ -14,13 +14,12 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    connection::find,
-    event,
-    exchange::record_overhead_bytes,
-    histogram,
+    event, histogram,
     meter::{self, now_ns},
     pickup,
+    sizes::is_close_alert,
     sock::{RawSock, Sock, TcpSock},
+    table::find,
 };
 
 #[btf_tracepoint(function = "sk_data_ready")]
@@ -31,7 +30,7 @@ fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
         && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
     {
         let received_bytes = sock.payload_bytes_received();
-        // SAFETY: see `connection::find`.
+        // SAFETY: see `table::find`.
         if received_bytes == unsafe { (*connection).received_bytes } {
             // SAFETY: as above.
             unsafe { pickup::note_refusal(sock, connection) };
@@ -48,7 +47,7 @@ fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 pub fn arrive(sock: impl Sock, connection: *mut Connection, received_bytes: u64, acked_bytes: u64) {
     let now_ns = now_ns();
-    // SAFETY: see `connection::find`.
+    // SAFETY: see `table::find`.
     unsafe {
         let before_bytes = (*connection).received_bytes;
         let bytes = received_bytes.saturating_sub(before_bytes);
@@ -120,7 +119,7 @@ fn acknowledges(acked_bytes: u32, sent_bytes: u32) -> bool {
 /// last flight had run: the answer to these, not to a request.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 unsafe fn is_of_handshake(connection: *const Connection, response: &Response) -> bool {
     // SAFETY: the caller's promise.
@@ -133,18 +132,10 @@ unsafe fn is_of_handshake(connection: *const Connection, response: &Response) ->
 
 const NOTHING: Response = Response { first_ns: 0, last_ns: 0, bytes: 0, arrivals: 0 };
 
-/// A close alert is two bytes, in a record of its own: RFC 8446 §6.1.
-#[inline(always)]
-pub fn is_close_alert(connection_flags: u32, bytes: u64) -> bool {
-    let least = 2 + record_overhead_bytes(connection_flags);
-    connection_flags & flags::TLS != 0
-        && (bytes == least || connection_flags & flags::TLS13 == 0 && bytes == least + 8)
-}
-
 /// What has arrived in answer to a request, if anything.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
     // SAFETY: the caller's promise.
@@ -159,7 +150,7 @@ pub unsafe fn response(connection: *const Connection, number: u64) -> Response {
 /// Reports the first arrivals of the current request one by one.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and something has arrived in answer to its request.
+/// `connection` is from `table::find`, and something has arrived in answer to its request.
 #[inline(never)]
 pub unsafe fn report(sock: impl Sock, connection: *const Connection, tickets: bool) {
     // SAFETY: the caller's promise.

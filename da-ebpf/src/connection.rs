@@ -3,13 +3,10 @@
 //! BTF tracepoint `inet_sock_set_state`, since 4.16:
 //! `(const struct sock *sk, const int oldstate, const int newstate)`.
 
-use core::ffi::c_void;
-
 use aya_ebpf::{
     EbpfContext,
-    bindings::BPF_NOEXIST,
     macros::{btf_tracepoint, map},
-    maps::{Array, HashMap},
+    maps::Array,
     programs::BtfTracePointContext,
 };
 use aya_log_ebpf::debug;
@@ -24,9 +21,11 @@ use da_ebpf_common::{
 use crate::{
     arrival, event, exchange,
     meter::{self, now_ns},
-    pickup, silent,
+    pickup, request, silent,
+    sizes::is_close_alert,
     sock::{Sock, TcpSock},
     syscall,
+    table::{establish_unseen, find, insert, is_of, release},
     task::Task,
 };
 
@@ -36,100 +35,9 @@ const TCP_SYN_SENT: i32 = 2;
 const TCP_CLOSE: i32 = 7;
 const TCP_CLOSE_WAIT: i32 = 8;
 const TCP_LAST_ACK: i32 = 9;
-/// As map helpers return it: include/uapi/asm-generic/errno-base.h.
-const EEXIST: i32 = -17;
-
-/// Connections followed at the moment. A plain hash, preallocated: it refuses what does not fit,
-/// which is counted, where an LRU would forget in silence. da-server sets the size.
-#[map]
-static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(65_536, 0);
-
 /// A record of zeroes, to begin with: it would not fit on a program's stack.
 #[map]
 static BLANK: Array<Connection> = Array::with_max_entries(1, 0);
-
-/// The record of a tracked socket.
-///
-/// What every use of the pointer rests on: it is to a value of the map, whose memory is there for as
-/// long as the program runs, and the verifier checks every access against its size. Hooks on other
-/// CPUs use the record at the same time, so it is never borrowed, only read and written field by
-/// field; each field has one writer (see [`Connection`]), and aligned words are read and written
-/// whole. A record that is removed meanwhile (the socket is closed by another thread, or user space
-/// forgets it) may already be a new connection's: what is then written into it is wrong in one
-/// field of one connection, and touches no other memory.
-#[inline(always)]
-pub fn find(sock: impl Sock) -> Option<*mut Connection> {
-    CONNECTIONS.get_ptr_mut(sock.key())
-}
-
-/// The map of the records, as helpers take it.
-pub fn records() -> *mut c_void {
-    (&raw const CONNECTIONS).cast_mut().cast()
-}
-
-/// Whether a record is of the connection that a socket has now, which is not closed.
-///
-/// # Safety
-/// `record` is one of the map's.
-#[inline(always)]
-pub unsafe fn is_of(record: *const Connection, sock: impl Sock) -> bool {
-    let (local_port, remote_port) = sock.ports();
-    // SAFETY: the caller's promise.
-    let (known_local_port, known_remote_port) =
-        unsafe { ((*record).peers.local_port, (*record).peers.remote_port) };
-    // The local one is not known before the connect has succeeded.
-    remote_port == known_remote_port && (known_local_port == 0 || local_port == known_local_port)
-}
-
-/// Takes in the record of a connection that is not followed yet; whether it did.
-#[inline(always)]
-pub fn adopt(sock: impl Sock, record: &Connection) -> bool {
-    match CONNECTIONS.insert(sock.key(), record, BPF_NOEXIST.into()) {
-        Ok(()) => {
-            meter::count(Counter::Tracked);
-            if record.sent_bytes == 0 {
-                silent::begins();
-            }
-            true
-        }
-        Err(EEXIST) => false,
-        Err(_) => {
-            // One that is adopted late was counted at its connect.
-            if record.flags & flags::UNSEEN_CONNECT == 0 {
-                meter::count(Counter::ConnectionsFull);
-            }
-            false
-        }
-    }
-}
-
-/// Bytes were sent on a connection.
-///
-/// # Safety
-/// `connection` is from [`find`].
-#[inline(always)]
-pub unsafe fn add_sent(connection: *mut Connection, bytes: u64) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if (*connection).sent_bytes == 0 && bytes > 0 {
-            silent::ends();
-        }
-        (*connection).sent_bytes += bytes;
-    }
-}
-
-/// Ends the tracking of a connection.
-#[inline(always)]
-pub fn release(sock: impl Sock) {
-    // SAFETY: see `find`.
-    let was_silent = find(sock).is_some_and(|record| unsafe { (*record).sent_bytes } == 0);
-    if CONNECTIONS.remove(sock.key()).is_ok() {
-        meter::count(Counter::Released);
-        if was_silent {
-            silent::ends();
-        }
-    }
-}
 
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn sock_state(ctx: BtfTracePointContext) -> i32 {
@@ -161,7 +69,7 @@ fn begin(ctx: &BtfTracePointContext, sock: impl Sock) {
         meter::count(Counter::SilentFull);
         return;
     }
-    if CONNECTIONS.insert(sock.key(), blank, 0).is_err() {
+    if !insert(sock, blank) {
         // No more than that: whoever can connect could fill the log.
         silent::adopt_from_now_on();
         meter::count(Counter::ConnectionsFull);
@@ -204,33 +112,6 @@ fn establish(sock: impl Sock) {
     }
 }
 
-/// Makes up for the run that says that a connection is established, if the kernel has skipped it because this
-/// program was running on the same CPU already, about another connection.
-///
-/// A function of its own: the verifier would follow everything behind it twice.
-///
-/// # Safety
-/// `connection` is from [`find`], and the caller runs in the send hook, of the first send, or in the state hook
-/// at CLOSE.
-#[inline(never)]
-pub unsafe fn establish_unseen(sock: impl Sock, connection: *mut Connection) -> u32 {
-    // SAFETY: the caller's promise. The window's field is the receive hook's, which has had no exchange to
-    // count it in: where the window ends was told from a sequence number that was not there.
-    unsafe {
-        let is_older = (*connection).flags & flags::PRE_EXISTING != 0;
-        // By TCP Fast Open a first send goes ahead of the connection.
-        if (*connection).established_ns != 0 || is_older || !sock.is_established() {
-            return 0;
-        }
-        (*connection).established_ns = now_ns();
-        (*connection).flags |= flags::UNSEEN_CONNECT;
-        (*connection).first_sequence = sock.first_sequence();
-        (*connection).window_read_ns = (*connection).window_full_ns;
-        sock.read_peers(&raw mut (*connection).peers);
-    }
-    0 // the verifier minds a function that returns nothing
-}
-
 /// A connection that another side has begun: it is not followed, but its socket may have been that of
 /// one whose CLOSE was skipped. Where both sides have begun it, the record is its own.
 #[inline(always)]
@@ -258,7 +139,7 @@ fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
         note_ending(sock, connection, from);
         exchange::settle_unseen(sock, connection);
         let ending = (&raw const (*connection).ending).read_volatile();
-        exchange::finish(sock, connection, ending.how, ending.errno);
+        request::finish(sock, connection, ending.how, ending.errno);
         report(sock, connection);
         debug!(
             ctx,
@@ -273,7 +154,7 @@ fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
 /// A function of its own for the verifier: see [`end`].
 ///
 /// # Safety
-/// `connection` is from [`find`], and the caller runs in the state hook, at CLOSE.
+/// `connection` is from [`find`](crate::table::find), and the caller runs in the state hook, at CLOSE.
 #[inline(never)]
 unsafe fn arrive_at_last(sock: impl Sock, connection: *mut Connection) -> u32 {
     arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
@@ -302,7 +183,7 @@ unsafe fn note_ending(sock: impl Sock, connection: *mut Connection, from: i32) -
     unsafe {
         // Not aborted: all that was left unread is that the server takes leave as well.
         let unread_bytes = pickup::unread_bytes(sock, connection);
-        let in_order = arrival::is_close_alert((*connection).flags, unread_bytes.into());
+        let in_order = is_close_alert((*connection).flags, unread_bytes.into());
         let aborted = broke_off && errno == 0 && !in_order;
         let how = match from {
             _ if aborted => End::Aborted,
@@ -318,7 +199,7 @@ unsafe fn note_ending(sock: impl Sock, connection: *mut Connection, from: i32) -
 /// A function of its own for the stack: see `exchange::finish`.
 ///
 /// # Safety
-/// `connection` is from [`find`].
+/// `connection` is from [`find`](crate::table::find).
 #[inline(never)]
 unsafe fn report(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.

@@ -28,7 +28,7 @@ static DELIVERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// The header of an event of type `T`.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn header<T>(sock: impl Sock, connection: *const Connection, kind: Kind) -> Header {
     // SAFETY: the caller's promise.

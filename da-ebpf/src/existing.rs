@@ -19,10 +19,11 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    connection, event,
+    event,
     iterator::{self, Meta},
     meter::{self, now_ns},
     sock::{RawSock, Sock},
+    table,
     task::Task,
 };
 
@@ -89,17 +90,17 @@ fn found(seq: *mut seq_file, task: Task, sock: impl Sock) {
         }
     };
     // SAFETY: as above; the map copies the draft.
-    if !connection::adopt(sock, unsafe { &*draft }) {
+    if !table::adopt(sock, unsafe { &*draft }) {
         return;
     }
     if sock.is_closed() {
         // It closed in this moment, before the record was there to be removed.
-        connection::release(sock);
+        table::release(sock);
         return;
     }
     // SAFETY: `seq` is the context's, and zerocopy proves that an event has no padding.
     if !unsafe { iterator::write(seq, &report) } {
         // The kernel comes back to this file.
-        connection::release(sock);
+        table::release(sock);
     }
 }

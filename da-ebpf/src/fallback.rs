@@ -15,14 +15,14 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    arrival,
-    connection::find,
-    exchange, latecomer, layout, meter, pickup,
+    arrival, exchange, latecomer, layout, meter, pickup,
     registers::Registers,
+    request,
     segment::Segment,
     silent,
     sock::{RawSock, Sock},
     syscall,
+    table::find,
     task::Task,
 };
 
@@ -40,11 +40,11 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
         && let Some(sock) = Task::current().sock(sent.descriptor)
         && let Some(connection) = find_or_adopt(&ctx, sock, sent.bytes)
     {
-        // SAFETY: see `connection::find`.
+        // SAFETY: see `table::find`.
         unsafe {
             syscall::uses(&ctx, sock, connection);
-            if exchange::add_unseen(sock, connection, sent.bytes) > 0 {
-                exchange::mark_mixed(connection);
+            if request::add_unseen(sock, connection, sent.bytes) > 0 {
+                request::mark_mixed(connection);
             }
         }
         exchange::send(&ctx, sock, connection, sent.bytes);
@@ -119,7 +119,7 @@ fn tcp_read(ctx: RawTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::TcpRead) else { return 0 };
     let sock = RawSock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
-        // SAFETY: see `connection::find`.
+        // SAFETY: see `table::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
         let received_bytes = sock.payload_bytes_received();
         // SAFETY: as above.
@@ -137,7 +137,7 @@ fn tcp_read(ctx: RawTracePointContext) -> i32 {
 /// begins a response, nobody knows when that was.
 #[inline(never)]
 fn arrive_late(sock: impl Sock, connection: *mut Connection, received_bytes: u64) -> u32 {
-    // SAFETY: see `connection::find`; this is the receive hook.
+    // SAFETY: see `table::find`; this is the receive hook.
     unsafe {
         let number = Progress::from_word((*connection).progress).request;
         if arrival::response(connection, number.into()).first_ns == 0 {

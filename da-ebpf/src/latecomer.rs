@@ -5,10 +5,10 @@ use aya_ebpf::EbpfContext;
 use da_ebpf_common::connection::{Connection, flags};
 
 use crate::{
-    connection,
     meter::now_ns,
     send_buffer::{self, Scratch},
     sock::Sock,
+    table,
     task::Task,
 };
 
@@ -23,7 +23,7 @@ pub fn adopt(ctx: &impl EbpfContext, sock: impl Sock, bytes: u64) -> Option<*mut
     if !draft(ctx, sock, scratch) {
         return None;
     }
-    connection::find(sock)
+    table::find(sock)
 }
 
 /// As `existing::found` does it, but that nothing is known to have been sent.
@@ -48,20 +48,20 @@ fn draft(ctx: &impl EbpfContext, sock: impl Sock, scratch: *mut Scratch) -> bool
         (*draft).last_arrival_ns = if received_bytes == 0 { 0 } else { now_ns };
         (*draft).first_sequence = sock.first_sequence();
         (*draft).read_bytes = sock.copied_sequence().wrapping_sub((*draft).first_sequence);
-        if !connection::adopt(sock, &*draft) {
+        if !table::adopt(sock, &*draft) {
             return false;
         }
     }
     if sock.is_closed() {
         // Another thread closed it in this moment, before the record was there to be removed.
-        connection::release(sock);
+        table::release(sock);
         return false;
     }
     // What came in between was in no record's sight.
     if sock.payload_bytes_received() != received_bytes
-        && let Some(connection) = connection::find(sock)
+        && let Some(connection) = table::find(sock)
     {
-        // SAFETY: see `connection::find`; this is the send hook.
+        // SAFETY: see `table::find`; this is the send hook.
         unsafe { (*connection).flags |= flags::UNSEEN_ARRIVAL };
     }
     true

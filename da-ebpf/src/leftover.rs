@@ -17,10 +17,10 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    connection,
     iterator::{self, Meta},
     meter::{self, now_ns},
     sock::{RawSock, Sock},
+    table,
 };
 
 /// `struct bpf_iter__bpf_map`, kernel/bpf/map_iter.c.
@@ -63,7 +63,7 @@ extern "C" fn leftover(ctx: *const EachMap) -> i32 {
     unsafe {
         *room = MAX_LEFTOVERS as u64;
         bpf_for_each_map_elem(
-            connection::records(),
+            table::records(),
             each_record as *mut c_void,
             (&raw mut walk).cast::<c_void>(),
             0,
@@ -109,5 +109,5 @@ extern "C" fn each_record(
 #[inline(always)]
 unsafe fn is_followed(record: *const Connection, sock: impl Sock) -> bool {
     // SAFETY: the caller's promise.
-    !sock.is_closed() && unsafe { connection::is_of(record, sock) }
+    !sock.is_closed() && unsafe { table::is_of(record, sock) }
 }

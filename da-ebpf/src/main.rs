@@ -1,11 +1,16 @@
 //! The BPF programs: tracepoints that follow every outbound TCP connection of the host
 //! until `da-server` says that it is of no interest.
 //!
-//! Rooms: a probe's file has the same name here, in da-ebpf-common and in da-server; `fallback` has the
-//! hooks of older kernels, `leftover` looks for what they have left behind, `silent` bounds the
-//! connections that say nothing, and `latecomer` takes up those that do so at last. `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the kernel and the
-//! sending process, `flight` the TLS records that it sends, `thread` is what is remembered of it during a system call; `redaction` takes out of a
-//! request what is nobody's business; `event`, `iterator` and `meter` are the way out.
+//! A probe's file has the same name here, in da-ebpf-common and in da-server, and begins with its hook.
+//!
+//! * `table` holds the records, by socket; `request` is a record's way from one request to the next, `sizes`
+//!   tells what a send or an arrival of a certain length can be.
+//! * `fallback` has the hooks of older kernels, `leftover` looks for records whose end was missed, `silent`
+//!   bounds the connections that have sent nothing, and `latecomer` takes up those that do so at last.
+//! * `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the kernel and the sending process,
+//!   `flight` and `records` the TLS records that are sent and read; `thread` is what is remembered of a thread
+//!   during a system call.
+//! * `redaction` takes out of a request what is nobody's business; `event`, `iterator` and `meter` are the way out.
 
 #![no_std]
 #![no_main]
@@ -30,12 +35,15 @@ mod pickup;
 mod records;
 mod redaction;
 mod registers;
+mod request;
 mod reset;
 mod segment;
 mod send_buffer;
 mod silent;
+mod sizes;
 mod sock;
 mod syscall;
+mod table;
 mod task;
 mod thread;
 mod tls;

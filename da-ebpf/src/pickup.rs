@@ -13,12 +13,12 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    connection::find,
     event, histogram,
     meter::{self, now_ns},
     records,
     sock::{RawSock, Sock, TcpSock},
     syscall,
+    table::find,
 };
 
 /// `MSG_PEEK`, include/linux/socket.h: what is only looked at stays unread.
@@ -34,13 +34,13 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     let sock = RawSock::from_argument(ctx.arg(0));
     let (result, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if let Some(connection) = find(sock) {
-        // SAFETY: see `connection::find`.
+        // SAFETY: see `table::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
         if result > 0
             && flags & MSG_PEEK == 0
             && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
         {
-            // SAFETY: see `connection::find`.
+            // SAFETY: see `table::find`.
             let to_bytes = unsafe { read_bytes(sock, connection) };
             // Where this read began. A splice comes by without the hook, and by kernel TLS `result` is the
             // plaintext's length, less than was taken from the socket: no sample then.
@@ -63,7 +63,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
 /// that has not.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the arrival hook.
+/// `connection` is from `table::find`, and the caller runs in the arrival hook.
 #[inline(always)]
 pub unsafe fn arrived(
     sock: impl Sock,
@@ -108,7 +108,7 @@ pub unsafe fn note_window(
 /// Whether the peer may send a segment behind the first `received_bytes`.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 unsafe fn has_room(sock: impl Sock, connection: *const Connection, received_bytes: u32) -> bool {
     // SAFETY: the caller's promise.
@@ -137,7 +137,7 @@ pub unsafe fn note_refusal(sock: impl Sock, connection: *mut Connection) {
 /// Since when the receive window is used up and nobody has read, if so.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 unsafe fn closed_since_ns(connection: *const Connection) -> Option<u64> {
     // SAFETY: the caller's promise.
@@ -163,7 +163,7 @@ pub unsafe fn closed_for_ns(connection: *const Connection) -> u64 {
 /// kernel has told the peer before the hook of the read runs.
 #[inline(always)]
 fn make_room(sock: impl Sock, connection: *mut Connection) {
-    // SAFETY: see `connection::find`.
+    // SAFETY: see `table::find`.
     unsafe {
         let Some(since_ns) = closed_since_ns(connection) else { return };
         if !has_room(sock, connection, (*connection).received_bytes as u32)
@@ -181,7 +181,7 @@ fn make_room(sock: impl Sock, connection: *mut Connection) {
 /// What is noted of reads during a request, to be written.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the receive hook.
+/// `connection` is from `table::find`, and the caller runs in the receive hook.
 #[inline(always)]
 unsafe fn slot(connection: *mut Connection, request: u32) -> *mut Pickups {
     // SAFETY: the caller's promise.
@@ -201,7 +201,7 @@ unsafe fn slot(connection: *mut Connection, request: u32) -> *mut Pickups {
 /// something else arrived before the read: the bytes count with that.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the receive hook.
+/// `connection` is from `table::find`, and the caller runs in the receive hook.
 #[inline(always)]
 unsafe fn note_skipped_arrival(sock: impl Sock, connection: *mut Connection, to_bytes: u32) {
     // SAFETY: the caller's promise.
@@ -232,7 +232,7 @@ pub unsafe fn skip_arrival(connection: *mut Connection) {
 /// Whether that is so of a request.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn has_skipped_arrival(connection: *const Connection, number: u64) -> bool {
     // SAFETY: the caller's promise.
@@ -242,7 +242,7 @@ pub unsafe fn has_skipped_arrival(connection: *const Connection, number: u64) ->
 /// Payload bytes read since the connect, modulo 2³².
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn read_bytes(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: as for `arrived`.
@@ -252,7 +252,7 @@ pub unsafe fn read_bytes(sock: impl Sock, connection: *const Connection) -> u32 
 /// Bytes that have arrived and were not read, modulo 2³².
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn unread_bytes(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.
@@ -262,7 +262,7 @@ pub unsafe fn unread_bytes(sock: impl Sock, connection: *const Connection) -> u3
 /// A read has come as far as the socket says; it began where the one before had ended.
 #[inline(always)]
 pub fn receive_up_to(sock: impl Sock, connection: *mut Connection) {
-    // SAFETY: see `connection::find`.
+    // SAFETY: see `table::find`.
     unsafe {
         let from_bytes = (*connection).read_bytes;
         let to_bytes = read_bytes(sock, connection);
@@ -278,7 +278,7 @@ pub fn receive_up_to(sock: impl Sock, connection: *mut Connection) {
 /// A read has taken the bytes behind the first `from_bytes`.
 #[inline(always)]
 fn receive(connection: *mut Connection, from_bytes: u32) {
-    // SAFETY: see `connection::find`.
+    // SAFETY: see `table::find`.
     unsafe {
         let unread = &raw const (*connection).unread;
         let oldest = if (*unread)[0].at_bytes == from_bytes {
@@ -314,7 +314,7 @@ fn receive(connection: *mut Connection, from_bytes: u32) {
 /// What is noted of reads during a request, if anything is.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn of(connection: *const Connection, number: u64) -> Option<*const Pickups> {
     // SAFETY: the caller's promise.
@@ -327,7 +327,7 @@ pub unsafe fn of(connection: *const Connection, number: u64) -> Option<*const Pi
 /// Reports all but the first. A function of its own for the 512 bytes of stack.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, `pickups` inside it.
+/// `connection` is from `table::find`, `pickups` inside it.
 #[inline(never)]
 pub unsafe fn report(sock: impl Sock, connection: *const Connection, pickups: *const Pickups) {
     // SAFETY: the caller's promise.

@@ -22,7 +22,7 @@ const MOST_OF_A_READ: u32 = 12;
 /// The next records of the peer begin behind the first `read_bytes`: this side has sent its ClientHello.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the send hook.
+/// `connection` is from `table::find`, and the caller runs in the send hook.
 #[inline(always)]
 pub unsafe fn begin(connection: *mut Connection, read_bytes: u32) {
     // SAFETY: the caller's promise.
@@ -35,7 +35,7 @@ pub unsafe fn begin(connection: *mut Connection, read_bytes: u32) {
 /// A read has taken `bytes` behind the first `from_bytes`, and put them at the beginning of its buffer.
 ///
 /// # Safety
-/// `connection` is from `connection::find`, and the caller runs in the receive hook.
+/// `connection` is from `table::find`, and the caller runs in the receive hook.
 #[inline(always)]
 pub unsafe fn read(sock: impl Sock, connection: *mut Connection, from_bytes: u32, bytes: u32) {
     // SAFETY: the caller's promise.

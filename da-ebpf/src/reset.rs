@@ -11,7 +11,7 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use da_ebpf_common::{connection::flags, program::Program};
 
-use crate::{connection::find, meter, sock::RawSock};
+use crate::{meter, sock::RawSock, table::find};
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 fn reset_received(ctx: RawTracePointContext) -> i32 {
@@ -27,7 +27,7 @@ fn reset_sent(ctx: RawTracePointContext) -> i32 {
 fn note(ctx: &RawTracePointContext, program: Program, reset: u32) -> i32 {
     let Some(run) = meter::begin(program) else { return 0 };
     if let Some(connection) = find(RawSock::from_argument(ctx.arg(0))) {
-        // SAFETY: see `connection::find`.
+        // SAFETY: see `table::find`.
         unsafe { (*connection).resets |= reset };
     }
     run.end();

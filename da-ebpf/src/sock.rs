@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{Global, helpers::bpf_skc_to_tcp_sock};
-use da_ebpf_common::connection::Peers;
+use da_ebpf_common::peers::Peers;
 
 use crate::layout;
 
@@ -189,7 +189,7 @@ pub trait Sock: Copy {
     /// Fills the addresses and ports in; the local ones are unset until the connect has begun.
     ///
     /// # Safety
-    /// `peers` is part of a record from `connection::find`.
+    /// `peers` is part of a record from `table::find`.
     unsafe fn read_peers(self, peers: *mut Peers) {
         let family = self.load(&layout::SKC_FAMILY);
         // SAFETY: the caller's promise.

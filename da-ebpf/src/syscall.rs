@@ -203,7 +203,7 @@ unsafe fn add(calls: *mut Calls, syscall: u8, took_ns: u64) {
 /// A connection has begun in the current thread, inside connect().
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn connecting(ctx: &impl EbpfContext, sock: impl Sock, connection: *const Connection) {
     if TIMES_SYSCALLS.load() == 0 || epoch() == 0 {
@@ -232,7 +232,7 @@ pub unsafe fn connecting(ctx: &impl EbpfContext, sock: impl Sock, connection: *c
 /// that owns it.
 ///
 /// # Safety
-/// `connection` is from `connection::find`.
+/// `connection` is from `table::find`.
 #[inline(always)]
 pub unsafe fn uses(ctx: &impl EbpfContext, sock: impl Sock, connection: *const Connection) {
     // SAFETY: the caller's promise.

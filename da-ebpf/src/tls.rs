@@ -15,20 +15,20 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    connection, event, exchange, flight, pickup, records, redaction, send_buffer, sock::Sock,
+    event, flight, pickup, records, redaction, request, send_buffer,
+    sizes::{ALERT, record_overhead_bytes},
+    sock::Sock,
+    table::establish_unseen,
 };
 
 /// Content types of TLS records: RFC 8446 §5.1, RFC 5246 §6.2.1.
 const CHANGE_CIPHER_SPEC: u8 = 0x14;
-const ALERT: u8 = 0x15;
 const HANDSHAKE: u8 = 0x16;
 const APPLICATION_DATA: u8 = 0x17;
 /// First byte of a handshake message: RFC 8446 §4.
 const CLIENT_HELLO: u8 = 1;
 /// A Finished is far below, a ClientHello far above.
 const SMALLEST_HELLO_BYTES: u32 = 100;
-/// Header, initialization vector, the alert, MAC and padding of the largest CBC suite.
-pub const LARGEST_ALERT_BYTES: u64 = 5 + 16 + 2 + 48 + 16;
 /// Of HTTP/2's connection preface, with every setting that RFCs 9113, 8441 and 9218 know and more.
 const LARGEST_PREFACE_BYTES: u64 = 128;
 
@@ -48,7 +48,7 @@ pub unsafe fn first(
     // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`; the rest is the caller's
     // promise.
     unsafe {
-        connection::establish_unseen(sock, connection);
+        establish_unseen(sock, connection);
         let captured = send_buffer::copy(sock, scratch, bytes);
         let payload = &(*scratch).payload;
         let earlier = (*connection).flags;
@@ -119,7 +119,7 @@ pub unsafe fn first(
             (*connection).phase = Phase::Handshake as u32;
         } else {
             (*connection).phase = Phase::Open as u32;
-            exchange::request(sock, connection, bytes, now_ns);
+            request::request(sock, connection, bytes, now_ns);
         }
     }
 }
@@ -174,26 +174,6 @@ fn starts_with_connect(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
     ]) == u64::from_be_bytes(*b"CONNECT ")
 }
 
-/// Whether a short send on a TLS 1.2 connection is an alert, whose type is in the clear there (in
-/// TLS 1.3 it is not, but then its length tells).
-///
-/// # Safety
-/// As for [`handshake`].
-#[inline(always)]
-pub unsafe fn is_alert(sock: impl Sock, connection: *const Connection, bytes: u64) -> bool {
-    // SAFETY: the caller's promise.
-    let connection_flags = unsafe { (*connection).flags };
-    if connection_flags & flags::TLS == 0
-        || connection_flags & flags::TLS13 != 0
-        || bytes > LARGEST_ALERT_BYTES
-    {
-        return false;
-    }
-    let Some(scratch) = send_buffer::scratch() else { return false };
-    // SAFETY: `scratch` is this run's alone, see `send_buffer::scratch`.
-    unsafe { send_buffer::copy(sock, scratch, 1) == 1 && (*scratch).payload[0] == ALERT }
-}
-
 /// Looks at the first record of the current send, which begins the first request.
 ///
 /// # Safety
@@ -223,7 +203,7 @@ unsafe fn note_first_record(connection: *mut Connection, bytes: u32) {
     // SAFETY: the caller's promise; the send hook is the only writer of the flags.
     unsafe {
         let earlier = (*connection).flags;
-        let plain_bytes = u64::from(bytes).saturating_sub(exchange::record_overhead_bytes(earlier));
+        let plain_bytes = u64::from(bytes).saturating_sub(record_overhead_bytes(earlier));
         let with_nonce = earlier & flags::TLS13 == 0;
         if is_preface(plain_bytes) || with_nonce && is_preface(plain_bytes.saturating_sub(8)) {
             (*connection).flags = earlier | flags::HTTP2_PREFACE;
@@ -284,7 +264,7 @@ pub unsafe fn handshake(
             (*connection).flags = earlier | flags::TLS12_RESUMED;
             done(sock, connection, now_ns);
             note_first_record(connection, flight.ends[2] - flight.ends[1]);
-            return exchange::request(sock, connection, bytes - u64::from(flight.ends[1]), now_ns);
+            return request::request(sock, connection, bytes - u64::from(flight.ends[1]), now_ns);
         } else if application {
             let finished_end = flight.finished_end;
             if finished_end == 0 {
@@ -299,7 +279,7 @@ pub unsafe fn handshake(
                 let record_bytes = flight.request_record_end.saturating_sub(finished_end);
                 note_first_record(connection, record_bytes);
                 let request_bytes = bytes - u64::from(finished_end);
-                exchange::request(sock, connection, request_bytes, now_ns);
+                request::request(sock, connection, request_bytes, now_ns);
             }
             return;
         } else if first == HANDSHAKE {
@@ -329,7 +309,7 @@ pub unsafe fn handshake(
         done(sock, connection, done_ns);
         if application {
             note_first_record(connection, flight.ends[0]);
-            exchange::request(sock, connection, bytes, now_ns);
+            request::request(sock, connection, bytes, now_ns);
         }
     }
 }

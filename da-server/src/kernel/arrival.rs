@@ -6,7 +6,7 @@ use da_ebpf_common::histogram::Histogram;
 use super::series::family::EndpointHistogram;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
-/// The family of this room.
+/// The family of this module.
 #[derive(Debug)]
 pub struct ArrivalMetrics {
     chunk_gap_seconds: EndpointHistogram,

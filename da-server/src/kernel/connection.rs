@@ -2,17 +2,17 @@
 //! `socket_open_connections`, `socket_lifetime_seconds`, `socket_exchanges_per_connection`,
 //! `socket_{sent,received}_bytes_total`, `socket_rtt_seconds`, `socket_retransmits_total`.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use da_ebpf_common::connection::{Closed, Peers, Phase, flags};
+use da_ebpf_common::connection::{Closed, Phase, flags};
+use da_ebpf_common::peers::Peers;
 
 use super::endpoints::learned::Place;
+use super::peers::addresses;
 use super::series::family::{
     DetailCounter, EndpointCounter, EndpointDistribution, EndpointGauge, EndpointHistogram,
 };
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
-use super::tracker::known::Totals;
 
 /// What became of a connection: label value of `socket_connections_total{outcome}`. Each connection
 /// counts once.
@@ -95,25 +95,31 @@ pub fn place(peers: &Peers) -> Place {
     Place { network: peers.network, address: addresses(peers).1 }
 }
 
-/// Local and remote address of a connection; v4-mapped addresses come out as IPv4.
-pub fn addresses(peers: &Peers) -> (SocketAddr, SocketAddr) {
-    let address = |bytes: [u8; 16]| -> IpAddr {
-        if i32::from(peers.family) == libc::AF_INET6 {
-            IpAddr::from(bytes).to_canonical()
-        } else {
-            IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])
-        }
-    };
-    (
-        SocketAddr::new(address(peers.local_address), peers.local_port),
-        SocketAddr::new(address(peers.remote_address), peers.remote_port),
-    )
+/// What the kernel counts since the connect.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Segments sent again.
+    pub retransmits: u64,
 }
 
-/// Name of the connecting process; what is not UTF-8 in it is replaced.
-pub fn process_name(peers: &Peers) -> String {
-    let name = peers.command.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(name).into_owned()
+impl Totals {
+    /// Takes new totals over, and returns what they add to the old ones.
+    pub fn advance(&mut self, to: Self) -> Self {
+        let advance = |from: &mut u64, to: u64| {
+            let added = to.saturating_sub(*from);
+            *from += added;
+            added
+        };
+        Self {
+            sent_bytes: advance(&mut self.sent_bytes, to.sent_bytes),
+            received_bytes: advance(&mut self.received_bytes, to.received_bytes),
+            retransmits: advance(&mut self.retransmits, to.retransmits),
+        }
+    }
 }
 
 /// Edges of `socket_lifetime_seconds`: connections are kept for a call, or for hours.
@@ -123,7 +129,7 @@ const LIFETIME_SECONDS: &[f64] =
 /// Edges of `socket_exchanges_per_connection`: 0 is wasted, 1 is not reused.
 const EXCHANGES: &[f64] = &[0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1_000.0];
 
-/// The families of this room.
+/// The families of this module.
 #[derive(Debug)]
 pub struct ConnectionMetrics {
     connect_seconds: EndpointHistogram,
@@ -252,18 +258,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn v4_mapped_addresses_are_v4() {
-        let mut peers = Peers::new_zeroed();
-        peers.family = libc::AF_INET6 as u16;
-        peers.remote_address = std::net::Ipv4Addr::new(127, 0, 0, 2).to_ipv6_mapped().octets();
-        peers.remote_port = 443;
-        assert_eq!(addresses(&peers).1, "127.0.0.2:443".parse().expect("address"));
-        peers.family = libc::AF_INET as u16;
-        peers.remote_address[..4].copy_from_slice(&[10, 0, 0, 1]);
-        assert_eq!(addresses(&peers).1, "10.0.0.1:443".parse().expect("address"));
-    }
-
-    #[test]
     fn a_process_name_ends_at_its_first_zero() {
         let mut peers = Peers::new_zeroed();
         assert_eq!(process_name(&peers), "");
@@ -293,5 +287,15 @@ mod tests {
         assert_eq!(ConnectionOutcome::of(&closed), Some(ConnectionOutcome::TlsFailed));
         closed.phase = Phase::Open as u32;
         assert_eq!(ConnectionOutcome::of(&closed), None);
+    }
+
+    #[test]
+    fn totals_only_rise() {
+        let mut totals = Totals::default();
+        let seen = Totals { sent_bytes: 10, received_bytes: 20, retransmits: 1 };
+        assert_eq!(totals.advance(seen).sent_bytes, 10);
+        let added = totals.advance(Totals { sent_bytes: 15, received_bytes: 5, retransmits: 0 });
+        assert_eq!((added.sent_bytes, added.received_bytes, added.retransmits), (5, 0, 0));
+        assert_eq!((totals.sent_bytes, totals.received_bytes, totals.retransmits), (15, 20, 1));
     }
 }

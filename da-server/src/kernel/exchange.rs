@@ -1,7 +1,6 @@
 //! Requests and responses: `socket_first_byte_seconds`, `socket_response_seconds`,
 //! `socket_exchanges_total`.
 
-pub(super) mod interleaving;
 pub(super) mod tickets;
 
 use da_ebpf_common::arrival::FirstArrivals;
@@ -164,7 +163,7 @@ pub fn measure(
     })
 }
 
-/// The families of this room.
+/// The families of this module.
 #[derive(Debug)]
 pub struct ExchangeMetrics {
     first_byte_seconds: EndpointHistogram,

@@ -6,6 +6,7 @@ pub(super) mod privileges;
 pub(super) mod programs;
 pub(super) mod refusal;
 pub(super) mod status;
+pub(super) mod syscalls;
 
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader};
@@ -20,9 +21,8 @@ use self::layout::Layout;
 use self::programs::{Links, Programs};
 use self::refusal::{incomplete, refused};
 use self::status::{Reason, Unavailable};
+use self::syscalls::SyscallMapHandles;
 use super::config::KernelConfig;
-use super::syscall;
-use super::syscall::maps::SyscallMapHandles;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
 
@@ -84,7 +84,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     privileges::check()?;
     privileges::check_maps_outlive()?;
     let layout = Layout::of_running_kernel()?;
-    let (log_level, numbers) = (log_level(), syscall::numbers());
+    let (log_level, numbers) = (log_level(), syscalls::numbers());
     let times_syscalls = u32::from(config.syscalls);
     let most_silent = silent::most(config.max_connections);
     let mut loader = EbpfLoader::new();

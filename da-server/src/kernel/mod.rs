@@ -1,7 +1,7 @@
 //! The kernel view: what the sockets to the configured endpoints did, measured by BPF programs.
 //!
 //! [`Kernel::load`] loads and attaches them and then drops the process's privileges, while it has
-//! one thread; [`Kernel::start`] reads what they report until the end. The only room that knows aya.
+//! one thread; [`Kernel::start`] reads what they report until the end. The only module that knows aya.
 //!
 //! * `load` gets the programs in and says what became of that; `preflight` what there can be on this
 //!   host.
@@ -10,17 +10,21 @@
 //! * `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`, `leftover`, `syscall`
 //!   (the probes, named as in da-ebpf) turn them into measurements; `series` holds these,
 //!   `observation` tells them to whoever follows single connections.
-//! * `self_metrics` speaks of the view itself.
+//! * `event` and `peers` are what they take in; `interleaving` tells connections that carry requests side by side.
+//! * `self_metrics` measures the view itself.
 
 mod arrival;
 pub mod config;
 mod connection;
 mod endpoints;
+mod event;
 mod exchange;
 mod existing;
+mod interleaving;
 mod leftover;
 mod load;
 mod observation;
+mod peers;
 mod pickup;
 mod preflight;
 mod reader;

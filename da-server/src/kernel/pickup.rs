@@ -5,9 +5,21 @@ use da_ebpf_common::histogram::Histogram;
 
 use super::series::family::EndpointHistogram;
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
-use super::tracker::known::Settled;
 
-/// The family of this room.
+/// An exchange that was counted before it was known to be over.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// Its number on the connection.
+    pub number: u64,
+    /// Bytes of the response by then.
+    pub response_bytes: u64,
+    /// Waits to be read that were over by then.
+    pub pickups: u64,
+    /// These without the first, if there were more.
+    pub later_pickups: Option<Box<Histogram>>,
+}
+
+/// The family of this module.
 #[derive(Debug)]
 pub struct PickupMetrics {
     pickup_seconds: EndpointHistogram,

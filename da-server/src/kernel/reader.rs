@@ -2,7 +2,6 @@
 //! ever wait for it.
 
 pub(super) mod connections_map;
-pub(super) mod event;
 mod intake;
 pub(super) mod recorded;
 pub(super) mod replay;

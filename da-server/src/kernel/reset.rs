@@ -33,7 +33,7 @@ impl Direction {
     }
 }
 
-/// The family of this room.
+/// The family of this module.
 #[derive(Debug)]
 pub struct ResetMetrics {
     resets_total: DetailCounter,

@@ -4,13 +4,13 @@
 pub(super) mod family;
 pub(super) mod histogram;
 
-use da_ebpf_common::connection::Peers;
+use da_ebpf_common::peers::Peers;
 use foldhash::HashMap;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::connection::process_name;
 use super::endpoints::catalogue::EndpointKind;
 use super::endpoints::{EndpointId, EndpointLabels};
+use super::peers::process_name;
 use crate::metrics::Registry;
 
 /// The process label of whatever is beyond the bound.

@@ -11,63 +11,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{Array, MapData};
-use da_ebpf_common::syscall::{Calls, Durations, MAX_SERIES, SYSCALL_NUMBERS, Syscall, TAKES_UP};
+use da_ebpf_common::syscall::{Calls, Durations, MAX_SERIES, Syscall};
 use prometheus::Opts;
 use prometheus::core::{Collector, Desc, Describer};
 use prometheus::proto::MetricFamily;
 
 use super::series::histogram::{Series, family, label_pairs};
 use super::series::{SeriesLabels, SocketRegistry};
-
-/// What a wait for sockets may have been for, beside the calls that are timed: a caller, a child's end,
-/// bytes that are moved without one of those calls.
-const TAKING_UP: [libc::c_long; 8] = [
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    libc::SYS_preadv2,
-    libc::SYS_pwritev2,
-    libc::SYS_sendfile,
-    libc::SYS_splice,
-    libc::SYS_io_uring_enter,
-    libc::SYS_waitid,
-];
-
-/// Numbers of the system calls on the architecture this is built for: value of the global
-/// `SYSCALLS`. Numbers of 32-bit processes are others; none of theirs is a call on a socket here.
-pub fn numbers() -> [u8; SYSCALL_NUMBERS] {
-    let mut numbers = [0; SYSCALL_NUMBERS];
-    let known: &[(libc::c_long, Syscall)] = &[
-        (libc::SYS_connect, Syscall::Connect),
-        (libc::SYS_write, Syscall::Write),
-        (libc::SYS_writev, Syscall::Writev),
-        (libc::SYS_sendto, Syscall::Sendto),
-        (libc::SYS_sendmsg, Syscall::Sendmsg),
-        (libc::SYS_sendmmsg, Syscall::Sendmmsg),
-        (libc::SYS_read, Syscall::Read),
-        (libc::SYS_readv, Syscall::Readv),
-        (libc::SYS_recvfrom, Syscall::Recvfrom),
-        (libc::SYS_recvmsg, Syscall::Recvmsg),
-        (libc::SYS_recvmmsg, Syscall::Recvmmsg),
-        (libc::SYS_epoll_pwait, Syscall::EpollPwait),
-        (libc::SYS_epoll_pwait2, Syscall::EpollPwait2),
-        (libc::SYS_ppoll, Syscall::Ppoll),
-        (libc::SYS_pselect6, Syscall::Pselect6),
-        // arm64 has never had these three.
-        #[cfg(target_arch = "x86_64")]
-        (libc::SYS_epoll_wait, Syscall::EpollWait),
-        #[cfg(target_arch = "x86_64")]
-        (libc::SYS_poll, Syscall::Poll),
-        #[cfg(target_arch = "x86_64")]
-        (libc::SYS_select, Syscall::Select),
-    ];
-    let known = known.iter().map(|(number, syscall)| (*number, *syscall as u8));
-    for (number, syscall) in known.chain(TAKING_UP.map(|number| (number, TAKES_UP))) {
-        if let Some(entry) = usize::try_from(number).ok().and_then(|at| numbers.get_mut(at)) {
-            *entry = syscall;
-        }
-    }
-    numbers
-}
 
 /// The family; clones share it. Absent as long as no call was counted.
 #[derive(Clone)]

@@ -31,7 +31,7 @@ impl HandshakeKind {
     }
 }
 
-/// The family of this room.
+/// The family of this module.
 #[derive(Debug)]
 pub struct TlsMetrics {
     tls_handshake_seconds: EndpointHistogram,

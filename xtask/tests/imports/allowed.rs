@@ -20,33 +20,4 @@ impl Allowed {
     }
 }
 
-pub const ALLOWED: &[Allowed] = &[
-    in_kernel("series", "connection", "the process's name is read from `Peers` beside the metrics"),
-    in_kernel("connection", "tracker", "`known::Totals` belongs to the probe that counts them"),
-    in_kernel("pickup", "tracker", "`known::Settled` belongs below the probes"),
-    in_kernel("tracker", "reader", "`reader::event` decodes what both take"),
-    in_kernel("syscall", "reader", "`reader::event` decodes what both take"),
-    in_kernel("syscall", "load", "the tier attaches programs, and loading lists the tier's"),
-    in_kernel("endpoints", "exchange", "`Interleaving` is what the first bytes say of a protocol"),
-    in_kernel("self_metrics", "load", "the programs' metrics belong to what loads them"),
-    Allowed {
-        root: "da-ebpf-common/src/lib.rs",
-        parent: "crate",
-        from: "tls",
-        to: "connection",
-        because: "`Peers` belongs into a file of its own",
-    },
-    in_bpf("connection", "arrival", "a record's transitions call the probes that call them"),
-    in_bpf("connection", "exchange", "a record's transitions call the probes that call them"),
-    in_bpf("exchange", "arrival", "a record's transitions call the probes that call them"),
-    in_bpf("pickup", "connection", "looking a record up is in the file of a probe"),
-    in_bpf("tls", "exchange", "a record's transitions call the probes that call them"),
-];
-
-const fn in_kernel(from: &'static str, to: &'static str, because: &'static str) -> Allowed {
-    Allowed { root: "da-server/src/lib.rs", parent: "crate::kernel", from, to, because }
-}
-
-const fn in_bpf(from: &'static str, to: &'static str, because: &'static str) -> Allowed {
-    Allowed { root: "da-ebpf/src/main.rs", parent: "crate", from, to, because }
-}
+pub const ALLOWED: &[Allowed] = &[];

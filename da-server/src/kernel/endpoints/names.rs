@@ -6,7 +6,7 @@ use tls_parser::{
 };
 
 use super::target::{Target, normalized};
-use crate::kernel::exchange::interleaving::Interleaving;
+use crate::kernel::interleaving::Interleaving;
 
 /// HTTP headers looked at.
 const MAX_HEADERS: usize = 64;

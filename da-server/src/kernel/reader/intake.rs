@@ -11,10 +11,10 @@ use aya::maps::{MapData, RingBuf};
 use da_ebpf_common::event::ConnectionId;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
-use super::event::Event;
 use super::recorded::{Recorded, SettledRecord};
 use super::settlement::Settlement;
 use crate::clock::monotonic_ns;
+use crate::kernel::event::Event;
 use crate::kernel::existing::ExistingConnections;
 use crate::kernel::leftover::Leftovers;
 use crate::kernel::observation::Observation;

@@ -2,10 +2,10 @@
 
 use std::sync::mpsc::Receiver;
 
-use super::event::Event;
 use super::recorded::Recorded;
 use super::settlement::{Settlement, Settlements};
 use crate::kernel::endpoints::Endpoints;
+use crate::kernel::event::Event;
 use crate::kernel::self_metrics::EventMetrics;
 use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
 use crate::kernel::series::AllSeries;

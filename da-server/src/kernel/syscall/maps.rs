@@ -3,12 +3,12 @@
 use std::collections::{HashMap as StdHashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use aya::maps::{Array, HashMap, MapData};
 use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::syscall::{Calls, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, Process};
 
 use super::SyscallMetrics;
 use crate::clock::monotonic_ns;
+use crate::kernel::load::syscalls::SyscallMapHandles;
 use crate::kernel::self_metrics::MapMetrics;
 use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
 use crate::kernel::tracker::Attributed;
@@ -21,18 +21,6 @@ const CANDIDATE: Duration = Duration::from_secs(2);
 
 /// include/uapi/linux/bpf.h: only where there is none yet.
 const BPF_NOEXIST: u64 = 1;
-
-/// The maps, by their names in the object.
-pub struct SyscallMapHandles {
-    /// `SYSCALL_EPOCH`: nobody else writes it.
-    pub epoch: Array<MapData, u64>,
-    /// `PROCESSES`: the programs insert whoever connects; what is of no interest is removed here.
-    pub processes: HashMap<MapData, u32, Process>,
-    /// `EARLY_CALLS`: the programs insert a connection that begins; it is removed here.
-    pub early_calls: HashMap<MapData, ConnectionId, Calls>,
-    /// `SERIES`: nobody else writes it.
-    pub series: HashMap<MapData, ConnectionId, u32>,
-}
 
 /// The maps, and what is known of those in them.
 pub struct SyscallMaps {

@@ -9,9 +9,9 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::budget::{Budget, Step};
 use super::maps::SyscallMaps;
+use crate::kernel::event::Event;
 use crate::kernel::load::programs::Links;
 use crate::kernel::load::status::ProgramState;
-use crate::kernel::reader::event::Event;
 use crate::kernel::self_metrics::StatusMetrics;
 use crate::kernel::self_metrics::meters::Meters;
 use crate::kernel::tracker::{Attributed, Verdict};

@@ -6,9 +6,11 @@ use da_ebpf_common::exchange::{End, Exchange};
 use zerocopy::FromZeros;
 
 use super::Tracker;
-use super::known::{Known, Totals};
+use super::known::Known;
 use super::settle::Over;
-use crate::kernel::connection::{ConnectionOutcome, established_ns, has_talked_unheard, place};
+use crate::kernel::connection::{
+    ConnectionOutcome, Totals, established_ns, has_talked_unheard, place,
+};
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::observation::What;
 use crate::kernel::self_metrics::losses::Loss;

@@ -7,11 +7,13 @@ use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::exchange::{End, Exchange};
 
 use super::Tracker;
-use super::known::{Begun, Pending, Settled, Totals};
+use super::known::{Begun, Pending};
 use super::settle::{Over, settle};
-use crate::kernel::connection::addresses;
+use crate::kernel::connection::Totals;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
 use crate::kernel::observation::{Pickup, SeenExchange, What};
+use crate::kernel::peers::addresses;
+use crate::kernel::pickup::Settled;
 use crate::kernel::self_metrics::losses::Loss;
 
 impl Tracker {
@@ -163,7 +165,7 @@ mod tests {
     use crate::kernel::config::Unlisted;
     use crate::kernel::endpoints::Endpoints;
     use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
-    use crate::kernel::reader::event::Event;
+    use crate::kernel::event::Event;
     use crate::kernel::self_metrics::losses::LossMetrics;
     use crate::kernel::series::AllSeries;
     use crate::metrics::Registry;

@@ -1,13 +1,15 @@
 //! What is remembered of a connection that is of interest.
 
 use da_ebpf_common::arrival::{Arrival, FirstArrivals};
-use da_ebpf_common::connection::Peers;
 use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::existing::Existing;
 use da_ebpf_common::histogram::Histogram;
+use da_ebpf_common::peers::Peers;
 
+use crate::kernel::connection::Totals;
 use crate::kernel::endpoints::EndpointId;
-use crate::kernel::exchange::interleaving::Interleaving;
+use crate::kernel::interleaving::Interleaving;
+use crate::kernel::pickup::Settled;
 use crate::kernel::series::SeriesId;
 
 /// One connection.
@@ -78,46 +80,6 @@ impl Pending {
     }
 }
 
-/// See [`Known::settled`].
-#[derive(Debug, Clone)]
-pub struct Settled {
-    /// Its number on the connection.
-    pub number: u64,
-    /// Bytes of the response by then.
-    pub response_bytes: u64,
-    /// Waits to be read that were over by then.
-    pub pickups: u64,
-    /// These without the first, if there were more.
-    pub later_pickups: Option<Box<Histogram>>,
-}
-
-/// What the kernel counts since the connect.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Totals {
-    /// Payload bytes sent.
-    pub sent_bytes: u64,
-    /// Payload bytes received.
-    pub received_bytes: u64,
-    /// Segments sent again.
-    pub retransmits: u64,
-}
-
-impl Totals {
-    /// Takes new totals over, and returns what they add to the old ones.
-    pub fn advance(&mut self, to: Self) -> Self {
-        let advance = |from: &mut u64, to: u64| {
-            let added = to.saturating_sub(*from);
-            *from += added;
-            added
-        };
-        Self {
-            sent_bytes: advance(&mut self.sent_bytes, to.sent_bytes),
-            received_bytes: advance(&mut self.received_bytes, to.received_bytes),
-            retransmits: advance(&mut self.retransmits, to.retransmits),
-        }
-    }
-}
-
 impl Known {
     /// Nothing has been counted yet.
     pub fn new(endpoint: EndpointId, series: SeriesId, peers: Peers) -> Self {
@@ -149,20 +111,5 @@ impl Known {
             },
             ..Self::new(endpoint, series, existing.peers)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn totals_only_rise() {
-        let mut totals = Totals::default();
-        let seen = Totals { sent_bytes: 10, received_bytes: 20, retransmits: 1 };
-        assert_eq!(totals.advance(seen).sent_bytes, 10);
-        let added = totals.advance(Totals { sent_bytes: 15, received_bytes: 5, retransmits: 0 });
-        assert_eq!((added.sent_bytes, added.received_bytes, added.retransmits), (5, 0, 0));
-        assert_eq!((totals.sent_bytes, totals.received_bytes, totals.retransmits), (15, 20, 1));
     }
 }

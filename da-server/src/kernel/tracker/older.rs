@@ -12,7 +12,7 @@ use super::known::Known;
 use super::{Tracker, Verdict};
 use crate::kernel::connection::place;
 use crate::kernel::endpoints::Attribution;
-use crate::kernel::exchange::interleaving::Interleaving;
+use crate::kernel::interleaving::Interleaving;
 use crate::kernel::self_metrics::losses::Loss;
 
 impl Tracker {
@@ -94,9 +94,9 @@ mod tests {
     use crate::kernel::config::Unlisted;
     use crate::kernel::endpoints::Endpoints;
     use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
+    use crate::kernel::event::Event;
     use crate::kernel::exchange::ExchangeOutcome;
     use crate::kernel::observation::What;
-    use crate::kernel::reader::event::Event;
     use crate::kernel::self_metrics::losses::LossMetrics;
     use crate::kernel::series::AllSeries;
 

@@ -8,7 +8,7 @@ use super::{Tracker, Verdict};
 use crate::kernel::connection::{ConnectionOutcome, established_ns, place};
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::endpoints::names::Opening;
-use crate::kernel::exchange::interleaving::Interleaving;
+use crate::kernel::interleaving::Interleaving;
 use crate::kernel::observation::What;
 use crate::kernel::self_metrics::losses::Loss;
 use crate::kernel::tls::HandshakeKind;

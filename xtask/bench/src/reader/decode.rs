@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use da_ebpf_common::arrival::{FirstArrivals, MAX_FIRST_ARRIVALS};
-use da_ebpf_common::connection::{Closed, Peers, Phase, flags};
+use da_ebpf_common::connection::{Closed, Phase, flags};
 use da_ebpf_common::event::{ConnectionId, Header, Kind};
 use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::histogram::{Samples, bucket};
+use da_ebpf_common::peers::Peers;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use da_server::kernel::Replay;
 use da_server::metrics::Metrics;
