@@ -29,6 +29,8 @@ const APPLICATION_DATA: u8 = 0x17;
 const CLIENT_HELLO: u8 = 1;
 /// A Finished is far below, a ClientHello far above.
 const SMALLEST_HELLO_BYTES: u32 = 100;
+/// EndOfEarlyData, RFC 8446 §4.5: header 5, message header 4, content type 1, tag 16; Java pads by 16.
+const LARGEST_END_OF_EARLY_DATA_BYTES: u32 = 5 + 4 + 1 + 16 + 16;
 /// Of HTTP/2's connection preface, with every setting that RFCs 9113, 8441 and 9218 know and more.
 const LARGEST_PREFACE_BYTES: u64 = 128;
 
@@ -266,16 +268,21 @@ pub unsafe fn handshake(
             note_first_record(connection, flight.ends[2] - flight.ends[1]);
             return request::request(sock, connection, bytes - u64::from(flight.ends[1]), now_ns);
         } else if application {
-            let finished_end = flight.finished_end;
+            let (finished_end, early) = (flight.finished_end, earlier & flags::EARLY_DATA != 0);
             if finished_end == 0 {
-                // An alert: the client does not like what the server has said.
-                if flight.has_alert == 0 {
+                // An alert: the client does not like what the server has said. Or the end of early data in a
+                // send of its own, before the Finished.
+                let ends_early = early && flight.end <= LARGEST_END_OF_EARLY_DATA_BYTES;
+                if flight.has_alert == 0 && !ends_early {
                     hide_finished(connection, now_ns);
                 }
                 return;
             }
             finished13(sock, connection, now_ns);
-            if bytes > u64::from(finished_end) {
+            if early {
+                // The first request went ahead: it counts from here on, and nothing on this connection has a time.
+                request::request(sock, connection, bytes, now_ns);
+            } else if bytes > u64::from(finished_end) {
                 let record_bytes = flight.request_record_end.saturating_sub(finished_end);
                 note_first_record(connection, record_bytes);
                 let request_bytes = bytes - u64::from(finished_end);

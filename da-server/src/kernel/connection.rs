@@ -258,16 +258,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_name_ends_at_its_first_zero() {
-        let mut peers = Peers::new_zeroed();
-        assert_eq!(process_name(&peers), "");
-        peers.command = *b"python3\0left\0\0\0\0";
-        assert_eq!(process_name(&peers), "python3");
-        peers.command = *b"\xffifteen-and-one\0";
-        assert_eq!(process_name(&peers), "\u{fffd}ifteen-and-one");
-    }
-
-    #[test]
     fn outcomes_of_what_closed_early() {
         let mut closed = Closed::new_zeroed();
         closed.errno = libc::ECONNREFUSED as u32;

@@ -42,4 +42,14 @@ mod tests {
         peers.remote_address[..4].copy_from_slice(&[10, 0, 0, 1]);
         assert_eq!(addresses(&peers).1, "10.0.0.1:443".parse().expect("address"));
     }
+
+    #[test]
+    fn a_process_name_ends_at_its_first_zero() {
+        let mut peers = Peers::new_zeroed();
+        assert_eq!(process_name(&peers), "");
+        peers.command = *b"python3\0left\0\0\0\0";
+        assert_eq!(process_name(&peers), "python3");
+        peers.command = *b"\xffifteen-and-one\0";
+        assert_eq!(process_name(&peers), "\u{fffd}ifteen-and-one");
+    }
 }

@@ -119,23 +119,3 @@ impl Collector for SyscallMetrics {
         family(&self.desc, &all)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_call_of_this_architecture_has_a_number_of_its_own() {
-        let numbers = numbers();
-        for syscall in Syscall::ALL {
-            let found = numbers.iter().filter(|number| **number == syscall as u8).count();
-            let never = cfg!(target_arch = "aarch64")
-                && matches!(syscall, Syscall::EpollWait | Syscall::Poll | Syscall::Select);
-            assert_eq!(found, usize::from(!never), "{syscall:?}");
-        }
-        assert_eq!(numbers[libc::SYS_read as usize], Syscall::Read as u8);
-        assert_eq!(numbers[libc::SYS_close as usize], 0);
-        let taking_up = numbers.iter().filter(|number| **number == TAKES_UP).count();
-        assert_eq!(taking_up, TAKING_UP.len());
-    }
-}

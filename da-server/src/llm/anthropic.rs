@@ -33,7 +33,7 @@ impl Wire for Anthropic {
             .map_err(|_| ProviderSetupError::UnusableVersion { version: version.to_owned() })?;
         headers.insert("anthropic-version", version);
         let Some(key) = key else { return Ok(headers) };
-        let protocol = LlmProtocol::Anthropic.as_str();
+        let protocol = LlmProtocol::Anthropic.provider_name();
         match self.auth {
             Auth::Bearer => headers.insert(AUTHORIZATION, key.header("Bearer ", protocol)?),
             Auth::XApiKey => headers.insert("x-api-key", key.header("", protocol)?),

@@ -69,7 +69,7 @@ impl Backend {
     ) -> Result<Arc<Self>, ProviderSetupError> {
         let wire = config.wire()?;
         let headers = wire.headers(key.as_ref())?;
-        let base = base_url(config.protocol.as_str(), config.base_url())?;
+        let base = base_url(config.protocol.provider_name(), config.base_url())?;
         let url = wire.url(&base, config.model());
         let metrics = metrics.of(&config.provider(), config.model());
         metrics.create_parameter_series(wire.optional());

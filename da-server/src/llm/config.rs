@@ -105,7 +105,7 @@ impl LlmConfig {
     /// What the provider is called: after its protocol, if nobody knows better.
     #[must_use]
     pub fn provider(&self) -> ProviderName {
-        self.provider.clone().unwrap_or_else(|| self.protocol.as_str().into())
+        self.provider.clone().unwrap_or_else(|| self.protocol.provider_name().into())
     }
 
     /// Whether the service of who defined the protocol is meant, which always wants a key.
@@ -140,7 +140,7 @@ impl LlmConfig {
             self.api_key.as_ref(),
             self.key_variable(),
             self.api_key_file.as_deref(),
-            hosted.then_some(self.protocol.as_str()),
+            hosted.then_some(self.protocol.provider_name()),
         )
     }
 }

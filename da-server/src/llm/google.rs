@@ -32,7 +32,7 @@ impl Wire for Google {
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
-            headers.insert("x-goog-api-key", key.header("", LlmProtocol::Google.as_str())?);
+            headers.insert("x-goog-api-key", key.header("", LlmProtocol::Google.provider_name())?);
         }
         Ok(headers)
     }

@@ -1,16 +1,7 @@
 //! Language models: a prompt goes out, text comes back piece by piece.
 //!
-//! # To add a provider
-//! 1. Write `llm/<name>.rs`: implement [`wire::Wire`] (URL, headers, body, error bodies) and
-//!    [`wire::Decoder`] (one server-sent event → text, end, or error), with recorded bytes as its
-//!    unit tests. No I/O, no timing, no retry: those are done for every provider in
-//!    [`provider`](crate::provider) and `llm/backend.rs`.
-//! 2. Add a variant to [`LlmProtocol`] in `llm/protocol.rs`; the compiler then asks for its name
-//!    in the configuration, base URL, model, key variables and `Wire`.
-//! 3. Teach `xtask/standin` the protocol and add it to `PROVIDERS` in `tests/providers/bench.rs`:
-//!    every black-box test then runs against it too.
-//!
-//! A server that speaks OpenAI's protocol needs no code: `protocol = "openai"` and its `base_url`.
+//! `wire` is what a protocol implements, `protocol` lists them; `backend` sends one request, `answer` reads its
+//! stream, `client` goes from one provider to the next. How to add a provider: CONTRIBUTING.md.
 
 mod answer;
 mod anthropic;

@@ -27,7 +27,8 @@ impl Wire for OpenAi {
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
-            headers.insert(AUTHORIZATION, key.header("Bearer ", LlmProtocol::OpenAi.as_str())?);
+            headers
+                .insert(AUTHORIZATION, key.header("Bearer ", LlmProtocol::OpenAi.provider_name())?);
         }
         Ok(headers)
     }

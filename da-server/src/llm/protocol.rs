@@ -18,9 +18,10 @@ pub enum LlmProtocol {
 }
 
 impl LlmProtocol {
-    /// The value in the configuration.
+    /// The catalogue's name of who defined it: the label `provider` of calls to its service. In the
+    /// configuration the protocol is the variant in lower case.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn provider_name(self) -> &'static str {
         match self {
             Self::Anthropic => "anthropic",
             Self::OpenAi => "openai",

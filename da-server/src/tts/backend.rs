@@ -78,7 +78,7 @@ impl Backend {
             http,
             headers: wire.headers(key.as_ref())?,
             wire,
-            base: base_url(config.protocol.as_str(), config.base_url())?,
+            base: base_url(config.protocol.provider_name(), config.base_url())?,
             model: config.model().to_owned(),
             format: config.format()?,
             voices: Voices::of_section(config),

@@ -94,7 +94,7 @@ impl TtsConfig {
     /// What the provider is called: after its protocol, if nobody knows better.
     #[must_use]
     pub fn provider(&self) -> ProviderName {
-        self.provider.clone().unwrap_or_else(|| self.protocol.as_str().into())
+        self.provider.clone().unwrap_or_else(|| self.protocol.provider_name().into())
     }
 
     /// The audio format in force.
@@ -137,7 +137,7 @@ impl TtsConfig {
             self.api_key.as_ref(),
             self.protocol.key_variable(),
             self.api_key_file.as_deref(),
-            is_hosted.then_some(self.protocol.as_str()),
+            is_hosted.then_some(self.protocol.provider_name()),
         )
     }
 }

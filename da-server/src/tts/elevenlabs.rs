@@ -21,7 +21,7 @@ impl Wire for ElevenLabs {
     fn headers(&self, key: Option<&ApiKey>) -> Result<HeaderMap, ProviderSetupError> {
         let mut headers = HeaderMap::new();
         if let Some(key) = key {
-            headers.insert("xi-api-key", key.header("", TtsProtocol::ElevenLabs.as_str())?);
+            headers.insert("xi-api-key", key.header("", TtsProtocol::ElevenLabs.provider_name())?);
         }
         Ok(headers)
     }

@@ -23,7 +23,7 @@ pub(super) struct OpenAi {
 impl Wire for OpenAi {
     fn check_format(&self, format: AudioFormat) -> Result<(), ProviderSetupError> {
         let refused = |has| {
-            let (provider, format) = (TtsProtocol::OpenAi.as_str(), format.to_string());
+            let (provider, format) = (TtsProtocol::OpenAi.provider_name(), format.to_string());
             Err(ProviderSetupError::UnavailableFormat { provider, format, has })
         };
         if response_format(format.codec).is_none() {
@@ -42,7 +42,8 @@ impl Wire for OpenAi {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/octet-stream"));
         if let Some(key) = key {
-            headers.insert(AUTHORIZATION, key.header("Bearer ", TtsProtocol::OpenAi.as_str())?);
+            headers
+                .insert(AUTHORIZATION, key.header("Bearer ", TtsProtocol::OpenAi.provider_name())?);
         }
         Ok(headers)
     }

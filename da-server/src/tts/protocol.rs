@@ -14,9 +14,9 @@ pub enum TtsProtocol {
 }
 
 impl TtsProtocol {
-    /// The value in the configuration.
+    /// The catalogue's name of who defined it: the label `provider` of calls to its service.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn provider_name(self) -> &'static str {
         match self {
             Self::ElevenLabs => "elevenlabs",
             Self::OpenAi => "openai",

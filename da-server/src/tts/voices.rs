@@ -76,7 +76,7 @@ impl TtsConfig {
                 if Voices::of_section(config).of(character, "").is_none() {
                     return Err(UnknownVoice {
                         section: section.clone(),
-                        protocol: config.protocol.as_str(),
+                        protocol: config.protocol.provider_name(),
                         character: character.to_owned(),
                     });
                 }

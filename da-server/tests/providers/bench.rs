@@ -176,7 +176,7 @@ pub fn http(address: SocketAddr, ca_pem: Option<&str>) -> reqwest::Client {
 /// The built-in prices, and one for [`MODEL`], whoever has it.
 pub fn prices() -> Prices {
     let price = |protocol: LlmProtocol| PriceConfig {
-        provider: protocol.as_str().to_owned(),
+        provider: protocol.provider_name().to_owned(),
         model: MODEL.to_owned(),
         input: 3.0,
         output: 15.0,

@@ -43,7 +43,7 @@ async fn assert_mended(llm: &Llm, reason: ErrorKind) {
     assert_eq!(text, ANSWER);
     let readings = &llm.readings;
     let reason = reason.as_str();
-    let [from, to, _] = PROVIDERS.map(LlmProtocol::as_str);
+    let [from, to, _] = PROVIDERS.map(LlmProtocol::provider_name);
     let labels = [("provider", from), ("to_provider", to), ("to_model", MODEL), ("reason", reason)];
     assert_eq!(readings.counter("llm_fallbacks_total", &labels), 1.0, "{reason}");
     assert_eq!(readings.counter("llm_fallbacks_total", &[]), 1.0, "{reason}");

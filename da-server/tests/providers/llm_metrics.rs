@@ -25,7 +25,7 @@ async fn every_known_series_is_there_before_the_first_call() {
     for provider in PROVIDERS {
         let bench = Bench::start().await;
         let readings = bench.llm(provider).readings;
-        let of_model = [("provider", provider.as_str()), ("model", MODEL)];
+        let of_model = [("provider", provider.provider_name()), ("model", MODEL)];
         assert_eq!(readings.samples("llm_latency_seconds", &of_model), 0);
         assert_eq!(readings.samples("llm_time_to_first_token_seconds", &of_model), 0);
         assert_eq!(readings.samples("llm_time_per_output_token_seconds", &of_model), 0);
@@ -218,7 +218,7 @@ async fn what_is_left_of_rate_limits_is_what_the_last_answer_said() {
         let llm = bench.llm_with(provider, |config| config.retry.max_retries = 0);
         let family = "llm_rate_limit_remaining";
         assert!(!llm.readings.has(family), "nothing was said yet");
-        let labels = [("provider", provider.as_str()), ("model", MODEL), ("kind", kind)];
+        let labels = [("provider", provider.provider_name()), ("model", MODEL), ("kind", kind)];
         llm.ask().await.expect_err("it is refused");
         let when_refused = llm.readings.gauge(family, &labels);
         assert_eq!(when_refused, 1_234_567.0, "a refusal tells as well");

@@ -391,7 +391,7 @@ async fn each_quirk_has_its_outcome() {
         let mark = if right { " " } else { "!" };
         println!(
             "{mark} {:<11} {:<75} {text:?} {outcome} {retries}",
-            quirk.provider.as_str(),
+            quirk.provider.provider_name(),
             quirk.name
         );
     }

@@ -44,7 +44,7 @@ async fn assert_mended(tts: &Tts, reason: ErrorKind) {
     assert_eq!(mime, MIMES[1], "the format is that of who speaks");
     let readings = &tts.readings;
     let reason = reason.as_str();
-    let [from, to] = VOICES.map(TtsProtocol::as_str);
+    let [from, to] = VOICES.map(TtsProtocol::provider_name);
     let labels = [
         ("provider", from),
         ("model", "eleven_flash_v2_5"),

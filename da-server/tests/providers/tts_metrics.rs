@@ -13,7 +13,7 @@ use crate::tts::{hear, speech};
 
 fn assert_one_call(tts: &Tts, provider: TtsProtocol, outcome: &str, first_bytes: u64) {
     let readings = &tts.readings;
-    let of_provider = [("provider", provider.as_str())];
+    let of_provider = [("provider", provider.provider_name())];
     let labels = [of_provider[0], ("outcome", outcome)];
     assert_eq!(readings.samples("tts_latency_seconds", &[]), 1);
     assert_eq!(readings.samples("tts_attempt_seconds", &labels), 1);

@@ -266,7 +266,7 @@ async fn each_quirk_has_its_outcome() {
             (heard, retries) == (quirk.heard, quirk.retries) && counted == raw.requests() as u64;
         wrong += usize::from(!right);
         let mark = if right { " " } else { "!" };
-        let provider = quirk.provider.as_str();
+        let provider = quirk.provider.provider_name();
         println!("{mark} {provider:<11} {:<75} {heard:?} {outcome} {retries}", quirk.name);
     }
     assert_eq!(wrong, 0, "rows with a ! are not as expected");

@@ -4,7 +4,7 @@ use std::collections::{HashMap as StdHashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use da_ebpf_common::event::ConnectionId;
-use da_ebpf_common::syscall::{Calls, MAX_EARLY, MAX_PROCESSES, MAX_SERIES, Process};
+use da_ebpf_common::syscall::{MAX_EARLY, MAX_PROCESSES, MAX_SERIES, Process};
 
 use super::SyscallMetrics;
 use crate::clock::monotonic_ns;

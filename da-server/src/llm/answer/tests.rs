@@ -78,7 +78,8 @@ const PROTOCOLS: [(LlmProtocol, &str); 3] = [
 async fn hear(provider: LlmProtocol, chunks: impl IntoIterator<Item = &[u8]>) -> Heard {
     let registry = Registry::new();
     let metrics = LlmMetrics::register(&registry, Prices::with(&[]).unwrap()).unwrap();
-    let heard = hear_counted(provider, &metrics.of(&provider.as_str().into(), "m"), chunks).await;
+    let heard =
+        hear_counted(provider, &metrics.of(&provider.provider_name().into(), "m"), chunks).await;
     Heard { counted_output_tokens: output_tokens(&registry), ..heard }
 }
 
@@ -91,8 +92,13 @@ async fn hear_counted(
     let body = chunks.into_iter().map(|chunk| Ok(Bytes::copy_from_slice(chunk)));
     let body = stream::iter(body.collect::<Vec<_>>());
     let decoder = CountingDecoder::new(wire(provider).decoder(), metrics.clone());
-    let mut pieces =
-        Box::pin(answer(provider.as_str().into(), body, decoder, Unopened::default(), MAX_TEXT));
+    let mut pieces = Box::pin(answer(
+        provider.provider_name().into(),
+        body,
+        decoder,
+        Unopened::default(),
+        MAX_TEXT,
+    ));
     let (mut heard, mut taken_back) = (Heard::default(), false);
     while let Some(piece) = pieces.next().await {
         assert!(heard.completion.is_none() && heard.error.is_none(), "more after the end");
@@ -128,7 +134,7 @@ fn decoder(provider: LlmProtocol) -> CountingDecoder {
     let metrics = LlmMetrics::register(&Registry::new(), Prices::with(&[]).unwrap());
     CountingDecoder::new(
         wire(provider).decoder(),
-        metrics.unwrap().of(&provider.as_str().into(), "m"),
+        metrics.unwrap().of(&provider.provider_name().into(), "m"),
     )
 }
 

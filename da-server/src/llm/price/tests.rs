@@ -70,21 +70,23 @@ fn a_snapshot_costs_what_its_model_does_and_nothing_else_is_guessed() {
         assert_eq!(without_date(model), name);
     }
     let prices = Prices::with(&[]).expect("valid");
-    assert!(prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku-4-5-20251001").is_some());
-    assert!(prices.of(LlmProtocol::OpenAi.as_str(), "claude-haiku-4-5").is_none());
-    assert!(prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku").is_none());
+    assert!(
+        prices.of(LlmProtocol::Anthropic.provider_name(), "claude-haiku-4-5-20251001").is_some()
+    );
+    assert!(prices.of(LlmProtocol::OpenAi.provider_name(), "claude-haiku-4-5").is_none());
+    assert!(prices.of(LlmProtocol::Anthropic.provider_name(), "claude-haiku").is_none());
 }
 
 #[test]
 fn an_own_price_replaces_the_built_in_one() {
     let own = price("claude-haiku-4-5");
     let prices = Prices::with(std::slice::from_ref(&own)).expect("valid");
-    assert_eq!(prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku-4-5"), Some(&own));
+    assert_eq!(prices.of(LlmProtocol::Anthropic.provider_name(), "claude-haiku-4-5"), Some(&own));
     assert_eq!(prices.0.len(), built_in().len());
     let snapshot = price("claude-haiku-4-5-20251001");
     let prices = Prices::with(std::slice::from_ref(&snapshot)).expect("valid");
     assert_eq!(
-        prices.of(LlmProtocol::Anthropic.as_str(), "claude-haiku-4-5-20251001"),
+        prices.of(LlmProtocol::Anthropic.provider_name(), "claude-haiku-4-5-20251001"),
         Some(&snapshot)
     );
 }

@@ -137,7 +137,7 @@ async fn random_answers_in_random_chunks_are_read_as_the_obvious_reading_has_the
     let mut bodies = 0;
     let registry = Registry::new();
     let metrics = LlmMetrics::register(&registry, Prices::with(&[]).unwrap()).unwrap();
-    let metrics = PROTOCOLS.map(|(provider, _)| metrics.of(&provider.as_str().into(), "m"));
+    let metrics = PROTOCOLS.map(|(provider, _)| metrics.of(&provider.provider_name().into(), "m"));
     while going_on() {
         let protocol = chance.below(PROTOCOLS.len());
         let (provider, recorded) = PROTOCOLS[protocol];
