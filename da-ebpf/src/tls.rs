@@ -71,7 +71,8 @@ pub unsafe fn first(
             request = payload[0] == APPLICATION_DATA;
             told = Told::Nothing;
         } else if is_hello(payload, captured) {
-            (*connection).flags |= flags::TLS;
+            let early = u32::from(brings_early_data(payload, captured)) * flags::EARLY_DATA;
+            (*connection).flags |= flags::TLS | early;
             (*connection).hello_ns = now_ns;
             records::begin(connection, pickup::read_bytes(sock, connection));
             told = Told::Record;
@@ -168,6 +169,19 @@ fn is_hello(payload: &[u8; MAX_FIRST_BYTES], captured: u32) -> bool {
 }
 
 /// `CONNECT host:443`: what follows is another protocol's first send.
+/// Whether there is application data behind a ClientHello: 0-RTT, RFC 8446 §4.2.10, where a ChangeCipherSpec of six
+/// bytes may go before it (§D.4).
+#[inline(never)]
+fn brings_early_data(payload: &[u8; MAX_FIRST_BYTES], captured: u32) -> bool {
+    let byte = |at: u32| {
+        let inside = u8::from(at < captured && at < MAX_FIRST_BYTES as u32);
+        payload[at as usize & (MAX_FIRST_BYTES - 1)] * inside
+    };
+    let hello_end = RECORD_HEADER_BYTES + u32::from(u16::from_be_bytes([payload[3], payload[4]]));
+    let changes = byte(hello_end) == CHANGE_CIPHER_SPEC;
+    byte(hello_end + 6 * u32::from(changes)) == APPLICATION_DATA
+}
+
 #[inline(always)]
 fn starts_with_connect(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
     u64::from_be_bytes([
