@@ -6,7 +6,8 @@ pub const ROOT: &str = "da-server/src/lib.rs";
 /// Each layer may use those below it, and nothing of its own.
 pub const LAYERS: &[&[&str]] = &[
     // What `main` calls.
-    &["check", "collector", "health", "manual", "reload", "replay", "shutdown", "telemetry"],
+    &["replay"],
+    &["check", "collector", "health", "manual", "reload", "shutdown", "telemetry"],
     &["cli", "http"],
     &["app", "listeners", "terminal"],
     &["config"],
