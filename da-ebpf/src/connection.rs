@@ -154,7 +154,7 @@ fn end(ctx: &BtfTracePointContext, sock: impl Sock, from: i32) {
 /// A function of its own for the verifier: see [`end`].
 ///
 /// # Safety
-/// `connection` is from [`find`](crate::table::find), and the caller runs in the state hook, at CLOSE.
+/// `connection` is from [`find`], and the caller runs in the state hook, at CLOSE.
 #[inline(never)]
 unsafe fn arrive_at_last(sock: impl Sock, connection: *mut Connection) -> u32 {
     arrival::arrive(sock, connection, sock.payload_bytes_received(), sock.bytes_acked());
@@ -199,7 +199,7 @@ unsafe fn note_ending(sock: impl Sock, connection: *mut Connection, from: i32) -
 /// A function of its own for the stack: see `exchange::finish`.
 ///
 /// # Safety
-/// `connection` is from [`find`](crate::table::find).
+/// `connection` is from [`find`].
 #[inline(never)]
 unsafe fn report(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: the caller's promise.

@@ -204,7 +204,8 @@ pub trait Sock: Copy {
                 remote.write(layout::read(self.key(), &layout::SKC_V6_DADDR));
             } else {
                 // It may be written over another connection's, of the other family.
-                (local.write([0; 16]), remote.write([0; 16]));
+                local.write([0; 16]);
+                remote.write([0; 16]);
                 local.cast::<u32>().write(self.load(&layout::SKC_RCV_SADDR));
                 remote.cast::<u32>().write(self.load(&layout::SKC_DADDR));
             }

@@ -95,7 +95,7 @@ fn is_continue(bytes: u64, connection_flags: u32) -> bool {
 /// Works out what an exchange was; none if nothing arrived that ends one, and the next request is the
 /// rest of this one: session tickets, or leave to go on (`Expect: 100-continue`).
 ///
-/// `mixed`: with other exchanges ([`self::interleaving`]) or with the handshake (0-RTT).
+/// `mixed`: with other exchanges ([`super::interleaving`]) or with the handshake (0-RTT).
 /// `first_arrivals`: where session tickets may be among them, `tickets` tells the response from these.
 pub fn measure(
     exchange: &Exchange,
