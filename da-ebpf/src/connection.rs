@@ -196,7 +196,7 @@ unsafe fn note_ending(sock: impl Sock, connection: *mut Connection, from: i32) -
     0
 }
 
-/// A function of its own for the stack: see `exchange::finish`.
+/// A function of its own for the stack: see `request::finish`.
 ///
 /// # Safety
 /// `connection` is from [`find`].

@@ -29,7 +29,7 @@ pub struct Scratch {
     captured_bytes: u32,
     /// Bytes that it may be filled to.
     limit_bytes: u32,
-    /// What `tls` makes of it.
+    /// What `flight` makes of it.
     pub flight: Flight,
     /// What `redaction` makes of it.
     pub head: Head,

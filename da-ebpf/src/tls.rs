@@ -168,7 +168,6 @@ fn is_hello(payload: &[u8; MAX_FIRST_BYTES], captured: u32) -> bool {
         && payload[9] == 3
 }
 
-/// `CONNECT host:443`: what follows is another protocol's first send.
 /// Whether there is application data behind a ClientHello: 0-RTT, RFC 8446 §4.2.10, where a ChangeCipherSpec of six
 /// bytes may go before it (§D.4).
 #[inline(never)]
@@ -182,6 +181,7 @@ fn brings_early_data(payload: &[u8; MAX_FIRST_BYTES], captured: u32) -> bool {
     byte(hello_end + 6 * u32::from(changes)) == APPLICATION_DATA
 }
 
+/// `CONNECT host:443`: what follows is another protocol's first send.
 #[inline(always)]
 fn starts_with_connect(payload: &[u8; MAX_FIRST_BYTES]) -> bool {
     u64::from_be_bytes([
@@ -335,7 +335,8 @@ pub unsafe fn handshake(
     }
 }
 
-/// TLS 1.3: the flight shows a certificate of the client's, but no Finished behind it. That is in the same record,
+/// TLS 1.3: the flight shows something before the client's Finished (a certificate, or the end of early data), and no
+/// Finished behind it. That is in the same record,
 /// or beyond what was captured, or in a send to come: where the handshake ends and the first request begins does
 /// not show, and nothing on this connection has a time.
 ///

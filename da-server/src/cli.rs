@@ -58,7 +58,7 @@ pub enum Command {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct RecordArgs {
     /// Write what the kernel view reports, and when the server's own calls did what, to this file, for
-    /// `replay`. It holds host names, addresses and process names, and no content.
+    /// `replay`. It tells whom this host talks to, unlisted hosts included, and holds no content.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 }

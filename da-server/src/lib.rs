@@ -62,8 +62,11 @@ pub async fn run(
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let App { config, metrics, errors, event_loop, game, calls, kernel_missing } = app;
     // Ends with this future.
     let mut watching = JoinSet::new();
-    watching.spawn(app.event_loop.clone().watch());
-    http::serve(app, listeners, shutdown).await.context("serving")
+    watching.spawn(event_loop.watch());
+    let history = calls.history;
+    let served = http::Served { config, metrics, errors, game, history, kernel_missing };
+    http::serve(served, listeners, shutdown).await.context("serving")
 }

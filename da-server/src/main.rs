@@ -93,9 +93,9 @@ fn calls(args: &CallsArgs) -> anyhow::Result<()> {
 
 /// Nothing of this host is looked at.
 fn replay(cli: &Cli, file: Option<&Path>) -> anyhow::Result<()> {
-    let recording = Recording::open(file)?;
     let config = Config::of_process(cli.config.as_deref())?;
     telemetry::init(&config.log)?;
+    let recording = Recording::open(file)?;
     let listeners = Listeners::bind(&config)?;
     Kernel::drop_privileges()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -135,6 +135,9 @@ impl Start {
             config.kernel.recorder = Some(recorder);
         }
         let kernel = Kernel::load(&config.kernel);
+        if recorded.record.is_some() && kernel.unavailable().is_some() {
+            warn!("the recording can't be replayed: there is no kernel view");
+        }
         if kernel.unavailable().is_none() {
             info!("the BPF programs of the kernel view are attached");
         }

@@ -3,10 +3,13 @@
 //! One JSON object a line: `at_ns` (`CLOCK_MONOTONIC`) and one entry, which belongs to the module that
 //! writes it: [`kernel::Recorded`](crate::kernel::Recorded) or a
 //! [`CallReport`](crate::provider::CallReport). The first bytes of a connection are in it as they are in
-//! the ring buffer: names and addresses of whom the host talks to, and no content.
+//! the ring buffer, whole ClientHellos and unlisted hosts included: names and addresses of whom this host
+//! talks to, and no content. Not in it: connections older than the start, and what is read from records after
+//! a silence.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,24 +30,27 @@ pub struct Line<T> {
     pub entry: T,
 }
 
-/// Writes a recording; clones write the same one. A disk that is full, or slow, costs entries and never
-/// a call: writing ends with the first error, which is logged.
+/// Writes a recording; clones write the same one. Each entry is handed to the kernel at once, by whoever has it,
+/// so that the file is whole however the program ends; a disk that is slow beyond the page cache slows the view
+/// down. Writing ends with the first error, which is logged.
 #[derive(Debug, Clone)]
 pub struct Recorder(Arc<Mutex<Output>>);
 
 #[derive(Debug)]
 struct Output {
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
     written_bytes: u64,
 }
 
 impl Recorder {
-    /// Into a new file; an older one of that name is replaced.
+    /// Into a new file, for this user alone; an older one of that name is replaced.
     ///
     /// # Errors
     /// It can't be created.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = Some(BufWriter::new(File::create(path)?));
+        let file =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = Some(file);
         Ok(Self(Arc::new(Mutex::new(Output { file, written_bytes: 0 }))))
     }
 
@@ -116,6 +122,8 @@ pub mod base64_bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +140,11 @@ mod tests {
         recorder.clone().write(&Entry::Bytes(Vec::new()));
         drop(recorder);
         let text = std::fs::read_to_string(file.path()).expect("read");
+        let fresh = file.path().with_extension("fresh");
+        drop(Recorder::create(&fresh).expect("created"));
+        let mode = std::fs::metadata(&fresh).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it tells whom this host talks to");
+        std::fs::remove_file(&fresh).expect("removed");
         let lines: Vec<Line<Entry>> =
             text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
         assert_eq!(lines[0].entry, Entry::Bytes(vec![0, 255]));
@@ -142,10 +155,7 @@ mod tests {
     fn a_full_disk_ends_the_recording_and_nothing_else() {
         let full = Path::new("/dev/full");
         let recorder = Recorder::create(full).expect("opened");
-        // More than is buffered.
-        for _ in 0..10_000 {
-            recorder.write(&Entry::Bytes(vec![1; 16]));
-        }
+        recorder.write(&Entry::Bytes(vec![1; 16]));
         assert!(recorder.0.lock().expect("not poisoned").file.is_none());
     }
 }

@@ -40,6 +40,8 @@ enum Entry {
 /// A recording, read and not yet shown.
 #[derive(Debug)]
 pub struct Recording {
+    /// The build that wrote it.
+    commit: String,
     watch: Watch,
     lines: Vec<Line<Entry>>,
 }
@@ -53,7 +55,12 @@ impl Recording {
         let Some(file) = file else { return Self::read(EXAMPLE) };
         let bytes = std::fs::read(file);
         let read = bytes.map_err(anyhow::Error::from).and_then(|bytes| Self::read(&bytes));
-        read.with_context(|| format!("can't replay {}", file.display()))
+        let recording = read.with_context(|| format!("can't replay {}", file.display()))?;
+        if recording.commit != crate::COMMIT {
+            let (of, this) = (&recording.commit, crate::COMMIT);
+            tracing::warn!(of, this, "the recording is of another build, whose events may differ");
+        }
+        Ok(recording)
     }
 
     fn read(bytes: &[u8]) -> anyhow::Result<Self> {
@@ -61,18 +68,34 @@ impl Recording {
             true => Box::new(GzDecoder::new(bytes)),
             false => Box::new(bytes),
         };
-        let mut lines = Vec::new();
+        let (mut lines, mut broken) = (Vec::new(), None);
         for (number, line) in BufReader::new(plain).lines().enumerate() {
-            let line = serde_json::from_str::<Line<Entry>>(&line?);
-            lines.push(line.with_context(|| format!("line {} is no entry", number + 1))?);
+            if let Some(broken) = broken {
+                return Err(broken);
+            }
+            // The last one may be cut: the disk was full.
+            match serde_json::from_str::<Line<Entry>>(&line?) {
+                Ok(line) => lines.push(line),
+                Err(error) => {
+                    let what = format!("line {} is no entry", number + 1);
+                    broken = Some(anyhow::Error::from(error).context(what));
+                }
+            }
+        }
+        if let Some(broken) = broken {
+            ensure!(!lines.is_empty(), broken);
+            tracing::warn!("the recording ends in the middle of an entry");
         }
         ensure!(!lines.is_empty(), "it is empty");
-        let watch = lines.iter().find_map(|line| match &line.entry {
-            Entry::Kernel(Recorded::Watch(watch)) => Some(watch.clone()),
+        let begun = lines.iter().find_map(|line| match &line.entry {
+            Entry::Kernel(Recorded::Begun { commit, watch }) => Some((commit, watch.clone())),
             _ => None,
         });
-        let Some(watch) = watch else { bail!("there was no kernel view when it was recorded") };
-        Ok(Self { watch, lines })
+        let Some((commit, watch)) = begun else {
+            bail!("there was no kernel view when it was recorded")
+        };
+        let commit = commit.clone();
+        Ok(Self { commit, watch, lines })
     }
 
     /// From its first entry to its last.
@@ -124,6 +147,7 @@ impl Show {
         let mut unreadable = 0_u64;
         for line in lines {
             while self.clock.now_ns() < line.at_ns && !end.is_cancelled() {
+                self.view.batch_ends();
                 std::thread::sleep(LOOK);
             }
             if end.is_cancelled() {
@@ -176,7 +200,10 @@ mod tests {
     fn what_is_no_recording_is_refused_with_its_line() {
         let refusal = |bytes: &[u8]| format!("{:#}", Recording::read(bytes).expect_err("refused"));
         assert!(refusal(b"").contains("empty"));
-        assert!(refusal(b"{\"at_ns\":1,\"event\":\"AA==\"}\n{}\n").contains("line 2"));
+        assert!(refusal(b"{\"at_ns\":1,\"event\":\"AA==\"}\n{}\n{}\n").contains("line 2"));
+        assert!(refusal(b"{}\n").contains("line 1"));
+        let cut = b"{\"at_ns\":1,\"event\":\"AA==\"}\n{\"at_";
+        assert!(refusal(cut).contains("no kernel view"), "but for that it could be shown");
         assert!(refusal(b"{\"at_ns\":1,\"event\":\"AA==\"}\n").contains("no kernel view"));
         let open = Recording::open(Some(Path::new("/nowhere"))).expect_err("refused");
         assert!(format!("{open:#}").contains("can't replay /nowhere"));

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Access};
 use super::{ApiError, ExpositionCache, ScrapeError, ScrapeNegotiation};
-use crate::App;
+use crate::game::Game;
 use crate::kernel::Reason;
+use crate::llm::LlmConfig;
 use crate::metrics::Metrics;
 use crate::store::DatabaseHealth;
 
@@ -47,35 +48,46 @@ async fn scrape(
 /// `/health` of the game: 200 as long as the process serves, and in the body which parts it has.
 /// None of those that may be missing keeps players from playing, and whether a provider answers is
 /// asked of nobody here: that is what the metrics show.
-pub(super) fn game_health(app: Arc<App>) -> Router {
-    Router::new().route("/health", get(game_parts)).with_state(app)
+pub(super) fn game_health(
+    game: Arc<Game>,
+    llm: &LlmConfig,
+    kernel_missing: Option<Reason>,
+) -> Router {
+    let llm = json!({"status": "ok", "provider": &*llm.provider(), "model": llm.model()});
+    let parts = GameParts { game, llm, kernel: part(kernel_missing.map(Reason::as_str)) };
+    Router::new().route("/health", get(game_parts)).with_state(parts)
 }
 
-async fn game_parts(State(app): State<Arc<App>>) -> impl IntoResponse {
+/// What `/health` of the game tells of.
+#[derive(Clone)]
+struct GameParts {
+    game: Arc<Game>,
+    llm: Value,
+    kernel: Value,
+}
+
+async fn game_parts(State(parts): State<GameParts>) -> impl IntoResponse {
+    let GameParts { game, llm, kernel } = parts;
     // Nothing is asked of the database here, however many ask: strangers may.
-    let mut store = part(match app.game.store().health().await {
+    let mut store = part(match game.store().health().await {
         DatabaseHealth::Available => None,
         DatabaseHealth::Missing(why) => Some(why),
         DatabaseHealth::Unknown => Some("the database does not answer in time"),
     });
-    let files_lost = app.game.store().files_lost();
+    let files_lost = game.store().files_lost();
     if files_lost > 0 {
         store["files_lost"] = files_lost.into();
     }
-    let voice = (!app.game.has_voice()).then_some("no key for a speech provider");
+    let voice = (!game.has_voice()).then_some("no key for a speech provider");
     Json(json!({
         "status": "ok",
         "version": crate::VERSION,
         "commit": crate::COMMIT,
-        "scenes": app.game.scenes().iter().count(),
-        "llm": {
-            "status": "ok",
-            "provider": &*app.config.llm.provider(),
-            "model": app.config.llm.model(),
-        },
+        "scenes": game.scenes().iter().count(),
+        "llm": llm,
         "voice": part(voice),
         "store": store,
-        "kernel": part(app.kernel_missing.map(Reason::as_str)),
+        "kernel": kernel,
     }))
 }
 

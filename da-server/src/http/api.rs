@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
-use crate::App;
+use crate::config::Config;
+use crate::game::Game;
 use crate::game::scene::{Color, Control, Difficulty, Scene, Variable};
 
 #[derive(Serialize)]
@@ -86,17 +86,14 @@ impl<'a> From<&'a Scene> for SceneView<'a> {
 }
 
 /// `/api/config`
-pub(super) fn router(app: Arc<App>) -> Router {
-    Router::new().route("/api/config", get(config)).with_state(app)
-}
-
-async fn config(State(app): State<Arc<App>>) -> Json<serde_json::Value> {
-    let format = app.config.tts.format().ok();
+pub(super) fn router(game: Arc<Game>, config: &Config) -> Router {
+    let format = config.tts.format().ok().filter(|_| game.has_voice());
     let view = PublicConfig {
-        audio_mime: format.filter(|_| app.game.has_voice()).map(|format| format.mime()),
-        max_line_characters: app.config.game.max_line_characters,
+        audio_mime: format.map(|format| format.mime()),
+        max_line_characters: config.game.max_line_characters,
         difficulties: Difficulty::ALL.map(Difficulty::as_str),
-        scenes: app.game.scenes().iter().map(|scene| SceneView::from(&**scene)).collect(),
+        scenes: game.scenes().iter().map(|scene| SceneView::from(&**scene)).collect(),
     };
-    Json(serde_json::json!(view))
+    let view = serde_json::json!(view);
+    Router::new().route("/api/config", get(|| async { Json(view) }))
 }

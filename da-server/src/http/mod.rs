@@ -28,7 +28,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, Listeners};
+use crate::Listeners;
+use crate::calls::CallHistory;
+use crate::config::Config;
+use crate::game::Game;
+use crate::kernel::Reason;
+use crate::metrics::{ErrorMetrics, Metrics};
 pub use collector::serve_collector;
 
 use error::ApiError;
@@ -44,61 +49,83 @@ const SHUTDOWN_MARGIN: Duration = Duration::from_secs(5);
 /// How long requests may take that are in progress when the last session has ended.
 const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What the game's server shows and plays.
+pub struct Served {
+    /// Listeners' limits, access, and what the page is told.
+    pub config: Config,
+    /// The registry and its exposition.
+    pub metrics: Metrics,
+    /// `errors_total`.
+    pub errors: ErrorMetrics,
+    /// Scenes, providers and the store.
+    pub game: Game,
+    /// Calls to show.
+    pub history: Arc<CallHistory>,
+    /// Why there is no kernel view, if so.
+    pub kernel_missing: Option<Reason>,
+}
+
 /// Serves the game until `shutdown`, then gives open connections the configured grace time.
 ///
 /// # Errors
 /// A listener can't be used, or a file that the access to metrics needs.
 pub async fn serve(
-    app: App,
+    served: Served,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let grace = Duration::from_secs(app.config.grace_seconds);
+    let Served { config, metrics, errors, game, history, kernel_missing } = served;
+    let game = Arc::new(game);
+    let grace = Duration::from_secs(config.grace_seconds);
     let operator_access =
-        OperatorAccess::configured(&app.config.metrics, &listeners, app.metrics.registry())?;
-    let metrics = admin::metrics(app.metrics.clone(), operator_access.access.clone());
-    let calls =
-        calls::router(app.calls.history.clone(), operator_access.access.clone(), shutdown.clone());
-    let app = Arc::new(app);
-    let websocket = &app.config.websocket;
-    let websocket_state =
-        WebSocketState::new(app.clone(), app.metrics.registry(), shutdown.clone())?;
+        OperatorAccess::configured(&config.metrics, &listeners, metrics.registry())?;
+    let access = || operator_access.access.clone();
+    let calls = calls::router(history, access(), shutdown.clone());
+    let websocket = WebSocketState::new(
+        Arc::clone(&game),
+        config.websocket.clone(),
+        grace,
+        errors,
+        metrics.registry(),
+        shutdown.clone(),
+    )?;
+    let health = admin::game_health(Arc::clone(&game), &config.llm, kernel_missing);
     let routes = Routes {
         main: Router::new()
             .merge(page::game())
-            .merge(api::router(app.clone()))
-            .merge(websocket::router(websocket_state.clone())),
-        health: admin::game_health(app.clone()).merge(admin::readiness(shutdown.clone())),
-        for_operators: metrics.merge(calls),
+            .merge(api::router(Arc::clone(&game), &config))
+            .merge(websocket::router(websocket.clone())),
+        health: health.merge(admin::readiness(shutdown.clone())),
+        for_operators: admin::metrics(metrics, access()).merge(calls),
         operator_access,
-        allowed_origins: websocket.allowed_origins.clone(),
-        keep_alive: Duration::from_secs(app.config.keep_alive_seconds),
+        allowed_origins: config.websocket.allowed_origins.clone(),
+        keep_alive: Duration::from_secs(config.keep_alive_seconds),
         // A player's connection has a limit of its own, and that one knows whose it is.
-        write_timeout: WRITE_TIMEOUT + Duration::from_secs(websocket.write_timeout_seconds),
+        write_timeout: WRITE_TIMEOUT + Duration::from_secs(config.websocket.write_timeout_seconds),
     };
     // Ends with this future.
     let mut tasks = JoinSet::new();
     tasks.spawn({
-        let (app, shutdown) = (app.clone(), shutdown.clone());
-        async move { app.game.store().run_retention(shutdown).await }
+        let (game, shutdown) = (Arc::clone(&game), shutdown.clone());
+        async move { game.store().run_retention(shutdown).await }
     });
     tasks.spawn({
-        let app = app.clone();
-        async move { app.game.store().monitor().await }
+        let game = Arc::clone(&game);
+        async move { game.store().monitor().await }
     });
     tasks.spawn({
-        let app = app.clone();
-        async move { app.game.release_wanted_sessions().await }
+        let game = Arc::clone(&game);
+        async move { game.release_wanted_sessions().await }
     });
     // The listeners stay until the last session has ended: whoever balances load learns by `/readyz` that
     // this server stops, and the last figures can be scraped.
     let drained = CancellationToken::new();
     let draining = async {
         shutdown.cancelled().await;
-        websocket_state.open.close();
-        if timeout(grace + SHUTDOWN_MARGIN, websocket_state.open.wait()).await.is_err() {
+        websocket.open.close();
+        if timeout(grace + SHUTDOWN_MARGIN, websocket.open.wait()).await.is_err() {
             tracing::warn!(
-                sessions = websocket_state.open.len(),
+                sessions = websocket.open.len(),
                 "sessions did not end within the grace time"
             );
         }
@@ -112,6 +139,6 @@ pub async fn serve(
     };
     let (served, ()) = tokio::join!(serving, draining);
     tasks.shutdown().await;
-    app.game.store().close().await;
+    game.store().close().await;
     served
 }

@@ -33,7 +33,7 @@ pub struct KernelConfig {
     /// Not in the file: which hooks to use.
     #[serde(skip)]
     pub hooks: Hooks,
-    /// Not in the file: where everything that is read is written down.
+    /// Not in the file: where events and settled records are written down.
     #[serde(skip)]
     pub recorder: Option<Recorder>,
 }

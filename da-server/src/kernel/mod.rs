@@ -182,7 +182,8 @@ impl Kernel {
             self.config.max_connections,
         )?))?;
         if let Some(recorder) = &self.config.recorder {
-            recorder.write(&Recorded::Watch(watch.clone()));
+            let commit = crate::COMMIT.to_owned();
+            recorder.write(&Recorded::Begun { commit, watch: watch.clone() });
         }
         let reader = Reader {
             ebpf: loaded.ebpf,

@@ -92,7 +92,7 @@ pub struct Reader {
     pub status: StatusMetrics,
     /// Who wants to hear of every measurement; one that is too slow loses some.
     pub subscriber: Option<SyncSender<Observation>>,
-    /// Where everything that is read is written down, if anywhere.
+    /// Where events and settled records are written down, if anywhere.
     pub recorder: Option<Recorder>,
 }
 

@@ -19,10 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{ApiError, client_address};
-use crate::App;
 use crate::config::WebSocketConfig;
-use crate::game::Limits;
-use crate::metrics::{CloseReason, ErrorType, Registry};
+use crate::game::{Game, Limits};
+use crate::metrics::{CloseReason, ErrorMetrics, ErrorType, Registry};
 use connection::PlayerConnection;
 use metrics::WebSocketMetrics;
 use proxies::ProxyWarnings;
@@ -33,7 +32,11 @@ const READ_BUFFER_BYTES: usize = 2048;
 
 /// What `/ws` needs.
 pub(super) struct WebSocketState {
-    app: Arc<App>,
+    game: Arc<Game>,
+    config: WebSocketConfig,
+    /// How long a session may go on after the server was told to stop.
+    grace: Duration,
+    errors: ErrorMetrics,
     limiter: Arc<SessionLimiter>,
     warnings: ProxyWarnings,
     metrics: WebSocketMetrics,
@@ -49,30 +52,31 @@ impl WebSocketState {
     /// # Errors
     /// A family is already registered.
     pub(super) fn new(
-        app: Arc<App>,
+        game: Arc<Game>,
+        config: WebSocketConfig,
+        grace: Duration,
+        errors: ErrorMetrics,
         registry: &Registry,
         shutdown: CancellationToken,
     ) -> prometheus::Result<Arc<Self>> {
-        let config = &app.config.websocket;
         let now = Instant::now();
         Ok(Arc::new(Self {
-            limiter: SessionLimiter::new(config, now),
+            limiter: SessionLimiter::new(&config, now),
             warnings: ProxyWarnings::new(now),
             metrics: WebSocketMetrics::register(registry, config.max_sessions)?,
             shutdown,
             open: TaskTracker::new(),
-            app,
+            game,
+            config,
+            grace,
+            errors,
         }))
-    }
-
-    fn config(&self) -> &WebSocketConfig {
-        &self.app.config.websocket
     }
 
     fn limits(&self, permit: &SessionPermit) -> Limits {
         Limits {
-            idle: Duration::from_secs(self.config().idle_seconds),
-            grace: Duration::from_secs(self.app.config.grace_seconds),
+            idle: Duration::from_secs(self.config.idle_seconds),
+            grace: self.grace,
             shutdown: self.shutdown.clone(),
             address_requests: permit.requests(),
         }
@@ -84,12 +88,12 @@ impl WebSocketState {
         socket: WebSocket,
         permit: Result<SessionPermit, Refusal>,
     ) {
-        let connection = PlayerConnection::new(socket, self.config());
+        let connection = PlayerConnection::new(socket, &self.config);
         let ended = match permit {
             Err(refusal) => connection.refuse(refusal).await,
             Ok(permit) => {
                 let _active = self.metrics.open();
-                let ended = connection.run(&self.app.game, self.limits(&permit)).await;
+                let ended = connection.run(&self.game, self.limits(&permit)).await;
                 if ended.reason == CloseReason::StoreUnavailable {
                     permit.give_back_start(Instant::now());
                 }
@@ -98,7 +102,7 @@ impl WebSocketState {
         };
         let reason = ended.reason;
         if reason == CloseReason::SlowPlayer {
-            self.app.errors.count(ErrorType::SlowPlayer);
+            self.errors.count(ErrorType::SlowPlayer);
         }
         self.metrics.closed(reason);
         tracing::debug!(reason = reason.as_str(), "connection ended");
@@ -118,7 +122,7 @@ async fn upgrade(
     request: Request,
 ) -> Response {
     // The origin comes first: a page that may not connect learns nothing else.
-    if !origin::is_allowed(request.headers(), &state.config().allowed_origins) {
+    if !origin::is_allowed(request.headers(), &state.config.allowed_origins) {
         state.metrics.closed(CloseReason::OriginRefused);
         return ApiError::origin_refused().into_response();
     }
@@ -131,7 +135,7 @@ async fn upgrade(
         Ok(upgrade) => upgrade,
         Err(_) => return ApiError::not_a_websocket().into_response(),
     };
-    let config = state.config();
+    let config = &state.config;
     let client = client_address::client(peer.ip(), &parts.headers, &config.trusted_proxies);
     // Before the upgrade: a client that is refused only gets the reason.
     let now = Instant::now();

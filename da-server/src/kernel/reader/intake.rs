@@ -46,7 +46,7 @@ pub struct Intake {
     pub losses: LossMetrics,
     /// Who wants to hear of every measurement.
     pub subscriber: Option<SyncSender<Observation>>,
-    /// Where everything that is read is written down, if anywhere.
+    /// Where events and settled records are written down, if anywhere.
     pub recorder: Option<Recorder>,
     /// Events taken since a batch last ended.
     pub taken: usize,

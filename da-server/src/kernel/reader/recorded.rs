@@ -12,8 +12,13 @@ use crate::recording::base64_bytes;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recorded {
-    /// What it looks for: the first entry.
-    Watch(Watch),
+    /// The first entry.
+    Begun {
+        /// The build that wrote it: another one may lay events out otherwise.
+        commit: String,
+        /// What was looked for.
+        watch: Watch,
+    },
     /// An event, laid out as in the ring buffer.
     Event(#[serde(with = "base64_bytes")] Vec<u8>),
     /// The record of a connection whose exchange was said to be over.

@@ -29,10 +29,15 @@ impl Replay {
     /// # Errors
     /// One of them is already registered.
     pub fn new(watch: &Watch, registry: &Registry) -> prometheus::Result<Self> {
-        let endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
+        let mut endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
+        for (host, address) in &watch.resolved {
+            endpoints.resolved(host, *address);
+        }
         let series = AllSeries::new(watch.max_processes);
         let losses = LossMetrics::new()?;
-        let tracker = Tracker::new(endpoints, series, losses.clone(), registry)?;
+        let mut tracker = Tracker::new(endpoints, series, losses.clone(), registry)?;
+        // Nobody looks for connections that are older.
+        tracker.existing_end();
         let event_metrics = EventMetrics::register(registry)?;
         Ok(Self { tracker, event_metrics, losses, settlements: Settlements::channel() })
     }
@@ -53,7 +58,7 @@ impl Replay {
     pub fn take_recorded(&mut self, entry: &Recorded) -> bool {
         match entry {
             // That is what this was made from.
-            Recorded::Watch(_) => true,
+            Recorded::Begun { .. } => true,
             Recorded::Event(bytes) => self.take(bytes),
             Recorded::Settled(settled) => {
                 let Some(record) = settled.record() else { return false };
@@ -62,6 +67,13 @@ impl Replay {
                 true
             }
         }
+    }
+
+    /// Every entry that was due has been taken.
+    pub fn batch_ends(&mut self) {
+        self.tracker.batch_ends();
+        // There are no records in which unknown connections could be looked up.
+        self.tracker.strangers().into_iter().for_each(drop);
     }
 
     /// How to ask for what a connection owes: in vain, as a recording has the answers in it.

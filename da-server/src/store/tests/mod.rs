@@ -1,4 +1,4 @@
-//! What holds for either database is in `shared` and `handover`, and tested on both.
+//! What holds for either database is in `shared` and `lease`, and tested on both.
 
 mod failover;
 mod full_disk;
