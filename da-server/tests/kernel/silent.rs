@@ -85,6 +85,9 @@ fn a_flood_of_idle_connections_hides_no_call() {
         assert_eq!(after[0] - before[0], sent as f64, "{tls:?}");
         assert_eq!(after[1] - before[1], received as f64, "{tls:?}");
     }
+    let entries = |lab: &Lab| value(lab, "ebpf_map_entries{map=\"connections\"}");
+    // Idle ones are let go of after ten seconds, which may have passed: then there was room again.
+    let was_full = entries(&lab) > f64::from(MAX_CONNECTIONS / 4);
     let seen = lab.seen();
     assert_eq!(connection_outcomes(seen), [ConnectionOutcome::Ok; 3]);
     let counted = outcomes(seen);
@@ -93,13 +96,14 @@ fn a_flood_of_idle_connections_hides_no_call() {
     let told_apart = counted.iter().filter(|one| **one == ExchangeOutcome::Ok).count();
     // Of the first one behind new session tickets it is not known yet how long these are.
     assert!(told_apart >= 3 * EXCHANGES - 1, "{counted:?}");
-    assert_eq!(connects(seen), 0, "nobody saw them: absent, not 0");
-    assert_eq!(value(&lab, &format!("socket_lifetime_seconds_count{LABELS}")), 0.0);
+    let unseen = 3 - connects(seen);
+    assert!(unseen == 3 || !was_full, "nobody saw them connect: absent, not 0");
+    let lifetimes = value(&lab, &format!("socket_lifetime_seconds_count{LABELS}"));
+    assert_eq!(lifetimes, (3 - unseen) as f64);
     let others = lab.losses_but("silent_connection");
     assert!(others.is_empty(), "{others:?}");
 
     // The older ones are let go of: then there is room for the beginning of others again.
-    let entries = |lab: &Lab| value(lab, "ebpf_map_entries{map=\"connections\"}");
     let deadline = Instant::now() + Duration::from_secs(60);
     while entries(&lab) > f64::from(MAX_CONNECTIONS / 4) {
         assert!(Instant::now() < deadline, "{} are still there", entries(&lab));
