@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,8 +26,6 @@ use da_server::{App, Collector, Listeners, checked_scenes, manual, shutdown, tel
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// Observations of the kernel view that may wait to be joined with calls.
-const MAX_OBSERVATIONS: usize = 8_192;
 /// How long the start waits for the addresses of the database.
 const DATABASE_LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -188,8 +186,7 @@ fn serve(start: Start) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let view = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
-        let (sender, observations) = sync_channel(MAX_OBSERVATIONS);
-        let seen = KernelView { observations, settlements: start.kernel.settlements() };
+        let (sender, seen) = KernelView::channel(start.kernel.settlements());
         let services = with_database_addresses(start.config.services()).await;
         let Started { config, metrics, listeners, kernel_missing, view } =
             start.watch(Mode::Game, services, Some(sender), shutdown.clone())?;

@@ -1,8 +1,7 @@
 //! A file of what the two halves of every call say, entry by entry, to be shown again by `replay`.
 //!
 //! One JSON object a line: `at_ns` (`CLOCK_MONOTONIC`) and one entry, which belongs to the module that
-//! writes it: [`kernel::Recorded`](crate::kernel::Recorded) or a
-//! [`CallReport`](crate::provider::CallReport). The first bytes of a connection are in it as they are in
+//! writes it: `Recorded` of `kernel`, or `call` with a `CallReport` of `provider`. The first bytes of a connection are in it as they are in
 //! the ring buffer, whole ClientHellos and unlisted hosts included: names and addresses of whom this host
 //! talks to, and no content. Not in it: connections older than the start, and what is read from records after
 //! a silence.

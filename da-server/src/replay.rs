@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
@@ -24,8 +24,6 @@ use crate::{Collector, Listeners};
 const EXAMPLE: &[u8] = include_bytes!("../recordings/example.jsonl.gz");
 /// How a file begins that gzip has written, RFC 1952.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// Observations that may wait to be joined with calls.
-const MAX_OBSERVATIONS: usize = 8_192;
 /// How long nothing is done while the next entry is not due: the end of the program is waited for too.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -120,8 +118,7 @@ pub async fn replay(
     let registry = metrics.registry();
     let view = Replay::new(&recording.watch, registry)?;
     let clock = Clock::begin(recording.lines.first().map_or(0, |line| line.at_ns));
-    let (observed, observations) = sync_channel(MAX_OBSERVATIONS);
-    let seen = KernelView { observations, settlements: view.settlements() };
+    let (observed, seen) = KernelView::channel(view.settlements());
     let calls = Calls::start_at(clock, &config.calls, registry, Some(seen))?;
     tracing::info!(entries = recording.lines.len(), lasts = ?recording.lasts(), "replaying");
     let show = Show { clock, view, observed, reports: calls.reports.clone() };

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::recording::Recorder;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Finished calls that may wait for the thread: some seconds of heavy load.
 const MAX_REPORTS: usize = 4_096;
+/// What the kernel view saw that may wait to be joined with calls.
+const MAX_OBSERVATIONS: usize = 8_192;
 
 /// What comes from the kernel view, and what can be asked of it.
 #[derive(Debug)]
@@ -29,6 +31,15 @@ pub struct KernelView {
     pub observations: Receiver<Observation>,
     /// Asks the kernel view for a connection's pending exchange.
     pub settlements: Settlements,
+}
+
+impl KernelView {
+    /// The kernel view's end, and ours; what finds no room is lost, and counted by whoever sends it.
+    #[must_use]
+    pub fn channel(settlements: Settlements) -> (SyncSender<Observation>, Self) {
+        let (sender, observations) = sync_channel(MAX_OBSERVATIONS);
+        (sender, Self { observations, settlements })
+    }
 }
 
 /// All calls of the process.

@@ -148,10 +148,7 @@ impl Kernel {
         let programs = self.loaded.as_ref().map(|loaded| &loaded.programs);
         let status = StatusMetrics::register(registry, programs.map_err(|why| why.reason))?;
         let Ok(mut loaded) = self.loaded else { return Ok(None) };
-        let mut endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
-        for (host, address) in &watch.resolved {
-            endpoints.resolved(host, *address);
-        }
+        let endpoints = watch.endpoints();
         let existing = loaded
             .programs
             .take_existing()
@@ -226,6 +223,17 @@ pub struct Watch {
     pub max_processes: u32,
     /// Hosts whose addresses are known beforehand: a connect that fails shows no name.
     pub resolved: Vec<(String, SocketAddr)>,
+}
+
+impl Watch {
+    /// Whose connections are whose, as far as it is known beforehand.
+    fn endpoints(&self) -> Endpoints {
+        let mut endpoints = Endpoints::new(&self.endpoints, self.unlisted);
+        for (host, address) in &self.resolved {
+            endpoints.resolved(host, *address);
+        }
+        endpoints
+    }
 }
 
 /// Why reading could not begin.

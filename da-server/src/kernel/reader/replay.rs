@@ -4,7 +4,6 @@ use std::sync::mpsc::Receiver;
 
 use super::recorded::Recorded;
 use super::settlement::{Settlement, Settlements};
-use crate::kernel::endpoints::Endpoints;
 use crate::kernel::event::Event;
 use crate::kernel::self_metrics::EventMetrics;
 use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
@@ -29,10 +28,7 @@ impl Replay {
     /// # Errors
     /// One of them is already registered.
     pub fn new(watch: &Watch, registry: &Registry) -> prometheus::Result<Self> {
-        let mut endpoints = Endpoints::new(&watch.endpoints, watch.unlisted);
-        for (host, address) in &watch.resolved {
-            endpoints.resolved(host, *address);
-        }
+        let endpoints = watch.endpoints();
         let series = AllSeries::new(watch.max_processes);
         let losses = LossMetrics::new()?;
         let mut tracker = Tracker::new(endpoints, series, losses.clone(), registry)?;

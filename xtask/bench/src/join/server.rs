@@ -1,7 +1,6 @@
 //! The server's own parts, in this process: its calls, their page, and a kernel view.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
 use anyhow::{Result, bail};
@@ -18,8 +17,6 @@ use super::{threads, wait_until};
 use crate::stage::Stage;
 use da_testkit::exposition::Exposition;
 
-/// What the kernel saw that may wait: as many as in da-server.
-const MAX_OBSERVATIONS: usize = 8_192;
 const SERVING: &str = "bench-serving";
 
 /// It, until this is dropped.
@@ -43,8 +40,7 @@ impl Server {
         config.store.path = stage.scratch.join("join.sqlite");
         config.llm.api_key = ApiKey::new("bench");
         let metrics = Metrics::new()?;
-        let (sender, observations) = sync_channel(MAX_OBSERVATIONS);
-        let view = KernelView { observations, settlements: kernel.settlements() };
+        let (sender, view) = KernelView::channel(kernel.settlements());
         let app = App::new(config, metrics.clone(), Ok(view))?;
         let shutdown = CancellationToken::new();
         let endpoint = EndpointConfig {
