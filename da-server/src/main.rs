@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use da_server::calls::KernelView;
+use da_server::calls::{KernelView, observe};
 use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command, RecordArgs};
 use da_server::config::{Config, Mode};
@@ -186,7 +186,8 @@ fn serve(start: Start) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let view = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
-        let (sender, seen) = KernelView::channel(start.kernel.settlements());
+        let (sender, seen) =
+            KernelView::channel(start.kernel.settlements(), start.kernel.under_way());
         let services = with_database_addresses(start.config.services()).await;
         let Started { config, metrics, listeners, kernel_missing, view } =
             start.watch(Mode::Game, services, Some(sender), shutdown.clone())?;
@@ -238,10 +239,11 @@ fn collect(start: Start) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
+        let (sender, seen) =
+            KernelView::channel(start.kernel.settlements(), start.kernel.under_way());
+        let calls = Some(observe(&start.config.calls, seen)?);
         let Started { config, metrics, listeners, kernel_missing, view } =
-            start.watch(Mode::Collector, Vec::new(), None, shutdown.clone())?;
-        Collector { config, metrics, kernel_missing, calls: None }
-            .run(listeners, view, shutdown)
-            .await
+            start.watch(Mode::Collector, Vec::new(), Some(sender), shutdown.clone())?;
+        Collector { config, metrics, kernel_missing, calls }.run(listeners, view, shutdown).await
     })
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::calls::{Calls, KernelView};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::kernel::{Observation, Reason, Recorded, Replay, Watch};
+use crate::kernel::{LatestUnderWay, Observation, Reason, Recorded, Replay, Watch};
 use crate::metrics::Metrics;
 use crate::provider::{CallReport, CallReports};
 use crate::recording::Line;
@@ -118,8 +118,8 @@ pub async fn replay(
     let registry = metrics.registry();
     let view = Replay::new(&recording.watch, registry)?;
     let clock = Clock::begin(recording.lines.first().map_or(0, |line| line.at_ns));
-    let (observed, seen) = KernelView::channel(view.settlements());
-    let calls = Calls::start_at(clock, &config.calls, registry, Some(seen))?;
+    let (observed, seen) = KernelView::channel(view.settlements(), LatestUnderWay::default());
+    let calls = Calls::replay(clock, &config.calls, registry, seen)?;
     tracing::info!(entries = recording.lines.len(), lasts = ?recording.lasts(), "replaying");
     let show = Show { clock, view, observed, reports: calls.reports.clone() };
     let end = shutdown.clone();
@@ -180,12 +180,13 @@ impl Show {
         }
     }
 
-    /// With the time of day at which it would have begun now.
+    /// With the time of day at which it would have begun now, and a number that no other call of this process has.
     fn as_of_today(&self, call: CallReport) -> CallReport {
         let ago = Duration::from_nanos(self.clock.now_ns().saturating_sub(call.began_ns));
         let began = SystemTime::now() - ago;
         let since_epoch = began.duration_since(UNIX_EPOCH).unwrap_or_default();
-        CallReport { began_unix_ms: since_epoch.as_millis() as u64, ..call }
+        let (id, began_unix_ms) = (self.reports.ids().next(), since_epoch.as_millis() as u64);
+        CallReport { id, began_unix_ms, ..call }
     }
 }
 

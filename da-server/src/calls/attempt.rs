@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Join, Phases, Socket};
-use crate::provider::Outcome;
+use super::{Ended, Join, Phases, Socket};
 
 /// One request to a provider and what came of it. Times are ns from the attempt's beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,8 +11,8 @@ pub struct Attempt {
     pub after_ns: u64,
     /// Where its time went; they sum to what it took.
     pub phases: Phases,
-    /// How it ended: `success` or an error kind.
-    pub outcome: Outcome,
+    /// How it ended.
+    pub outcome: Ended,
     /// How its phases were found.
     pub join: Join,
     /// Whose connection it used.
@@ -28,7 +27,7 @@ pub struct Attempt {
     pub error: Option<String>,
     /// When its first content came; also of attempts that failed later.
     pub first_content_ns: Option<u64>,
-    /// The first reads of the response's body by the application, up to a bound.
+    /// The first reads of the response's body by the application, up to a bound; none where only the kernel saw it.
     pub reads: Vec<Read>,
     /// How many reads there were.
     pub reads_total: u64,

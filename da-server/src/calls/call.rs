@@ -2,30 +2,50 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, Phases};
-use crate::provider::Outcome;
+use super::{Attempt, Ended, Phases};
+use crate::kernel::EndpointKind;
 
 pub use crate::provider::CallKind;
+
+impl From<CallKind> for EndpointKind {
+    fn from(kind: CallKind) -> Self {
+        match kind {
+            CallKind::Llm => Self::Llm,
+            CallKind::Tts => Self::Tts,
+        }
+    }
+}
 
 /// A call with its attempts, which do not overlap; between them the client backs off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
     /// Its number in this process, from 1.
     pub id: u64,
-    /// Language or speech.
-    pub kind: CallKind,
+    /// What kind of service was called.
+    pub kind: EndpointKind,
     /// Label value of the provider.
     pub provider: String,
-    /// The configured model.
-    pub model: String,
+    /// The configured model; none where only the kernel saw the call.
+    pub model: Option<String>,
+    /// Which process made it; none if it was this one.
+    pub process: Option<Process>,
     /// When it began, milliseconds of the Unix epoch.
     pub began_unix_ms: u64,
     /// From its making to its end, ns.
     pub duration_ns: u64,
     /// How it ended: as its last attempt, or `cancelled` between two.
-    pub outcome: Outcome,
+    pub outcome: Ended,
     /// In order; none if it ended before its first.
     pub attempts: Vec<Attempt>,
+}
+
+/// Who made a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// What it calls itself (`task_struct.comm` of its main thread), at most 15 bytes.
+    pub name: String,
+    /// Its number, as the initial PID namespace has it.
+    pub pid: u32,
 }
 
 impl Call {
@@ -48,18 +68,19 @@ impl Call {
 pub(super) mod tests {
     use super::*;
     use crate::calls::{Join, Phase, PhaseSplitter, Reuse};
-    use crate::provider::ErrorKind;
+    use crate::provider::{ErrorKind, Outcome};
 
     /// A call of one attempt that took so long.
     pub fn call(id: u64, duration_ns: u64) -> Call {
         Call {
             id,
-            kind: CallKind::Llm,
+            kind: EndpointKind::Llm,
             provider: "anthropic".to_owned(),
-            model: "m".to_owned(),
+            model: Some("m".to_owned()),
+            process: None,
             began_unix_ms: 0,
             duration_ns,
-            outcome: Outcome::Success,
+            outcome: Outcome::Success.into(),
             attempts: vec![attempt(0, duration_ns)],
         }
     }
@@ -68,7 +89,7 @@ pub(super) mod tests {
         Attempt {
             after_ns,
             phases: PhaseSplitter::new(0, duration_ns).rest(Phase::Wait),
-            outcome: Outcome::Success,
+            outcome: Outcome::Success.into(),
             join: Join::Missing,
             reuse: Reuse::Unknown,
             status: Some(200),
@@ -94,7 +115,7 @@ pub(super) mod tests {
     #[test]
     fn json_says_everything_and_is_read_back() {
         let mut call = call(7, 100);
-        call.outcome = Outcome::Failed(ErrorKind::RateLimited);
+        call.outcome = Outcome::Failed(ErrorKind::RateLimited).into();
         let json = serde_json::to_value(&call).expect("JSON");
         assert_eq!(json["kind"], "llm");
         assert_eq!(json["outcome"], "rate_limited");

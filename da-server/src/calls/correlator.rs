@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::matching::{Candidate, UnmatchedAttempt, candidates, match_unique};
 use super::phase_split::{self, Seen};
 use super::sockets::Sockets;
-use super::{Attempt, Call, CallKind, Join, Read, Socket, Wait};
+use super::{Attempt, Call, CallKind, Join, Read, Socket};
 use crate::kernel::{ConnectionId, ExchangeOutcome, Observation};
 use crate::provider::{AttemptTimings, CallReport, HttpVersion};
 
@@ -72,10 +72,11 @@ struct Missed {
 }
 
 impl Correlator {
-    /// A correlator without calls. It waits for the kernel's side until `grace_ns` after a call's end.
-    pub fn new(grace_ns: u64) -> Self {
+    /// A correlator without calls. It waits for the kernel's side until `grace_ns` after a call's end. `own_pid`: see
+    /// [`Sockets::new`].
+    pub fn new(grace_ns: u64, own_pid: Option<u32>) -> Self {
         Self {
-            sockets: Sockets::default(),
+            sockets: Sockets::new(own_pid),
             waiting: VecDeque::new(),
             missed: VecDeque::new(),
             grace_ns,
@@ -85,6 +86,11 @@ impl Correlator {
     /// Takes in what the kernel saw.
     pub fn observed(&mut self, observation: Observation) {
         self.sockets.observed(observation);
+    }
+
+    /// Whether a process is known to be another one than this.
+    pub fn is_foreign(&self, pid: u32) -> bool {
+        self.sockets.is_foreign(pid)
     }
 
     /// Takes in a call that has ended.
@@ -249,12 +255,13 @@ impl Waiting {
         let joined = report.attempts.into_iter().zip(attempts);
         Call {
             id: report.id,
-            kind: report.kind,
+            kind: report.kind.into(),
             provider: report.provider.to_string(),
-            model: report.model.to_string(),
+            model: Some(report.model.to_string()),
+            process: None,
             began_unix_ms: report.began_unix_ms,
             duration_ns: report.ended_ns.saturating_sub(report.began_ns),
-            outcome: report.outcome,
+            outcome: report.outcome.into(),
             attempts: joined
                 .map(|(timings, progress)| attempt(report.began_ns, timings, progress))
                 .collect(),
@@ -274,7 +281,7 @@ fn attempt(call_began_ns: u64, timings: AttemptTimings, progress: Progress) -> A
     Attempt {
         after_ns: timings.asked_ns.saturating_sub(call_began_ns),
         phases,
-        outcome: timings.outcome,
+        outcome: timings.outcome.into(),
         join,
         reuse,
         status: timings.status,
@@ -283,32 +290,12 @@ fn attempt(call_began_ns: u64, timings: AttemptTimings, progress: Progress) -> A
         reads: timings.reads.iter().map(read).collect(),
         reads_total: timings.reads_total,
         body_bytes: timings.body_bytes,
-        socket: seen.map(|seen| socket(*seen, timings.asked_ns)),
+        socket: seen.map(|seen| {
+            let Seen { connection, exchange } = *seen;
+            let addresses = (connection.local, connection.remote);
+            Socket::of(addresses, connection.tls, exchange.as_ref(), timings.asked_ns)
+        }),
         request_id: timings.request_id,
         error: timings.error,
-    }
-}
-
-fn socket(seen: Seen, asked_ns: u64) -> Socket {
-    let Seen { connection, exchange } = seen;
-    let since = |at_ns: u64| at_ns.checked_sub(asked_ns);
-    let of_exchange = exchange.as_ref();
-    Socket {
-        local: connection.local,
-        remote: connection.remote,
-        tls: connection.tls,
-        exchange: of_exchange.map(|exchange| exchange.number),
-        request_bytes: of_exchange.map_or(0, |exchange| exchange.request_bytes),
-        response_bytes: of_exchange.map_or(0, |exchange| exchange.response_bytes),
-        arrivals_ns: of_exchange
-            .map(|exchange| exchange.arrivals_ns.iter().copied().filter_map(since).collect())
-            .unwrap_or_default(),
-        last_arrival_ns: of_exchange.and_then(|exchange| since(exchange.last_arrival_ns?)),
-        first_wait: of_exchange.and_then(|exchange| exchange.first_pickup).and_then(|pickup| {
-            Some(Wait { read_ns: since(pickup.read_ns)?, waited_ns: pickup.waited_ns })
-        }),
-        rtt_ns: of_exchange.and_then(|exchange| exchange.rtt_ns),
-        retransmits: of_exchange.map_or(0, |exchange| exchange.retransmits),
-        window_closed_ns: of_exchange.map_or(0, |exchange| exchange.window_closed_ns),
     }
 }

@@ -1,4 +1,4 @@
-//! The history of calls: the latest, and the slowest.
+//! The history of calls: the latest, and the slowest; and what is under way.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
 use super::Call;
+use crate::kernel::{LatestUnderWay, Snapshot};
 
 /// Calls that are listed at once, at most: the largest `limit` of `/api/calls`.
 pub const MAX_LISTED: u16 = 500;
@@ -64,6 +65,7 @@ pub struct CallHistory {
     bounds: Bounds,
     state: Mutex<HistoryState>,
     updates: broadcast::Sender<Arc<Update>>,
+    under_way: LatestUnderWay,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +81,20 @@ impl CallHistory {
     #[must_use]
     pub fn new(bounds: Bounds) -> Self {
         let (updates, _) = broadcast::channel(MAX_UPDATES_BEHIND);
-        Self { bounds, state: Mutex::default(), updates }
+        let under_way = LatestUnderWay::default();
+        Self { bounds, state: Mutex::default(), updates, under_way }
+    }
+
+    /// The same, and `under_way` are those that the kernel view sees at the moment.
+    #[must_use]
+    pub fn with(self, under_way: LatestUnderWay) -> Self {
+        Self { under_way, ..self }
+    }
+
+    /// Requests that have not ended yet, as the kernel view sees them.
+    #[must_use]
+    pub fn under_way(&self) -> Arc<Snapshot> {
+        self.under_way.get()
     }
 
     /// Adds a finished call, and sends it to all followers.
@@ -125,10 +140,20 @@ impl CallHistory {
     /// The providers of all that is remembered, in alphabetical order.
     #[must_use]
     pub fn providers(&self) -> Vec<String> {
+        self.names(|call| Some(&call.provider))
+    }
+
+    /// The names of the processes other than this one that made what is remembered, in alphabetical order.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        self.names(|call| call.process.as_ref().map(|process| &process.name))
+    }
+
+    fn names(&self, name: impl Fn(&Call) -> Option<&String>) -> Vec<String> {
         let state = self.state();
         let slowest = state.slowest.iter().map(|(_, call)| call);
         let all: BTreeSet<&String> =
-            state.latest.iter().chain(slowest).map(|call| &call.provider).collect();
+            state.latest.iter().chain(slowest).filter_map(|call| name(call)).collect();
         all.into_iter().cloned().collect()
     }
 

@@ -23,11 +23,13 @@ pub enum Join {
     Missing,
     /// There is no kernel view.
     Unavailable,
+    /// It is another process's, which tells nothing of it: all of it is what the kernel saw.
+    Observed,
 }
 
 impl Join {
-    /// Every result, for pre-creating series.
-    pub const ALL: [Self; 7] = [
+    /// Every result that an attempt of this process can have, for pre-creating series.
+    pub const OF_REPORTED: [Self; 7] = [
         Self::Joined,
         Self::NoSocket,
         Self::Shared,
@@ -48,6 +50,7 @@ impl Join {
             Self::Doubtful => "doubtful",
             Self::Missing => "missing",
             Self::Unavailable => "unavailable",
+            Self::Observed => "observed",
         }
     }
 }
@@ -58,10 +61,10 @@ mod tests {
 
     #[test]
     fn label_and_json_are_one_word_and_all_are_listed() {
-        for (index, join) in Join::ALL.into_iter().enumerate() {
+        for (index, join) in Join::OF_REPORTED.into_iter().chain([Join::Observed]).enumerate() {
             assert_eq!(join as usize, index);
             assert_eq!(serde_json::to_value(join).expect("JSON"), join.as_str());
         }
-        assert_eq!(Join::Unavailable as usize + 1, Join::ALL.len());
+        assert_eq!(Join::Observed as usize, Join::OF_REPORTED.len());
     }
 }

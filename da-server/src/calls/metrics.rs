@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 
 use super::{Attempt, Call, CallKind, Join, Phase, Reuse};
+use crate::kernel::EndpointKind;
 use crate::metrics::{Registry, buckets};
 
 /// The families of this module.
@@ -12,7 +13,7 @@ use crate::metrics::{Registry, buckets};
 pub struct CallMetrics {
     phases: HistogramVec,
     /// By kind, provider and model: clients of one process, so they are few.
-    handles: HashMap<(CallKind, String, String), [Histogram; Phase::ALL.len()]>,
+    handles: HashMap<(EndpointKind, String, String), [Histogram; Phase::ALL.len()]>,
     joins: IntCounterVec,
     late: IntCounterVec,
     connections: IntCounterVec,
@@ -70,7 +71,7 @@ impl CallMetrics {
         registry.register(Box::new(dropped.clone()))?;
         for kind in CallKind::ALL {
             late.with_label_values(&[kind.as_str()]);
-            for join in Join::ALL {
+            for join in Join::OF_REPORTED {
                 joins.with_label_values(&[kind.as_str(), join.as_str()]);
             }
         }
@@ -105,10 +106,11 @@ impl CallMetrics {
             let used = self.connections.with_label_values(&[kind, &call.provider, reuse.as_str()]);
             used.inc_by((attempt.reuse == reuse).into());
         }
-        let labels = (call.kind, call.provider.clone(), call.model.clone());
+        let model = call.model.as_deref().unwrap_or_default();
+        let labels = (call.kind, call.provider.clone(), model.to_owned());
         let phases = self.handles.entry(labels).or_insert_with(|| {
             Phase::ALL.map(|phase| {
-                let labels = [kind, &call.provider, &call.model, phase.as_str()];
+                let labels = [kind, &call.provider, model, phase.as_str()];
                 self.phases.with_label_values(&labels)
             })
         });

@@ -231,6 +231,7 @@ mod tests {
             response_bytes: 1,
             arrivals_ns: arrivals_ns.to_vec(),
             last_arrival_ns: arrivals_ns.last().copied(),
+            idle_before_ns: None,
             first_pickup: None,
             rtt_ns: None,
             retransmits: 0,

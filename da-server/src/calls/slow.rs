@@ -10,7 +10,7 @@ pub fn log(call: &Call) {
         call_id = call.id,
         kind = call.kind.as_str(),
         provider = call.provider,
-        model = call.model,
+        model = call.model.as_deref(),
         outcome = call.outcome.as_str(),
         attempts = call.attempts.len(),
         join = call.attempts.last().map(|attempt| attempt.join.as_str()),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::HandshakeKind;
+use crate::kernel::{HandshakeKind, SeenExchange};
 
 /// The socket of one attempt. Times are ns from the attempt's beginning; what came before it (on a
 /// reused connection) is left out.
@@ -19,6 +19,9 @@ pub struct Socket {
     pub tls: Option<HandshakeKind>,
     /// The attempt's number on its connection, from 1; none if no request was sent.
     pub exchange: Option<u64>,
+    /// For how long nothing had come over its connection when its request was sent; none where it was the first
+    /// request, or that is not known.
+    pub idle_before_ns: Option<u64>,
     /// Bytes of the request, TLS records included.
     pub request_bytes: u64,
     /// Bytes of the response, TLS records included.
@@ -45,4 +48,35 @@ pub struct Wait {
     pub read_ns: u64,
     /// How long the oldest byte it took had been at the socket, ns.
     pub waited_ns: u64,
+}
+
+impl Socket {
+    /// That of an attempt which began at `began_ns`, between a local and a remote address; without an exchange if no
+    /// request was sent.
+    pub(super) fn of(
+        (local, remote): (SocketAddr, SocketAddr),
+        tls: Option<HandshakeKind>,
+        exchange: Option<&SeenExchange>,
+        began_ns: u64,
+    ) -> Self {
+        let since = |at_ns: u64| at_ns.checked_sub(began_ns);
+        let arrivals_ns = exchange.map_or(&[][..], |exchange| &exchange.arrivals_ns);
+        Self {
+            local,
+            remote,
+            tls,
+            exchange: exchange.map(|exchange| exchange.number),
+            idle_before_ns: exchange.and_then(|exchange| exchange.idle_before_ns),
+            request_bytes: exchange.map_or(0, |exchange| exchange.request_bytes),
+            response_bytes: exchange.map_or(0, |exchange| exchange.response_bytes),
+            arrivals_ns: arrivals_ns.iter().copied().filter_map(since).collect(),
+            last_arrival_ns: exchange.and_then(|exchange| since(exchange.last_arrival_ns?)),
+            first_wait: exchange.and_then(|exchange| exchange.first_pickup).and_then(|pickup| {
+                Some(Wait { read_ns: since(pickup.read_ns)?, waited_ns: pickup.waited_ns })
+            }),
+            rtt_ns: exchange.and_then(|exchange| exchange.rtt_ns),
+            retransmits: exchange.map_or(0, |exchange| exchange.retransmits),
+            window_closed_ns: exchange.map_or(0, |exchange| exchange.window_closed_ns),
+        }
+    }
 }

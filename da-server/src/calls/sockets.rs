@@ -73,6 +73,11 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// None yet. `own_pid` is this process as the kernel names it, where that is known.
+    pub fn new(own_pid: Option<u32>) -> Self {
+        Self { own_pid, ..Self::default() }
+    }
+
     /// Takes in what the kernel saw.
     pub fn observed(&mut self, seen: Observation) {
         let key = (seen.connection.born_ns, seen.connection.sock);
@@ -217,8 +222,13 @@ impl Sockets {
         seen == named || seen == 0 || !self.knows_threads()
     }
 
+    /// Whether a process is known to be another one than this.
+    pub fn is_foreign(&self, pid: u32) -> bool {
+        self.own_pid.is_some_and(|own| own != pid)
+    }
+
     fn is_own(&self, connection: &ObservedConnection) -> bool {
-        self.own_pid.is_none_or(|pid| pid == connection.pid)
+        !self.is_foreign(connection.pid)
     }
 
     fn evict(&mut self) {
@@ -328,6 +338,7 @@ mod tests {
             response_bytes: 1,
             arrivals_ns: Vec::new(),
             last_arrival_ns: None,
+            idle_before_ns: None,
             first_pickup: None,
             rtt_ns: None,
             retransmits: 0,

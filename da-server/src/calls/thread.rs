@@ -1,20 +1,21 @@
-//! The correlator's thread: neither a turn nor the kernel view waits for it.
+//! The threads of calls: neither a turn nor the kernel view waits for them.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use super::correlator::{Correlator, Round};
 use super::metrics::CallMetrics;
+use super::observed::{Now, ObservedCalls};
 use super::{CallHistory, CallsConfig, slow};
 use crate::clock::Clock;
-use crate::kernel::{Observation, Settlements};
+use crate::kernel::{LatestUnderWay, Observation, Settlements};
 use crate::metrics::Registry;
-use crate::provider::{CallReport, CallReports};
+use crate::provider::{CallIds, CallReport, CallReports};
 use crate::recording::Recorder;
 
 /// How often the thread takes what both sides sent.
@@ -31,14 +32,19 @@ pub struct KernelView {
     pub observations: Receiver<Observation>,
     /// Asks the kernel view for a connection's pending exchange.
     pub settlements: Settlements,
+    /// What it sees under way.
+    pub under_way: LatestUnderWay,
 }
 
 impl KernelView {
     /// The kernel view's end, and ours; what finds no room is lost, and counted by whoever sends it.
     #[must_use]
-    pub fn channel(settlements: Settlements) -> (SyncSender<Observation>, Self) {
+    pub fn channel(
+        settlements: Settlements,
+        under_way: LatestUnderWay,
+    ) -> (SyncSender<Observation>, Self) {
         let (sender, observations) = sync_channel(MAX_OBSERVATIONS);
-        (sender, Self { observations, settlements })
+        (sender, Self { observations, settlements, under_way })
     }
 }
 
@@ -63,26 +69,38 @@ impl Calls {
         registry: &Registry,
         kernel: Option<KernelView>,
     ) -> Result<Self, StartError> {
-        Self::start_at(Clock::default(), config, registry, kernel)
+        Self::start_at(Clock::default(), own_pid(), config, registry, kernel)
     }
 
-    /// The same, by another clock than the present's: both halves are of a recording.
+    /// The same of a recording, by its clock. Which process is its own shows only as its calls are joined.
     ///
     /// # Errors
     /// As above.
-    pub fn start_at(
+    pub fn replay(
         clock: Clock,
+        config: &CallsConfig,
+        registry: &Registry,
+        kernel: KernelView,
+    ) -> Result<Self, StartError> {
+        Self::start_at(clock, None, config, registry, Some(kernel))
+    }
+
+    fn start_at(
+        clock: Clock,
+        own_pid: Option<u32>,
         config: &CallsConfig,
         registry: &Registry,
         kernel: Option<KernelView>,
     ) -> Result<Self, StartError> {
         let metrics = CallMetrics::register(registry)?;
         let (reports, finished) = CallReports::channel(MAX_REPORTS, metrics.dropped());
-        let history = Arc::new(CallHistory::new(config.bounds()));
+        let under_way = kernel.as_ref().map(|kernel| kernel.under_way.clone()).unwrap_or_default();
+        let history = Arc::new(CallHistory::new(config.bounds()).with(under_way));
         let correlator_thread = CorrelatorThread {
             finished,
             kernel,
-            correlator: Correlator::new(config.grace.as_nanos() as u64),
+            correlator: Correlator::new(config.grace.as_nanos() as u64, own_pid),
+            observed: ObservedCalls::new(reports.ids()),
             metrics,
             slow_ns: config.slow.as_nanos() as u64,
             history: Arc::clone(&history),
@@ -93,6 +111,48 @@ impl Calls {
         let thread = thread.spawn(move || correlator_thread.run())?;
         Ok(Self { history, reports, thread })
     }
+}
+
+/// Begins to make calls of all that `kernel` sees, none of which is this process's. The thread ends with the kernel
+/// view.
+///
+/// # Errors
+/// No thread could be had.
+pub fn observe(config: &CallsConfig, kernel: KernelView) -> Result<Arc<CallHistory>, StartError> {
+    let history = CallHistory::new(config.bounds()).with(kernel.under_way.clone());
+    let history = Arc::new(history);
+    let (calls, added) = (ObservedCalls::new(CallIds::default()), Arc::clone(&history));
+    let thread = std::thread::Builder::new().name("da-calls".to_owned());
+    thread.spawn(move || observe_until_end(&kernel, calls, &added))?;
+    Ok(history)
+}
+
+fn observe_until_end(kernel: &KernelView, mut calls: ObservedCalls, history: &CallHistory) {
+    let clock = Clock::default();
+    loop {
+        match kernel.observations.recv_timeout(POLL_INTERVAL * 4) {
+            Ok(seen) => {
+                let now = now(clock);
+                calls.observed(seen, now);
+                kernel.observations.try_iter().for_each(|seen| calls.observed(seen, now));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        calls.take_over(now(clock)).into_iter().for_each(|call| history.add(Arc::new(call)));
+    }
+}
+
+fn now(clock: Clock) -> Now {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { now_ns: clock.now_ns(), unix_ms: since_epoch.as_millis() as u64 }
+}
+
+/// This process as the kernel names it, unless it is in a PID namespace, where it does not know that:
+/// `PROC_PID_INIT_INO`, include/linux/proc_ns.h.
+fn own_pid() -> Option<u32> {
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    (namespace.as_os_str() == "pid:[4026531836]").then(std::process::id)
 }
 
 /// Why the thread can't be started.
@@ -110,6 +170,7 @@ struct CorrelatorThread {
     finished: Receiver<CallReport>,
     kernel: Option<KernelView>,
     correlator: Correlator,
+    observed: ObservedCalls,
     metrics: CallMetrics,
     slow_ns: u64,
     history: Arc<CallHistory>,
@@ -153,9 +214,13 @@ impl CorrelatorThread {
 
     fn take_from_kernel(&mut self) {
         let Some(kernel) = &self.kernel else { return };
+        let now = now(self.clock);
         loop {
             match kernel.observations.try_recv() {
-                Ok(observation) => self.correlator.observed(observation),
+                Ok(seen) if self.correlator.is_foreign(seen.pid) => {
+                    self.observed.observed(seen, now);
+                }
+                Ok(seen) => self.correlator.observed(seen),
                 Err(TryRecvError::Empty) => return,
                 // The kernel view's reader has ended.
                 Err(TryRecvError::Disconnected) => break,
@@ -182,5 +247,7 @@ impl CorrelatorThread {
             }
             self.history.add(Arc::new(call));
         }
+        let foreign = self.observed.take_over(now(self.clock));
+        foreign.into_iter().for_each(|call| self.history.add(Arc::new(call)));
     }
 }

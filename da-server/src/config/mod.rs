@@ -33,8 +33,8 @@ pub use http::{MetricsConfig, WebSocketConfig};
 pub use trusted_proxy::TrustedProxy;
 
 /// Sections that only the game uses.
-const GAME_SECTIONS: [&str; 8] =
-    ["game", "websocket", "store", "llm", "tts", "http_client", "calls", "price"];
+const GAME_SECTIONS: [&str; 7] =
+    ["game", "websocket", "store", "llm", "tts", "http_client", "price"];
 
 /// Everything that can be configured. Keys that are not listed here are refused.
 #[derive(Debug, Clone, Deserialize)]

@@ -65,8 +65,9 @@ impl ApiError {
     }
 
     pub(super) fn invalid_query() -> Self {
-        let message = "The query parameters are kind (llm, tts), provider, outcome (success, failed, or an \
-                       error kind), order (latest, slowest) and limit (1 to 500).";
+        let message = "The query parameters are kind (llm, tts, db, other), provider, process, \
+                       outcome (success, ok, failed, or an error kind), min_ms, order (latest, \
+                       slowest) and limit (1 to 500).";
         Self::new(StatusCode::BAD_REQUEST, "invalid_query", message)
     }
 

@@ -30,7 +30,7 @@ const GAME: [File; 7] = [
     ("/style.css", CSS, include_str!("../../web/style.css")),
 ];
 
-const CALLS: [File; 13] = [
+const CALLS: [File; 14] = [
     ("/calls", HTML, include_str!("../../web/calls/list.html")),
     ("/calls/{id}", HTML, include_str!("../../web/calls/call.html")),
     ("/calls/api.js", JAVASCRIPT, include_str!("../../web/calls/api.js")),
@@ -42,6 +42,7 @@ const CALLS: [File; 13] = [
     ("/calls/list.js", JAVASCRIPT, include_str!("../../web/calls/list.js")),
     ("/calls/phases.js", JAVASCRIPT, include_str!("../../web/calls/phases.js")),
     ("/calls/table.js", JAVASCRIPT, include_str!("../../web/calls/table.js")),
+    ("/calls/under_way.js", JAVASCRIPT, include_str!("../../web/calls/under_way.js")),
     ("/calls/waterfall.js", JAVASCRIPT, include_str!("../../web/calls/waterfall.js")),
     ("/calls/style.css", CSS, include_str!("../../web/calls/style.css")),
 ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use da_ebpf_common::connection::{Closed, Phase, flags};
 use da_ebpf_common::peers::Peers;
+use serde::Deserialize;
 
 use super::endpoints::learned::Place;
 use super::peers::addresses;
@@ -16,7 +17,8 @@ use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// What became of a connection: label value of `socket_connections_total{outcome}`. Each connection
 /// counts once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ConnectionOutcome {
     /// Ready for requests: connected, and the TLS handshake, if there is one, done.
     Ok,

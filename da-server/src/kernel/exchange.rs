@@ -6,13 +6,15 @@ pub(super) mod tickets;
 use da_ebpf_common::arrival::FirstArrivals;
 use da_ebpf_common::connection::flags;
 use da_ebpf_common::exchange::{End, Exchange};
+use serde::Deserialize;
 
 use self::tickets::{ResponseStart, Tickets};
 use super::series::family::{DetailCounter, EndpointHistogram};
 use super::series::{SeriesId, SeriesLabels, SocketRegistry};
 
 /// How an exchange went: label value of `socket_exchanges_total{outcome}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExchangeOutcome {
     /// Request and response were told apart; its times are in the histograms.
     Ok,

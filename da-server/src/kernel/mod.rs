@@ -34,6 +34,7 @@ mod series;
 mod syscall;
 mod tls;
 mod tracker;
+mod under_way;
 
 use std::io;
 use std::net::SocketAddr;
@@ -61,6 +62,7 @@ pub use self::reader::replay::Replay;
 pub use self::reader::settlement::Settlements;
 pub use self::self_metrics::losses::Loss;
 pub use self::tls::HandshakeKind;
+pub use self::under_way::{LatestUnderWay, RequestState, Snapshot, UnderWay};
 pub use da_ebpf_common::event::ConnectionId;
 
 use self::endpoints::Endpoints;
@@ -81,6 +83,7 @@ use self::syscall::SyscallMetrics;
 use self::syscall::maps::SyscallMaps;
 use self::syscall::tier::Tier;
 use self::tracker::Tracker;
+use self::under_way::{UnderWayMetrics, UnderWayOutput};
 use crate::metrics::{Metrics, Source};
 
 /// The programs, loaded and not yet read; or why there are none.
@@ -90,6 +93,7 @@ pub struct Kernel {
     in_force: EndpointsInForce,
     replacements: mpsc::Receiver<Replacement>,
     settlements: (Settlements, Receiver<Settlement>),
+    under_way: LatestUnderWay,
 }
 
 impl Kernel {
@@ -97,8 +101,8 @@ impl Kernel {
     pub fn load(config: &KernelConfig) -> Self {
         let loaded = load::load(config).map(Box::new);
         let (in_force, replacements) = EndpointsInForce::channel();
-        let settlements = Settlements::channel();
-        Self { loaded, config: config.clone(), in_force, replacements, settlements }
+        let (settlements, under_way) = (Settlements::channel(), LatestUnderWay::default());
+        Self { loaded, config: config.clone(), in_force, replacements, settlements, under_way }
     }
 
     /// Gives up every privilege of the process for good. Call it while the process has one thread.
@@ -130,6 +134,11 @@ impl Kernel {
     /// How to ask for what an idle connection owes once reading has begun.
     pub fn settlements(&self) -> Settlements {
         self.settlements.0.clone()
+    }
+
+    /// The requests that are under way, once reading has begun.
+    pub fn under_way(&self) -> LatestUnderWay {
+        self.under_way.clone()
     }
 
     /// Registers all families and begins to read, until `shutdown`. Each measurement is also
@@ -206,6 +215,10 @@ impl Kernel {
             losses,
             status,
             subscriber,
+            under_way: UnderWayOutput {
+                latest: self.under_way,
+                metrics: UnderWayMetrics::register(registry)?,
+            },
             recorder: self.config.recorder,
         };
         Ok(Some(reader.spawn(shutdown)?))

@@ -88,6 +88,9 @@ pub struct SeenExchange {
     pub arrivals_ns: Vec<u64>,
     /// The last arrival of all, if anything arrived.
     pub last_arrival_ns: Option<u64>,
+    /// For how long nothing had come over the connection when the request was sent; none where no exchange came
+    /// before, or nothing is known of it.
+    pub idle_before_ns: Option<u64>,
     /// The kernel's smoothed round-trip time; none where it had none yet.
     pub rtt_ns: Option<u64>,
     /// Segments sent again since the exchange before, or the connect.

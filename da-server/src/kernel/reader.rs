@@ -38,6 +38,8 @@ use super::self_metrics::meters::ReaderCpu;
 use super::self_metrics::{EventMetrics, StatusMetrics};
 use super::syscall::tier::Tier;
 use super::tracker::Tracker;
+use super::under_way::UnderWayOutput;
+use crate::clock::monotonic_ns;
 use crate::recording::Recorder;
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
@@ -49,6 +51,10 @@ const LOOKUPS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often the view's own cost is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// What is looked at may cost no more than this part of the time: with very many connections it is looked at more
+/// rarely.
+const LEAST_LOOKS_APART: u32 = 100;
 
 /// How often the records of all connections of interest are looked at: for exchanges that idle ones
 /// owe, and for those whose end was lost with a full ring buffer.
@@ -92,6 +98,8 @@ pub struct Reader {
     pub status: StatusMetrics,
     /// Who wants to hear of every measurement; one that is too slow loses some.
     pub subscriber: Option<SyncSender<Observation>>,
+    /// Where what is under way goes.
+    pub under_way: UnderWayOutput,
     /// Where events and settled records are written down, if anywhere.
     pub recorder: Option<Recorder>,
 }
@@ -125,6 +133,7 @@ impl Reader {
             event_metrics: self.event_metrics,
             losses: self.losses,
             subscriber: self.subscriber,
+            under_way: self.under_way,
             recorder: self.recorder,
             taken: 0,
             most_in_ring: self.ring_bytes as usize / size_of::<Header>(),
@@ -138,7 +147,7 @@ impl Reader {
         let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }?;
         let mut tick = tokio::time::interval(TICK);
         let began = Instant::now();
-        let (mut swept, mut looked) = (began, began);
+        let (mut swept, mut looked, mut look_under_way_at) = (began, began, began);
         let mut more = false;
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -180,6 +189,11 @@ impl Reader {
                 looked = Instant::now();
                 intake.look(self.reader_cpu.look(), &mut ebpf, &self.status);
             }
+            let now = Instant::now();
+            if now >= look_under_way_at {
+                intake.look_under_way(self.silence);
+                look_under_way_at = now + LOOK.max(now.elapsed() * LEAST_LOOKS_APART);
+            }
             if swept.elapsed() > SWEEP {
                 intake.sweep(self.silence);
                 swept = Instant::now();
@@ -192,6 +206,7 @@ impl Reader {
         // Nothing comes any more once the programs are detached: what is left has an end.
         drop(ebpf);
         while intake.take_batch(events.get_mut()) {}
+        intake.under_way.set(monotonic_ns(), Vec::new());
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Events → attributed measurements: keeps what must be remembered of each connection meanwhile.
 //!
 //! `opening`, `exchanges`, `closing` take a connection's events in this order, `older` those of one that
-//! was there before the programs.
+//! was there before the programs. `under_way` looks at what they have not told yet.
 
 pub(super) mod known;
 pub(super) mod settle;
@@ -10,6 +10,7 @@ mod closing;
 mod exchanges;
 mod older;
 mod opening;
+mod under_way;
 
 use std::mem;
 use std::net::SocketAddr;

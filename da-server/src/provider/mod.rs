@@ -58,7 +58,7 @@ pub use outcome::{CallKind, Outcome};
 pub use reported_error::ErrorCode;
 pub(crate) use reported_error::ReportedError;
 pub(crate) use reporter::Reporter;
-pub use reporter::{CallReport, CallReports};
+pub use reporter::{CallIds, CallReport, CallReports};
 pub use retry::RetryPolicy;
 pub use setup::ProviderSetupError;
 pub use timeouts::Timeouts;

@@ -53,11 +53,23 @@ mod model_name {
     }
 }
 
+/// Numbers for calls, from 1; all of a process have one sequence.
+#[derive(Debug, Clone, Default)]
+pub struct CallIds(Arc<AtomicU64>);
+
+impl CallIds {
+    /// The next one.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// Where all calls of the process are reported.
 #[derive(Debug, Clone)]
 pub struct CallReports {
     sender: SyncSender<CallReport>,
-    next_id: Arc<AtomicU64>,
+    ids: CallIds,
     dropped: IntCounter,
 }
 
@@ -66,7 +78,13 @@ impl CallReports {
     #[must_use]
     pub fn channel(capacity: usize, dropped: IntCounter) -> (Self, Receiver<CallReport>) {
         let (sender, receiver) = sync_channel(capacity);
-        (Self { sender, next_id: Arc::new(AtomicU64::new(1)), dropped }, receiver)
+        (Self { sender, ids: CallIds::default(), dropped }, receiver)
+    }
+
+    /// The numbers of calls.
+    #[must_use]
+    pub fn ids(&self) -> CallIds {
+        self.ids.clone()
     }
 
     /// Hands on a call that has ended; if nobody takes it in time it is counted as dropped.
@@ -90,7 +108,7 @@ impl Reporter {
     /// A call that begins now.
     pub(super) fn call(&self) -> CallRecord {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let next_id = |reports: &CallReports| reports.next_id.fetch_add(1, Ordering::Relaxed);
+        let next_id = |reports: &CallReports| reports.ids.next();
         CallRecord {
             id: self.reports.as_ref().map(next_id).and_then(NonZeroU64::new),
             reporter: self.clone(),

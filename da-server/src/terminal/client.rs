@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::CallsArgs;
 use super::credentials::Credentials;
 use crate::calls::Call;
+use crate::kernel::Snapshot;
 use crate::provider::events::{EventError, events};
 use crate::provider::{HttpConfig, http_client};
 
@@ -94,7 +95,9 @@ impl Client {
         let filters = [
             ("kind", args.kind.map(|kind| kind.as_str().to_owned())),
             ("provider", args.provider.clone()),
+            ("process", args.process.clone()),
             ("outcome", args.outcome.clone()),
+            ("min_ms", args.min_ms.map(|ms| ms.to_string())),
         ];
         Ok(Self {
             http: http_client(&config)?,
@@ -117,6 +120,19 @@ impl Client {
         let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
         let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
         self.read::<CallList>(&body).map(|list| list.calls)
+    }
+
+    /// The requests that have not ended.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub(super) async fn under_way(&self) -> Result<Snapshot, ClientError> {
+        let mut url = self.calls.clone();
+        url.set_path(&format!("{}/under_way", url.path()));
+        let response = self.get(url).await?;
+        let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
+        let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
+        self.read(&body)
     }
 
     /// Every call from now on.
@@ -177,7 +193,7 @@ impl Client {
                  or give --user and --password-file"
             }
             (_, Some(message)) => message,
-            (_, None) => "no reason was given; is this a da-server that plays the game?",
+            (_, None) => "no reason was given; is this a da-server?",
         };
         ClientError::Refused { url: self.url(), status, message: message.to_owned() }
     }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use jiff::Timestamp;
 
 use super::bar::{PAUSE, cells, letter};
-use crate::calls::{Call, Join, Phase};
+use crate::calls::{Call, Join, Phase, Process};
 
 /// What the letters mean.
 pub(super) const LEGEND: &str = "q queue  d dns  c connect  t tls  s send  w wait  p pickup  \
@@ -27,7 +27,7 @@ impl Display for Line<'_> {
             .ok()
             .and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let began = began.unwrap_or_default().strftime("%H:%M:%S%.3f");
-        let name = shown(&format!("{} {}", call.provider, call.model));
+        let name = shown(&format!("{} {}", call.provider, what(call)));
         write!(out, "{began} #{:<6} {} {name:<NAME_CHARACTERS$} ", call.id, call.kind.as_str())?;
         write!(out, "{:>8} ", duration(call.duration_ns))?;
         self.bar(out)?;
@@ -58,9 +58,17 @@ impl Line<'_> {
     }
 }
 
+/// What answered, or of another process's call, whose it was.
+fn what(call: &Call) -> String {
+    match (&call.process, &call.model) {
+        (Some(Process { name, pid }), _) => format!("{name} {pid}"),
+        (None, model) => model.clone().unwrap_or_default(),
+    }
+}
+
 /// Whether the application alone says where the time went, although there was a socket.
 fn is_coarse(join: Join) -> bool {
-    !matches!(join, Join::Joined | Join::NoSocket)
+    !matches!(join, Join::Joined | Join::NoSocket | Join::Observed)
 }
 
 /// Where most of the time went.
@@ -71,7 +79,7 @@ fn longest(call: &Call) -> Option<(Phase, u64)> {
 }
 
 /// Three digits that count: 1.24 s, 38.1 ms, 412 µs.
-fn duration(ns: u64) -> String {
+pub(super) fn duration(ns: u64) -> String {
     let (unit, name) = match ns {
         1_000_000_000.. => (1e9, "s"),
         1_000_000.. => (1e6, "ms"),
@@ -88,7 +96,7 @@ fn duration(ns: u64) -> String {
 }
 
 /// Words of a server, whichever that is: nothing that moves the cursor, and no longer than a column.
-fn shown(words: &str) -> String {
+pub(super) fn shown(words: &str) -> String {
     let mut shown: String = words
         .chars()
         .map(|c| if c.is_control() { '?' } else { c })

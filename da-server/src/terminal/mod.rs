@@ -4,6 +4,7 @@ mod bar;
 mod client;
 mod credentials;
 mod line;
+mod under_way;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
@@ -13,8 +14,11 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use futures_util::StreamExt;
+use serde::Deserialize;
+use serde::de::value::StrDeserializer;
 
-use crate::calls::{Call, CallKind, MAX_LISTED};
+use crate::calls::{Call, MAX_LISTED};
+use crate::kernel::EndpointKind;
 use client::{Client, ClientError, Update};
 use line::{LEGEND, Line};
 
@@ -35,18 +39,28 @@ pub struct CallsArgs {
     /// Show the slowest recent calls instead of the latest.
     #[arg(long, conflicts_with = "follow")]
     pub slowest: bool,
+    /// Show the requests that have not ended yet, the oldest first, as the kernel view sees them.
+    #[arg(long, conflicts_with_all = ["follow", "slowest", "outcome", "json"])]
+    pub under_way: bool,
     /// How many calls to show first, 1 to 500.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTED)))]
     pub limit: u16,
-    /// Only calls to language models (llm) or speech providers (tts).
+    /// Only calls to language models (llm), speech providers (tts), databases (db) or other endpoints (other).
     #[arg(long, value_parser = kind)]
-    pub kind: Option<CallKind>,
+    pub kind: Option<EndpointKind>,
     /// Only calls to this provider.
     #[arg(long)]
     pub provider: Option<String>,
-    /// Only calls with this outcome: success, failed, or an error kind.
+    /// Only calls of processes of this name; '' for those of the server itself.
+    #[arg(long, value_name = "NAME")]
+    pub process: Option<String>,
+    /// Only calls with this outcome: failed, success or an error kind of the server's own calls, ok or another outcome
+    /// of what only the kernel saw.
     #[arg(long)]
     pub outcome: Option<String>,
+    /// Only calls that took at least so many milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub min_ms: Option<u64>,
     /// Print each call as JSON, one per line.
     #[arg(long)]
     pub json: bool,
@@ -65,9 +79,9 @@ pub struct CallsArgs {
     pub ca_file: Option<PathBuf>,
 }
 
-fn kind(text: &str) -> Result<CallKind, String> {
-    let found = CallKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-    found.ok_or_else(|| "use llm or tts".to_owned())
+fn kind(text: &str) -> Result<EndpointKind, String> {
+    let label = StrDeserializer::<serde::de::value::Error>::new(text);
+    EndpointKind::deserialize(label).map_err(|_| "use llm, tts, db or other".to_owned())
 }
 
 /// Shows calls on standard output until there are no more, or nobody reads them.
@@ -78,6 +92,11 @@ pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
     let out = io::stdout();
     let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let client = Client::new(args)?;
+    if args.under_way {
+        let snapshot = client.under_way().await?;
+        under_way::print(&mut io::stdout().lock(), &snapshot, args).context("standard output")?;
+        return Ok(());
+    }
     let mut printer = CallPrinter { out, json: args.json, colors, shown: VecDeque::new() };
     let ended = printer.run(&client, args).await;
     match ended {

@@ -13,7 +13,7 @@ use futures_util::stream::BoxStream;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use serde_json::Value;
 
-use crate::sample_calls::{remarkable, usual};
+use crate::sample_calls::{foreign, remarkable, usual};
 use crate::server::{PATIENCE, Server};
 
 async fn with_calls() -> Server {
@@ -51,6 +51,23 @@ async fn the_latest_and_the_slowest_are_given_and_filters_narrow_them() {
 }
 
 #[tokio::test]
+async fn calls_of_other_processes_are_told_by_their_names() {
+    let server = with_calls().await;
+    server.calls.add(foreign(7, "python3"));
+    server.calls.add(foreign(8, "node"));
+    assert_eq!(ids(&server, "?process=python3").await, [7]);
+    assert_eq!(ids(&server, "?process=").await, [6, 5, 4, 3, 2, 1], "the server's own");
+    assert_eq!(ids(&server, "?outcome=ok").await, [8, 7]);
+    assert_eq!(ids(&server, "?outcome=failed").await, [6, 5]);
+    assert_eq!(ids(&server, "?min_ms=955&process=node").await, [8]);
+    assert_eq!(ids(&server, "?min_ms=956&process=node").await, [0; 0]);
+    let (_, body) = get(&server, "/api/calls?limit=1").await;
+    assert_eq!(body["processes"], serde_json::json!(["node", "python3"]));
+    let call: Call = serde_json::from_value(body["calls"][0].clone()).expect("a call");
+    assert_eq!(call, *foreign(8, "node"));
+}
+
+#[tokio::test]
 async fn a_call_is_given_whole_until_it_is_forgotten() {
     let server = with_calls().await;
     let (status, body) = get(&server, "/api/calls/2").await;
@@ -66,9 +83,16 @@ async fn a_call_is_given_whole_until_it_is_forgotten() {
 #[tokio::test]
 async fn queries_that_mean_nothing_are_refused() {
     let server = Server::start().await;
-    for query in
-        ["?limit=0", "?limit=501", "?limit=x", "?kind=db", "?outcome=fine", "?order=x", "?page=2"]
-    {
+    for query in [
+        "?limit=0",
+        "?min_ms=-1",
+        "?limit=501",
+        "?limit=x",
+        "?kind=x",
+        "?outcome=fine",
+        "?order=x",
+        "?page=2",
+    ] {
         let (status, body) = get(&server, &format!("/api/calls{query}")).await;
         assert_eq!((status, &body["error"]["code"]), (400, &"invalid_query".into()), "{query}");
         let response = server.request(&format!("/api/calls/live{query}")).send().await;

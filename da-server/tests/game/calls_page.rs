@@ -8,7 +8,7 @@ use da_standin::{Delay, Plan};
 use da_testkit::browser::Browser;
 use serde_json::json;
 
-use crate::sample_calls::{remarkable, usual};
+use crate::sample_calls::{foreign, remarkable, usual};
 use crate::server::Server;
 
 const DESK: (u32, u32) = (1280, 900);
@@ -48,6 +48,29 @@ async fn calls_are_drawn((width, height): (u32, u32)) {
     browser.see("#latest table").await;
     nothing_sticks_out(&browser).await;
     browser.screenshot(&format!("calls-table-{width}")).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn another_processs_call_says_whose_it_is_and_can_be_asked_for() {
+    let Some(browser) = Browser::open(DESK.0, DESK.1).await else { return };
+    let server = with_calls().await;
+    server.calls.add(foreign(12, "python3"));
+    goto(&browser, &server, "/calls").await;
+    browser.until(&format!("{}[0] === 12", ids("latest"))).await;
+    let offered =
+        "[...document.querySelectorAll('[name=process] option')].map((each) => each.value)";
+    assert_eq!(browser.evaluate(offered).await, json!(["", "python3"]));
+    goto(&browser, &server, "/calls?process=python3").await;
+    browser.until(&format!("{}.join() === '12'", ids("latest"))).await;
+    let of_row = browser.evaluate(&format!("{}[0]", texts("#latest li"))).await;
+    let of_row = of_row.as_str().expect("text");
+    assert!(of_row.contains("anthropic python3 4711"), "{of_row}");
+    assert!(!of_row.contains("application alone"), "{of_row}");
+    browser.see("#latest li:first-child .call").await.click().await.expect("clicked");
+    browser.see("section[data-join=observed]").await;
+    let said = browser.evaluate("document.querySelector('#lead').textContent").await;
+    assert_eq!(said, json!("llm · anthropic · python3 4711"));
     browser.close().await;
 }
 
@@ -260,7 +283,7 @@ async fn words_of_a_call_are_words_and_never_markup() {
     let server = Server::start().await;
     let markup = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>";
     let mut call = (*remarkable()[4]).clone();
-    call.model = markup.to_owned();
+    call.model = Some(markup.to_owned());
     call.attempts[0].error = Some(markup.to_owned());
     call.attempts[0].request_id = Some(markup.to_owned());
     server.calls.add(call.into());

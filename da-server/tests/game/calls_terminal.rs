@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use da_server::calls::{Call, CallKind};
 use da_standin::{Options, Standin};
 
-use crate::sample_calls::{remarkable, usual};
+use crate::sample_calls::{foreign, remarkable, usual};
 use crate::server::{PATIENCE, Server};
 
 /// The program, to be asked for the calls of a server.
@@ -57,10 +57,14 @@ async fn the_latest_or_the_slowest_are_shown_one_a_line() {
     }
     assert_eq!(ids(&lines(of(&server), &["--slowest", "--limit", "2"]).await), [1, 2]);
     assert_eq!(ids(&lines(of(&server), &["--kind", "tts"]).await), [3, 5]);
+    server.calls.add(foreign(7, "python3"));
+    let foreign = lines(of(&server), &["--process", "python3", "--min-ms", "900"]).await;
+    assert_eq!(ids(&foreign), [7]);
+    assert!(foreign[1].contains(" python3 4711 ") && foreign[1].ends_with(" ok, wait 640 ms"));
     let failed = ["--outcome", "failed", "--provider", "anthropic"];
     assert_eq!(ids(&lines(of(&server), &failed).await), [6]);
 
-    let json = lines(of(&server), &["--json"]).await;
+    let json = lines(of(&server), &["--json", "--process", ""]).await;
     let calls: Vec<Call> =
         json.iter().map(|line| serde_json::from_str(line).expect("a call")).collect();
     assert_eq!(calls, remarkable().iter().map(|call| (**call).clone()).collect::<Vec<_>>());
@@ -99,7 +103,7 @@ async fn what_is_wrong_is_said() {
         (nobody.as_str(), &["--follow"][..], "Connection refused"),
         ("localhost:8888", &[], "not a URL of HTTP"),
         ("http://user:word@127.0.0.1", &[], "no user and password in the URL"),
-        (&game, &["--outcome", "fine"], "outcome (success, failed"),
+        (&game, &["--outcome", "fine"], "outcome (success, ok, failed"),
         (&format!("{game}/elsewhere"), &[], "404"),
     ] {
         let mut command = program(url);

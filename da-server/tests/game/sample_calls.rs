@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use da_server::calls::{
-    Attempt, Call, CallKind, Join, Phase, PhaseSplitter, Phases, Read, Reuse, Socket, Wait,
+    Attempt, Call, CallKind, Ended, Join, Phase, PhaseSplitter, Phases, Process, Read, Reuse,
+    Socket, Wait,
 };
-use da_server::kernel::HandshakeKind;
+use da_server::kernel::{ExchangeOutcome, HandshakeKind};
 use da_server::provider::{ErrorKind, Outcome};
 
 const MS: u64 = 1_000_000;
@@ -34,7 +35,7 @@ pub fn attempt(took: &[(Phase, f64)]) -> Attempt {
     Attempt {
         after_ns: 0,
         phases,
-        outcome: Outcome::Success,
+        outcome: Outcome::Success.into(),
         join: Join::Joined,
         reuse: Reuse::Reused,
         status: Some(200),
@@ -50,6 +51,7 @@ pub fn attempt(took: &[(Phase, f64)]) -> Attempt {
             remote: "160.79.104.10:443".parse().expect("address"),
             tls: Some(HandshakeKind::Tls13),
             exchange: Some(4),
+            idle_before_ns: Some(2_310 * MS),
             request_bytes: 2_914,
             response_bytes: 3_312,
             arrivals_ns: (0..8).map(|piece| at(piece).saturating_sub(MS)).collect(),
@@ -70,12 +72,13 @@ pub fn call(id: u64, kind: CallKind, attempts: Vec<Attempt>) -> Call {
     let duration_ns = attempts.last().map_or(0, |last| last.after_ns + last.duration_ns());
     Call {
         id,
-        kind,
+        kind: kind.into(),
         provider: provider.to_owned(),
-        model: model.to_owned(),
+        model: Some(model.to_owned()),
+        process: None,
         began_unix_ms: BEGAN_UNIX_MS + id * 1_700,
         duration_ns,
-        outcome: attempts.last().map_or(Outcome::Success, |last| last.outcome),
+        outcome: attempts.last().map_or(Outcome::Success.into(), |last| last.outcome),
         attempts,
     }
 }
@@ -125,7 +128,7 @@ fn fresh(id: u64) -> Call {
 /// Refused at first, and tried again after the pause that the provider asked for.
 fn retried(id: u64) -> Call {
     let mut first = attempt(&[(Phase::Queue, 0.2), (Phase::Send, 0.5), (Phase::Wait, 130.0)]);
-    first.outcome = Outcome::Failed(ErrorKind::RateLimited);
+    first.outcome = Outcome::Failed(ErrorKind::RateLimited).into();
     first.status = Some(429);
     first.first_content_ns = None;
     let mut second = attempt(&[
@@ -171,7 +174,7 @@ fn shared(id: u64) -> Call {
 /// Nobody listened.
 fn refused(id: u64) -> Call {
     let mut refused = attempt(&[(Phase::Queue, 0.2), (Phase::Dns, 1.8), (Phase::Connect, 38.0)]);
-    refused.outcome = Outcome::Failed(ErrorKind::Connect);
+    refused.outcome = Outcome::Failed(ErrorKind::Connect).into();
     refused.error = Some("Connection refused (os error 111)".to_owned());
     (refused.status, refused.http, refused.request_id) = (None, None, None);
     refused.reads.clear();
@@ -189,6 +192,30 @@ fn refused(id: u64) -> Call {
 /// The player did not wait for the end.
 fn left(id: u64) -> Call {
     let mut left = attempt(&[(Phase::Send, 0.4), (Phase::Wait, 350.0), (Phase::Stream, 90.0)]);
-    left.outcome = Outcome::Failed(ErrorKind::Cancelled);
+    left.outcome = Outcome::Failed(ErrorKind::Cancelled).into();
     call(id, CallKind::Llm, vec![left])
+}
+
+/// Another process's, of which the kernel saw its half.
+pub fn foreign(id: u64, name: &str) -> Arc<Call> {
+    let took = [
+        (Phase::Connect, 11.2),
+        (Phase::Wait, 640.0),
+        (Phase::Pickup, 4.0),
+        (Phase::Stream, 300.0),
+    ];
+    let seen = Attempt {
+        outcome: Ended::Exchange(ExchangeOutcome::Ok),
+        join: Join::Observed,
+        status: None,
+        http: None,
+        request_id: None,
+        first_content_ns: None,
+        reads: Vec::new(),
+        reads_total: 0,
+        body_bytes: 0,
+        ..attempt(&took)
+    };
+    let process = Some(Process { name: name.to_owned(), pid: 4_711 });
+    Arc::new(Call { model: None, process, ..call(id, CallKind::Llm, vec![seen]) })
 }

@@ -38,7 +38,8 @@ async fn the_voice_is_asked_before_the_end_of_the_answer_is_given_up() {
         let of = |kind| server.calls.latest().into_iter().find(|call| call.kind == kind);
         let both = async {
             loop {
-                if let (Some(llm), Some(tts)) = (of(CallKind::Llm), of(CallKind::Tts)) {
+                if let (Some(llm), Some(tts)) = (of(CallKind::Llm.into()), of(CallKind::Tts.into()))
+                {
                     return (llm, tts);
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;

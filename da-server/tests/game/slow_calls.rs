@@ -67,7 +67,7 @@ fn agree(line: &Value, call: &Call) {
         ("level", "WARN"),
         ("kind", call.kind.as_str()),
         ("provider", &call.provider),
-        ("model", &call.model),
+        ("model", call.model.as_deref().expect("a model")),
         ("outcome", call.outcome.as_str()),
         ("join", join.as_str()),
     ] {

@@ -85,6 +85,11 @@ impl Client {
         Self { tls, socket, local, connect, hello, shaken_ns, send, first_read_ns, last_read_ns }
     }
 
+    /// Sends the ClientHello, and waits for nothing.
+    pub fn say_hello(&mut self) {
+        self.tls.as_mut().expect("TLS").write_tls(&mut self.socket).expect("writes");
+    }
+
     /// Completes the handshake, in writes of its own.
     pub fn handshake(&mut self) -> std::io::Result<()> {
         let Some(tls) = &mut self.tls else { return Ok(()) };

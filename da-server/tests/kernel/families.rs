@@ -62,7 +62,11 @@ async fn families(kernel: Kernel, folder: &Path) -> Vec<Family> {
     config.tts.api_key = da_server::provider::ApiKey::new("none");
     let metrics = Metrics::new().expect("metrics");
     let (sender, observations) = sync_channel(1 << 14);
-    let view = KernelView { observations, settlements: kernel.settlements() };
+    let view = KernelView {
+        observations,
+        settlements: kernel.settlements(),
+        under_way: kernel.under_way(),
+    };
     let shutdown = CancellationToken::new();
     let watch = Watch {
         endpoints: with_catalogue(&config.endpoint).expect("the catalogue"),

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use da_server::kernel::{
-    EndpointConfig, EndpointKind, Hooks, Kernel, KernelConfig, Observation, Unlisted, Watch, What,
+    EndpointConfig, EndpointKind, Hooks, Kernel, KernelConfig, LatestUnderWay, Observation,
+    Unlisted, Watch, What,
 };
 use da_server::metrics::Metrics;
 use da_standin::{Options, Standin};
@@ -87,6 +88,8 @@ pub fn turn(endpoints: &[EndpointConfig]) -> Arc<Beside> {
 pub struct Lab {
     /// Where stand-ins run.
     pub runtime: Runtime,
+    /// What is under way.
+    pub under_way: LatestUnderWay,
     metrics: Metrics,
     observations: Receiver<Observation>,
     seen: Vec<Observation>,
@@ -161,7 +164,7 @@ impl Lab {
         unread();
         let metrics = Metrics::new().expect("metrics");
         let (sender, observations) = sync_channel(1 << 18);
-        let shutdown = CancellationToken::new();
+        let (shutdown, under_way) = (CancellationToken::new(), kernel.under_way());
         let watch = Watch {
             endpoints: endpoints.to_vec(),
             unlisted,
@@ -177,7 +180,17 @@ impl Lab {
             .build()
             .expect("a runtime");
         let (seen, processes) = (Vec::new(), vec![std::process::id()]);
-        let lab = Self { runtime, metrics, observations, seen, processes, shutdown, reader, turn };
+        let lab = Self {
+            runtime,
+            under_way,
+            metrics,
+            observations,
+            seen,
+            processes,
+            shutdown,
+            reader,
+            turn,
+        };
         lab.wait_for_older_connections();
         Some(lab)
     }

@@ -42,6 +42,7 @@ mod syscalls;
 mod tcp_info;
 mod tickets;
 mod turns;
+mod under_way;
 mod unread;
 mod upgrades;
 mod waits;

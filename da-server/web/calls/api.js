@@ -23,6 +23,11 @@ export async function call(id) {
   return (await ask(`/${encodeURIComponent(id)}`)).json();
 }
 
+// The requests that have not ended.
+export async function underWay(signal) {
+  return (await ask("/under_way", signal)).json();
+}
+
 // Hands on each event until the stream ends. handlers: {opened(), call(call), missed({calls})}
 export async function follow(query, handlers, signal) {
   const response = await ask(`/live?${query}`, signal);

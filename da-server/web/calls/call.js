@@ -5,14 +5,14 @@ import { $, element } from "./dom.js";
 import { enter } from "./entry.js";
 import { attemptFacts } from "./facts.js";
 import { counted, date, duration, share } from "./format.js";
-import { COARSE, JOINS, PHASES, backOff, isCoarse, legend, phasesOf } from "./phases.js";
+import { COARSE, JOINS, PHASES, backOff, isCoarse, legend, phasesOf, what } from "./phases.js";
 import { axis, placed, segment, tick, waterfall } from "./waterfall.js";
 
 async function show() {
   const call = await fetchCall(location.pathname.split("/").at(-1));
   document.title = `Call ${call.id} – Digital Actors`;
   $("title").textContent = `Call ${call.id}`;
-  $("lead").textContent = `${call.kind} · ${call.provider} · ${call.model}`;
+  $("lead").textContent = `${call.kind} · ${call.provider} · ${what(call)}`;
   $("content").replaceChildren(
     summary(call),
     element("section", { className: "whole" }, axis(call.duration_ns), waterfall(call), legend()),

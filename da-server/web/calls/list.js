@@ -4,11 +4,12 @@ import { Unauthorized, calls, follow } from "./api.js";
 import { $, element, keepInOrder } from "./dom.js";
 import { enter, say } from "./entry.js";
 import { clock, counted, duration } from "./format.js";
-import { isCoarse, legend } from "./phases.js";
+import { isCoarse, legend, what } from "./phases.js";
 import { drawTable } from "./table.js";
+import { watchUnderWay } from "./under_way.js";
 import { axis, waterfall } from "./waterfall.js";
 
-const FILTERS = ["kind", "provider", "outcome"];
+const FILTERS = ["kind", "provider", "process", "outcome", "min_ms"];
 const LISTS = {
   slowest: { limit: 15, add: (call, others) => [...others, call].sort((a, b) => b.duration_ns - a.duration_ns) },
   // The last one to end first, as the server has them.
@@ -55,7 +56,7 @@ function drawWaterfalls(box, list, ownScale) {
 function row(call) {
   return element("li", {},
     element("a", { href: `calls/${call.id}`, className: "call" },
-      element("span", { className: "what" }, element("b", {}, call.provider), ` ${call.model}`),
+      element("span", { className: "what" }, element("b", {}, call.provider), ` ${what(call)}`),
       element("span", { className: "when" }, `${call.kind} #${call.id} · ${clock(call.began_unix_ms)}`),
       waterfall(call),
       element("span", { className: "long" }, duration(call.duration_ns)),
@@ -80,15 +81,22 @@ function nothing() {
     : "No call yet. They appear here as soon as they end.";
 }
 
+function isPaused() {
+  return $("pause").ariaPressed === "true";
+}
+
 function redrawSoon() {
-  if ($("pause").ariaPressed !== "true") redrawing ||= setTimeout(draw, REDRAW_MS);
+  if (!isPaused()) redrawing ||= setTimeout(draw, REDRAW_MS);
 }
 
 // ---- what the server says ----
 
+function chosen() {
+  return Object.fromEntries(FILTERS.map((name) => [name, $("filters").elements[name].value]));
+}
+
 function query(more = {}) {
-  const chosen = FILTERS.map((name) => [name, $("filters").elements[name].value]);
-  return new URLSearchParams([...chosen.filter(([, value]) => value), ...Object.entries(more)]);
+  return new URLSearchParams([...Object.entries(chosen()).filter(([, value]) => value), ...Object.entries(more)]);
 }
 
 async function load() {
@@ -102,23 +110,25 @@ async function load() {
     if (asked !== String(query())) return;
     names.forEach((name, index) => { shown[name] = answers[index].calls; });
     meanwhile.forEach(insert);
-    offerProviders(answers[0].providers);
+    offer("provider", answers[0].providers);
+    offer("process", answers[0].processes);
     redrawSoon();
   } finally {
     loading.delete(meanwhile);
   }
 }
 
-function offerProviders(providers) {
-  const select = $("filters").elements.provider;
+function offer(filter, names) {
+  const select = $("filters").elements[filter];
   const offered = new Set([...select.options].map((option) => option.value));
-  for (const name of providers) if (!offered.has(name)) select.append(element("option", {}, name));
+  for (const name of names) if (!offered.has(name)) select.append(element("option", {}, name));
 }
 
 function take(call) {
   for (const meanwhile of loading) meanwhile.push(call);
   insert(call);
-  offerProviders([call.provider]);
+  offer("provider", [call.provider]);
+  if (call.process) offer("process", [call.process.name]);
   redrawSoon();
 }
 
@@ -134,6 +144,7 @@ async function live() {
   following?.abort();
   following = new AbortController();
   const { signal } = following;
+  watchUnderWay(chosen, isPaused, signal);
   const refresh = setInterval(() => load().catch(() => {}), REFRESH_MS);
   for (let failures = 0; !signal.aborted; failures += 1) {
     try {

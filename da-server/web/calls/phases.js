@@ -23,15 +23,26 @@ export const JOINS = {
   doubtful: "The kernel saw the connection, but can't say where in it the response began.",
   missing: "What the kernel saw of it did not come in time: lost, or late.",
   unavailable: "There is no kernel view.",
+  observed: "It is another process's, which tells nothing of it: all of it is what the kernel saw.",
 };
 
 // Whether the application alone says where the time went, although there was a socket.
 export function isCoarse(attempt) {
-  return attempt.join !== "joined" && attempt.join !== "no_socket";
+  return !["joined", "no_socket", "observed"].includes(attempt.join);
 }
 
 export const COARSE =
   "Seen by the application alone: connect includes tls, wait includes send and pickup.";
+
+// Whether an answer came, as far as is known.
+export function isGood(outcome) {
+  return ["success", "ok", "doubtful"].includes(outcome);
+}
+
+// What answered; of another process's call nobody knows, but whose it was.
+export function what({ model, process }) {
+  return process ? `${process.name} ${process.pid}` : model;
+}
 
 // [phase, ns] of all attempts together, in order.
 export function phasesOf(call) {

@@ -2,9 +2,9 @@
 
 import { element, keepInOrder } from "./dom.js";
 import { clock, duration } from "./format.js";
-import { PHASES, backOff, phasesOf } from "./phases.js";
+import { PHASES, backOff, phasesOf, what } from "./phases.js";
 
-const HEAD = ["call", "began", "kind", "provider", "model", "total", ...PHASES.map(({ name }) => name), "pauses", "outcome", "join"];
+const HEAD = ["call", "began", "kind", "provider", "model or process", "total", ...PHASES.map(({ name }) => name), "pauses", "outcome", "join"];
 
 // Draws the calls into `box`, or brings the table there up to date.
 export function drawTable(box, calls) {
@@ -22,7 +22,7 @@ function row(call) {
   const link = element("a", { href: `calls/${call.id}` }, `#${call.id}`);
   const joins = [...new Set(call.attempts.map(({ join }) => join.replaceAll("_", " ")))];
   const cells = [
-    clock(call.began_unix_ms), call.kind, call.provider, call.model, number(call.duration_ns),
+    clock(call.began_unix_ms), call.kind, call.provider, what(call), number(call.duration_ns),
     ...phasesOf(call).map(([, ns]) => number(ns)), number(backOff(call)),
     call.outcome.replaceAll("_", " "), joins.join(", "),
   ];

@@ -5,7 +5,7 @@
 
 import { element } from "./dom.js";
 import { duration, mark, marks } from "./format.js";
-import { COARSE, PHASES, backOff, isCoarse, phasesOf } from "./phases.js";
+import { COARSE, PHASES, backOff, isCoarse, isGood, phasesOf } from "./phases.js";
 
 export function waterfall(call) {
   const bars = element("div", { className: "bars" });
@@ -21,7 +21,7 @@ export function waterfall(call) {
       endNs += ns;
     }
     bars.append(...ticks(attempt).map(([kind, atNs]) => tick(kind, attempt.after_ns + atNs, call.duration_ns)));
-    if (attempt.outcome !== "success") {
+    if (!isGood(attempt.outcome)) {
       const cross = element("i", { className: `cross ${attempt.outcome}`, title: attempt.outcome }, "✕");
       bars.append(placed(cross, endNs, endNs, call.duration_ns));
     }

@@ -2,6 +2,7 @@
 
 mod live;
 mod query;
+mod under_way;
 
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ struct CallList {
     calls: Vec<Arc<Call>>,
     /// Of all remembered calls, in alphabetical order: what can be asked for.
     providers: Vec<String>,
+    /// The same of the processes that are not this one.
+    processes: Vec<String>,
 }
 
 /// `/api/calls` and what is below it, for whoever may come in, and the page, which has nothing in it
@@ -53,6 +56,7 @@ pub(super) fn router(
     let api = Router::new()
         .route("/api/calls", get(list))
         .route("/api/calls/live", get(live::follow))
+        .route("/api/calls/under_way", get(under_way::list))
         .route("/api/calls/{id}", get(one))
         .with_state(Calls { history, writing, follower_permits, shutdown });
     access::protect(api, access).merge(page::calls())
@@ -88,7 +92,7 @@ fn chosen(history: &CallHistory, query: &CallQuery, limit: usize) -> CallList {
     };
     calls.retain(|call| query.admits(call));
     calls.truncate(limit);
-    CallList { calls, providers: history.providers() }
+    CallList { calls, providers: history.providers(), processes: history.processes() }
 }
 
 async fn one(

@@ -1,11 +1,11 @@
-//! Which calls are asked for: `?kind=llm&provider=anthropic&outcome=failed&order=slowest&limit=20`.
+//! Which calls are asked for: `?kind=llm&provider=anthropic&process=python3&outcome=failed&min_ms=500&order=slowest&limit=20`.
 
 use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer};
 
-use crate::calls::{Call, CallKind, MAX_LISTED};
+use crate::calls::{Call, Ended, MAX_LISTED};
 use crate::http::ApiError;
-use crate::provider::Outcome;
+use crate::kernel::EndpointKind;
 
 const USUAL_LIMIT: u16 = 50;
 
@@ -13,9 +13,13 @@ const USUAL_LIMIT: u16 = 50;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct CallQuery {
-    kind: Option<CallKind>,
+    kind: Option<EndpointKind>,
     provider: Option<String>,
+    /// Its name; an empty one is that of the server itself.
+    process: Option<String>,
     outcome: Option<Ending>,
+    /// Those that took at least so long, milliseconds.
+    min_ms: Option<u64>,
     order: Option<Order>,
     limit: Option<u16>,
 }
@@ -33,17 +37,17 @@ pub(super) enum Order {
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// `failed`: in any way but success.
+    /// `failed`: in any way but a good one.
     Failed,
     /// Exactly so.
-    As(Outcome),
+    As(Ended),
 }
 
 impl<'de> Deserialize<'de> for Ending {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer)? {
             label if label == "failed" => Ok(Self::Failed),
-            label => Outcome::deserialize(StringDeserializer::new(label)).map(Self::As),
+            label => Ended::deserialize(StringDeserializer::new(label)).map(Self::As),
         }
     }
 }
@@ -68,10 +72,13 @@ impl CallQuery {
     pub(super) fn admits(&self, call: &Call) -> bool {
         let ended = match self.outcome {
             None => true,
-            Some(Ending::Failed) => call.outcome != Outcome::Success,
-            Some(Ending::As(outcome)) => call.outcome == outcome,
+            Some(Ending::Failed) => call.outcome.is_failure(),
+            Some(Ending::As(outcome)) => call.outcome.as_str() == outcome.as_str(),
         };
+        let process = call.process.as_ref().map_or("", |process| &process.name);
         ended
+            && self.process.as_ref().is_none_or(|name| process == name)
+            && self.min_ms.is_none_or(|ms| call.duration_ns / 1_000_000 >= ms)
             && self.kind.is_none_or(|kind| call.kind == kind)
             && self.provider.as_ref().is_none_or(|provider| call.provider == *provider)
     }

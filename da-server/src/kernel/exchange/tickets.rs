@@ -117,7 +117,7 @@ impl Tickets {
     }
 
     /// Whether all that has come may be tickets, so that the response may be still on its way.
-    pub fn may_be_all(&self, first: &FirstArrivals) -> bool {
+    pub fn may_be_all(first: &FirstArrivals) -> bool {
         let pieces = pieces(first);
         let (certain, rest) = pieces.split_at(certain(&pieces));
         let own = lengths(certain);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
+use da_ebpf_common::connection::Connection;
 use da_ebpf_common::event::ConnectionId;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
@@ -22,6 +23,7 @@ use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
 use crate::kernel::self_metrics::{EventMetrics, StatusMetrics};
 use crate::kernel::syscall::tier::Tier;
 use crate::kernel::tracker::{Over, Tracker, Verdict};
+use crate::kernel::under_way::UnderWayOutput;
 use crate::recording::Recorder;
 
 /// Events that are taken before the reader looks whether something else is due.
@@ -46,6 +48,8 @@ pub struct Intake {
     pub losses: LossMetrics,
     /// Who wants to hear of every measurement.
     pub subscriber: Option<SyncSender<Observation>>,
+    /// Where what is under way goes.
+    pub under_way: UnderWayOutput,
     /// Where events and settled records are written down, if anywhere.
     pub recorder: Option<Recorder>,
     /// Events taken since a batch last ended.
@@ -197,6 +201,16 @@ impl Intake {
                 Forgotten::Gone | Forgotten::Refused => {}
             }
         }
+    }
+
+    /// Looks at what is under way.
+    pub fn look_under_way(&mut self, silence: Duration) {
+        let (now_ns, silence_ns) = (monotonic_ns(), silence.as_nanos() as u64);
+        let tracker = &self.tracker;
+        let under_way = |(id, record): (ConnectionId, Connection)| {
+            tracker.under_way(id, &record, now_ns, silence_ns)
+        };
+        self.under_way.set(now_ns, self.connections.all().filter_map(under_way).collect());
     }
 
     fn batch_ends(&mut self) {

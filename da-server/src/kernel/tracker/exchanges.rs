@@ -10,6 +10,7 @@ use super::Tracker;
 use super::known::{Begun, Pending};
 use super::settle::{Over, settle};
 use crate::kernel::connection::Totals;
+use crate::kernel::exchange::tickets::Tickets;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
 use crate::kernel::observation::{Pickup, SeenExchange, What};
 use crate::kernel::peers::addresses;
@@ -28,6 +29,8 @@ impl Tracker {
             return;
         }
         let last_number = mem::replace(&mut known.last_number, exchange.number);
+        let last_use_ns = exchange.response.last_ns.max(exchange.request_last_ns);
+        let earlier_use_ns = mem::replace(&mut known.last_use_ns, last_use_ns);
         let mut pending = mem::take(&mut known.pending);
         // What the programs call the second request is the first one, or the rest of it, where there was
         // none before, or only its beginning. Where the report of a first one was lost, it is taken for the
@@ -71,6 +74,7 @@ impl Tracker {
         let Some(measured) = measured else {
             if let Some(known) = self.known.get_mut(&id) {
                 known.pending.request = Some(request);
+                known.last_use_ns = earlier_use_ns;
             }
             return;
         };
@@ -107,6 +111,8 @@ impl Tracker {
                 response_bytes: exchange.response.bytes,
                 last_arrival_ns: (exchange.response.last_ns != 0)
                     .then_some(exchange.response.last_ns),
+                idle_before_ns: (earlier_use_ns != 0)
+                    .then(|| request.first_ns.saturating_sub(earlier_use_ns)),
                 rtt_ns: (exchange.srtt_eighths_us != 0)
                     .then(|| u64::from(exchange.srtt_eighths_us) * 1_000 / 8),
                 retransmits,
@@ -133,11 +139,9 @@ impl Tracker {
         let is_first = known.last_number == 0 || known.pending.request.is_some();
         if let (Over::Silent(_), true, Some(first)) = (over, is_first, &owed.first_arrivals)
             && first.finished_ns != 0
+            && Tickets::may_be_all(first)
         {
-            let peers = known.peers;
-            if self.tickets_of(&peers).may_be_all(first) {
-                return;
-            }
+            return;
         }
         let Some(known) = self.known.get_mut(&id) else { return };
         known.pending.first_arrivals = owed.first_arrivals.map(Box::new);

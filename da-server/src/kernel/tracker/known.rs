@@ -38,6 +38,8 @@ pub struct Known {
     /// Number of the latest exchange that was taken in: numbers rise, so one that does not is a report of
     /// what was counted already.
     pub last_number: u64,
+    /// When something last came over it: a request or an arrival of the latest exchange, ns; 0 where there was none.
+    pub last_use_ns: u64,
     /// The exchange that was counted when it had been silent for long.
     pub settled: Option<Settled>,
     /// Running totals, as last seen.
@@ -95,6 +97,7 @@ impl Known {
             pending: Pending::default(),
             exchanges: 0,
             last_number: 0,
+            last_use_ns: 0,
             settled: None,
             totals: Totals::default(),
         }

@@ -176,7 +176,7 @@ fn joined_with_their_own(calls: &[Arc<Call>], log: &[LogEntry]) {
         given_up += usize::from(is_given_up);
         let sockets = call.attempts.iter().filter_map(|one| one.socket.as_ref());
         for socket in sockets.filter(|socket| socket.exchange.is_some()) {
-            let is_own = asked.contains(&(socket.local, call.model.as_str()));
+            let is_own = asked.contains(&(socket.local, call.model.as_deref().unwrap_or_default()));
             assert!(is_own || is_given_up, "{call:?}");
             unnoticed += usize::from(!is_own);
             compared += 1;

@@ -61,7 +61,11 @@ impl Desk {
         let metrics = Metrics::new().expect("metrics");
         let registry = metrics.registry();
         let (sender, observations) = sync_channel(1 << 14);
-        let view = KernelView { observations, settlements: kernel.settlements() };
+        let view = KernelView {
+            observations,
+            settlements: kernel.settlements(),
+            under_way: kernel.under_way(),
+        };
         let settings = CallsConfig { latest: 100_000, grace, ..CallsConfig::default() };
         let calls = Calls::start(&settings, registry, Some(view)).expect("calls");
         let gates = AdmissionMetrics::register(registry).expect("metrics");

@@ -59,7 +59,7 @@ fn all_are_counted_and_timed_under_the_providers_names() {
     let collector = ServerProgram::start(&["collect"], &Stage::configuration(), |_| {});
     let ask = |askers: Vec<Asker>| -> Vec<Row> {
         let begun: Vec<_> = askers.into_iter().map(|asker| asker.begin(&stage.network)).collect();
-        begun.into_iter().map(|one| Row::of(one, || collector.get("/metrics").1)).collect()
+        begun.into_iter().map(|one| Row::of(one, |path| collector.get(path).1)).collect()
     };
 
     // Before all others one that sends each request at once: where the parts of a request come apart, the

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use da_server::calls::{Call, Phase, Reuse};
+use serde::Deserialize;
+
 use super::asker::{Begun, Speaks};
 use super::{BETWEEN_CHUNKS_MS, CHUNKS, FIRST_BYTE_MS};
 use crate::clients::seen::Seen;
@@ -9,6 +12,8 @@ use crate::clients::servers::Sent;
 
 /// An edge of the histograms below what a provider takes, s.
 const SOONER: &str = "0.06";
+/// Longer than a call that has ended takes to be listed.
+const LOOK: Duration = Duration::from_millis(1_000);
 
 /// One asker, both sides.
 #[derive(Debug)]
@@ -23,15 +28,23 @@ pub struct Row {
     too_soon: f64,
     first_byte_seconds: f64,
     response_seconds: f64,
+    calls: Vec<Call>,
+}
+
+/// What `/api/calls` answers.
+#[derive(Deserialize)]
+struct Listed {
+    calls: Vec<Call>,
 }
 
 impl Row {
-    /// Waits for the asker's end, and for what `metrics` then says.
-    pub fn of(begun: Begun, metrics: impl Fn() -> String) -> Self {
+    /// Waits for the asker's end, and for what the collector then says at `/metrics` and `/api/calls`.
+    pub fn of(begun: Begun, get: impl Fn(&str) -> String) -> Self {
+        let metrics = || get("/metrics");
         let (process, provider, speaks) = (begun.process.clone(), begun.provider, begun.speaks);
         let (sent, took) = begun.end();
         let labels = format!("process=\"{process}\",provider=\"{provider}\"");
-        let seen = Seen::wait(&metrics, &labels, sent.connections);
+        let seen = Seen::wait(metrics, &labels, sent.connections);
         let text = metrics();
         let value = |series: &str, more: &str| {
             let begins = format!("digital_actors_socket_{series}{{");
@@ -40,7 +53,13 @@ impl Row {
             });
             line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0.0)
         };
+        // What has ended is there after the next look of the thread that makes calls.
+        std::thread::sleep(LOOK);
+        let listed = get(&format!("/api/calls?limit=500&provider={provider}"));
+        let Listed { mut calls } = serde_json::from_str(&listed).expect("calls");
+        calls.retain(|call| call.process.as_ref().is_some_and(|it| it.name == process));
         Self {
+            calls,
             speaks,
             sent,
             took,
@@ -70,6 +89,8 @@ impl Row {
                 "{self:?}: not timed"
             );
             assert_eq!((seen.first_bytes, seen.responses), (0, 0), "{self:?}: timed");
+            let doubtful = self.calls.iter().filter(|call| call.outcome.as_str() == "doubtful");
+            assert_eq!(doubtful.count(), self.calls.len(), "{self:?}: no call can be told apart");
             return;
         }
         assert_eq!((told_apart, seen.ambiguous), (sent.exchanges, 0), "{self:?}: exchanges");
@@ -88,6 +109,30 @@ impl Row {
         assert!(self.response_seconds >= least, "{self:?}: streams take {least} s or more");
         let told = self.first_byte_seconds + self.response_seconds;
         assert!(told <= self.took.as_secs_f64(), "{self:?}: longer than it was there");
+        self.check_calls();
+    }
+
+    /// Whether each exchange is a call of its own, with phases that sum to it.
+    fn check_calls(&self) {
+        let Self { sent, seen, calls, .. } = self;
+        assert_eq!(calls.len(), sent.exchanges, "{self:?}: calls");
+        let of =
+            |outcome: &str| calls.iter().filter(|call| call.outcome.as_str() == outcome).count();
+        assert_eq!((of("ok"), of("doubtful")), (seen.ok, seen.doubtful), "{self:?}: outcomes");
+        let fresh = calls.iter().filter(|call| call.attempts[0].reuse == Reuse::Fresh);
+        assert_eq!(fresh.clone().count(), sent.connections, "{self:?}: first calls");
+        for call in fresh {
+            let (connect_ns, tls_ns) =
+                (call.phases().ns(Phase::Connect), call.phases().ns(Phase::Tls));
+            assert!(connect_ns > 0 && tls_ns > 0, "{call:?}: pays for its connection");
+        }
+        for call in calls {
+            assert_eq!(call.phases().sum_ns(), call.duration_ns, "{call:?}");
+            let wait_ns = call.phases().ns(Phase::Wait);
+            let waited =
+                call.outcome.as_str() == "doubtful" || wait_ns >= FIRST_BYTE_MS * 1_000_000;
+            assert!(waited, "{call:?}: answered before the provider did");
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Server {
         config.store.path = stage.scratch.join("join.sqlite");
         config.llm.api_key = ApiKey::new("bench");
         let metrics = Metrics::new()?;
-        let (sender, view) = KernelView::channel(kernel.settlements());
+        let (sender, view) = KernelView::channel(kernel.settlements(), kernel.under_way());
         let app = App::new(config, metrics.clone(), Ok(view))?;
         let shutdown = CancellationToken::new();
         let endpoint = EndpointConfig {

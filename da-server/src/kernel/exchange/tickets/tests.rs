@@ -173,9 +173,9 @@ fn what_nothing_follows_is_the_response_if_the_server_closed() {
     let start = |end| Tickets::default().response_start(&tickets, 1, end as u32);
     assert_eq!(start(End::NextRequest), ResponseStart::NotYet);
     assert_eq!(start(End::ClosedByPeer), ResponseStart::Doubtful);
-    assert!(Tickets::default().may_be_all(&only) && Tickets::default().may_be_all(&tickets));
+    assert!(Tickets::may_be_all(&only) && Tickets::may_be_all(&tickets));
     let answered = first(&[(5, 250, false), (6, 700, true)]);
-    assert!(!Tickets::default().may_be_all(&answered));
+    assert!(!Tickets::may_be_all(&answered));
 }
 
 #[test]

@@ -1,0 +1,186 @@
+//! What is under way on the connections that are of interest.
+
+use da_ebpf_common::connection::Connection;
+use da_ebpf_common::event::ConnectionId;
+
+use super::settle::{Over, settle};
+use super::{Known, Tracker};
+use crate::kernel::connection::place;
+use crate::kernel::endpoints::Attribution;
+use crate::kernel::exchange::tickets::Tickets;
+use crate::kernel::interleaving::Interleaving;
+use crate::kernel::peers::{addresses, process_name};
+use crate::kernel::under_way::{UnderWay, progress, unread_bytes};
+
+/// A server that is busy takes a while to answer a Finished.
+const MAX_FINISHED_TO_TICKETS_NS: u64 = 100_000_000;
+
+impl Tracker {
+    /// The request on a connection of which the programs keep `record`, if one is under way and it is known whose
+    /// connection it is. One that may carry requests side by side (HTTP/2) tells of none.
+    pub fn under_way(
+        &self,
+        id: ConnectionId,
+        record: &Connection,
+        now_ns: u64,
+        silence_ns: u64,
+    ) -> Option<UnderWay> {
+        let known = self.known.get(&id);
+        let endpoint = match known {
+            Some(known) if is_told_apart(known, record) => known.endpoint,
+            Some(_) => return None,
+            // It has shown no name yet.
+            None => match self.endpoints.attribute(None, place(&record.peers)) {
+                Attribution::To(endpoint) => endpoint,
+                Attribution::Unlisted | Attribution::Ambiguous => return None,
+            },
+        };
+        let progress = progress(record, now_ns, silence_ns, || self.may_be_tickets(id, record))?;
+        let labels = self.endpoints.labels(endpoint);
+        let slot = &record.arrivals[(record.request & 1) as usize];
+        let response = (slot.request == record.request as u32 && record.request != 0)
+            .then_some(slot.response)
+            .filter(|response| response.arrivals > 0);
+        let since = |at_ns: u64| now_ns.saturating_sub(at_ns);
+        let window_closed = record.window_full_ns != record.window_read_ns;
+        let (local, remote) = addresses(&record.peers);
+        Some(UnderWay {
+            kind: labels.kind,
+            provider: labels.name.clone(),
+            process: process_name(&record.peers),
+            pid: record.peers.pid,
+            local,
+            remote,
+            state: progress.state,
+            age_ns: since(progress.began_ns),
+            in_state_ns: since(progress.since_ns),
+            exchange: record.request,
+            request_bytes: if record.request == 0 { 0 } else { record.request_bytes },
+            response_bytes: response.map_or(0, |response| response.bytes),
+            silent_ns: response.map(|response| since(response.last_ns)),
+            unread_bytes: unread_bytes(record),
+            window_closed_ns: if window_closed { since(record.window_full_ns) } else { 0 },
+        })
+    }
+
+    /// Whether all that has come in answer to a connection's request may be session tickets: of their kind, and no
+    /// later than a server sends them, which is when it has the client's Finished.
+    fn may_be_tickets(&self, id: ConnectionId, record: &Connection) -> bool {
+        let is_first = |known: &Known| known.last_number == 0 || known.pending.request.is_some();
+        let Some(owed) = settle(id, record, Over::Silent(u64::MAX)) else { return false };
+        let Some(first) = owed.first_arrivals.filter(|first| first.finished_ns != 0) else {
+            return false;
+        };
+        let rtt_ns = u64::from(record.srtt_eighths_us) * 1_000 / 8;
+        let latest_ns = first.finished_ns + rtt_ns + MAX_FINISHED_TO_TICKETS_NS;
+        owed.exchange.response.last_ns <= latest_ns
+            && self.known.get(&id).is_some_and(is_first)
+            && Tickets::may_be_all(&first)
+    }
+}
+
+fn is_told_apart(known: &Known, record: &Connection) -> bool {
+    use da_ebpf_common::connection::flags::{HTTP2_CONTROL, HTTP2_PREFACE};
+    let is_alone = match known.interleaving {
+        Interleaving::No => true,
+        Interleaving::Offered => record.flags & (HTTP2_PREFACE | HTTP2_CONTROL) == 0,
+        Interleaving::Certain | Interleaving::Unseen => false,
+    };
+    is_alone && !known.interleaved
+}
+
+#[cfg(test)]
+mod tests {
+    use da_ebpf_common::connection::{Phase, flags};
+    use da_ebpf_common::tls::FirstBytes;
+    use zerocopy::FromZeros;
+
+    use super::*;
+    use crate::kernel::config::Unlisted;
+    use crate::kernel::endpoints::Endpoints;
+    use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
+    use crate::kernel::event::Event;
+    use crate::kernel::self_metrics::losses::LossMetrics;
+    use crate::kernel::series::AllSeries;
+    use crate::kernel::under_way::RequestState;
+    use crate::metrics::Registry;
+
+    const ID: ConnectionId = ConnectionId { sock: 1, born_ns: 2 };
+    const FINISHED_NS: u64 = 1_000_000;
+    const MS: u64 = 1_000_000;
+
+    /// Follows one connection, which has begun with `opening`.
+    fn tracker(opening: &[u8]) -> Tracker {
+        let endpoint = EndpointConfig {
+            name: "a".to_owned(),
+            kind: EndpointKind::Llm,
+            hosts: vec!["a.example".to_owned()],
+            addresses: Vec::new(),
+        };
+        let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
+        let losses = LossMetrics::new().expect("losses");
+        let mut tracker = Tracker::new(endpoints, AllSeries::new(0), losses, &Registry::new())
+            .expect("registers");
+        let mut first = FirstBytes::new_zeroed();
+        first.header.connection = ID;
+        tracker.take(&Event::FirstBytes(first, opening));
+        tracker
+    }
+
+    const HTTP1: &[u8] = b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n";
+
+    /// Its first request, behind TLS 1.3, and an arrival each of so many bytes at those times since the Finished.
+    fn record(arrivals: &[(u64, u16)]) -> Box<Connection> {
+        let mut record = Box::new(Connection::new_zeroed());
+        (record.born_ns, record.established_ns, record.flight_ns) = (2, 3, FINISHED_NS);
+        (record.phase, record.flags) = (Phase::Open as u32, flags::TLS | flags::TLS13);
+        (record.request, record.request_first_ns, record.request_last_ns) =
+            (1, FINISHED_NS + 1, FINISHED_NS + 2);
+        record.records.count = arrivals.len() as u16;
+        let slot = &mut record.arrivals[1];
+        slot.request = 1;
+        for (index, (after_ns, bytes)) in arrivals.iter().enumerate() {
+            let at_ns = FINISHED_NS + after_ns;
+            slot.first[index].at_ns = at_ns;
+            slot.first[index].bytes = (*bytes).into();
+            record.records.lengths[index] = *bytes;
+            if index == 0 {
+                slot.response.first_ns = at_ns;
+            }
+            slot.response.last_ns = at_ns;
+            slot.response.bytes += u64::from(*bytes);
+            slot.response.arrivals += 1;
+            record.last_arrival_ns = at_ns;
+        }
+        record
+    }
+
+    fn state(tracker: &Tracker, record: &Connection) -> Option<RequestState> {
+        let now_ns = FINISHED_NS + 20_000 * MS;
+        tracker.under_way(ID, record, now_ns, 60_000 * MS).map(|one| one.state)
+    }
+
+    #[test]
+    fn session_tickets_are_no_answer_and_what_comes_later_or_looks_otherwise_is_one() {
+        let tracker = tracker(HTTP1);
+        let waiting = Some(RequestState::Waiting);
+        assert_eq!(state(&tracker, &record(&[])), waiting);
+        assert_eq!(state(&tracker, &record(&[(MS, 250)])), waiting);
+        assert_eq!(state(&tracker, &record(&[(MS, 250), (2 * MS, 250)])), waiting);
+        let quiet = Some(RequestState::Quiet);
+        assert_eq!(state(&tracker, &record(&[(MS, 250), (2 * MS, 700)])), quiet);
+        assert_eq!(state(&tracker, &record(&[(150 * MS, 250)])), quiet);
+        let mut second = record(&[]);
+        (second.request, second.arrivals[0].request) = (2, 2);
+        second.arrivals[0].response = record(&[(MS, 250)]).arrivals[1].response;
+        second.last_arrival_ns = FINISHED_NS + MS;
+        second.flags = flags::TLS;
+        assert_eq!(state(&tracker, &second), quiet, "no tickets come as late as that");
+    }
+
+    #[test]
+    fn a_connection_that_may_carry_requests_side_by_side_tells_of_none() {
+        let http2 = tracker(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert_eq!(state(&http2, &record(&[])), None);
+    }
+}
