@@ -1,10 +1,9 @@
 //! `da-server check` where there can't be a kernel view.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
+use da_testkit::built::copy_for_everyone;
 use da_testkit::server::{command, command_of};
 use serde_json::Value;
 
@@ -15,13 +14,9 @@ fn check(arguments: &[&str], toml: &str, prepare: impl FnOnce(&mut Command)) -> 
     said_by(&mut command)
 }
 
-/// The same by somebody without privilege. The folder that the server was built in may be one that nobody
-/// else can enter.
+/// The same by somebody without privilege.
 fn check_as_nobody(arguments: &[&str]) -> (i32, String) {
-    let elsewhere = tempfile::tempdir().expect("folder");
-    std::fs::set_permissions(&elsewhere, Permissions::from_mode(0o755)).expect("permissions");
-    let server = elsewhere.path().join("da-server");
-    std::fs::copy(env!("CARGO_BIN_EXE_da-server"), &server).expect("copied");
+    let (server, _elsewhere) = copy_for_everyone("da-server").expect("a copy");
     let (mut command, _folder) = command_of(&server, &[&["check"], arguments].concat(), "");
     if is_root() {
         command.uid(65_534).gid(65_534);

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 
+use da_testkit::built::copy_for_everyone;
 use da_testkit::recording::at_once;
 use da_testkit::server::ServerProgram;
 use flate2::read::GzDecoder;
@@ -19,18 +20,19 @@ fn example() -> String {
     at_once(&text)
 }
 
-fn replay(recording: &str) -> (ServerProgram, tempfile::NamedTempFile) {
+fn replay(recording: &str) -> (ServerProgram, (tempfile::NamedTempFile, tempfile::TempDir)) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, recording).expect("written");
     let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&file, everyone).expect("permissions");
     let path = file.path().to_str().expect("a path");
-    let replay = ServerProgram::start(&["replay", path], "", |command| {
+    let (program, folder) = copy_for_everyone("da-server").expect("a copy");
+    let replay = ServerProgram::start_of(&program, &["replay", path], "", |command| {
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
     });
-    (replay, file)
+    (replay, (file, folder))
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! The server's privileges, seen from outside: /proc/PID/status and its own exposition.
 
 use std::ffi::CString;
-use std::fs;
 use std::net::TcpStream;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use da_standin::{Options, Standin};
+use da_testkit::built::copy_for_everyone;
 use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
@@ -24,8 +23,12 @@ const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
 
 /// A game that watches an endpoint with these hosts or addresses.
 fn server(tells: &str, prepare: impl FnOnce(&mut Command)) -> ServerProgram {
+    server_of(Path::new(env!("CARGO_BIN_EXE_da-server")), tells, prepare)
+}
+
+fn server_of(program: &Path, tells: &str, prepare: impl FnOnce(&mut Command)) -> ServerProgram {
     let toml = format!("[[endpoint]]\nname = \"privileges\"\nkind = \"llm\"\n{tells}\n");
-    ServerProgram::start(&["serve"], &toml, |command| {
+    ServerProgram::start_of(program, &["serve"], &toml, |command| {
         command.envs(KEYS.map(|name| (name, "none")));
         prepare(command);
     })
@@ -56,7 +59,8 @@ fn is_root() -> bool {
 #[test]
 fn without_privilege_the_game_plays_and_says_what_is_missing() {
     let _turn = beside([NAME]);
-    let server = server(&by_name(), |command| {
+    let (program, _folder) = copy_for_everyone("da-server").expect("a copy");
+    let server = server_of(&program, &by_name(), |command| {
         if is_root() {
             command.uid(65_534).gid(65_534);
         }
@@ -129,10 +133,7 @@ fn a_container_of_another_user_has_what_was_added_to_it_and_starts_without() {
     if !is_root() {
         return skip("not root: file capabilities can't be set");
     }
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("folder");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("permissions");
-    let binary = folder.path().join("da-server");
-    fs::copy(env!("CARGO_BIN_EXE_da-server"), &binary).expect("copied");
+    let (binary, _folder) = copy_for_everyone("da-server").expect("a copy");
     permit(&binary);
 
     let collector = contained(&binary, "-all,+bpf,+perfmon", &[]);

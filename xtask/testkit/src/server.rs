@@ -49,7 +49,17 @@ pub fn command_of(server: &Path, arguments: &[&str], toml: &str) -> (Command, Te
 impl ServerProgram {
     /// Starts `da-server` with these arguments and this configuration, and waits until it serves.
     pub fn start(arguments: &[&str], toml: &str, prepare: impl FnOnce(&mut Command)) -> Self {
-        let (mut command, folder) = command(arguments, toml);
+        Self::start_of(&built::program("da-server").expect("built"), arguments, toml, prepare)
+    }
+
+    /// The same of the server at another path.
+    pub fn start_of(
+        server: &Path,
+        arguments: &[&str],
+        toml: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
+        let (mut command, folder) = command_of(server, arguments, toml);
         prepare(&mut command);
         let mut child = command.spawn().expect("starts");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
