@@ -1,4 +1,4 @@
-//! The clock that the application and the BPF programs share, and the name of a thread.
+//! The clock that the application and the BPF programs share, and the names of this thread and process.
 
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
@@ -36,4 +36,12 @@ impl Clock {
 #[must_use]
 pub fn thread_id() -> u32 {
     gettid().as_raw_nonzero().get().cast_unsigned()
+}
+
+/// This process as the kernel names it, unless it is in a PID namespace, where it does not know that:
+/// `PROC_PID_INIT_INO`, include/linux/proc_ns.h.
+#[must_use]
+pub fn own_pid() -> Option<u32> {
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    (namespace.as_os_str() == "pid:[4026531836]").then(std::process::id)
 }

@@ -46,6 +46,8 @@ pub struct Process {
     pub name: String,
     /// Its number, as the initial PID namespace has it.
     pub pid: u32,
+    /// The workload it belongs to, if that is known: `namespace/pod`, a container or a systemd unit.
+    pub workload: Option<String>,
 }
 
 impl Call {

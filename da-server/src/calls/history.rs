@@ -1,5 +1,6 @@
 //! The history of calls: the latest, and the slowest; and what is under way.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ pub const MAX_LISTED: u16 = 500;
 /// Calls that a reader of live updates may be behind before it misses some.
 const MAX_UPDATES_BEHIND: usize = 256;
 
-/// How much is remembered.
+/// How much is remembered: of this process's calls so much, and of others' so much again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// How many of the latest calls.
@@ -70,10 +71,46 @@ pub struct CallHistory {
 
 #[derive(Debug, Default)]
 struct HistoryState {
-    /// Oldest first.
-    latest: VecDeque<Arc<Call>>,
+    /// Calls that were added so far.
+    added: u64,
+    own: Remembered,
+    /// Of other processes, which may make very many.
+    others: Remembered,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// Oldest first, each with its place in the order of all.
+    latest: VecDeque<(u64, Arc<Call>)>,
     /// Slowest first, with when they were added.
     slowest: Vec<(Instant, Arc<Call>)>,
+}
+
+impl Remembered {
+    fn add(&mut self, place: u64, call: &Arc<Call>, bounds: Bounds) {
+        if self.latest.len() >= bounds.latest {
+            self.latest.pop_front();
+        }
+        if bounds.latest > 0 {
+            self.latest.push_back((place, Arc::clone(call)));
+        }
+        let at = self.slowest.partition_point(|(_, other)| other.duration_ns >= call.duration_ns);
+        if at < bounds.slowest {
+            self.slowest.insert(at, (Instant::now(), Arc::clone(call)));
+            self.slowest.truncate(bounds.slowest);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Call>> {
+        let latest = self.latest.iter().map(|(_, call)| call);
+        latest.chain(self.slowest.iter().map(|(_, call)| call))
+    }
+}
+
+impl HistoryState {
+    fn all(&self) -> impl Iterator<Item = &Arc<Call>> {
+        self.own.all().chain(self.others.all())
+    }
 }
 
 impl CallHistory {
@@ -100,18 +137,10 @@ impl CallHistory {
     /// Adds a finished call, and sends it to all followers.
     pub fn add(&self, call: Arc<Call>) {
         let mut state = self.state();
-        if state.latest.len() >= self.bounds.latest {
-            state.latest.pop_front();
-        }
-        if self.bounds.latest > 0 {
-            state.latest.push_back(Arc::clone(&call));
-        }
-        let place =
-            state.slowest.partition_point(|(_, other)| other.duration_ns >= call.duration_ns);
-        if place < self.bounds.slowest {
-            state.slowest.insert(place, (Instant::now(), Arc::clone(&call)));
-            state.slowest.truncate(self.bounds.slowest);
-        }
+        state.added += 1;
+        let place = state.added;
+        let of = if call.process.is_none() { &mut state.own } else { &mut state.others };
+        of.add(place, &call, self.bounds);
         drop(state);
         // Nobody may be listening.
         let _ = self.updates.send(Arc::new(Update::new(call)));
@@ -120,21 +149,26 @@ impl CallHistory {
     /// The latest calls, the last one first.
     #[must_use]
     pub fn latest(&self) -> Vec<Arc<Call>> {
-        self.state().latest.iter().rev().cloned().collect()
+        let state = self.state();
+        let mut all: Vec<_> = state.own.latest.iter().chain(&state.others.latest).collect();
+        all.sort_by_key(|(place, _)| Reverse(*place));
+        all.into_iter().map(|(_, call)| Arc::clone(call)).collect()
     }
 
     /// The slowest calls of the last while, the slowest first.
     #[must_use]
     pub fn slowest(&self) -> Vec<Arc<Call>> {
-        self.state().slowest.iter().map(|(_, call)| Arc::clone(call)).collect()
+        let state = self.state();
+        let all = state.own.slowest.iter().chain(&state.others.slowest);
+        let mut all: Vec<_> = all.map(|(_, call)| Arc::clone(call)).collect();
+        all.sort_by_key(|call| Reverse(call.duration_ns));
+        all
     }
 
     /// The call of that number, if it is still remembered.
     #[must_use]
     pub fn find(&self, id: u64) -> Option<Arc<Call>> {
-        let state = self.state();
-        let slowest = state.slowest.iter().map(|(_, call)| call);
-        state.latest.iter().chain(slowest).find(|call| call.id == id).cloned()
+        self.state().all().find(|call| call.id == id).cloned()
     }
 
     /// The providers of all that is remembered, in alphabetical order.
@@ -149,11 +183,15 @@ impl CallHistory {
         self.names(|call| call.process.as_ref().map(|process| &process.name))
     }
 
+    /// Their workloads.
+    #[must_use]
+    pub fn workloads(&self) -> Vec<String> {
+        self.names(|call| call.process.as_ref()?.workload.as_ref())
+    }
+
     fn names(&self, name: impl Fn(&Call) -> Option<&String>) -> Vec<String> {
         let state = self.state();
-        let slowest = state.slowest.iter().map(|(_, call)| call);
-        let all: BTreeSet<&String> =
-            state.latest.iter().chain(slowest).filter_map(|call| name(call)).collect();
+        let all: BTreeSet<&String> = state.all().filter_map(|call| name(call)).collect();
         all.into_iter().cloned().collect()
     }
 
@@ -166,7 +204,9 @@ impl CallHistory {
     /// What is state, without what has become too old. A panic elsewhere leaves it whole.
     fn state(&self) -> MutexGuard<'_, HistoryState> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.slowest.retain(|(added, _)| added.elapsed() <= self.bounds.slowest_for);
+        let is_new = |(added, _): &(Instant, _)| added.elapsed() <= self.bounds.slowest_for;
+        state.own.slowest.retain(is_new);
+        state.others.slowest.retain(is_new);
         state
     }
 }
@@ -174,6 +214,7 @@ impl CallHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::Process;
     use crate::calls::call::tests::call;
 
     fn ids(calls: &[Arc<Call>]) -> Vec<u64> {
@@ -196,6 +237,20 @@ mod tests {
         assert_eq!(history.find(3).map(|call| call.duration_ns), Some(90));
         assert!(history.find(2).is_none());
         assert_eq!(history.providers(), ["anthropic"]);
+    }
+
+    #[test]
+    fn calls_of_other_processes_take_no_place_of_ones_own() {
+        let history = with_calls(Bounds { latest: 2, slowest: 3, ..Bounds::default() });
+        let process = Some(Process { name: "psql".to_owned(), pid: 1, workload: None });
+        for id in 6..100 {
+            history.add(Arc::new(Call { process: process.clone(), ..call(id, 60) }));
+        }
+        history.add(Arc::new(call(100, 1)));
+        assert_eq!(ids(&history.latest()), [100, 99, 98, 5]);
+        assert_eq!(ids(&history.slowest()), [3, 6, 7, 8, 1, 4]);
+        assert_eq!(history.processes(), ["psql"]);
+        assert!(history.find(5).is_some() && history.find(99).is_some());
     }
 
     #[test]

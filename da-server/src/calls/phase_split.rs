@@ -21,7 +21,7 @@ impl Seen {
     /// Whether the attempt paid for the connection: nobody used it before, and it was begun during
     /// the attempt, be it for another one.
     pub fn is_fresh(&self, timings: &AttemptTimings) -> bool {
-        self.exchange.as_ref().is_none_or(|exchange| exchange.number == 1)
+        self.exchange.as_ref().is_none_or(|exchange| exchange.is_first)
             && self.connection.id.born_ns >= timings.asked_ns
     }
 
@@ -208,6 +208,7 @@ mod tests {
             pid: 1,
             thread: 1,
             process: String::new(),
+            workload: None,
             local: SocketAddr::from(LOCAL),
             remote: SocketAddr::from(REMOTE),
             what,
@@ -231,6 +232,7 @@ mod tests {
             response_bytes: 1,
             arrivals_ns: arrivals_ns.to_vec(),
             last_arrival_ns: arrivals_ns.last().copied(),
+            is_first: number == 1,
             idle_before_ns: None,
             first_pickup: None,
             rtt_ns: None,

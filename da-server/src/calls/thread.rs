@@ -12,7 +12,7 @@ use super::correlator::{Correlator, Round};
 use super::metrics::CallMetrics;
 use super::observed::{Now, ObservedCalls};
 use super::{CallHistory, CallsConfig, slow};
-use crate::clock::Clock;
+use crate::clock::{Clock, own_pid};
 use crate::kernel::{LatestUnderWay, Observation, Settlements};
 use crate::metrics::Registry;
 use crate::provider::{CallIds, CallReport, CallReports};
@@ -146,13 +146,6 @@ fn observe_until_end(kernel: &KernelView, mut calls: ObservedCalls, history: &Ca
 fn now(clock: Clock) -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { now_ns: clock.now_ns(), unix_ms: since_epoch.as_millis() as u64 }
-}
-
-/// This process as the kernel names it, unless it is in a PID namespace, where it does not know that:
-/// `PROC_PID_INIT_INO`, include/linux/proc_ns.h.
-fn own_pid() -> Option<u32> {
-    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    (namespace.as_os_str() == "pid:[4026531836]").then(std::process::id)
 }
 
 /// Why the thread can't be started.

@@ -34,24 +34,36 @@ pub struct Interleavings {
 }
 
 impl Interleavings {
-    /// Whether a connection to `server` interleaves. `connection_flags`: see [`flags`].
+    /// Whether a connection to `server` interleaves, and remembers if that shows what the server chooses.
+    /// `connection_flags`: see [`flags`].
     pub fn is_interleaved(
         &mut self,
         server: SocketAddr,
         told: Interleaving,
         connection_flags: u32,
     ) -> bool {
-        let shown = |flag| connection_flags & flag != 0;
+        // One alone may be chance: a short request, a body of nine bytes.
+        const BOTH: u32 = flags::HTTP2_PREFACE | flags::HTTP2_CONTROL;
+        let has_chosen = told == Interleaving::Offered && connection_flags & BOTH == BOTH;
+        if has_chosen && self.chosen_by.len() < MAX_SERVERS {
+            self.chosen_by.insert(server);
+        }
+        self.may_interleave(server, told, connection_flags)
+    }
+
+    /// The same as far as is known by now.
+    pub fn may_interleave(
+        &self,
+        server: SocketAddr,
+        told: Interleaving,
+        connection_flags: u32,
+    ) -> bool {
         match told {
             Interleaving::No => false,
             Interleaving::Certain | Interleaving::Unseen => true,
             Interleaving::Offered => {
-                let (preface, control) = (shown(flags::HTTP2_PREFACE), shown(flags::HTTP2_CONTROL));
-                // One alone may be chance: a short request, a body of nine bytes.
-                if preface && control && self.chosen_by.len() < MAX_SERVERS {
-                    self.chosen_by.insert(server);
-                }
-                preface || control || self.chosen_by.contains(&server)
+                connection_flags & (flags::HTTP2_PREFACE | flags::HTTP2_CONTROL) != 0
+                    || self.chosen_by.contains(&server)
             }
         }
     }

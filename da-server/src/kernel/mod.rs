@@ -35,6 +35,7 @@ mod syscall;
 mod tls;
 mod tracker;
 mod under_way;
+mod workload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -84,6 +85,7 @@ use self::syscall::maps::SyscallMaps;
 use self::syscall::tier::Tier;
 use self::tracker::Tracker;
 use self::under_way::{UnderWayMetrics, UnderWayOutput};
+use self::workload::Workloads;
 use crate::metrics::{Metrics, Source};
 
 /// The programs, loaded and not yet read; or why there are none.
@@ -199,13 +201,15 @@ impl Kernel {
             settlements: self.settlements.1,
             logger: loaded.logger,
             ring_bytes: self.config.ring_bytes,
+            cpu_budget: self.config.cpu_budget,
             silence: Duration::from_secs(self.config.silence_seconds.into()),
             tracker: Tracker::new(
                 endpoints,
                 AllSeries::new(watch.max_processes),
                 losses.clone(),
                 registry,
-            )?,
+            )?
+            .with_workloads(Workloads::of_host()),
             existing,
             leftovers,
             lookups: Lookups::register(registry, self.config.resolve)?,

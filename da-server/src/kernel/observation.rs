@@ -1,6 +1,7 @@
 //! What the kernel view tells the rest of the program, connection by connection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use da_ebpf_common::event::ConnectionId;
 
@@ -24,6 +25,8 @@ pub struct Observation {
     pub thread: u32,
     /// That process's name, at most 15 bytes.
     pub process: String,
+    /// The workload it belongs to, if that is known: a pod, a container or a systemd unit.
+    pub workload: Option<Arc<str>>,
     /// Local address; port 0 where the connect failed.
     pub local: SocketAddr,
     /// Remote address.
@@ -88,6 +91,8 @@ pub struct SeenExchange {
     pub arrivals_ns: Vec<u64>,
     /// The last arrival of all, if anything arrived.
     pub last_arrival_ns: Option<u64>,
+    /// It is the first on its connection, which was followed from the start.
+    pub is_first: bool,
     /// For how long nothing had come over the connection when the request was sent; none where no exchange came
     /// before, or nothing is known of it.
     pub idle_before_ns: Option<u64>,

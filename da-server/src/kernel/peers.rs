@@ -22,7 +22,17 @@ pub fn addresses(peers: &Peers) -> (SocketAddr, SocketAddr) {
 /// Name of the connecting process; what is not UTF-8 in it is replaced.
 pub fn process_name(peers: &Peers) -> String {
     let name = peers.command.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(name).into_owned()
+    printable(&String::from_utf8_lossy(name))
+}
+
+/// A name that anybody may have chosen, without what moves a terminal's cursor or turns the direction of writing
+/// (Unicode's bidirectional controls).
+pub fn printable(name: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    name.chars().map(|c| if acts(c) { '_' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -29,6 +29,14 @@ const FAMILIES: &[(&str, &[&[Program]])] = &[
     ("socket_connections_total", &[&[Program::SockState]]),
     ("socket_exchanges_total", &[&[Program::SockSend, Program::SockArrival]]),
     (
+        "socket_requests_in_flight",
+        &[&[Program::SockState, Program::SockSend, Program::SockArrival]],
+    ),
+    (
+        "socket_oldest_request_seconds",
+        &[&[Program::SockState, Program::SockSend, Program::SockArrival]],
+    ),
+    (
         "syscall_seconds",
         &[&[Program::SysEnter, Program::SysExit, Program::SockSend, Program::SockRecv]],
     ),

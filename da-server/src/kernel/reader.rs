@@ -39,7 +39,6 @@ use super::self_metrics::{EventMetrics, StatusMetrics};
 use super::syscall::tier::Tier;
 use super::tracker::Tracker;
 use super::under_way::UnderWayOutput;
-use crate::clock::monotonic_ns;
 use crate::recording::Recorder;
 
 /// How often the ring buffer is looked at. The programs wake the reader only when the ring fills up:
@@ -52,9 +51,8 @@ const LOOKUPS_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the view's own cost is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What is looked at may cost no more than this part of the time: with very many connections it is looked at more
-/// rarely.
-const LEAST_LOOKS_APART: u32 = 100;
+/// What is under way is looked at more rarely where a look takes more than this part of the budget.
+const LOOKS_SHARE_OF_BUDGET: f64 = 0.1;
 
 /// How often the records of all connections of interest are looked at: for exchanges that idle ones
 /// owe, and for those whose end was lost with a full ring buffer.
@@ -88,6 +86,8 @@ pub struct Reader {
     pub reader_cpu: ReaderCpu,
     /// Size of the ring buffer.
     pub ring_bytes: u32,
+    /// What the view may cost, of one CPU.
+    pub cpu_budget: f64,
     /// An answered exchange is over when nothing has happened for so long.
     pub silence: Duration,
     /// What was read.
@@ -111,7 +111,7 @@ impl Reader {
     /// No thread or no runtime could be had.
     pub fn spawn(self, shutdown: CancellationToken) -> io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let end = End(self.status.clone());
+        let end = End(self.status.clone(), self.under_way.clone());
         std::thread::Builder::new().name("da-kernel".to_owned()).spawn(move || {
             let _end = end;
             if let Err(error) = runtime.block_on(self.read(shutdown)) {
@@ -148,6 +148,7 @@ impl Reader {
         let mut tick = tokio::time::interval(TICK);
         let began = Instant::now();
         let (mut swept, mut looked, mut look_under_way_at) = (began, began, began);
+        let looks_share = self.cpu_budget * LOOKS_SHARE_OF_BUDGET;
         let mut more = false;
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -192,7 +193,7 @@ impl Reader {
             let now = Instant::now();
             if now >= look_under_way_at {
                 intake.look_under_way(self.silence);
-                look_under_way_at = now + LOOK.max(now.elapsed() * LEAST_LOOKS_APART);
+                look_under_way_at = now + LOOK.max(now.elapsed().div_f64(looks_share));
             }
             if swept.elapsed() > SWEEP {
                 intake.sweep(self.silence);
@@ -206,17 +207,17 @@ impl Reader {
         // Nothing comes any more once the programs are detached: what is left has an end.
         drop(ebpf);
         while intake.take_batch(events.get_mut()) {}
-        intake.under_way.set(monotonic_ns(), Vec::new());
         Ok(())
     }
 }
 
 /// Says that there is no kernel view any more, however the reading ended.
-struct End(StatusMetrics);
+struct End(StatusMetrics, UnderWayOutput);
 
 impl Drop for End {
     fn drop(&mut self) {
         self.0.unavailable(Reason::ReaderEnded);
+        self.1.end();
     }
 }
 

@@ -40,6 +40,7 @@ use super::reset::ResetMetrics;
 use super::self_metrics::losses::{Loss, LossMetrics};
 use super::series::{AllSeries, SeriesId, SeriesLabels, SocketRegistry};
 use super::tls::TlsMetrics;
+use super::workload::Workloads;
 use crate::metrics::Registry;
 
 /// Servers whose tickets are remembered; beyond that those of others take their place.
@@ -85,6 +86,7 @@ pub struct Tracker {
     pickups: PickupMetrics,
     resets: ResetMetrics,
     losses: LossMetrics,
+    workloads: Workloads,
     observations: Vec<Observation>,
     attributed: Vec<Attributed>,
 }
@@ -131,9 +133,16 @@ impl Tracker {
             pickups: PickupMetrics::register(registry)?,
             resets: ResetMetrics::register(registry)?,
             losses,
+            workloads: Workloads::unknown(),
             observations: Vec::new(),
             attributed: Vec::new(),
         })
+    }
+
+    /// The same, and processes belong to `workloads`.
+    #[must_use]
+    pub fn with_workloads(self, workloads: Workloads) -> Self {
+        Self { workloads, ..self }
     }
 
     /// Attributes the connections from now on by another list. What is known of the others stays.
@@ -252,7 +261,8 @@ impl Tracker {
         self.connections.advanced(known.series, self.series.labels(known.series), added);
     }
 
-    fn insert(&mut self, id: ConnectionId, known: Known) {
+    fn insert(&mut self, id: ConnectionId, mut known: Known) {
+        known.workload = self.workloads.of(&known.peers);
         let series = known.series;
         self.remove(id);
         self.attributed.push(Attributed {
@@ -290,6 +300,7 @@ impl Tracker {
             pid: known.peers.pid,
             thread: known.peers.thread,
             process: process_name(&known.peers),
+            workload: known.workload.clone(),
             local,
             remote,
             what,

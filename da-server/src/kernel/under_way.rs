@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use self::metrics::UnderWayMetrics;
 use super::endpoints::catalogue::EndpointKind;
 
-/// Requests that are shown one by one, the oldest; all are counted.
-const MAX_SHOWN: usize = 200;
+/// Requests that can be shown one by one, the oldest; all are counted.
+const MAX_KEPT: usize = 4_096;
 /// A response of which nothing has come for so long may be over.
 const QUIET_NS: u64 = 1_000_000_000;
 
@@ -55,6 +55,8 @@ impl RequestState {
 /// A request under way. Lengths of time are up to when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderWay {
+    /// Tells its connection from others: when that began, ns of `CLOCK_MONOTONIC`.
+    pub id: u64,
     /// What kind of service is called.
     pub kind: EndpointKind,
     /// Label value of the endpoint.
@@ -63,6 +65,8 @@ pub struct UnderWay {
     pub process: String,
     /// Its number, as the initial PID namespace has it.
     pub pid: u32,
+    /// The workload it belongs to, if that is known: `namespace/pod`, a container or a systemd unit.
+    pub workload: Option<String>,
     /// Local address; unset while it is connecting.
     pub local: SocketAddr,
     /// Remote address.
@@ -88,10 +92,9 @@ pub struct UnderWay {
 }
 
 /// All of them at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// When it was, ns of `CLOCK_MONOTONIC`.
-    #[serde(skip)]
+    /// When it was, ns of `CLOCK_MONOTONIC`; 0 if nobody has looked.
     pub at_ns: u64,
     /// The oldest, oldest first, and behind them those that may be over.
     pub requests: Vec<UnderWay>,
@@ -105,7 +108,7 @@ impl Snapshot {
         let total = requests.len();
         let may_be_over = |request: &UnderWay| request.state == RequestState::Quiet;
         requests.sort_by_key(|request| (may_be_over(request), std::cmp::Reverse(request.age_ns)));
-        requests.truncate(MAX_SHOWN);
+        requests.truncate(MAX_KEPT);
         Self { at_ns, requests, total }
     }
 }
@@ -126,8 +129,8 @@ impl LatestUnderWay {
     }
 }
 
-/// Where the reader puts what is under way.
-#[derive(Debug)]
+/// Where the reader puts what is under way; clones are one.
+#[derive(Debug, Clone)]
 pub struct UnderWayOutput {
     /// For whoever wants to see them.
     pub latest: LatestUnderWay,
@@ -140,6 +143,12 @@ impl UnderWayOutput {
     pub fn set(&mut self, at_ns: u64, requests: Vec<UnderWay>) {
         self.metrics.set(&requests);
         self.latest.set(Snapshot::new(at_ns, requests));
+    }
+
+    /// Nobody looks any more.
+    pub fn end(&self) {
+        self.metrics.end();
+        self.latest.set(Snapshot::default());
     }
 }
 
@@ -198,7 +207,7 @@ pub fn progress(
     if silent_ns >= QUIET_NS {
         return at(Quiet, began_ns, last_ns);
     }
-    let first_ns = if has_begun { slot.response.first_ns } else { record.last_arrival_ns };
+    let first_ns = if has_begun { slot.response.first_ns } else { last_ns };
     at(Responding, began_ns, first_ns)
 }
 

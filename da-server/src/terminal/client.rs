@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use super::CallsArgs;
 use super::credentials::Credentials;
+use super::under_way::Listed;
 use crate::calls::Call;
-use crate::kernel::Snapshot;
 use crate::provider::events::{EventError, events};
 use crate::provider::{HttpConfig, http_client};
 
@@ -95,7 +95,9 @@ impl Client {
         let filters = [
             ("kind", args.kind.map(|kind| kind.as_str().to_owned())),
             ("provider", args.provider.clone()),
+            ("of", args.own.then(|| "own".to_owned())),
             ("process", args.process.clone()),
+            ("workload", args.workload.clone()),
             ("outcome", args.outcome.clone()),
             ("min_ms", args.min_ms.map(|ms| ms.to_string())),
         ];
@@ -126,9 +128,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub(super) async fn under_way(&self) -> Result<Snapshot, ClientError> {
+    pub(super) async fn under_way(&self, limit: u16) -> Result<Listed, ClientError> {
         let mut url = self.calls.clone();
         url.set_path(&format!("{}/under_way", url.path()));
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
         let response = self.get(url).await?;
         let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
         let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;

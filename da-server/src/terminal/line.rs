@@ -61,7 +61,7 @@ impl Line<'_> {
 /// What answered, or of another process's call, whose it was.
 fn what(call: &Call) -> String {
     match (&call.process, &call.model) {
-        (Some(Process { name, pid }), _) => format!("{name} {pid}"),
+        (Some(Process { name, pid, .. }), _) => format!("{name} {pid}"),
         (None, model) => model.clone().unwrap_or_default(),
     }
 }

@@ -40,7 +40,7 @@ pub struct CallsArgs {
     #[arg(long, conflicts_with = "follow")]
     pub slowest: bool,
     /// Show the requests that have not ended yet, the oldest first, as the kernel view sees them.
-    #[arg(long, conflicts_with_all = ["follow", "slowest", "outcome", "json"])]
+    #[arg(long, conflicts_with_all = ["follow", "slowest", "own", "outcome", "min_ms", "json"])]
     pub under_way: bool,
     /// How many calls to show first, 1 to 500.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTED)))]
@@ -51,9 +51,15 @@ pub struct CallsArgs {
     /// Only calls to this provider.
     #[arg(long)]
     pub provider: Option<String>,
-    /// Only calls of processes of this name; '' for those of the server itself.
+    /// Only calls of the server itself.
+    #[arg(long, conflicts_with_all = ["process", "workload"])]
+    pub own: bool,
+    /// Only calls of other processes of this name.
     #[arg(long, value_name = "NAME")]
     pub process: Option<String>,
+    /// Only calls of processes of this pod, container or systemd unit.
+    #[arg(long, value_name = "NAME")]
+    pub workload: Option<String>,
     /// Only calls with this outcome: failed, success or an error kind of the server's own calls, ok or another outcome
     /// of what only the kernel saw.
     #[arg(long)]
@@ -93,9 +99,13 @@ pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
     let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let client = Client::new(args)?;
     if args.under_way {
-        let snapshot = client.under_way().await?;
-        under_way::print(&mut io::stdout().lock(), &snapshot, args).context("standard output")?;
-        return Ok(());
+        let listed = client.under_way(args.limit).await?;
+        return match under_way::print(&mut io::stdout().lock(), &listed) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(error).context("standard output")
+            }
+            _ => Ok(()),
+        };
     }
     let mut printer = CallPrinter { out, json: args.json, colors, shown: VecDeque::new() };
     let ended = printer.run(&client, args).await;

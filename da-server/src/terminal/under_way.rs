@@ -2,41 +2,56 @@
 
 use std::io::{self, Write};
 
-use super::CallsArgs;
-use super::line::{duration, shown};
-use crate::kernel::{Snapshot, UnderWay};
+use serde::Deserialize;
 
-/// Prints those that `args` asks for, the oldest first.
+use super::line::{duration, shown};
+use crate::kernel::UnderWay;
+
+/// A look that is older says nothing of now.
+const STALE_NS: u64 = 10_000_000_000;
+
+/// What a server answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct Listed {
+    requests: Vec<UnderWay>,
+    matched: usize,
+    looked_ns_ago: Option<u64>,
+}
+
+/// Prints them, the oldest first.
 ///
 /// # Errors
 /// `out` takes nothing.
-pub(super) fn print(out: &mut impl Write, snapshot: &Snapshot, args: &CallsArgs) -> io::Result<()> {
-    let is_wanted = |request: &&UnderWay| {
-        args.kind.is_none_or(|kind| request.kind == kind)
-            && args.provider.as_ref().is_none_or(|provider| request.provider == *provider)
-            && args.process.as_ref().is_none_or(|process| request.process == *process)
-            && args.min_ms.is_none_or(|ms| request.age_ns / 1_000_000 >= ms)
-    };
-    let wanted = snapshot.requests.iter().filter(is_wanted);
-    for request in wanted.take(args.limit.into()) {
+pub(super) fn print(out: &mut impl Write, listed: &Listed) -> io::Result<()> {
+    match listed.looked_ns_ago {
+        None => {
+            return writeln!(out, "nobody looks: there is no kernel view, or it has just begun");
+        }
+        Some(ago_ns) if ago_ns > STALE_NS => writeln!(out, "as of {} ago:", duration(ago_ns))?,
+        Some(_) => {}
+    }
+    for request in &listed.requests {
         writeln!(out, "{}", line(request))?;
     }
-    let left_out = snapshot.total.saturating_sub(snapshot.requests.len());
-    if left_out > 0 {
-        writeln!(out, "and {left_out} younger ones")?;
+    match listed.matched.saturating_sub(listed.requests.len()) {
+        0 if listed.requests.is_empty() => writeln!(out, "nothing is under way"),
+        0 => Ok(()),
+        more => writeln!(out, "and {more} more"),
     }
-    Ok(())
 }
 
 fn line(request: &UnderWay) -> String {
-    let UnderWay { kind, provider, process, pid, remote, state, .. } = request;
+    let UnderWay { kind, provider, process, pid, workload, remote, state, .. } = request;
+    let workload =
+        workload.as_ref().map_or_else(String::new, |name| format!(" of {}", shown(name)));
     let mut line = format!(
-        "{:>8} {} for {}: {} {} to {remote}, {} bytes sent, {} received",
+        "{:>8} {} for {}: {} {} {} {pid}{workload} to {remote}, {} bytes sent, {} received",
         duration(request.age_ns),
         state.as_str(),
         duration(request.in_state_ns),
         kind.as_str(),
-        shown(&format!("{provider} {process} {pid}")),
+        shown(provider),
+        shown(process),
         request.request_bytes,
         request.response_bytes,
     );
@@ -47,4 +62,42 @@ fn line(request: &UnderWay) -> String {
         line.push_str(&format!(", window closed for {}", duration(request.window_closed_ns)));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(json: serde_json::Value) -> String {
+        let listed: Listed = serde_json::from_value(json).expect("an answer");
+        let mut out = Vec::new();
+        print(&mut out, &listed).expect("printed");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn each_has_a_line_and_what_is_left_out_is_said() {
+        let request = serde_json::json!({
+            "id": 1, "kind": "llm", "provider": "anthropic", "process": "python3", "pid": 4711,
+            "workload": "bot.service", "local": "127.0.0.1:1", "remote": "127.0.0.1:443",
+            "state": "waiting", "age_ns": 3_000_000_000_u64, "in_state_ns": 2_000_000_000,
+            "exchange": 1, "request_bytes": 300, "response_bytes": 0, "silent_ns": null,
+            "unread_bytes": 5, "window_closed_ns": 0
+        });
+        let of = |requests, matched, ago_ns: Option<u64>| {
+            printed(serde_json::json!({
+                "requests": requests, "matched": matched, "total": 9, "looked_ns_ago": ago_ns
+            }))
+        };
+        let line = "  3.00 s waiting for 2.00 s: llm anthropic python3 4711 of bot.service to \
+                    127.0.0.1:443, 300 bytes sent, 0 received, 5 unread\n";
+        assert_eq!(of(vec![request.clone()], 1, Some(1)), line);
+        assert_eq!(of(vec![request], 3, Some(1)), format!("{line}and 2 more\n"));
+        assert_eq!(of(Vec::new(), 0, Some(1)), "nothing is under way\n");
+        assert_eq!(
+            of(Vec::new(), 0, Some(20 * STALE_NS)),
+            "as of 200 s ago:\nnothing is under way\n"
+        );
+        assert!(of(Vec::new(), 0, None).contains("no kernel view"));
+    }
 }

@@ -56,13 +56,16 @@ async fn calls_of_other_processes_are_told_by_their_names() {
     server.calls.add(foreign(7, "python3"));
     server.calls.add(foreign(8, "node"));
     assert_eq!(ids(&server, "?process=python3").await, [7]);
-    assert_eq!(ids(&server, "?process=").await, [6, 5, 4, 3, 2, 1], "the server's own");
+    assert_eq!(ids(&server, "?of=own").await, [6, 5, 4, 3, 2, 1], "the server's own");
+    assert_eq!(ids(&server, "?of=others").await, [8, 7]);
+    assert_eq!(ids(&server, "?workload=node.service").await, [8]);
     assert_eq!(ids(&server, "?outcome=ok").await, [8, 7]);
     assert_eq!(ids(&server, "?outcome=failed").await, [6, 5]);
     assert_eq!(ids(&server, "?min_ms=955&process=node").await, [8]);
     assert_eq!(ids(&server, "?min_ms=956&process=node").await, [0; 0]);
     let (_, body) = get(&server, "/api/calls?limit=1").await;
     assert_eq!(body["processes"], serde_json::json!(["node", "python3"]));
+    assert_eq!(body["workloads"], serde_json::json!(["node.service", "python3.service"]));
     let call: Call = serde_json::from_value(body["calls"][0].clone()).expect("a call");
     assert_eq!(call, *foreign(8, "node"));
 }

@@ -64,7 +64,7 @@ async fn the_latest_or_the_slowest_are_shown_one_a_line() {
     let failed = ["--outcome", "failed", "--provider", "anthropic"];
     assert_eq!(ids(&lines(of(&server), &failed).await), [6]);
 
-    let json = lines(of(&server), &["--json", "--process", ""]).await;
+    let json = lines(of(&server), &["--json", "--own"]).await;
     let calls: Vec<Call> =
         json.iter().map(|line| serde_json::from_str(line).expect("a call")).collect();
     assert_eq!(calls, remarkable().iter().map(|call| (**call).clone()).collect::<Vec<_>>());

@@ -216,6 +216,10 @@ pub fn foreign(id: u64, name: &str) -> Arc<Call> {
         body_bytes: 0,
         ..attempt(&took)
     };
-    let process = Some(Process { name: name.to_owned(), pid: 4_711 });
+    let process = Some(Process {
+        name: name.to_owned(),
+        pid: 4_711,
+        workload: Some(format!("{name}.service")),
+    });
     Arc::new(Call { model: None, process, ..call(id, CallKind::Llm, vec![seen]) })
 }

@@ -90,7 +90,7 @@ async fn a_slow_call_is_one_line_of_the_log_with_its_phases_and_counted() {
     });
     play(&program, &standin).await;
     let calls = || -> Vec<Call> {
-        let (status, body) = program.get("/api/calls");
+        let (status, body) = program.get("/api/calls?of=own");
         assert_eq!(status, 200, "{body}");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         serde_json::from_value(body["calls"].clone()).expect("calls")

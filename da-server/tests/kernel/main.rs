@@ -46,3 +46,4 @@ mod under_way;
 mod unread;
 mod upgrades;
 mod waits;
+mod workload;

@@ -23,9 +23,9 @@ export async function call(id) {
   return (await ask(`/${encodeURIComponent(id)}`)).json();
 }
 
-// The requests that have not ended.
-export async function underWay(signal) {
-  return (await ask("/under_way", signal)).json();
+// The requests that have not ended, of those that `query` asks for.
+export async function underWay(query, signal) {
+  return (await ask(`/under_way?${query}`, signal)).json();
 }
 
 // Hands on each event until the stream ends. handlers: {opened(), call(call), missed({calls})}

@@ -25,7 +25,8 @@ function summary(call) {
     element("p", { className: "total" }, duration(call.duration_ns)),
     element("p", { className: `outcome ${call.outcome}` }, call.outcome.replaceAll("_", " ")),
     element("p", {}, inOneSentence(call)),
-    element("p", { className: "when" }, `Began ${date(call.began_unix_ms)}`));
+    element("p", { className: "when" }, `Began ${date(call.began_unix_ms)}`),
+    call.process?.workload ? element("p", { className: "when" }, `Workload ${call.process.workload}`) : null);
 }
 
 function inOneSentence(call) {

@@ -9,7 +9,7 @@ import { drawTable } from "./table.js";
 import { watchUnderWay } from "./under_way.js";
 import { axis, waterfall } from "./waterfall.js";
 
-const FILTERS = ["kind", "provider", "process", "outcome", "min_ms"];
+const FILTERS = ["kind", "provider", "of", "process", "workload", "outcome", "min_ms"];
 const LISTS = {
   slowest: { limit: 15, add: (call, others) => [...others, call].sort((a, b) => b.duration_ns - a.duration_ns) },
   // The last one to end first, as the server has them.
@@ -19,6 +19,9 @@ const LISTS = {
 const REDRAW_MS = 250;
 // The slowest calls grow old on the server.
 const REFRESH_MS = 60_000;
+// Who can't keep up is not to ask for more each time.
+const LEAST_RELOADS_APART_MS = 5_000;
+const MOST_OFFERED = 200;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 // Below that a burst has filled the window, and was read at once.
@@ -28,6 +31,7 @@ const shown = { slowest: [], latest: [] };
 // What ended since each load began: its answer may be older.
 const loading = new Set();
 let redrawing = 0;
+let reloading = 0;
 let following = null;
 
 // ---- what is shown ----
@@ -66,6 +70,7 @@ function row(call) {
 
 function notes(call) {
   const all = [];
+  if (call.process?.workload) all.push(call.process.workload);
   if (call.attempts.length !== 1) all.push(counted(call.attempts.length, "attempt"));
   const sentAgain = call.attempts.reduce((sum, { socket }) => sum + (socket?.retransmits ?? 0), 0);
   if (sentAgain > 0) all.push(counted(sentAgain, "retransmit"));
@@ -112,16 +117,26 @@ async function load() {
     meanwhile.forEach(insert);
     offer("provider", answers[0].providers);
     offer("process", answers[0].processes);
+    offer("workload", answers[0].workloads);
     redrawSoon();
   } finally {
     loading.delete(meanwhile);
   }
 }
 
+function loadSoon() {
+  reloading ||= setTimeout(() => {
+    reloading = 0;
+    load().catch((error) => say(error.message));
+  }, LEAST_RELOADS_APART_MS);
+}
+
 function offer(filter, names) {
   const select = $("filters").elements[filter];
   const offered = new Set([...select.options].map((option) => option.value));
-  for (const name of names) if (!offered.has(name)) select.append(element("option", {}, name));
+  for (const name of names) {
+    if (!offered.has(name) && select.options.length < MOST_OFFERED) select.append(element("option", { value: name }, name));
+  }
 }
 
 function take(call) {
@@ -129,6 +144,7 @@ function take(call) {
   insert(call);
   offer("provider", [call.provider]);
   if (call.process) offer("process", [call.process.name]);
+  if (call.process?.workload) offer("workload", [call.process.workload]);
   redrawSoon();
 }
 
@@ -157,7 +173,7 @@ async function live() {
         call: take,
         missed({ calls }) {
           state("on", `live, ${counted(calls, "call")} skipped`);
-          load().catch((error) => say(error.message));
+          loadSoon();
         },
       }, signal);
     } catch (error) {
@@ -196,7 +212,7 @@ function restoreFilters() {
     const select = $("filters").elements[name];
     if (!(select instanceof HTMLSelectElement)) continue;
     // A link may name an outcome or a provider that the list does not offer yet.
-    if (![...select.options].some((option) => option.value === value)) select.append(element("option", {}, value));
+    if (![...select.options].some((option) => option.value === value)) select.append(element("option", { value }, value));
     select.value = value;
   }
 }

@@ -24,42 +24,42 @@ export async function watchUnderWay(filters, isPaused, signal) {
   while (!signal.aborted) {
     if (!document.hidden && !isPaused()) {
       try {
-        draw(await underWay(signal), filters());
+        draw(await underWay(query(filters()), signal));
       } catch (error) {
-        // The door is opened elsewhere, and who follows says that the server is gone.
-        if (error instanceof Unauthorized) return;
+        if (signal.aborted) return;
+        // Who follows the calls asks for the token, or says that the server is gone.
         $("under-way-section").hidden = true;
+        if (error instanceof Unauthorized) return;
       }
     }
     await new Promise((done) => setTimeout(done, EVERY_MS));
   }
 }
 
-function draw({ requests, total, looked_ns_ago }, { kind, provider, process }) {
+function query({ kind, provider, process, workload }) {
+  const chosen = Object.entries({ kind, provider, process, workload }).filter(([, value]) => value);
+  return new URLSearchParams([...chosen, ["limit", MOST_SHOWN]]);
+}
+
+function draw({ requests, matched, looked_ns_ago }) {
   const section = $("under-way-section");
   section.hidden = looked_ns_ago === null;
   if (section.hidden) return;
-  const admitted = requests.filter((request) =>
-    (!kind || request.kind === kind) && (!provider || request.provider === provider) && (!process || request.process === process));
-  const shown = admitted.slice(0, MOST_SHOWN).map((request) => ({ ...request, id: idOf(request) }));
-  const more = admitted.length === requests.length ? total - shown.length : admitted.length - shown.length;
   const stale = looked_ns_ago > STALE_NS ? `, seen ${duration(looked_ns_ago)} ago` : "";
-  $("under-way-count").textContent = `${counted(total, "request")}${stale}`;
+  $("under-way-count").textContent = `${counted(matched, "request")}${stale}`;
   const box = $("under-way");
-  if (shown.length === 0) {
+  if (requests.length === 0) {
     box.replaceChildren(element("p", { className: "none" }, "Nothing is under way."));
     return;
   }
   if (!box.querySelector("ol")) box.replaceChildren(element("ol"), element("p", { className: "more" }));
   const list = box.querySelector("ol");
+  // A connection has one at a time.
+  const shown = [...new Map(requests.map((request) => [request.id, request])).values()];
   keepInOrder(list, shown, () => element("li", { className: "request" }));
   shown.forEach((request, index) => list.children[index].replaceChildren(...row(request)));
-  box.querySelector(".more").textContent = more > 0 ? `and ${counted(more, "younger one")}` : "";
-}
-
-// A request is told by its connection, and its number there.
-function idOf({ pid, local, remote, exchange, age_ns }) {
-  return local.endsWith(":0") ? `${pid} ${remote} ${age_ns}` : `${local} ${remote} ${exchange}`;
+  const more = matched - requests.length;
+  box.querySelector(".more").textContent = more > 0 ? `and ${more} more` : "";
 }
 
 function row(request) {
@@ -72,8 +72,9 @@ function row(request) {
   ];
 }
 
-function notes({ state, silent_ns, response_bytes, unread_bytes, window_closed_ns }) {
+function notes({ state, workload, silent_ns, response_bytes, unread_bytes, window_closed_ns }) {
   const all = [];
+  if (workload) all.push(workload);
   if (response_bytes > 0) all.push(`${bytes(response_bytes)} so far`);
   if (silent_ns > LONG_SILENT_NS && state !== "quiet") all.push(`silent for ${duration(silent_ns)}`);
   if (unread_bytes > 0) all.push(`${bytes(unread_bytes)} unread`);

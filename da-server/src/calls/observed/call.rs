@@ -37,7 +37,11 @@ pub fn made(
         kind: seen.kind,
         provider: seen.endpoint.clone(),
         model: None,
-        process: Some(Process { name: seen.process.clone(), pid: seen.pid }),
+        process: Some(Process {
+            name: seen.process.clone(),
+            pid: seen.pid,
+            workload: seen.workload.as_deref().map(str::to_owned),
+        }),
         began_unix_ms: now.unix_ms.saturating_sub(began_ms_ago),
         duration_ns,
         outcome,
@@ -62,7 +66,7 @@ pub fn made(
 
 fn reuse(beginning: &Beginning, exchange: Option<&SeenExchange>) -> Reuse {
     let Some(exchange) = exchange else { return Reuse::Fresh };
-    if exchange.number > 1 {
+    if !exchange.is_first && exchange.number > 1 {
         return Reuse::Reused;
     }
     let ready_ns = beginning.handshake_ns.map(|(_, to_ns)| to_ns).or(beginning.established_ns);
@@ -90,6 +94,8 @@ fn phases(
         splitter.until(Phase::Unexplained, hello_ns).until(Phase::Tls, done_ns);
     }
     let Some(exchange) = exchange else { return splitter.rest(Phase::Tls) };
+    // Until then the process may have done anything.
+    splitter.until(Phase::Unexplained, exchange.request_first_ns);
     splitter.until(Phase::Send, exchange.request_last_ns);
     let read_ns = exchange.first_pickup.map(|pickup| pickup.read_ns);
     match (exchange.measured.outcome, exchange.measured.response_first_ns) {

@@ -15,6 +15,7 @@ fn seen(what: What) -> Observation {
         pid: 77,
         thread: 78,
         process: "python3".to_owned(),
+        workload: Some("bot.service".into()),
         local: SocketAddr::from(([127, 0, 0, 1], 1_000)),
         remote: SocketAddr::from(([127, 0, 0, 1], 443)),
         what,
@@ -31,6 +32,7 @@ fn exchange(number: u64, sent_ns: (u64, u64), measured: Measured) -> SeenExchang
         response_bytes: 900,
         arrivals_ns: measured.response_first_ns.into_iter().collect(),
         last_arrival_ns: measured.response_last_ns,
+        is_first: number == 1,
         idle_before_ns: (number > 1).then_some(5_000),
         first_pickup: measured
             .response_first_ns
@@ -89,11 +91,11 @@ fn a_first_call_pays_for_its_connection_and_a_second_for_nothing() {
         [
             (Phase::Connect, 400),
             (Phase::Tls, 400),
-            (Phase::Send, 200),
+            (Phase::Send, 100),
             (Phase::Wait, 900),
             (Phase::Pickup, 50),
             (Phase::Stream, 1_950),
-            (Phase::Unexplained, 100)
+            (Phase::Unexplained, 200)
         ]
     );
     assert_eq!((first.duration_ns, first.back_off_ns()), (4_000, 0));
@@ -102,6 +104,7 @@ fn a_first_call_pays_for_its_connection_and_a_second_for_nothing() {
     assert_eq!((first.outcome.as_str(), first.outcome.is_failure()), ("ok", false));
     let process = first.process.expect("a process");
     assert_eq!((process.name.as_str(), process.pid), ("python3", 77));
+    assert_eq!(process.workload.as_deref(), Some("bot.service"));
     let waits = [(Phase::Send, 10), (Phase::Wait, 490), (Phase::Pickup, 50)];
     assert_eq!(phases(&second), waits, "it ends with the read of all that came at once");
     assert_eq!((second.id, second.attempts[0].reuse), (2, Reuse::Reused));
@@ -151,7 +154,7 @@ fn where_a_response_begins_that_nobody_can_tell_is_unexplained() {
     let all = connected().into_iter().chain([What::Exchange(doubtful)]);
     let [call] = <[Call; 1]>::try_from(calls(all)).expect("one call");
     assert_eq!(call.phases().ns(Phase::Wait), 0);
-    assert_eq!(call.phases().ns(Phase::Unexplained), 100 + 2_900);
+    assert_eq!(call.phases().ns(Phase::Unexplained), 200 + 2_900);
     assert!(!call.outcome.is_failure());
 }
 

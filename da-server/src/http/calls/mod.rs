@@ -43,6 +43,8 @@ struct CallList {
     providers: Vec<String>,
     /// The same of the processes that are not this one.
     processes: Vec<String>,
+    /// The same of their workloads.
+    workloads: Vec<String>,
 }
 
 /// `/api/calls` and what is below it, for whoever may come in, and the page, which has nothing in it
@@ -92,7 +94,12 @@ fn chosen(history: &CallHistory, query: &CallQuery, limit: usize) -> CallList {
     };
     calls.retain(|call| query.admits(call));
     calls.truncate(limit);
-    CallList { calls, providers: history.providers(), processes: history.processes() }
+    CallList {
+        calls,
+        providers: history.providers(),
+        processes: history.processes(),
+        workloads: history.workloads(),
+    }
 }
 
 async fn one(

@@ -1,4 +1,4 @@
-//! Which calls are asked for: `?kind=llm&provider=anthropic&process=python3&outcome=failed&min_ms=500&order=slowest&limit=20`.
+//! Which calls are asked for: `?kind=llm&provider=anthropic&of=others&process=python3&workload=bot.service&outcome=failed&min_ms=500&order=slowest&limit=20`.
 
 use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer};
@@ -15,8 +15,10 @@ const USUAL_LIMIT: u16 = 50;
 pub(super) struct CallQuery {
     kind: Option<EndpointKind>,
     provider: Option<String>,
-    /// Its name; an empty one is that of the server itself.
+    of: Option<Whose>,
     process: Option<String>,
+    /// A pod, a container or a systemd unit.
+    workload: Option<String>,
     outcome: Option<Ending>,
     /// Those that took at least so long, milliseconds.
     min_ms: Option<u64>,
@@ -32,6 +34,16 @@ pub(super) enum Order {
     Latest,
     /// The slowest first.
     Slowest,
+}
+
+/// Who made a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Whose {
+    /// This server.
+    Own,
+    /// Another process.
+    Others,
 }
 
 /// How a call ended.
@@ -75,9 +87,14 @@ impl CallQuery {
             Some(Ending::Failed) => call.outcome.is_failure(),
             Some(Ending::As(outcome)) => call.outcome.as_str() == outcome.as_str(),
         };
-        let process = call.process.as_ref().map_or("", |process| &process.name);
+        let process = call.process.as_ref();
         ended
-            && self.process.as_ref().is_none_or(|name| process == name)
+            && self.of.is_none_or(|whose| (whose == Whose::Own) == process.is_none())
+            && self.process.as_ref().is_none_or(|name| process.is_some_and(|it| it.name == *name))
+            && self
+                .workload
+                .as_ref()
+                .is_none_or(|name| process.is_some_and(|it| it.workload.as_ref() == Some(name)))
             && self.min_ms.is_none_or(|ms| call.duration_ns / 1_000_000 >= ms)
             && self.kind.is_none_or(|kind| call.kind == kind)
             && self.provider.as_ref().is_none_or(|provider| call.provider == *provider)

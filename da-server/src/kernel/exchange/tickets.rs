@@ -126,6 +126,18 @@ impl Tickets {
         is_ticket && rest.iter().all(|piece| are_alike(piece.bytes, group.bytes))
     }
 
+    /// Whether all that has come is known to be tickets, so that there is no response yet.
+    pub fn are_all(&self, first: &FirstArrivals) -> bool {
+        let pieces = pieces(first);
+        let (certain, rest) = pieces.split_at(certain(&pieces));
+        let own = lengths(certain);
+        match own.first() {
+            Some(own) => rest.iter().all(|piece| piece.is_record && are_alike(*own, piece.bytes)),
+            None if rest.iter().all(|piece| self.has_shown(piece)) => true,
+            None => leading_alike(rest) == rest.len(),
+        }
+    }
+
     fn has_shown(&self, piece: &Piece) -> bool {
         let is_shown = self.lengths.iter().any(|bytes| are_alike(*bytes, piece.bytes));
         piece.is_record && is_shown && !self.are_like_responses

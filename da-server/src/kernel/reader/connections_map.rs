@@ -14,7 +14,7 @@ use super::silent::Silent;
 
 /// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`, include/uapi/linux/bpf.h; on hashes since 5.14.
 const LOOKUP_AND_DELETE: libc::c_long = 21;
-/// Records that are looked at one after the other; the others have their turn the next time.
+/// Records that are looked at one after the other, at most.
 const MAX_LOOKED_AT: usize = 65_536;
 /// `BPF_NOEXIST`: insert only.
 const NO_EXIST: u64 = 1;
@@ -87,7 +87,8 @@ impl ConnectionsMap {
     }
 
     /// The records of all connections that the programs follow, up to a bound, and of those that begin or end
-    /// meanwhile some. A record may be seen half written: its fields are of one moment each.
+    /// meanwhile some. A record may be seen half written: its fields are of one moment each. One may come twice:
+    /// where the record that was seen last is removed meanwhile, the kernel begins anew.
     pub fn all(&self) -> impl Iterator<Item = (ConnectionId, Connection)> {
         let all = self.map.iter().take(MAX_LOOKED_AT).filter_map(Result::ok);
         let id = |(sock, record): &(u64, Connection)| ConnectionId {

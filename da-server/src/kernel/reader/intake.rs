@@ -207,8 +207,9 @@ impl Intake {
     pub fn look_under_way(&mut self, silence: Duration) {
         let (now_ns, silence_ns) = (monotonic_ns(), silence.as_nanos() as u64);
         let tracker = &self.tracker;
+        let mut seen = HashSet::new();
         let under_way = |(id, record): (ConnectionId, Connection)| {
-            tracker.under_way(id, &record, now_ns, silence_ns)
+            seen.insert(id).then(|| tracker.under_way(id, &record, now_ns, silence_ns)).flatten()
         };
         self.under_way.set(now_ns, self.connections.all().filter_map(under_way).collect());
     }

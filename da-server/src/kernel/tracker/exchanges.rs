@@ -46,6 +46,10 @@ impl Tracker {
         let retransmits = u64::from(exchange.retransmits).saturating_sub(known.totals.retransmits);
         let (told, remote) = (known.interleaving, addresses(&known.peers).1);
         let joined_midway = known.joined_midway && exchange.number == 1;
+        let is_followed_from_start = !known.joined_midway
+            && exchange.flags & (flags::PRE_EXISTING | flags::UNSEEN_CONNECT) == 0;
+        // The beginning of a request that goes on has a number of its own.
+        let is_next = exchange.number <= last_number + 1 + u64::from(pending.request.is_some());
         self.advance(
             id,
             Totals {
@@ -111,7 +115,8 @@ impl Tracker {
                 response_bytes: exchange.response.bytes,
                 last_arrival_ns: (exchange.response.last_ns != 0)
                     .then_some(exchange.response.last_ns),
-                idle_before_ns: (earlier_use_ns != 0)
+                is_first: earlier_use_ns == 0 && is_followed_from_start,
+                idle_before_ns: (earlier_use_ns != 0 && is_next)
                     .then(|| request.first_ns.saturating_sub(earlier_use_ns)),
                 rtt_ns: (exchange.srtt_eighths_us != 0)
                     .then(|| u64::from(exchange.srtt_eighths_us) * 1_000 / 8),

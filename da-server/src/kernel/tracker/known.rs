@@ -1,5 +1,7 @@
 //! What is remembered of a connection that is of interest.
 
+use std::sync::Arc;
+
 use da_ebpf_common::arrival::{Arrival, FirstArrivals};
 use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::existing::Existing;
@@ -21,6 +23,8 @@ pub struct Known {
     pub series: SeriesId,
     /// Who is connected to whom.
     pub peers: Peers,
+    /// The workload of its process, if that is known.
+    pub workload: Option<Arc<str>>,
     /// Whether it may carry exchanges side by side.
     pub interleaving: Interleaving,
     /// It does, and is counted.
@@ -89,6 +93,7 @@ impl Known {
             endpoint,
             series,
             peers,
+            workload: None,
             interleaving: Interleaving::No,
             interleaved: false,
             sends_early: false,

@@ -1,6 +1,6 @@
 //! What is under way on the connections that are of interest.
 
-use da_ebpf_common::connection::Connection;
+use da_ebpf_common::connection::{Connection, flags};
 use da_ebpf_common::event::ConnectionId;
 
 use super::settle::{Over, settle};
@@ -8,7 +8,6 @@ use super::{Known, Tracker};
 use crate::kernel::connection::place;
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::exchange::tickets::Tickets;
-use crate::kernel::interleaving::Interleaving;
 use crate::kernel::peers::{addresses, process_name};
 use crate::kernel::under_way::{UnderWay, progress, unread_bytes};
 
@@ -27,7 +26,7 @@ impl Tracker {
     ) -> Option<UnderWay> {
         let known = self.known.get(&id);
         let endpoint = match known {
-            Some(known) if is_told_apart(known, record) => known.endpoint,
+            Some(known) if self.is_told_apart(known, record) => known.endpoint,
             Some(_) => return None,
             // It has shown no name yet.
             None => match self.endpoints.attribute(None, place(&record.peers)) {
@@ -35,7 +34,7 @@ impl Tracker {
                 Attribution::Unlisted | Attribution::Ambiguous => return None,
             },
         };
-        let progress = progress(record, now_ns, silence_ns, || self.may_be_tickets(id, record))?;
+        let progress = progress(record, now_ns, silence_ns, || self.has_only_tickets(id, record))?;
         let labels = self.endpoints.labels(endpoint);
         let slot = &record.arrivals[(record.request & 1) as usize];
         let response = (slot.request == record.request as u32 && record.request != 0)
@@ -48,11 +47,13 @@ impl Tracker {
             kind: labels.kind,
             provider: labels.name.clone(),
             process: process_name(&record.peers),
+            id: id.born_ns,
             pid: record.peers.pid,
+            workload: known.and_then(|known| known.workload.as_deref()).map(str::to_owned),
             local,
             remote,
             state: progress.state,
-            age_ns: since(progress.began_ns),
+            age_ns: since(known.and_then(begun_ns).unwrap_or(progress.began_ns)),
             in_state_ns: since(progress.since_ns),
             exchange: record.request,
             request_bytes: if record.request == 0 { 0 } else { record.request_bytes },
@@ -63,30 +64,39 @@ impl Tracker {
         })
     }
 
-    /// Whether all that has come in answer to a connection's request may be session tickets: of their kind, and no
-    /// later than a server sends them, which is when it has the client's Finished.
-    fn may_be_tickets(&self, id: ConnectionId, record: &Connection) -> bool {
+    /// Whether the view would measure the request: not where it is not told from others, or from the handshake.
+    fn is_told_apart(&self, known: &Known, record: &Connection) -> bool {
+        const OPAQUE: u32 = flags::UNREADABLE | flags::EARLY_DATA;
+        let (server, first) = (addresses(&record.peers).1, record.request <= 1);
+        record.flags & OPAQUE == 0
+            && !(known.interleaved || known.sends_early || known.joined_midway && first)
+            && !self.interleavings.may_interleave(server, known.interleaving, record.flags)
+    }
+
+    /// Whether all that has come in answer to a connection's request is known to be session tickets: of their kind,
+    /// and no later than a server sends them, which is when it has the client's Finished.
+    fn has_only_tickets(&self, id: ConnectionId, record: &Connection) -> bool {
         let is_first = |known: &Known| known.last_number == 0 || known.pending.request.is_some();
         let Some(owed) = settle(id, record, Over::Silent(u64::MAX)) else { return false };
         let Some(first) = owed.first_arrivals.filter(|first| first.finished_ns != 0) else {
             return false;
         };
+        let server = (addresses(&record.peers).1, record.peers.network);
         let rtt_ns = u64::from(record.srtt_eighths_us) * 1_000 / 8;
         let latest_ns = first.finished_ns + rtt_ns + MAX_FINISHED_TO_TICKETS_NS;
         owed.exchange.response.last_ns <= latest_ns
             && self.known.get(&id).is_some_and(is_first)
-            && Tickets::may_be_all(&first)
+            && match self.tickets.get(&server) {
+                Some(tickets) => tickets.are_all(&first),
+                None => Tickets::default().are_all(&first),
+            }
     }
 }
 
-fn is_told_apart(known: &Known, record: &Connection) -> bool {
-    use da_ebpf_common::connection::flags::{HTTP2_CONTROL, HTTP2_PREFACE};
-    let is_alone = match known.interleaving {
-        Interleaving::No => true,
-        Interleaving::Offered => record.flags & (HTTP2_PREFACE | HTTP2_CONTROL) == 0,
-        Interleaving::Certain | Interleaving::Unseen => false,
-    };
-    is_alone && !known.interleaved
+/// When the request began of which only the rest is in the record: something had arrived in between that was no
+/// response.
+fn begun_ns(known: &Known) -> Option<u64> {
+    known.pending.request.map(|request| request.first_ns)
 }
 
 #[cfg(test)]
@@ -165,11 +175,14 @@ mod tests {
         let tracker = tracker(HTTP1);
         let waiting = Some(RequestState::Waiting);
         assert_eq!(state(&tracker, &record(&[])), waiting);
-        assert_eq!(state(&tracker, &record(&[(MS, 250)])), waiting);
         assert_eq!(state(&tracker, &record(&[(MS, 250), (2 * MS, 250)])), waiting);
         let quiet = Some(RequestState::Quiet);
+        assert_eq!(state(&tracker, &record(&[(MS, 250)])), quiet, "it may be the answer");
+        let mut certain = record(&[(MS, 250)]);
+        certain.request_end = 500;
+        assert_eq!(state(&tracker, &certain), waiting, "it came before the server had the request");
         assert_eq!(state(&tracker, &record(&[(MS, 250), (2 * MS, 700)])), quiet);
-        assert_eq!(state(&tracker, &record(&[(150 * MS, 250)])), quiet);
+        assert_eq!(state(&tracker, &record(&[(150 * MS, 250), (151 * MS, 250)])), quiet);
         let mut second = record(&[]);
         (second.request, second.arrivals[0].request) = (2, 2);
         second.arrivals[0].response = record(&[(MS, 250)]).arrivals[1].response;
@@ -182,5 +195,11 @@ mod tests {
     fn a_connection_that_may_carry_requests_side_by_side_tells_of_none() {
         let http2 = tracker(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         assert_eq!(state(&http2, &record(&[])), None);
+        let tracker = tracker(HTTP1);
+        for opaque in [flags::UNREADABLE, flags::EARLY_DATA] {
+            let mut record = record(&[]);
+            record.flags |= opaque;
+            assert_eq!(state(&tracker, &record), None);
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::metrics::Registry;
 const LABELS: [&str; 3] = ["kind", "provider", "state"];
 
 /// The families of this module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct UnderWayMetrics {
     in_flight: IntGaugeVec,
     oldest_seconds: GaugeVec,
@@ -43,6 +43,12 @@ impl UnderWayMetrics {
         registry.register(Box::new(in_flight.clone()))?;
         registry.register(Box::new(oldest_seconds.clone()))?;
         Ok(Self { in_flight, oldest_seconds, known: BTreeSet::new() })
+    }
+
+    /// Nobody looks any more: there are no figures.
+    pub fn end(&self) {
+        self.in_flight.reset();
+        self.oldest_seconds.reset();
     }
 
     /// These are under way, and no others.

@@ -91,10 +91,12 @@ fn unread_is_what_has_arrived_and_was_not_read() {
 #[test]
 fn the_oldest_come_first_and_all_are_counted() {
     let request = |age_ns| UnderWay {
+        id: age_ns,
         kind: EndpointKind::Llm,
         provider: "a".to_owned(),
         process: "p".to_owned(),
         pid: 1,
+        workload: None,
         local: ([0; 4], 0).into(),
         remote: ([127, 0, 0, 1], 443).into(),
         state: RequestState::Waiting,
@@ -107,15 +109,16 @@ fn the_oldest_come_first_and_all_are_counted() {
         unread_bytes: 0,
         window_closed_ns: 0,
     };
-    let snapshot = Snapshot::new(1, (0..500).map(request).collect());
-    assert_eq!((snapshot.total, snapshot.requests.len()), (500, MAX_SHOWN));
-    assert_eq!((snapshot.requests[0].age_ns, snapshot.requests[1].age_ns), (499, 498));
+    let all: Vec<_> = (0..5_000).map(request).collect();
+    let snapshot = Snapshot::new(1, all.clone());
+    assert_eq!((snapshot.total, snapshot.requests.len()), (5_000, MAX_KEPT));
+    assert_eq!((snapshot.requests[0].age_ns, snapshot.requests[1].age_ns), (4_999, 4_998));
     let metrics = crate::metrics::Metrics::new().expect("metrics");
     let mut families = UnderWayMetrics::register(metrics.registry()).expect("registers");
-    families.set(&snapshot.requests);
+    families.set(&all);
     let exposed = || metrics.expose().expect("encodes");
-    let waiting = "socket_requests_in_flight{kind=\"llm\",provider=\"a\",state=\"waiting\"} 200";
+    let waiting = "socket_requests_in_flight{kind=\"llm\",provider=\"a\",state=\"waiting\"} 5000";
     assert!(exposed().contains(waiting), "{}", exposed());
     families.set(&[]);
-    assert!(exposed().contains(&waiting.replace("200", "0")), "series stay, at 0");
+    assert!(exposed().contains(&waiting.replace("5000", "0")), "series stay, at 0");
 }

@@ -80,7 +80,7 @@ pub(super) async fn play(server: SocketAddr, turns: usize) {
 /// The calls that are remembered, once there are so many.
 pub(super) fn calls(program: &ServerProgram, count: usize) -> Vec<Value> {
     let calls = || -> Vec<Value> {
-        let (_, body) = program.get("/api/calls?limit=500");
+        let (_, body) = program.get("/api/calls?limit=500&of=own");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         body["calls"].as_array().expect("calls").clone()
     };

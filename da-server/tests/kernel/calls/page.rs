@@ -90,7 +90,7 @@ async fn play(browser: &Browser, server: &str, standin: &Standin) {
 /// All attempts of all calls, once there are so many calls.
 fn attempts(program: &ServerProgram, calls: usize) -> Vec<Value> {
     let known = || {
-        let (status, body) = program.get("/api/calls");
+        let (status, body) = program.get("/api/calls?of=own");
         assert_eq!(status, 200, "{body}");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         body["calls"].as_array().expect("calls").clone()
@@ -112,7 +112,7 @@ async fn took_ms(browser: &Browser, phase: &str) -> f64 {
 
 /// The list, and the call on top of it; the latter in a window so high.
 async fn look(browser: &Browser, server: &str, (width, height): (u32, u32)) {
-    browser.client.goto(&format!("{server}calls")).await.expect("page");
+    browser.client.goto(&format!("{server}calls?of=own")).await.expect("page");
     browser.see("#slowest li:first-child .call").await;
     let overflow = "document.documentElement.scrollWidth > document.documentElement.clientWidth";
     assert_eq!(browser.evaluate(overflow).await, json!(false), "nothing sticks out at the side");

@@ -89,7 +89,7 @@ fn calls(program: &ServerProgram) -> Vec<Value> {
         text.lines().filter_map(count).sum::<usize>()
     };
     let known = || -> Vec<Value> {
-        let (_, body) = program.get("/api/calls?limit=500");
+        let (_, body) = program.get("/api/calls?limit=500&of=own");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         body["calls"].as_array().expect("calls").clone()
     };
