@@ -262,7 +262,9 @@ impl Tracker {
     }
 
     fn insert(&mut self, id: ConnectionId, mut known: Known) {
-        known.workload = self.workloads.of(&known.peers);
+        if known.workload.is_none() {
+            known.workload = self.workloads.of(&known.peers);
+        }
         let series = known.series;
         self.remove(id);
         self.attributed.push(Attributed {

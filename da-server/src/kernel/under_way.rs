@@ -29,6 +29,8 @@ pub enum RequestState {
     Handshake,
     /// It was sent, and nothing has come that is an answer.
     Waiting,
+    /// Its response has begun, and the process does not read: the receive window is used up.
+    Unread,
     /// Its response has begun, and something has come of it within the last second.
     Responding,
     /// Its response has begun, and nothing has come of it in the last second: it is over, or pauses.
@@ -37,8 +39,14 @@ pub enum RequestState {
 
 impl RequestState {
     /// Every state, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Connecting, Self::Handshake, Self::Waiting, Self::Responding, Self::Quiet];
+    pub const ALL: [Self; 6] = [
+        Self::Connecting,
+        Self::Handshake,
+        Self::Waiting,
+        Self::Unread,
+        Self::Responding,
+        Self::Quiet,
+    ];
 
     /// The label value.
     pub fn as_str(self) -> &'static str {
@@ -46,6 +54,7 @@ impl RequestState {
             Self::Connecting => "connecting",
             Self::Handshake => "handshake",
             Self::Waiting => "waiting",
+            Self::Unread => "unread",
             Self::Responding => "responding",
             Self::Quiet => "quiet",
         }
@@ -96,7 +105,8 @@ pub struct UnderWay {
 pub struct Snapshot {
     /// When it was, ns of `CLOCK_MONOTONIC`; 0 if nobody has looked.
     pub at_ns: u64,
-    /// The oldest, oldest first, and behind them those that may be over.
+    /// Those on which nothing moves, then those whose response is under way, then those that may be over; of each kind
+    /// the oldest first.
     pub requests: Vec<UnderWay>,
     /// How many there are in all.
     pub total: usize,
@@ -106,8 +116,12 @@ impl Snapshot {
     /// Of all that are under way.
     pub fn new(at_ns: u64, mut requests: Vec<UnderWay>) -> Self {
         let total = requests.len();
-        let may_be_over = |request: &UnderWay| request.state == RequestState::Quiet;
-        requests.sort_by_key(|request| (may_be_over(request), std::cmp::Reverse(request.age_ns)));
+        let moves = |request: &UnderWay| match request.state {
+            RequestState::Quiet => 2,
+            RequestState::Responding => 1,
+            _ => 0,
+        };
+        requests.sort_by_key(|request| (moves(request), std::cmp::Reverse(request.age_ns)));
         requests.truncate(MAX_KEPT);
         Self { at_ns, requests, total }
     }
@@ -171,7 +185,7 @@ pub fn progress(
     silence_ns: u64,
     may_be_tickets: impl Fn() -> bool,
 ) -> Option<Progress> {
-    use RequestState::{Connecting, Handshake, Quiet, Responding, Waiting};
+    use RequestState::{Connecting, Handshake, Quiet, Responding, Unread, Waiting};
     let seen_from_the_start = record.flags & (flags::PRE_EXISTING | flags::UNSEEN_CONNECT) == 0;
     let at = |state, began_ns, since_ns| Some(Progress { state, began_ns, since_ns });
     if record.request == 0 {
@@ -200,6 +214,9 @@ pub fn progress(
         return at(Waiting, began_ns, record.request_last_ns);
     }
     let last_ns = record.last_arrival_ns.max(record.request_last_ns);
+    if is_window_closed(record) {
+        return at(Unread, began_ns, record.window_full_ns);
+    }
     let silent_ns = now_ns.saturating_sub(last_ns);
     if silent_ns >= silence_ns {
         return None;
@@ -209,6 +226,11 @@ pub fn progress(
     }
     let first_ns = if has_begun { slot.response.first_ns } else { last_ns };
     at(Responding, began_ns, first_ns)
+}
+
+/// Whether the other side can send nothing because nobody reads.
+pub fn is_window_closed(record: &Connection) -> bool {
+    record.window_full_ns != record.window_read_ns
 }
 
 /// Bytes that have arrived and that no read which has returned took.

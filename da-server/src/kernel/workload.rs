@@ -3,7 +3,7 @@
 //! The names are those of the host's own files: `/proc/PID/cgroup` (cgroups(7)) and the folders of `/var/log/pods`,
 //! in which a kubelet keeps the logs of its pods.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,12 @@ use super::peers::{printable, process_name};
 
 /// Processes whose workload is remembered; beyond that all are asked again.
 const MAX_PROCESSES: usize = 1_024;
-/// How long one is remembered. In less time no process number is given out again to one of the same name.
+/// How long one is remembered: seldom is a process's number given out again to one of the same name within that time.
 const REMEMBERED_FOR: Duration = Duration::from_secs(10);
+/// Pods that are remembered, several times as many as a node runs.
+const MAX_PODS: usize = 4_096;
+/// How often one that is not known is looked for.
+const LEAST_LOOKS_APART: Duration = Duration::from_secs(1);
 /// What runtimes put before a container's id, and what they are called.
 const RUNTIMES: [(&str, &str); 5] = [
     ("docker-", "docker"),
@@ -36,7 +40,7 @@ type Asked = (u32, String);
 pub struct Workloads {
     /// `/proc`; none where its processes have other numbers than the kernel view's, or are of another time.
     processes: Option<PathBuf>,
-    pods: PathBuf,
+    pods: Pods,
     remembered: HashMap<Asked, (Instant, Option<Arc<str>>)>,
 }
 
@@ -52,7 +56,8 @@ impl Workloads {
         Self::read(None, PathBuf::new())
     }
 
-    fn read(processes: Option<PathBuf>, pods: PathBuf) -> Self {
+    fn read(processes: Option<PathBuf>, folders: PathBuf) -> Self {
+        let pods = Pods { folders, names: HashMap::default(), looked: None };
         Self { processes, pods, remembered: HashMap::default() }
     }
 
@@ -67,7 +72,7 @@ impl Workloads {
         }
         let groups = std::fs::read_to_string(processes.join(format!("{}/cgroup", peers.pid)));
         // It may be gone.
-        let name = groups.ok().and_then(|groups| name(&groups, |uid| pod(&self.pods, uid)));
+        let name = groups.ok().and_then(|groups| name(&groups, |uid| self.pods.name(uid)));
         let workload = name.map(|name| Arc::from(printable(&name)));
         if self.remembered.len() >= MAX_PROCESSES {
             self.remembered.clear();
@@ -77,41 +82,57 @@ impl Workloads {
     }
 }
 
-/// The name of the pod with that UID: its folder is `NAMESPACE_POD_UID`, of which no part has an underscore.
-fn pod(folders: &Path, uid: &str) -> Option<String> {
-    let all = std::fs::read_dir(folders).ok()?;
-    all.filter_map(Result::ok).find_map(|folder| {
-        let name = folder.file_name().into_string().ok()?;
-        let (namespace, rest) = name.split_once('_')?;
-        let (pod, of) = rest.split_once('_')?;
-        (of == uid).then(|| format!("{namespace}/{pod}"))
-    })
+/// The names of this node's pods by their UIDs, in bounded memory and looked up at most once a second: the folder of a
+/// pod is `NAMESPACE_POD_UID`, of which no part has an underscore.
+#[derive(Debug)]
+struct Pods {
+    folders: PathBuf,
+    names: HashMap<String, String>,
+    looked: Option<Instant>,
+}
+
+impl Pods {
+    fn name(&mut self, uid: &str) -> Option<String> {
+        let is_due = self.looked.is_none_or(|looked| looked.elapsed() > LEAST_LOOKS_APART);
+        if !self.names.contains_key(uid) && is_due {
+            self.looked = Some(Instant::now());
+            let all = std::fs::read_dir(&self.folders).into_iter().flatten();
+            let of_folder = |name: String| {
+                let (namespace, rest) = name.split_once('_')?;
+                let (pod, uid) = rest.split_once('_')?;
+                Some((uid.to_owned(), format!("{namespace}/{pod}")))
+            };
+            let names = all.filter_map(|folder| folder.ok()?.file_name().into_string().ok());
+            self.names = names.filter_map(of_folder).take(MAX_PODS).collect();
+        }
+        self.names.get(uid).cloned()
+    }
 }
 
 /// The workload of a process with these control groups, one hierarchy a line.
-fn name(groups: &str, pod: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let path = |line: &'_ str| line.splitn(3, ':').nth(2).map(str::to_owned);
-    let of = |hierarchy: &str| groups.lines().find(|line| line.contains(hierarchy)).and_then(path);
+fn name(groups: &str, mut pod: impl FnMut(&str) -> Option<String>) -> Option<String> {
+    let of = |hierarchy: &str| {
+        let line = groups.lines().find(|line| line.contains(hierarchy))?;
+        // containerd, where it does without systemd, puts what it was told into one part.
+        line.splitn(3, ':').nth(2).map(|path| path.split(['/', ':']).collect::<Vec<_>>())
+    };
     // The second version's, and where that names nothing, the one that systemd keeps beside the first version's.
     let paths: Vec<_> = [of("0::"), of(":name=systemd:")].into_iter().flatten().collect();
-    let uid = paths.iter().find_map(|path| path.split('/').find_map(|part| pod_uid(part, path)));
+    let uid = paths.iter().flatten().find_map(|part| pod_uid(part));
     if let Some(uid) = uid {
         return Some(pod(&uid).unwrap_or_else(|| format!("pod {uid}")));
     }
-    let inmost = |find: fn(&str) -> Option<String>| {
-        paths.iter().find_map(|path| path.rsplit('/').find_map(find))
-    };
-    inmost(container).or_else(|| inmost(unit))
+    let container = paths.iter().flatten().rev().find_map(|part| container(part));
+    container.or_else(|| paths.iter().find_map(|path| unit(path)))
 }
 
-/// `kubepods-burstable-podUID.slice`, with underscores in the UID, or `podUID` below `kubepods`.
-fn pod_uid(part: &str, path: &str) -> Option<String> {
-    let by_systemd = part.strip_prefix("kubepods").and_then(|rest| {
-        let (_, uid) = rest.strip_suffix(".slice")?.split_once("-pod")?;
-        Some(uid.replace('_', "-"))
+/// `kubepods-burstable-podUID.slice`, be it below another prefix and with underscores in the UID, or `podUID`.
+fn pod_uid(part: &str) -> Option<String> {
+    let by_systemd = part.strip_suffix(".slice").and_then(|slice| {
+        let (prefix, uid) = slice.rsplit_once("-pod")?;
+        prefix.contains("kubepods").then(|| uid.replace('_', "-"))
     });
-    let itself = || part.strip_prefix("pod").filter(|_| path.contains("kubepods"));
-    let uid = by_systemd.or_else(|| itself().map(str::to_owned))?;
+    let uid = by_systemd.or_else(|| part.strip_prefix("pod").map(str::to_owned))?;
     // A static pod has a hash instead.
     let is_uid = matches!(uid.len(), 32 | 36)
         && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -128,10 +149,21 @@ fn container(part: &str) -> Option<String> {
     is_id.then(|| format!("{runtime} {}", &id[..SHOWN_DIGITS]))
 }
 
-/// `NAME.service` or `NAME.scope`, in which systemd escapes what is no letter (systemd.unit(5)).
-fn unit(part: &str) -> Option<String> {
-    let is_unit = part.ends_with(".service") || part.ends_with(".scope");
-    is_unit.then(|| part.replace("\\x2d", "-"))
+/// The inmost `NAME.service` or `NAME.scope`, in which systemd escapes what is no letter (systemd.unit(5)), and whose
+/// systemd it is, where that is not the host's own.
+fn unit(path: &[&str]) -> Option<String> {
+    let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+    let at = path.iter().rposition(is_unit)?;
+    let unit = path[at].replace("\\x2d", "-");
+    let outer = path[..at].iter().enumerate().rev().find_map(|(index, part)| {
+        let machine =
+            part.strip_prefix("systemd-nspawn@").and_then(|it| it.strip_suffix(".service"));
+        let user = || part.strip_prefix("user@").and_then(|it| it.strip_suffix(".service"));
+        let below_lxc = || (index > 0 && path[index - 1] == "lxc").then_some(*part);
+        let lxc = part.strip_prefix("lxc.payload.").or_else(below_lxc);
+        machine.or(lxc).map(str::to_owned).or_else(|| user().map(|id| format!("user {id}")))
+    });
+    Some(outer.map_or_else(|| unit.clone(), |outer| format!("{outer}/{unit}")))
 }
 
 #[cfg(test)]
@@ -156,7 +188,14 @@ mod tests {
             ("0::/user.slice/user-1000.slice/session-3.scope", "session-3.scope"),
             (
                 "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-a\\x2db.service",
-                "app-a-b.service",
+                "user 1000/app-a-b.service",
+            ),
+            ("0::/user.slice/user-1000.slice/user@1000.service", "user@1000.service"),
+            ("0::/lxc.payload.web/system.slice/nginx.service", "web/nginx.service"),
+            ("0::/lxc/101/ns/system.slice/nginx.service", "101/nginx.service"),
+            (
+                "0::/machine.slice/systemd-nspawn@web.service/payload/system.slice/nginx.service",
+                "web/nginx.service",
             ),
             ("0::/system.slice/a.service/worker", "a.service"),
             ("3:cpu:/x\n1:name=systemd:/system.slice/old.service\n0::/", "old.service"),
@@ -193,6 +232,13 @@ mod tests {
             ),
             format!("/kubepods.slice/kubepods-pod{by_systemd}.slice/crio-{ID}.scope"),
             format!("/kubepods/besteffort/pod{UID}/{ID}"),
+            format!("/../../pod{UID}/{ID}"),
+            format!(
+                "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort-pod{by_systemd}.slice/cri-containerd-{ID}.scope"
+            ),
+            format!(
+                "/system.slice/containerd.service/kubepods-burstable-pod{by_systemd}.slice:cri-containerd:{ID}"
+            ),
         ] {
             assert_eq!(of(&format!("0::{path}")).as_deref(), Some("shop/bot-7d9f"), "{path}");
         }

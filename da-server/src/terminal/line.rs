@@ -38,6 +38,10 @@ impl Display for Line<'_> {
         if call.attempts.len() > 1 {
             write!(out, ", {} attempts", call.attempts.len())?;
         }
+        if let Some(workload) = call.process.as_ref().and_then(|process| process.workload.as_ref())
+        {
+            write!(out, ", of {workload:?}")?;
+        }
         if call.attempts.iter().any(|attempt| is_coarse(attempt.join)) {
             write!(out, ", application alone")?;
         }

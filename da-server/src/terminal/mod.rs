@@ -39,7 +39,8 @@ pub struct CallsArgs {
     /// Show the slowest recent calls instead of the latest.
     #[arg(long, conflicts_with = "follow")]
     pub slowest: bool,
-    /// Show the requests that have not ended yet, the oldest first, as the kernel view sees them.
+    /// Show the requests that have not ended yet, as the kernel view sees them: those on which nothing moves first, the
+    /// oldest of them on top. HTTP/2 and TLS connections older than the view are not among them.
     #[arg(long, conflicts_with_all = ["follow", "slowest", "own", "outcome", "min_ms", "json"])]
     pub under_way: bool,
     /// How many calls to show first, 1 to 500.

@@ -15,6 +15,7 @@ const STALE_NS: u64 = 10_000_000_000;
 pub(super) struct Listed {
     requests: Vec<UnderWay>,
     matched: usize,
+    total: usize,
     looked_ns_ago: Option<u64>,
 }
 
@@ -34,6 +35,9 @@ pub(super) fn print(out: &mut impl Write, listed: &Listed) -> io::Result<()> {
         writeln!(out, "{}", line(request))?;
     }
     match listed.matched.saturating_sub(listed.requests.len()) {
+        0 if listed.total > 0 && listed.matched == 0 => {
+            writeln!(out, "none of {} under way is like that", listed.total)
+        }
         0 if listed.requests.is_empty() => writeln!(out, "nothing is under way"),
         0 => Ok(()),
         more => writeln!(out, "and {more} more"),
@@ -41,11 +45,11 @@ pub(super) fn print(out: &mut impl Write, listed: &Listed) -> io::Result<()> {
 }
 
 fn line(request: &UnderWay) -> String {
-    let UnderWay { kind, provider, process, pid, workload, remote, state, .. } = request;
-    let workload =
-        workload.as_ref().map_or_else(String::new, |name| format!(" of {}", shown(name)));
+    let UnderWay { kind, provider, process, pid, workload, local, remote, state, .. } = request;
+    // Whole, so that it can be asked for; the server has made it harmless.
+    let workload = workload.as_ref().map_or_else(String::new, |name| format!(" of {name:?}"));
     let mut line = format!(
-        "{:>8} {} for {}: {} {} {} {pid}{workload} to {remote}, {} bytes sent, {} received",
+        "{:>8} {} for {}: {} {} {} {pid}{workload} from {local} to {remote}, {} bytes sent, {} received",
         duration(request.age_ns),
         state.as_str(),
         duration(request.in_state_ns),
@@ -85,12 +89,13 @@ mod tests {
             "unread_bytes": 5, "window_closed_ns": 0
         });
         let of = |requests, matched, ago_ns: Option<u64>| {
+            let total = if matched == 0 { 0 } else { 9 };
             printed(serde_json::json!({
-                "requests": requests, "matched": matched, "total": 9, "looked_ns_ago": ago_ns
+                "requests": requests, "matched": matched, "total": total, "looked_ns_ago": ago_ns
             }))
         };
-        let line = "  3.00 s waiting for 2.00 s: llm anthropic python3 4711 of bot.service to \
-                    127.0.0.1:443, 300 bytes sent, 0 received, 5 unread\n";
+        let line = "  3.00 s waiting for 2.00 s: llm anthropic python3 4711 of \"bot.service\" from \
+                    127.0.0.1:1 to 127.0.0.1:443, 300 bytes sent, 0 received, 5 unread\n";
         assert_eq!(of(vec![request.clone()], 1, Some(1)), line);
         assert_eq!(of(vec![request], 3, Some(1)), format!("{line}and 2 more\n"));
         assert_eq!(of(Vec::new(), 0, Some(1)), "nothing is under way\n");
@@ -98,6 +103,10 @@ mod tests {
             of(Vec::new(), 0, Some(20 * STALE_NS)),
             "as of 200 s ago:\nnothing is under way\n"
         );
+        let others = serde_json::json!({
+            "requests": [], "matched": 0, "total": 9, "looked_ns_ago": 1
+        });
+        assert_eq!(printed(others), "none of 9 under way is like that\n");
         assert!(of(Vec::new(), 0, None).contains("no kernel view"));
     }
 }

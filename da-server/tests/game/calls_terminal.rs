@@ -60,7 +60,10 @@ async fn the_latest_or_the_slowest_are_shown_one_a_line() {
     server.calls.add(foreign(7, "python3"));
     let foreign = lines(of(&server), &["--process", "python3", "--min-ms", "900"]).await;
     assert_eq!(ids(&foreign), [7]);
-    assert!(foreign[1].contains(" python3 4711 ") && foreign[1].ends_with(" ok, wait 640 ms"));
+    assert!(
+        foreign[1].contains(" python3 4711 ")
+            && foreign[1].ends_with(" ok, wait 640 ms, of \"python3.service\"")
+    );
     let failed = ["--outcome", "failed", "--provider", "anthropic"];
     assert_eq!(ids(&lines(of(&server), &failed).await), [6]);
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use da_standin::{Options, Standin};
-use da_testkit::built::copy_for_everyone;
+use da_testkit::built::{self, copy_for_everyone};
 use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
@@ -23,7 +23,7 @@ const KEYS: [&str; 2] = ["ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"];
 
 /// A game that watches an endpoint with these hosts or addresses.
 fn server(tells: &str, prepare: impl FnOnce(&mut Command)) -> ServerProgram {
-    server_of(Path::new(env!("CARGO_BIN_EXE_da-server")), tells, prepare)
+    server_of(&built::program("da-server").expect("built"), tells, prepare)
 }
 
 fn server_of(program: &Path, tells: &str, prepare: impl FnOnce(&mut Command)) -> ServerProgram {

@@ -160,7 +160,7 @@ async function live() {
   following?.abort();
   following = new AbortController();
   const { signal } = following;
-  watchUnderWay(chosen, isPaused, signal);
+  watchUnderWay(chosen, isPaused, offer, signal);
   const refresh = setInterval(() => load().catch(() => {}), REFRESH_MS);
   for (let failures = 0; !signal.aborted; failures += 1) {
     try {

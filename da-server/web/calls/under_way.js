@@ -15,16 +15,17 @@ const WORDS = {
   connecting: "connecting",
   handshake: "TLS handshake",
   waiting: "waiting for the first byte",
+  unread: "response not read",
   responding: "response under way",
   quiet: "response over or pausing",
 };
 
 // Asks from now on until `signal` is aborted, while somebody looks.
-export async function watchUnderWay(filters, isPaused, signal) {
+export async function watchUnderWay(filters, isPaused, offer, signal) {
   while (!signal.aborted) {
     if (!document.hidden && !isPaused()) {
       try {
-        draw(await underWay(query(filters()), signal));
+        draw(await underWay(query(filters()), signal), offer);
       } catch (error) {
         if (signal.aborted) return;
         // Who follows the calls asks for the token, or says that the server is gone.
@@ -41,15 +42,18 @@ function query({ kind, provider, process, workload }) {
   return new URLSearchParams([...chosen, ["limit", MOST_SHOWN]]);
 }
 
-function draw({ requests, matched, looked_ns_ago }) {
+function draw({ requests, matched, total, looked_ns_ago }, offer) {
   const section = $("under-way-section");
   section.hidden = looked_ns_ago === null;
   if (section.hidden) return;
   const stale = looked_ns_ago > STALE_NS ? `, seen ${duration(looked_ns_ago)} ago` : "";
   $("under-way-count").textContent = `${counted(matched, "request")}${stale}`;
   const box = $("under-way");
+  offer("provider", requests.map(({ provider }) => provider));
+  offer("process", requests.map(({ process }) => process));
+  offer("workload", requests.map(({ workload }) => workload).filter(Boolean));
   if (requests.length === 0) {
-    box.replaceChildren(element("p", { className: "none" }, "Nothing is under way."));
+    box.replaceChildren(element("p", { className: "none" }, matched < total ? `None of ${counted(total, "request")} is like that.` : "Nothing is under way."));
     return;
   }
   if (!box.querySelector("ol")) box.replaceChildren(element("ol"), element("p", { className: "more" }));
@@ -65,7 +69,7 @@ function draw({ requests, matched, looked_ns_ago }) {
 function row(request) {
   return [
     element("span", { className: "what" }, element("b", {}, request.provider), ` ${request.process} ${request.pid}`),
-    element("span", { className: "when" }, `${request.kind} · ${request.remote}`),
+    element("span", { className: "when" }, `${request.kind} · ${request.local} to ${request.remote}`),
     element("span", { className: `doing ${request.state}` }, `${WORDS[request.state] ?? request.state} for ${duration(request.in_state_ns)}`),
     element("span", { className: "long" }, duration(request.age_ns)),
     element("span", { className: "notes" }, notes(request)),

@@ -48,8 +48,7 @@ impl Tracker {
         let joined_midway = known.joined_midway && exchange.number == 1;
         let is_followed_from_start = !known.joined_midway
             && exchange.flags & (flags::PRE_EXISTING | flags::UNSEEN_CONNECT) == 0;
-        // The beginning of a request that goes on has a number of its own.
-        let is_next = exchange.number <= last_number + 1 + u64::from(pending.request.is_some());
+        let is_next = exchange.number == last_number + 1;
         self.advance(
             id,
             Totals {
@@ -115,7 +114,7 @@ impl Tracker {
                 response_bytes: exchange.response.bytes,
                 last_arrival_ns: (exchange.response.last_ns != 0)
                     .then_some(exchange.response.last_ns),
-                is_first: earlier_use_ns == 0 && is_followed_from_start,
+                is_first: earlier_use_ns == 0 && is_next && is_followed_from_start,
                 idle_before_ns: (earlier_use_ns != 0 && is_next)
                     .then(|| request.first_ns.saturating_sub(earlier_use_ns)),
                 rtt_ns: (exchange.srtt_eighths_us != 0)
@@ -175,6 +174,7 @@ mod tests {
     use crate::kernel::endpoints::Endpoints;
     use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
     use crate::kernel::event::Event;
+    use crate::kernel::observation::Observation;
     use crate::kernel::self_metrics::losses::LossMetrics;
     use crate::kernel::series::AllSeries;
     use crate::metrics::Registry;
@@ -279,6 +279,25 @@ mod tests {
         tracker.take(&arrivals(&[250, 250, 700], 2, [LATE_NS, 2 * LATE_NS]));
         tracker.take(&encrypted(2, 2));
         assert_eq!(outcomes(tracker), [ExchangeOutcome::Doubtful]);
+    }
+
+    #[test]
+    fn silence_and_place_on_the_connection_are_known_where_no_report_was_lost() {
+        let found = |numbers: &[u64]| {
+            let mut tracker = following();
+            numbers.iter().for_each(|number| {
+                tracker.take(&answered(*number));
+            });
+            let seen = |one: Observation| match one.what {
+                What::Exchange(seen) => Some((seen.is_first, seen.idle_before_ns)),
+                _ => None,
+            };
+            tracker.observations().filter_map(seen).collect::<Vec<_>>()
+        };
+        // The last arrival is at 120, and the request's first send at 0.
+        assert_eq!(found(&[1, 2]), [(true, None), (false, Some(0))]);
+        assert_eq!(found(&[2, 3]), [(false, None), (false, Some(0))]);
+        assert_eq!(found(&[1, 3]), [(true, None), (false, None)]);
     }
 
     #[test]

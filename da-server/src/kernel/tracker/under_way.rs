@@ -9,7 +9,7 @@ use crate::kernel::connection::place;
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::exchange::tickets::Tickets;
 use crate::kernel::peers::{addresses, process_name};
-use crate::kernel::under_way::{UnderWay, progress, unread_bytes};
+use crate::kernel::under_way::{UnderWay, is_window_closed, progress, unread_bytes};
 
 /// A server that is busy takes a while to answer a Finished.
 const MAX_FINISHED_TO_TICKETS_NS: u64 = 100_000_000;
@@ -41,7 +41,6 @@ impl Tracker {
             .then_some(slot.response)
             .filter(|response| response.arrivals > 0);
         let since = |at_ns: u64| now_ns.saturating_sub(at_ns);
-        let window_closed = record.window_full_ns != record.window_read_ns;
         let (local, remote) = addresses(&record.peers);
         Some(UnderWay {
             kind: labels.kind,
@@ -60,7 +59,11 @@ impl Tracker {
             response_bytes: response.map_or(0, |response| response.bytes),
             silent_ns: response.map(|response| since(response.last_ns)),
             unread_bytes: unread_bytes(record),
-            window_closed_ns: if window_closed { since(record.window_full_ns) } else { 0 },
+            window_closed_ns: if is_window_closed(record) {
+                since(record.window_full_ns)
+            } else {
+                0
+            },
         })
     }
 

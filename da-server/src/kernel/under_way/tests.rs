@@ -65,6 +65,15 @@ fn a_response_that_is_silent_for_long_is_over_and_tickets_are_none() {
 }
 
 #[test]
+fn a_response_that_nobody_reads_is_not_over() {
+    let mut closed = answered(700, 900);
+    closed.window_full_ns = 900;
+    assert_eq!(found(&closed, false), Some((RequestState::Unread, 400, 900)));
+    closed.window_read_ns = 900;
+    assert_eq!(found(&closed, false), None, "somebody has read");
+}
+
+#[test]
 fn an_answer_that_nobody_saw_arrive_is_one() {
     let mut skipped = asked();
     (skipped.pickups[1].request, skipped.pickups[1].skipped_arrivals) = (3, 1);
