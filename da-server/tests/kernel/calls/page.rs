@@ -166,7 +166,8 @@ async fn a_slow_call_is_on_top_of_the_page_and_both_sides_say_where_its_time_wen
     }
     browser.close().await;
 
-    let shown = Command::new(env!("CARGO_BIN_EXE_da-server")).args(["calls", &server]).output();
+    let shown =
+        Command::new(env!("CARGO_BIN_EXE_da-server")).args(["calls", "--own", &server]).output();
     let shown = String::from_utf8(shown.expect("ran").stdout).expect("text");
     println!("{shown}");
     assert_eq!(shown.lines().filter(|line| line.contains(" success, ")).count(), 8);
