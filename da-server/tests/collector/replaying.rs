@@ -13,6 +13,10 @@ const EXAMPLE: &[u8] = include_bytes!("../../recordings/example.jsonl.gz");
 /// A user who owns nothing.
 const NOBODY: u32 = 65_534;
 
+/// The entries come at once, but not in one moment: on a busy machine a call's end may be read well before what the
+/// kernel saw of it.
+const PATIENT: &str = "[calls]\ngrace_seconds = 60\n";
+
 /// The example's text, whose entries come at once.
 fn example() -> String {
     let mut text = String::new();
@@ -27,7 +31,7 @@ fn replay(recording: &str) -> (ServerProgram, (tempfile::NamedTempFile, tempfile
     std::fs::set_permissions(&file, everyone).expect("permissions");
     let path = file.path().to_str().expect("a path");
     let (program, folder) = copy_for_everyone("da-server").expect("a copy");
-    let replay = ServerProgram::start_of(&program, &["replay", path], "", |command| {
+    let replay = ServerProgram::start_of(&program, &["replay", path], PATIENT, |command| {
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }

