@@ -65,8 +65,8 @@ impl ApiError {
     }
 
     pub(super) fn invalid_query() -> Self {
-        let message = "The query parameters are kind (llm, tts, db, other), provider, of (own, others), process, workload, \
-                       outcome (success, ok, failed, or an error kind), min_ms, order (latest, \
+        let message = "The query parameters are kind (llm, tts, db, other), provider, of (own, \
+                       others), process, workload, outcome (success, ok, failed, or an error kind), min_ms, order (latest, \
                        slowest) and limit (1 to 500).";
         Self::new(StatusCode::BAD_REQUEST, "invalid_query", message)
     }

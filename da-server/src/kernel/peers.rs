@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use da_ebpf_common::peers::Peers;
+use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// Local and remote address of a connection; v4-mapped addresses come out as IPv4.
 pub fn addresses(peers: &Peers) -> (SocketAddr, SocketAddr) {
@@ -22,17 +23,29 @@ pub fn addresses(peers: &Peers) -> (SocketAddr, SocketAddr) {
 /// Name of the connecting process; what is not UTF-8 in it is replaced.
 pub fn process_name(peers: &Peers) -> String {
     let name = peers.command.split(|byte| *byte == 0).next().unwrap_or_default();
-    printable(&String::from_utf8_lossy(name))
+    String::from_utf8_lossy(name).into_owned()
 }
 
-/// A name that anybody may have chosen, without what moves a terminal's cursor or turns the direction of writing
-/// (Unicode's bidirectional controls).
+/// The same as it is shown, as a label and elsewhere.
+pub fn shown_name(peers: &Peers) -> String {
+    printable(&process_name(peers))
+}
+
+/// The name with what can't be printed replaced: besides control characters also what only changes how
+/// others are shown (marks of direction, joiners) and what no font has, so that two names that look
+/// alike are alike.
 pub fn printable(name: &str) -> String {
-    let acts = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    name.chars().map(|c| if acts(c) { '_' } else { c }).collect()
+    if name.trim().is_empty() {
+        return "unnamed".to_owned();
+    }
+    name.chars().map(|c| if is_printable(c) { c } else { '_' }).collect()
+}
+
+fn is_printable(c: char) -> bool {
+    let separates = [GeneralCategory::LineSeparator, GeneralCategory::ParagraphSeparator];
+    c != char::REPLACEMENT_CHARACTER
+        && c.general_category_group() != GeneralCategoryGroup::Other
+        && !separates.contains(&c.general_category())
 }
 
 #[cfg(test)]

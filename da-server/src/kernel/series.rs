@@ -6,11 +6,10 @@ pub(super) mod histogram;
 
 use da_ebpf_common::peers::Peers;
 use foldhash::HashMap;
-use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use super::endpoints::catalogue::EndpointKind;
 use super::endpoints::{EndpointId, EndpointLabels};
-use super::peers::process_name;
+use super::peers::shown_name;
 use crate::metrics::Registry;
 
 /// The process label of whatever is beyond the bound.
@@ -63,7 +62,7 @@ impl AllSeries {
 
     /// Where what a connection of these peers to this endpoint measures goes.
     pub fn of(&mut self, endpoint: EndpointId, labels: &EndpointLabels, peers: &Peers) -> SeriesId {
-        let process = self.by_process().then(|| self.processes.id(&process_name(peers)));
+        let process = self.by_process().then(|| self.processes.id(shown_name(peers)));
         *self.ids.entry((endpoint, process)).or_insert_with(|| {
             self.labels.push(SeriesLabels {
                 kind: labels.kind,
@@ -93,8 +92,7 @@ struct Processes {
 }
 
 impl Processes {
-    fn id(&mut self, name: &str) -> ProcessId {
-        let name = printable(name);
+    fn id(&mut self, name: String) -> ProcessId {
         if name == OTHER {
             return ProcessId(self.max);
         }
@@ -112,23 +110,6 @@ impl Processes {
     fn name(&self, id: ProcessId) -> &str {
         self.names.get(id.0).map_or(OTHER, String::as_str)
     }
-}
-
-/// The name with what can't be printed replaced: besides control characters also what only changes how
-/// others are shown (marks of direction, joiners) and what no font has, so that two names that look
-/// alike are alike.
-fn printable(name: &str) -> String {
-    if name.trim().is_empty() {
-        return "unnamed".to_owned();
-    }
-    name.chars().map(|c| if is_printable(c) { c } else { '_' }).collect()
-}
-
-fn is_printable(c: char) -> bool {
-    let separates = [GeneralCategory::LineSeparator, GeneralCategory::ParagraphSeparator];
-    c != char::REPLACEMENT_CHARACTER
-        && c.general_category_group() != GeneralCategoryGroup::Other
-        && !separates.contains(&c.general_category())
 }
 
 /// Where families about sockets are registered, and which labels all of them have.

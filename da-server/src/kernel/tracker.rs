@@ -34,7 +34,7 @@ use super::exchange::ExchangeMetrics;
 use super::exchange::tickets::Tickets;
 use super::interleaving::Interleavings;
 use super::observation::{Observation, What};
-use super::peers::{addresses, process_name};
+use super::peers::{addresses, shown_name};
 use super::pickup::PickupMetrics;
 use super::reset::ResetMetrics;
 use super::self_metrics::losses::{Loss, LossMetrics};
@@ -301,11 +301,27 @@ impl Tracker {
             kind: labels.kind,
             pid: known.peers.pid,
             thread: known.peers.thread,
-            process: process_name(&known.peers),
+            process: shown_name(&known.peers),
             workload: known.workload.clone(),
             local,
             remote,
             what,
         });
+    }
+}
+
+#[cfg(test)]
+impl Tracker {
+    /// Watches `a.example`, which has these addresses, and tells no processes apart.
+    fn for_test(addresses: &[&str]) -> Self {
+        let endpoint = EndpointConfig {
+            name: "a".to_owned(),
+            kind: super::endpoints::catalogue::EndpointKind::Llm,
+            hosts: vec!["a.example".to_owned()],
+            addresses: addresses.iter().map(|one| one.parse().expect("an address")).collect(),
+        };
+        let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
+        let losses = LossMetrics::new().expect("losses");
+        Self::new(endpoints, AllSeries::new(0), losses, &Registry::new()).expect("registers")
     }
 }

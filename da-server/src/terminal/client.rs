@@ -118,10 +118,7 @@ impl Client {
         let mut url = self.calls.clone();
         let limit = limit.to_string();
         url.query_pairs_mut().extend_pairs([("order", self.order), ("limit", limit.as_str())]);
-        let response = self.get(url).await?;
-        let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
-        let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
-        self.read::<CallList>(&body).map(|list| list.calls)
+        self.get_json::<CallList>(url).await.map(|list| list.calls)
     }
 
     /// The requests that have not ended.
@@ -132,10 +129,7 @@ impl Client {
         let mut url = self.calls.clone();
         url.set_path(&format!("{}/under_way", url.path()));
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
-        let response = self.get(url).await?;
-        let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
-        let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
-        self.read(&body)
+        self.get_json(url).await
     }
 
     /// Every call from now on.
@@ -169,6 +163,13 @@ impl Client {
                 return Some((update, events));
             }
         }))
+    }
+
+    async fn get_json<T: DeserializeOwned>(&self, url: Url) -> Result<T, ClientError> {
+        let response = self.get(url).await?;
+        let body = timeout(RESPONSE_TIMEOUT, response.bytes()).await;
+        let body = body.map_err(|_| self.silent())?.map_err(|error| self.unreachable(&error))?;
+        self.read(&body)
     }
 
     async fn get(&self, mut url: Url) -> Result<Response, ClientError> {

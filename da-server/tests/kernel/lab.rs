@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use da_server::clock::own_pid;
 use da_server::kernel::{
     EndpointConfig, EndpointKind, Hooks, Kernel, KernelConfig, LatestUnderWay, Observation,
     Unlisted, Watch, What,
@@ -59,11 +60,6 @@ pub fn endpoint_at(name: &str, host: &str, address: SocketAddr) -> EndpointConfi
 /// Names of tests are not asked of anybody, and what else a host is busy with sheds nothing.
 pub fn config() -> KernelConfig {
     KernelConfig { resolve: false, cpu_budget: 1.0, ..KernelConfig::default() }
-}
-
-/// Whether this process is in the host's PID namespace: `PROC_PID_INIT_INO`, include/linux/proc_ns.h.
-fn is_of_the_hosts_processes() -> bool {
-    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|it| it.as_os_str() == "pid:[4026531836]")
 }
 
 /// Whether a series of `ebpf_lost_total` is of a reason that may be about any connection of the host.
@@ -154,7 +150,7 @@ impl Lab {
             skip(&why.to_string());
             return None;
         }
-        if !is_of_the_hosts_processes() {
+        if own_pid().is_none() {
             skip(
                 "this test knows its own connections by its process's number, which is another one for \
                  the kernel in a PID namespace: run it in the host's (docker run --pid=host)",

@@ -1,4 +1,4 @@
-// Requests that have not ended yet, the oldest first, as the kernel view saw them a second ago.
+// Requests that have not ended yet, those that hang first, as the kernel view saw them a second ago.
 
 import { Unauthorized, underWay } from "./api.js";
 import { $, element, keepInOrder } from "./dom.js";

@@ -1,4 +1,5 @@
-//! Which calls are asked for: `?kind=llm&provider=anthropic&of=others&process=python3&workload=bot.service&outcome=failed&min_ms=500&order=slowest&limit=20`.
+//! Which calls are asked for: `?kind=llm&provider=anthropic&of=others&process=python3&workload=bot.service` and
+//! `&outcome=failed&min_ms=500&order=slowest&limit=20`.
 
 use serde::de::value::StringDeserializer;
 use serde::{Deserialize, Deserializer};
@@ -64,6 +65,16 @@ impl<'de> Deserialize<'de> for Ending {
     }
 }
 
+/// How many of a list are asked for.
+///
+/// # Errors
+/// None, or more than are ever shown.
+pub(super) fn how_many(limit: Option<u16>) -> Result<usize, ApiError> {
+    let limit = limit.unwrap_or(USUAL_LIMIT);
+    let is_listed = (1..=MAX_LISTED).contains(&limit);
+    is_listed.then_some(limit.into()).ok_or_else(ApiError::invalid_query)
+}
+
 impl CallQuery {
     /// The latest ones, where nothing is said.
     pub(super) fn order(&self) -> Order {
@@ -75,9 +86,7 @@ impl CallQuery {
     /// # Errors
     /// None, or more than are ever shown.
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
-        let limit = self.limit.unwrap_or(USUAL_LIMIT);
-        let is_listed = (1..=MAX_LISTED).contains(&limit);
-        is_listed.then_some(limit.into()).ok_or_else(ApiError::invalid_query)
+        how_many(self.limit)
     }
 
     /// Whether this call is one of them.

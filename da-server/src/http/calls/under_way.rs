@@ -6,13 +6,11 @@ use axum::extract::{Query, State};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 
+use super::query::how_many;
 use super::{Calls, fresh};
-use crate::calls::MAX_LISTED;
 use crate::clock::monotonic_ns;
 use crate::http::ApiError;
 use crate::kernel::{EndpointKind, UnderWay};
-
-const USUAL_LIMIT: u16 = 50;
 
 /// Which of them: `?kind=llm&provider=anthropic&process=python3&workload=bot.service&limit=20`.
 #[derive(Debug, Default, Deserialize)]
@@ -42,15 +40,12 @@ pub(super) async fn list(
     query: Result<Query<UnderWayQuery>, QueryRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(query) = query.map_err(|_| ApiError::invalid_query())?;
-    let limit = query.limit.unwrap_or(USUAL_LIMIT);
-    if !(1..=MAX_LISTED).contains(&limit) {
-        return Err(ApiError::invalid_query());
-    }
+    let limit = how_many(query.limit)?;
     let snapshot = calls.history.under_way();
     let mut requests: Vec<_> =
         snapshot.requests.iter().filter(|request| query.admits(request)).collect();
     let matched = requests.len();
-    requests.truncate(limit.into());
+    requests.truncate(limit);
     let looked = snapshot.at_ns != 0;
     let looked_ns_ago = looked.then(|| monotonic_ns().saturating_sub(snapshot.at_ns));
     let listed = Listed { requests, matched, total: snapshot.total, looked_ns_ago };

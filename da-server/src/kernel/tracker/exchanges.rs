@@ -170,29 +170,15 @@ mod tests {
     use zerocopy::FromZeros;
 
     use super::*;
-    use crate::kernel::config::Unlisted;
-    use crate::kernel::endpoints::Endpoints;
-    use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
     use crate::kernel::event::Event;
     use crate::kernel::observation::Observation;
-    use crate::kernel::self_metrics::losses::LossMetrics;
-    use crate::kernel::series::AllSeries;
-    use crate::metrics::Registry;
 
     const ID: ConnectionId = ConnectionId { sock: 1, born_ns: 2 };
     /// Far later than anything that comes at once.
     const LATE_NS: u64 = 300_000_000;
 
     fn tracker() -> Tracker {
-        let endpoint = EndpointConfig {
-            name: "a".to_owned(),
-            kind: EndpointKind::Llm,
-            hosts: vec!["a.example".to_owned()],
-            addresses: Vec::new(),
-        };
-        let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
-        let losses = LossMetrics::new().expect("losses");
-        Tracker::new(endpoints, AllSeries::new(0), losses, &Registry::new()).expect("registers")
+        Tracker::for_test(&[])
     }
 
     fn answered(number: u64) -> Event<'static> {

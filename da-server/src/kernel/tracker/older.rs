@@ -85,32 +85,18 @@ impl Tracker {
 mod tests {
     use zerocopy::FromZeros;
 
-    use crate::metrics::Registry;
     use da_ebpf_common::connection::{Closed, flags};
     use da_ebpf_common::exchange::Exchange;
     use da_ebpf_common::tls::FirstBytes;
 
     use super::*;
-    use crate::kernel::config::Unlisted;
-    use crate::kernel::endpoints::Endpoints;
-    use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
     use crate::kernel::event::Event;
     use crate::kernel::exchange::ExchangeOutcome;
     use crate::kernel::observation::What;
-    use crate::kernel::self_metrics::losses::LossMetrics;
-    use crate::kernel::series::AllSeries;
 
     /// Watches one host, at 10.0.0.1:443.
     fn tracker() -> Tracker {
-        let endpoint = EndpointConfig {
-            name: "a".to_owned(),
-            kind: EndpointKind::Llm,
-            hosts: vec!["a.example".to_owned()],
-            addresses: vec!["10.0.0.1:443".parse().expect("address")],
-        };
-        let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
-        let losses = LossMetrics::new().expect("losses");
-        Tracker::new(endpoints, AllSeries::new(0), losses, &Registry::new()).expect("registers")
+        Tracker::for_test(&["10.0.0.1:443"])
     }
 
     fn record(last: u8) -> Box<Connection> {

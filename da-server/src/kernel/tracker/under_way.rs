@@ -8,7 +8,7 @@ use super::{Known, Tracker};
 use crate::kernel::connection::place;
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::exchange::tickets::Tickets;
-use crate::kernel::peers::{addresses, process_name};
+use crate::kernel::peers::{addresses, shown_name};
 use crate::kernel::under_way::{UnderWay, is_window_closed, progress, unread_bytes};
 
 /// A server that is busy takes a while to answer a Finished.
@@ -24,6 +24,8 @@ impl Tracker {
         now_ns: u64,
         silence_ns: u64,
     ) -> Option<UnderWay> {
+        // First, because most connections are idle.
+        let progress = progress(record, now_ns, silence_ns, || self.has_only_tickets(id, record))?;
         let known = self.known.get(&id);
         let endpoint = match known {
             Some(known) if self.is_told_apart(known, record) => known.endpoint,
@@ -34,7 +36,6 @@ impl Tracker {
                 Attribution::Unlisted | Attribution::Ambiguous => return None,
             },
         };
-        let progress = progress(record, now_ns, silence_ns, || self.has_only_tickets(id, record))?;
         let labels = self.endpoints.labels(endpoint);
         let slot = &record.arrivals[(record.request & 1) as usize];
         let response = (slot.request == record.request as u32 && record.request != 0)
@@ -45,7 +46,7 @@ impl Tracker {
         Some(UnderWay {
             kind: labels.kind,
             provider: labels.name.clone(),
-            process: process_name(&record.peers),
+            process: shown_name(&record.peers),
             id: id.born_ns,
             pid: record.peers.pid,
             workload: known.and_then(|known| known.workload.as_deref()).map(str::to_owned),
@@ -80,6 +81,9 @@ impl Tracker {
     /// and no later than a server sends them, which is when it has the client's Finished.
     fn has_only_tickets(&self, id: ConnectionId, record: &Connection) -> bool {
         let is_first = |known: &Known| known.last_number == 0 || known.pending.request.is_some();
+        if !self.known.get(&id).is_some_and(is_first) {
+            return false;
+        }
         let Some(owed) = settle(id, record, Over::Silent(u64::MAX)) else { return false };
         let Some(first) = owed.first_arrivals.filter(|first| first.finished_ns != 0) else {
             return false;
@@ -88,7 +92,6 @@ impl Tracker {
         let rtt_ns = u64::from(record.srtt_eighths_us) * 1_000 / 8;
         let latest_ns = first.finished_ns + rtt_ns + MAX_FINISHED_TO_TICKETS_NS;
         owed.exchange.response.last_ns <= latest_ns
-            && self.known.get(&id).is_some_and(is_first)
             && match self.tickets.get(&server) {
                 Some(tickets) => tickets.are_all(&first),
                 None => Tickets::default().are_all(&first),
@@ -109,14 +112,8 @@ mod tests {
     use zerocopy::FromZeros;
 
     use super::*;
-    use crate::kernel::config::Unlisted;
-    use crate::kernel::endpoints::Endpoints;
-    use crate::kernel::endpoints::catalogue::{EndpointConfig, EndpointKind};
     use crate::kernel::event::Event;
-    use crate::kernel::self_metrics::losses::LossMetrics;
-    use crate::kernel::series::AllSeries;
     use crate::kernel::under_way::RequestState;
-    use crate::metrics::Registry;
 
     const ID: ConnectionId = ConnectionId { sock: 1, born_ns: 2 };
     const FINISHED_NS: u64 = 1_000_000;
@@ -124,16 +121,7 @@ mod tests {
 
     /// Follows one connection, which has begun with `opening`.
     fn tracker(opening: &[u8]) -> Tracker {
-        let endpoint = EndpointConfig {
-            name: "a".to_owned(),
-            kind: EndpointKind::Llm,
-            hosts: vec!["a.example".to_owned()],
-            addresses: Vec::new(),
-        };
-        let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
-        let losses = LossMetrics::new().expect("losses");
-        let mut tracker = Tracker::new(endpoints, AllSeries::new(0), losses, &Registry::new())
-            .expect("registers");
+        let mut tracker = Tracker::for_test(&[]);
         let mut first = FirstBytes::new_zeroed();
         first.header.connection = ID;
         tracker.take(&Event::FirstBytes(first, opening));
