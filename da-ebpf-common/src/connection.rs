@@ -103,9 +103,9 @@ impl Progress {
 /// anything is sent the state hook (or for an older connection the iterator, of a record that is in
 /// no map yet) writes it; then the send hook, in the sender. From `received_bytes` on the fields
 /// belong to what arrives, which is noted under the socket's lock by whoever comes first: the arrival
-/// hook, the state hook at CLOSE, and on older kernels the hook of reads. `pickups` and `records`
-/// belong to the receive hook; where records begin, the send hook says with the ClientHello, when there
-/// is nothing to read. What the arrival hook needs of the send hook it takes from `progress`.
+/// hook, the state hook at CLOSE, and on older kernels the hook of reads. `pickups`, `records`
+/// and what says so belong to the receive hook; where records begin, the send hook says with the ClientHello,
+/// when there is nothing to read. What the arrival hook needs of the send hook it takes from `progress`.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Connection {
@@ -148,6 +148,12 @@ pub struct Connection {
     pub srtt_eighths_us: u32,
     /// `tcp_sock.total_retrans` as of then: segments sent again since the connect.
     pub retransmits: u32,
+    /// How long the receive window was used up in all by the last arrival that counts in a response, ns.
+    pub closed_by_arrival_ns: u64,
+    /// `tcp_sock.rcv_ooopack` as of then: segments that came out of order since the connect.
+    pub out_of_order: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
     /// What arrived in answer to even and odd requests. Two slots, because the answer to a request
     /// can arrive before its send hook has run and closed the exchange before it.
     pub arrivals: [Arrivals; 2],
@@ -161,6 +167,10 @@ pub struct Connection {
     pub window_full_ns: u64,
     /// The same of the time that was over last, since somebody read; written by the receive hook.
     pub window_read_ns: u64,
+    /// How long it was used up in all until it was last opened again, ns; written by the receive hook.
+    pub window_closed_ns: u64,
+    /// When a read last returned that left nothing unread, ns; written by the receive hook.
+    pub emptied_ns: u64,
     /// Payload bytes read, modulo 2³², as of the last read that has returned; written by the
     /// receive hook alone.
     pub read_bytes: u32,
@@ -190,7 +200,7 @@ pub struct Ending {
 
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 18
+        == 8 * 22
             + 72
             + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
             + 4

@@ -22,11 +22,13 @@ pub enum Kind {
     Pickups = 7,
     /// [`crate::existing::Existing`]
     Existing = 8,
+    /// [`crate::long_gap::LongGap`]
+    LongGap = 9,
 }
 
 impl Kind {
     /// All kinds, for label sets.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::FirstBytes,
         Self::Handshake,
         Self::Exchange,
@@ -35,6 +37,7 @@ impl Kind {
         Self::Gaps,
         Self::Pickups,
         Self::Existing,
+        Self::LongGap,
     ];
 
     /// The kind behind a number read from the ring buffer.
@@ -53,6 +56,7 @@ impl Kind {
             Self::Gaps => "gaps",
             Self::Pickups => "pickups",
             Self::Existing => "existing",
+            Self::LongGap => "long_gap",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod existing;
 pub mod head;
 pub mod histogram;
+pub mod long_gap;
 pub mod meter;
 pub mod peers;
 pub mod pickup;

@@ -14,7 +14,7 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    event, histogram,
+    event, histogram, long_gap,
     meter::{self, now_ns},
     pickup,
     sizes::is_close_alert,
@@ -100,6 +100,12 @@ pub fn arrive(sock: impl Sock, connection: *mut Connection, received_bytes: u64,
             let gap_ns = now_ns.saturating_sub((*slot).response.last_ns);
             histogram::add(&raw mut (*slot).gaps, gap_ns);
         }
+        let from_ns = (*slot).response.last_ns;
+        // Pauses between session tickets and a response are none of that one.
+        if (*slot).response.first_ns != 0 && long_gap::is_long(connection, from_ns, now_ns) {
+            long_gap::report(sock, connection, request, before_bytes as u32, (from_ns, now_ns));
+        }
+        long_gap::arrived(sock, connection, now_ns);
         (*slot).response.arrivals = count + 1;
         (*slot).response.bytes += bytes;
         (*slot).response.last_ns = now_ns;

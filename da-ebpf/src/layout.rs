@@ -69,6 +69,8 @@ offsets! {
     TCP_SRTT_US,
     /// `tcp_sock.total_retrans`
     TCP_TOTAL_RETRANS,
+    /// `tcp_sock.rcv_ooopack`: segments that came out of order
+    TCP_RCV_OOOPACK,
     /// `tcp_sock.segs_out`
     TCP_SEGS_OUT,
     /// `tcp_sock.rcv_wup`: `rcv_nxt` as the last acknowledgement had it

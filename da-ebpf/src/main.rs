@@ -30,6 +30,7 @@ mod iterator;
 mod latecomer;
 mod layout;
 mod leftover;
+mod long_gap;
 mod meter;
 mod pickup;
 mod records;

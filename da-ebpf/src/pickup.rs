@@ -45,10 +45,11 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             // Where this read began. A splice comes by without the hook, and by kernel TLS `result` is the
             // plaintext's length, less than was taken from the socket: no sample then.
             let from_bytes = to_bytes.wrapping_sub(result as u32);
-            receive(connection, from_bytes);
+            let taken_ns = receive(connection, from_bytes);
             // SAFETY: as above.
             unsafe {
                 note_skipped_arrival(sock, connection, to_bytes);
+                note_emptied(connection, to_bytes, taken_ns);
                 (*connection).read_bytes = to_bytes;
                 records::read(sock, connection, from_bytes, result as u32);
             }
@@ -134,6 +135,36 @@ pub unsafe fn note_refusal(sock: impl Sock, connection: *mut Connection) {
     }
 }
 
+/// How long the receive window has been used up in all by `at_ns`, ns.
+///
+/// # Safety
+/// `connection` is from `table::find`.
+#[inline(always)]
+pub unsafe fn window_closed_by_ns(connection: *const Connection, at_ns: u64) -> u64 {
+    // SAFETY: the caller's promise. A read that opens the window meanwhile may count one time too many.
+    unsafe {
+        let until_now_ns =
+            closed_since_ns(connection).map_or(0, |since_ns| at_ns.saturating_sub(since_ns));
+        (*connection).window_closed_ns + until_now_ns
+    }
+}
+
+/// Whether all of the first `bytes` had been read, as far as is known, when what follows them arrived. Where that
+/// shows by a read alone (see `fallback::arrive_late`), the kernel is further already than what the receive hook has
+/// noted.
+///
+/// # Safety
+/// As for [`window_closed_by_ns`].
+#[inline(always)]
+pub unsafe fn had_read(sock: impl Sock, connection: *const Connection, bytes: u32) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let read = read_bytes(sock, connection);
+        read == bytes
+            || read.wrapping_sub(bytes).cast_signed() > 0 && (*connection).read_bytes == bytes
+    }
+}
+
 /// Since when the receive window is used up and nobody has read, if so.
 ///
 /// # Safety
@@ -171,10 +202,27 @@ fn make_room(sock: impl Sock, connection: *mut Connection) {
         {
             return;
         }
+        let closed_ns = now_ns().saturating_sub(since_ns);
+        (*connection).window_closed_ns += closed_ns;
         (*connection).window_read_ns = since_ns;
         let current = Progress::from_word((*connection).progress).request;
         let slot = slot(connection, current);
-        (*slot).window_closed_ns += now_ns().saturating_sub(since_ns);
+        (*slot).window_closed_ns += closed_ns;
+    }
+}
+
+/// A read has come up to `to_bytes`, at `taken_ns` where that is known already. Notes whether it has left nothing
+/// unread.
+///
+/// # Safety
+/// `connection` is from `table::find`, and the caller runs in the receive hook.
+#[inline(always)]
+unsafe fn note_emptied(connection: *mut Connection, to_bytes: u32, taken_ns: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if (*connection).received_bytes as u32 == to_bytes {
+            (*connection).emptied_ns = if taken_ns != 0 { taken_ns } else { now_ns() };
+        }
     }
 }
 
@@ -269,15 +317,16 @@ pub fn receive_up_to(sock: impl Sock, connection: *mut Connection) {
         if to_bytes != from_bytes {
             (*connection).read_bytes = to_bytes;
             records::read_in_parts(sock, connection, from_bytes, to_bytes.wrapping_sub(from_bytes));
-            receive(connection, from_bytes);
+            let taken_ns = receive(connection, from_bytes);
+            note_emptied(connection, to_bytes, taken_ns);
             make_room(sock, connection);
         }
     }
 }
 
-/// A read has taken the bytes behind the first `from_bytes`.
+/// A read has taken the bytes behind the first `from_bytes`. When, ns, if they were the oldest unread ones; else 0.
 #[inline(always)]
-fn receive(connection: *mut Connection, from_bytes: u32) {
+fn receive(connection: *mut Connection, from_bytes: u32) -> u64 {
     // SAFETY: see `table::find`.
     unsafe {
         let unread = &raw const (*connection).unread;
@@ -286,10 +335,10 @@ fn receive(connection: *mut Connection, from_bytes: u32) {
         } else if (*unread)[1].at_bytes == from_bytes {
             (*unread)[1]
         } else {
-            return; // a read in the middle: the one before it took the sample
+            return 0; // a read in the middle: the one before it took the sample
         };
         if oldest.since_ns == 0 {
-            return;
+            return 0;
         }
         let now_ns = now_ns();
         let waited_ns = now_ns.saturating_sub(oldest.since_ns);
@@ -308,6 +357,7 @@ fn receive(connection: *mut Connection, from_bytes: u32) {
             histogram::add(&raw mut (*slot).rest, waited_ns);
         }
         (*slot).count = count + 1;
+        now_ns
     }
 }
 

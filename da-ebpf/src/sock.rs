@@ -165,6 +165,11 @@ pub trait Sock: Copy {
         self.load(&layout::TCP_TOTAL_RETRANS)
     }
 
+    /// `tcp_sock.rcv_ooopack`: segments that came out of order since the connect.
+    fn out_of_order(self) -> u32 {
+        self.load(&layout::TCP_RCV_OOOPACK)
+    }
+
     /// `tcp_sock.rcv_nxt`: the sequence number that is expected next.
     fn next_sequence(self) -> u32 {
         self.load(&layout::TCP_RCV_NXT)

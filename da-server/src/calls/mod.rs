@@ -34,7 +34,7 @@ pub use ended::Ended;
 pub use history::{Bounds, CallHistory, MAX_LISTED, Update};
 pub use join::Join;
 pub use phase::{Phase, PhaseSplitter, Phases};
-pub use socket::{Socket, Wait};
+pub use socket::{Gap, Socket, Wait};
 pub use thread::{Calls, KernelView, StartError, observe};
 
 #[cfg(test)]

@@ -238,6 +238,7 @@ mod tests {
             rtt_ns: None,
             retransmits: 0,
             window_closed_ns: 0,
+            long_gaps: None,
             measured,
         })
     }

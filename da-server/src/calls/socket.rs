@@ -1,10 +1,11 @@
 //! What the kernel saw of the connection an attempt ran on.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{HandshakeKind, SeenExchange};
+use crate::kernel::{GapCause, HandshakeKind, SeenExchange, SeenGap};
 
 /// The socket of one attempt. Times are ns from the attempt's beginning; what came before it (on a
 /// reused connection) is left out.
@@ -39,6 +40,23 @@ pub struct Socket {
     /// How long the provider could send nothing because the application did not read: the receive
     /// window was used up.
     pub window_closed_ns: u64,
+    /// Long gaps between arrivals of the response: the first few and the longest, in order.
+    #[serde(default)]
+    pub long_gaps: Vec<Gap>,
+    /// All long gaps of each cause together, ns; a cause of none is left out.
+    #[serde(default)]
+    pub long_gaps_ns: BTreeMap<GapCause, u64>,
+}
+
+/// A long gap between two arrivals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The arrival before it, ns from the attempt's beginning.
+    pub from_ns: u64,
+    /// The arrival after it.
+    pub to_ns: u64,
+    /// What caused it.
+    pub cause: GapCause,
 }
 
 /// A read of something that had waited for it.
@@ -60,6 +78,7 @@ impl Socket {
         began_ns: u64,
     ) -> Self {
         let since = |at_ns: u64| at_ns.checked_sub(began_ns);
+        let gaps = exchange.and_then(|exchange| exchange.long_gaps.as_deref());
         let arrivals_ns = exchange.map_or(&[][..], |exchange| &exchange.arrivals_ns);
         Self {
             local,
@@ -77,6 +96,17 @@ impl Socket {
             rtt_ns: exchange.and_then(|exchange| exchange.rtt_ns),
             retransmits: exchange.map_or(0, |exchange| exchange.retransmits),
             window_closed_ns: exchange.map_or(0, |exchange| exchange.window_closed_ns),
+            long_gaps: gaps.map_or_else(Vec::new, |gaps| {
+                let gap = |gap: &SeenGap| {
+                    let (from_ns, to_ns) = (since(gap.from_ns)?, since(gap.to_ns)?);
+                    Some(Gap { from_ns, to_ns, cause: gap.cause })
+                };
+                gaps.kept.iter().filter_map(gap).collect()
+            }),
+            long_gaps_ns: gaps.map_or_else(BTreeMap::new, |gaps| {
+                let all = GapCause::ALL.into_iter().zip(gaps.sums_ns);
+                all.filter(|(_, ns)| *ns > 0).collect()
+            }),
         }
     }
 }

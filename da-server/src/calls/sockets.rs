@@ -345,6 +345,7 @@ mod tests {
             rtt_ns: None,
             retransmits: 0,
             window_closed_ns: 0,
+            long_gaps: None,
             measured: Measured::without_sample(ExchangeOutcome::Ok),
         })
     }

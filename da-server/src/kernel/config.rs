@@ -22,6 +22,8 @@ pub struct KernelConfig {
     pub ring_bytes: u32,
     /// An answered exchange is over when nothing has happened on its connection for so long.
     pub silence_seconds: u32,
+    /// A gap within a response is told with its cause from this length on, milliseconds.
+    pub long_gap_ms: u32,
     /// Processes that the collector tells apart by the label `process`; further ones are `other`.
     /// 0 leaves the label out.
     pub max_processes: u32,
@@ -47,6 +49,7 @@ impl Default for KernelConfig {
             max_connections: 16_384,
             ring_bytes: 4 << 20,
             silence_seconds: 30,
+            long_gap_ms: 200,
             max_processes: 20,
             syscalls: true,
             cpu_budget: 0.01,
@@ -60,11 +63,13 @@ impl Default for KernelConfig {
 const MIN_RING_BYTES: u32 = 64 << 10;
 /// Largest ring buffer.
 const MAX_RING_BYTES: u32 = 1 << 30;
-/// Most connections that can be tracked; the kernel sets about 1,300 bytes aside for each.
+/// Most connections that can be tracked; the kernel sets about 1,350 bytes aside for each.
 const MAX_CONNECTIONS: u32 = 1 << 20;
 
 /// Longest silence that may be waited for.
 const MAX_SILENCE_SECONDS: u32 = 3_600;
+/// Shorter ones are told too often to cost nothing, and longer ones too late to help.
+const LONG_GAPS_MS: RangeInclusive<u32> = 10..=60_000;
 /// Most processes that can be told apart: each has its series of every endpoint it talks to.
 const MAX_PROCESSES: u32 = 1000;
 /// Less than the reader takes when nothing happens would shed the tier for no reason.
@@ -85,6 +90,10 @@ impl KernelConfig {
         }
         if !(1..=MAX_SILENCE_SECONDS).contains(&self.silence_seconds) {
             return Err(KernelConfigError::SilenceSeconds(self.silence_seconds));
+        }
+        let is_over = self.long_gap_ms / 1_000 >= self.silence_seconds;
+        if !LONG_GAPS_MS.contains(&self.long_gap_ms) || is_over {
+            return Err(KernelConfigError::LongGapMs(self.long_gap_ms));
         }
         if self.max_processes > MAX_PROCESSES {
             return Err(KernelConfigError::MaxProcesses(self.max_processes));
@@ -110,6 +119,13 @@ pub enum KernelConfigError {
     /// Not a silence, or one nobody waits for.
     #[error("kernel.silence_seconds = {0}: use 1 to {MAX_SILENCE_SECONDS}")]
     SilenceSeconds(u32),
+    /// Too short or too long.
+    #[error(
+        "kernel.long_gap_ms = {0}: use {min} to {max}, and less than kernel.silence_seconds",
+        min = LONG_GAPS_MS.start(),
+        max = LONG_GAPS_MS.end()
+    )]
+    LongGapMs(u32),
     /// More than anybody could look at.
     #[error("kernel.max_processes = {0}: use 0 to {MAX_PROCESSES}")]
     MaxProcesses(u32),
@@ -129,6 +145,7 @@ impl KernelConfigError {
             Self::MaxConnections(_) => "kernel.max_connections",
             Self::RingBytes(_) => "kernel.ring_bytes",
             Self::SilenceSeconds(_) => "kernel.silence_seconds",
+            Self::LongGapMs(_) => "kernel.long_gap_ms",
             Self::MaxProcesses(_) => "kernel.max_processes",
             Self::CpuBudget(_) => "kernel.cpu_budget",
         }
@@ -173,6 +190,10 @@ mod tests {
         }
         let config = KernelConfig { max_processes: 1001, ..KernelConfig::default() };
         assert_eq!(config.validate(), Err(KernelConfigError::MaxProcesses(1001)));
+        for long_gap_ms in [0, 9, 30_000, 60_001] {
+            let config = KernelConfig { long_gap_ms, ..KernelConfig::default() };
+            assert_eq!(config.validate(), Err(KernelConfigError::LongGapMs(long_gap_ms)));
+        }
         for cpu_budget in [0.0, -0.1, 1.5] {
             let config = KernelConfig { cpu_budget, ..KernelConfig::default() };
             assert_eq!(config.validate(), Err(KernelConfigError::CpuBudget(cpu_budget)));

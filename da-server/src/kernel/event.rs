@@ -6,6 +6,7 @@ use da_ebpf_common::event::{Header, Kind};
 use da_ebpf_common::exchange::Exchange;
 use da_ebpf_common::existing::Existing;
 use da_ebpf_common::histogram::Samples;
+use da_ebpf_common::long_gap::LongGap;
 use da_ebpf_common::tls::{FirstBytes, Handshake};
 use zerocopy::FromBytes;
 
@@ -21,6 +22,8 @@ pub enum Event<'a> {
     Gaps(Samples),
     /// Later waits to be read.
     Pickups(Samples),
+    /// A long gap between two arrivals.
+    LongGap(LongGap),
     /// A request and its response.
     Exchange(Exchange),
     /// The end of a connection.
@@ -46,6 +49,7 @@ impl<'a> Event<'a> {
             }
             Kind::Gaps => Some(Self::Gaps(Samples::read_from_prefix(entry).ok()?.0)),
             Kind::Pickups => Some(Self::Pickups(Samples::read_from_prefix(entry).ok()?.0)),
+            Kind::LongGap => Some(Self::LongGap(LongGap::read_from_prefix(entry).ok()?.0)),
             Kind::Exchange => Some(Self::Exchange(Exchange::read_from_prefix(entry).ok()?.0)),
             Kind::Closed => Some(Self::Closed(Closed::read_from_prefix(entry).ok()?.0)),
             Kind::Existing => Some(Self::Existing(Existing::read_from_prefix(entry).ok()?.0)),
@@ -60,6 +64,7 @@ impl<'a> Event<'a> {
             Self::FirstArrivals(_) => Kind::FirstArrivals,
             Self::Gaps(_) => Kind::Gaps,
             Self::Pickups(_) => Kind::Pickups,
+            Self::LongGap(_) => Kind::LongGap,
             Self::Exchange(_) => Kind::Exchange,
             Self::Closed(_) => Kind::Closed,
             Self::Existing(_) => Kind::Existing,

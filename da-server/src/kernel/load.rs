@@ -87,6 +87,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
     let (log_level, numbers) = (log_level(), syscalls::numbers());
     let times_syscalls = u32::from(config.syscalls);
     let most_silent = silent::most(config.max_connections);
+    let long_gap_ns = u64::from(config.long_gap_ms) * 1_000_000;
     let mut loader = EbpfLoader::new();
     for (global, value) in &layout.values {
         loader.override_global(global, value, true);
@@ -96,6 +97,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         .override_global("SYSCALLS", numbers.as_slice(), true)
         .override_global("TIMES_SYSCALLS", &times_syscalls, true)
         .override_global("MOST_SILENT", &most_silent, true)
+        .override_global("LONG_GAP_NS", &long_gap_ns, true)
         // Storage for tasks, which only the programs use.
         .allow_unsupported_maps()
         .map_max_entries("CONNECTIONS", config.max_connections)

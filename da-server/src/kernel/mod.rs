@@ -7,7 +7,7 @@
 //!   host.
 //! * `reader` takes their events, `tracker` remembers what must be of each connection.
 //! * `endpoints` says whose connections they are of.
-//! * `connection`, `tls`, `exchange`, `arrival`, `pickup`, `reset`, `existing`, `leftover`, `syscall`
+//! * `connection`, `tls`, `exchange`, `arrival`, `long_gap`, `pickup`, `reset`, `existing`, `leftover`, `syscall`
 //!   (the probes, named as in da-ebpf) turn them into measurements; `series` holds these,
 //!   `observation` tells them to whoever follows single connections.
 //! * `event` and `peers` are what they take in; `interleaving` tells connections that carry requests side by side.
@@ -23,6 +23,7 @@ mod existing;
 mod interleaving;
 mod leftover;
 mod load;
+mod long_gap;
 mod observation;
 mod peers;
 mod pickup;
@@ -56,6 +57,7 @@ pub use self::endpoints::services::{Names, Service, with_services};
 pub use self::exchange::tickets::PRECISION_NS;
 pub use self::exchange::{ExchangeOutcome, Measured};
 pub use self::load::status::{Reason, Unavailable};
+pub use self::long_gap::{GapCause, SeenGap, SeenGaps};
 pub use self::observation::{Observation, Pickup, SeenExchange, What};
 pub use self::preflight::{Extent, Preflight, Verdict};
 pub use self::reader::recorded::Recorded;
@@ -165,6 +167,9 @@ impl Kernel {
             .take_existing()
             .map(|file| ExistingConnections::new(file, self.config.max_connections));
         let leftovers = loaded.programs.take_leftovers();
+        let sees_reads = [Program::SockRecv, Program::TcpRead]
+            .into_iter()
+            .any(|program| loaded.programs.states().contains(&(program, ProgramState::Attached)));
         let losses = LossMetrics::new()?;
         let meters = Meters::new(loaded.meters);
         let maps = MapMetrics::new()?;
@@ -209,7 +214,8 @@ impl Kernel {
                 losses.clone(),
                 registry,
             )?
-            .with_workloads(Workloads::of_host()),
+            .with_workloads(Workloads::of_host())
+            .with_reads(sees_reads),
             existing,
             leftovers,
             lookups: Lookups::register(registry, self.config.resolve)?,

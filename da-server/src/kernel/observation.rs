@@ -8,6 +8,7 @@ use da_ebpf_common::event::ConnectionId;
 use super::connection::ConnectionOutcome;
 use super::endpoints::catalogue::EndpointKind;
 use super::exchange::Measured;
+use super::long_gap::SeenGaps;
 use super::tls::HandshakeKind;
 
 /// One thing that happened on one connection. Times are ns of `CLOCK_MONOTONIC`.
@@ -106,6 +107,8 @@ pub struct SeenExchange {
     /// How long the other side could send nothing because nobody read, ns: the receive window was
     /// used up.
     pub window_closed_ns: u64,
+    /// Long gaps between arrivals of the response, if there were any and it is known when that began.
+    pub long_gaps: Option<Box<SeenGaps>>,
     /// Outcome and times.
     pub measured: Measured,
 }

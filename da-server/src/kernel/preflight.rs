@@ -19,6 +19,7 @@ const FAMILIES: &[(&str, &[&[Program]])] = &[
     ("socket_first_byte_seconds", &[&[Program::SockSend, Program::SockArrival]]),
     ("socket_response_seconds", &[&[Program::SockSend, Program::SockArrival]]),
     ("socket_chunk_gap_seconds", &[&[Program::SockArrival]]),
+    ("socket_long_gap_seconds", &[&[Program::SockArrival, Program::SockRecv]]),
     ("socket_pickup_seconds", &[&[Program::SockArrival, Program::SockRecv]]),
     ("socket_rtt_seconds", &[&[Program::SockState]]),
     ("socket_retransmits_total", &[&[Program::SockState]]),

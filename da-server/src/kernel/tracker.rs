@@ -33,6 +33,7 @@ use super::event::Event;
 use super::exchange::ExchangeMetrics;
 use super::exchange::tickets::Tickets;
 use super::interleaving::Interleavings;
+use super::long_gap::{LongGapMetrics, LongGaps};
 use super::observation::{Observation, What};
 use super::peers::{addresses, shown_name};
 use super::pickup::PickupMetrics;
@@ -83,10 +84,13 @@ pub struct Tracker {
     tls: TlsMetrics,
     exchanges: ExchangeMetrics,
     arrivals: ArrivalMetrics,
+    long_gaps: LongGapMetrics,
     pickups: PickupMetrics,
     resets: ResetMetrics,
     losses: LossMetrics,
     workloads: Workloads,
+    /// Whether the programs tell of reads.
+    sees_reads: bool,
     observations: Vec<Observation>,
     attributed: Vec<Attributed>,
 }
@@ -130,10 +134,12 @@ impl Tracker {
             tls: TlsMetrics::register(registry)?,
             exchanges: ExchangeMetrics::register(registry)?,
             arrivals: ArrivalMetrics::register(registry)?,
+            long_gaps: LongGapMetrics::register(registry)?,
             pickups: PickupMetrics::register(registry)?,
             resets: ResetMetrics::register(registry)?,
             losses,
             workloads: Workloads::unknown(),
+            sees_reads: true,
             observations: Vec::new(),
             attributed: Vec::new(),
         })
@@ -143,6 +149,12 @@ impl Tracker {
     #[must_use]
     pub fn with_workloads(self, workloads: Workloads) -> Self {
         Self { workloads, ..self }
+    }
+
+    /// The same, and whether the programs tell of reads.
+    #[must_use]
+    pub fn with_reads(self, sees_reads: bool) -> Self {
+        Self { sees_reads, ..self }
     }
 
     /// Attributes the connections from now on by another list. What is known of the others stays.
@@ -172,6 +184,18 @@ impl Tracker {
                     known.pending.pickups = Some(Box::new(samples.histogram));
                 }
             }
+            // Whose doing it was shows by reads alone.
+            Event::LongGap(gap) if self.sees_reads => {
+                if let Some(known) = self.find(&gap.header) {
+                    let pending = known.pending.long_gaps.take();
+                    let mut gaps = pending
+                        .filter(|gaps| gaps.are_of(gap.number))
+                        .unwrap_or_else(|| Box::new(LongGaps::of(gap.number)));
+                    gaps.add(gap.into());
+                    known.pending.long_gaps = Some(gaps);
+                }
+            }
+            Event::LongGap(_) => {}
             Event::Exchange(exchange) => self.exchange(exchange),
             Event::Closed(closed) => self.closed(closed),
         }

@@ -1,11 +1,13 @@
 //! A call in one line.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use jiff::Timestamp;
 
 use super::bar::{PAUSE, cells, letter};
 use crate::calls::{Call, Join, Phase, Process};
+use crate::kernel::GapCause;
 
 /// What the letters mean.
 pub(super) const LEGEND: &str = "q queue  d dns  c connect  t tls  s send  w wait  p pickup  \
@@ -34,6 +36,9 @@ impl Display for Line<'_> {
         write!(out, " {}", call.outcome.as_str())?;
         if let Some((phase, ns)) = longest(call) {
             write!(out, ", {} {}", phase.as_str().replace('_', " "), duration(ns))?;
+        }
+        for (cause, ns) in long_gaps(call) {
+            write!(out, ", long gaps by {} {}", cause.as_str(), duration(ns))?;
         }
         if call.attempts.len() > 1 {
             write!(out, ", {} attempts", call.attempts.len())?;
@@ -80,6 +85,17 @@ fn longest(call: &Call) -> Option<(Phase, u64)> {
     let phases = call.phases();
     let most = phases.iter().max_by_key(|(_, ns)| *ns);
     most.filter(|(_, ns)| *ns > 0)
+}
+
+/// How long its responses paused, by cause, where that is worth a note: a provider may think.
+fn long_gaps(call: &Call) -> Vec<(GapCause, u64)> {
+    let sockets = call.attempts.iter().filter_map(|attempt| attempt.socket.as_ref());
+    let mut sums = BTreeMap::new();
+    let all = sockets.flat_map(|socket| &socket.long_gaps_ns);
+    for (cause, ns) in all.filter(|(cause, _)| **cause != GapCause::Provider) {
+        *sums.entry(*cause).or_default() += ns;
+    }
+    sums.into_iter().collect()
 }
 
 /// Three digits that count: 1.24 s, 38.1 ms, 412 µs.

@@ -152,7 +152,10 @@ async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
         "{words}"
     );
     for (id, note) in [
-        (1, "3 retransmits · window closed 250 ms"),
+        (
+            1,
+            "3 retransmits · window closed 250 ms · long gaps by network 310 ms · long gaps by window 270 ms",
+        ),
         (2, "2 attempts"),
         (4, "application alone"),
         (7, ""),
@@ -166,6 +169,8 @@ async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
     for (id, what, count) in [
         (1, ".tick.arrival", 8),
         (1, ".tick.read", 13),
+        (1, ".gap", 2),
+        (2, ".gap", 0),
         (2, ".back-off", 1),
         (2, ".cross", 1),
         (4, ".segment.coarse", 4),
@@ -203,6 +208,10 @@ async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
         );
         assert_eq!(browser.evaluate(&found).await, json!(value), "{fact}");
     }
+    let gaps = "[...document.querySelectorAll('tr[data-gaps]')]\
+        .map((row) => [row.dataset.gaps, row.cells[2].textContent, row.querySelectorAll('.gap').length])";
+    let expected = json!([["network", "310 ms", 1], ["window", "270 ms", 1]]);
+    assert_eq!(browser.evaluate(gaps).await, expected);
     browser.close().await;
 }
 

@@ -48,7 +48,7 @@ async fn the_latest_or_the_slowest_are_shown_one_a_line() {
     assert_eq!(ids(&all), [1, 2, 3, 4, 5, 6], "the last one at the end, where the eye is");
     assert!(all[0].starts_with("q queue  d dns"), "{}", all[0]);
     for (line, part) in [
-        (1, " success, stream 820 ms"),
+        (1, " success, stream 820 ms, long gaps by network 310 ms, long gaps by window 270 ms"),
         (2, ", 2 attempts"),
         (4, ", application alone"),
         (5, " connect, connect 38.0 ms"),

@@ -1,12 +1,13 @@
 //! Calls of every kind that a page can be asked to show, as a server would remember them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use da_server::calls::{
-    Attempt, Call, CallKind, Ended, Join, Phase, PhaseSplitter, Phases, Process, Read, Reuse,
+    Attempt, Call, CallKind, Ended, Gap, Join, Phase, PhaseSplitter, Phases, Process, Read, Reuse,
     Socket, Wait,
 };
-use da_server::kernel::{ExchangeOutcome, HandshakeKind};
+use da_server::kernel::{ExchangeOutcome, GapCause, HandshakeKind};
 use da_server::provider::{ErrorKind, Outcome};
 
 const MS: u64 = 1_000_000;
@@ -60,6 +61,8 @@ pub fn attempt(took: &[(Phase, f64)]) -> Attempt {
             rtt_ns: Some(11 * MS + 400_000),
             retransmits: 0,
             window_closed_ns: 0,
+            long_gaps: Vec::new(),
+            long_gaps_ns: BTreeMap::new(),
         }),
     }
 }
@@ -121,6 +124,11 @@ fn fresh(id: u64) -> Call {
         socket.exchange = Some(1);
         socket.retransmits = 3;
         socket.window_closed_ns = 250 * MS;
+        // Two in the stream, which begins at 1,149 ms.
+        let gap = |from_ms, to_ms, cause| Gap { from_ns: from_ms * MS, to_ns: to_ms * MS, cause };
+        socket.long_gaps =
+            vec![gap(1_210, 1_480, GapCause::Window), gap(1_550, 1_860, GapCause::Network)];
+        socket.long_gaps_ns = [(GapCause::Window, 270 * MS), (GapCause::Network, 310 * MS)].into();
     }
     call(id, CallKind::Llm, vec![fresh])
 }

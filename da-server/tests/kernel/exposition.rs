@@ -17,6 +17,7 @@ const OF_SOCKETS: &[(&str, &str)] = &[
     ("socket_first_byte_seconds", "histogram"),
     ("socket_response_seconds", "histogram"),
     ("socket_chunk_gap_seconds", "histogram"),
+    ("socket_long_gap_seconds", "histogram"),
     ("socket_pickup_seconds", "histogram"),
     ("socket_rtt_seconds", "histogram"),
     ("syscall_seconds", "histogram"),
@@ -53,7 +54,8 @@ fn talk(standin: &Standin) -> Client {
     let streamed = r#"{"first_byte_ms":5,"chunks":4,"between_chunks_ms":3}"#;
     let mut ends = client();
     assert!(ends.exchange(NAME, streamed, false).starts_with(b"HTTP/1.1 200"));
-    assert!(ends.exchange(NAME, streamed, true).starts_with(b"HTTP/1.1 200"));
+    let paused = r#"{"chunks":2,"between_chunks_ms":300}"#;
+    assert!(ends.exchange(NAME, paused, true).starts_with(b"HTTP/1.1 200"));
     ends.close();
     let mut breaks = client();
     breaks.exchange(NAME, r#"{"fault":{"kind":"reset_before_first_token"}}"#, false);

@@ -21,6 +21,7 @@ mod existing;
 mod exposition;
 mod families;
 mod foreign_calls;
+mod gap_causes;
 mod guest;
 mod lab;
 mod lost;

@@ -46,8 +46,11 @@ fn serve(requests: usize, writes: usize, pause: Duration) -> (TcpStream, JoinHan
 fn a_read_that_waits_for_more_takes_what_came_first() {
     const WRITES: usize = 6;
     const RESPONSES: usize = 3;
-    let Some(mut lab) = Lab::open(&[endpoint("unread", NAME)], Unlisted::Drop) else { return };
-    let pause = Duration::from_millis(20);
+    // So that each pause is a long gap.
+    let settings = KernelConfig { long_gap_ms: 60, ..lab::config() };
+    let watched = [endpoint("unread", NAME)];
+    let Some(mut lab) = Lab::with(&settings, &watched, Unlisted::Drop) else { return };
+    let pause = Duration::from_millis(100);
     let (mut socket, server) = serve(RESPONSES, WRITES, pause);
     let mut at_most = Duration::ZERO;
     for _ in 0..RESPONSES {
@@ -68,6 +71,11 @@ fn a_read_that_waits_for_more_takes_what_came_first() {
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     let (count, seconds) = pickups(&lab);
     println!("{count} waits, {seconds} s, at most {at_most:?} by the client's clock");
+    let long_gaps =
+        |cause: &str| value(&lab, &format!("long_gap_seconds_count{{cause=\"{cause}\",{LABELS}}}"));
+    let all = (RESPONSES * (WRITES - 1)) as f64;
+    assert_eq!(long_gaps("provider"), all, "what it waited for was not there");
+    assert_eq!(["client", "window", "network"].map(long_gaps), [0.0; 3]);
     assert_eq!(count, RESPONSES as f64, "one read each");
     // From the first write's arrival on; the writes after it are so far apart.
     let at_least = (RESPONSES * (WRITES - 1)) as f64 * pause.as_secs_f64();

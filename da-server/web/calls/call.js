@@ -5,8 +5,8 @@ import { $, element } from "./dom.js";
 import { enter } from "./entry.js";
 import { attemptFacts } from "./facts.js";
 import { counted, date, duration, share } from "./format.js";
-import { COARSE, JOINS, PHASES, backOff, isCoarse, legend, phasesOf, what } from "./phases.js";
-import { axis, placed, segment, tick, waterfall } from "./waterfall.js";
+import { CAUSES, COARSE, JOINS, PHASES, backOff, isCoarse, legend, phasesOf, what } from "./phases.js";
+import { axis, gaps, placed, segment, tick, waterfall } from "./waterfall.js";
 
 async function show() {
   const call = await fetchCall(location.pathname.split("/").at(-1));
@@ -80,6 +80,14 @@ function chunks(attempt, wholeNs) {
     const last = attempt.socket.last_arrival_ns;
     const ticks = marked("arrival", last > arrivals.at(-1) ? [...arrivals, last] : arrivals);
     rows.push(tableRow("arrivals", "at the socket: the first eight, and the last", ticks, "", ""));
+  }
+  for (const [cause, ns] of Object.entries(attempt.socket?.long_gaps_ns ?? {})) {
+    const bars = gaps({ ...attempt, after_ns: 0 }, wholeNs).filter((bar) => bar.classList.contains(cause));
+    const drawnNs = attempt.socket.long_gaps.filter((gap) => gap.cause === cause).reduce((sum, gap) => sum + gap.to_ns - gap.from_ns, 0);
+    const means = drawnNs < ns ? `${CAUSES[cause]}; not all are drawn` : CAUSES[cause];
+    const made = tableRow(`gaps by ${cause}`, means, bars, duration(ns), share(ns, wholeNs));
+    made.dataset.gaps = cause;
+    rows.push(made);
   }
   if (attempt.reads.length > 0) {
     const ticks = marked("read", attempt.reads.map(({ at_ns }) => at_ns));

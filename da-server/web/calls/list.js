@@ -4,7 +4,7 @@ import { Unauthorized, calls, follow } from "./api.js";
 import { $, element, keepInOrder } from "./dom.js";
 import { enter, say } from "./entry.js";
 import { clock, counted, duration } from "./format.js";
-import { isCoarse, legend, what } from "./phases.js";
+import { isCoarse, legend, notableGapsOf, what } from "./phases.js";
 import { drawTable } from "./table.js";
 import { watchUnderWay } from "./under_way.js";
 import { axis, waterfall } from "./waterfall.js";
@@ -76,6 +76,7 @@ function notes(call) {
   if (sentAgain > 0) all.push(counted(sentAgain, "retransmit"));
   const closedNs = call.attempts.reduce((sum, { socket }) => sum + (socket?.window_closed_ns ?? 0), 0);
   if (closedNs >= LONG_CLOSED_NS) all.push(`window closed ${duration(closedNs)}`);
+  for (const [cause, ns] of notableGapsOf(call)) all.push(`long gaps by ${cause} ${duration(ns)}`);
   if (call.attempts.some(isCoarse)) all.push("application alone");
   return all.join(" · ");
 }

@@ -44,6 +44,25 @@ export function what({ model, process }) {
   return process ? `${process.name} ${process.pid}` : model;
 }
 
+// What kept the next bytes of a response waiting.
+export const CAUSES = {
+  provider: "nothing else shows: the provider, or the way from it",
+  network: "segments were lost on the way, or overtaken",
+  window: "the receive window was closed, because nobody read",
+  client: "what was there was not read; whether the provider waited for that does not show",
+};
+
+// [cause, ns] of the long gaps of all attempts together.
+export function longGapsOf(call) {
+  const sum = (cause) => call.attempts.reduce((ns, { socket }) => ns + (socket?.long_gaps_ns?.[cause] ?? 0), 0);
+  return Object.keys(CAUSES).map((cause) => [cause, sum(cause)]).filter(([, ns]) => ns > 0);
+}
+
+// Those that are worth a note: a provider may think.
+export function notableGapsOf(call) {
+  return longGapsOf(call).filter(([cause]) => cause !== "provider");
+}
+
 // [phase, ns] of all attempts together, in order.
 export function phasesOf(call) {
   const sum = (id) => call.attempts.reduce((ns, attempt) => ns + attempt.phases[id], 0);
@@ -62,5 +81,7 @@ export function legend() {
     item("Between two attempts nothing is asked.", swatch("back-off"), "pause before a retry"),
     item(COARSE, swatch("segment wait coarse"), "low: the application's view alone"),
     item("The kernel's first eight, above the bar.", swatch("tick arrival"), "arrival at the socket"),
+    item(CAUSES.provider, swatch("gap provider"), "long gap between arrivals"),
+    item("Of the network, the window or the client.", swatch("gap network"), "dashed: one with another cause than the provider"),
     item("The application's first 128, below the bar.", swatch("tick read"), "read by the application"));
 }

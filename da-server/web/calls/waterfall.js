@@ -5,7 +5,7 @@
 
 import { element } from "./dom.js";
 import { duration, mark, marks } from "./format.js";
-import { COARSE, PHASES, backOff, isCoarse, isGood, phasesOf } from "./phases.js";
+import { CAUSES, COARSE, PHASES, backOff, isCoarse, isGood, longGapsOf, phasesOf } from "./phases.js";
 
 export function waterfall(call) {
   const bars = element("div", { className: "bars" });
@@ -21,6 +21,7 @@ export function waterfall(call) {
       endNs += ns;
     }
     bars.append(...ticks(attempt).map(([kind, atNs]) => tick(kind, attempt.after_ns + atNs, call.duration_ns)));
+    bars.append(...gaps(attempt, call.duration_ns));
     if (!isGood(attempt.outcome)) {
       const cross = element("i", { className: `cross ${attempt.outcome}`, title: attempt.outcome }, "✕");
       bars.append(placed(cross, endNs, endNs, call.duration_ns));
@@ -51,6 +52,14 @@ export function placed(made, fromNs, toNs, wholeNs) {
   return made;
 }
 
+// The long gaps between arrivals, at their places; `wholeNs` is what the bar stands for.
+export function gaps({ after_ns, socket }, wholeNs) {
+  return (socket?.long_gaps ?? []).map(({ from_ns, to_ns, cause }) => {
+    const title = `gap of ${duration(to_ns - from_ns)} by ${cause}: ${CAUSES[cause]}`;
+    return placed(element("i", { className: `gap ${cause}`, title }), after_ns + from_ns, after_ns + to_ns, wholeNs);
+  });
+}
+
 function segmentsOf(attempt) {
   return PHASES.map((phase) => [phase, attempt.phases[phase.id]]).filter(([, ns]) => ns > 0);
 }
@@ -63,6 +72,7 @@ function ticks(attempt) {
 // What the bar shows, for who does not see it.
 function inWords(call) {
   const parts = phasesOf(call).filter(([, ns]) => ns > 0).map(([{ name }, ns]) => `${name} ${duration(ns)}`);
+  for (const [cause, ns] of longGapsOf(call)) parts.push(`long gaps by ${cause} ${duration(ns)}`);
   if (backOff(call) > 0) parts.push(`pauses ${duration(backOff(call))}`);
   if (call.attempts.some(isCoarse)) parts.push(COARSE);
   return parts.join(", ") || "no attempt";

@@ -68,6 +68,7 @@ const WITH_OLDER_HOOKS: &[&str] = &[
     "edges::",
     "existing::behind_tls",
     "existing::in_the_clear",
+    "gap_causes::",
     "lab::the_hooks_are_those_that_are_asked_for",
     "network::",
     "older_hooks::",

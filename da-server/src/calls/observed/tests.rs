@@ -40,6 +40,7 @@ fn exchange(number: u64, sent_ns: (u64, u64), measured: Measured) -> SeenExchang
         rtt_ns: None,
         retransmits: 0,
         window_closed_ns: 0,
+        long_gaps: None,
         measured,
     }
 }

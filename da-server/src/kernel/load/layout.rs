@@ -34,6 +34,7 @@ const REQUIRED: &[Field] = &[
     ("TCP_COPIED_SEQ", "tcp_sock", "copied_seq"),
     ("TCP_SRTT_US", "tcp_sock", "srtt_us"),
     ("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
+    ("TCP_RCV_OOOPACK", "tcp_sock", "rcv_ooopack"),
     ("TCP_RCV_WUP", "tcp_sock", "rcv_wup"),
     ("TCP_RCV_WND", "tcp_sock", "rcv_wnd"),
     ("SOCKET_SK", "socket", "sk"),

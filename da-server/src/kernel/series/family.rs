@@ -69,6 +69,54 @@ impl<K: Eq + Hash, F: Collector + Clone + 'static, M> Resolved<K, F, M> {
     }
 }
 
+/// A histogram of seconds per endpoint and one more label, whose value is that of a closed enum.
+#[derive(Debug)]
+pub struct DetailHistogram(HistogramFamily<(SeriesId, &'static str)>);
+
+impl DetailHistogram {
+    /// Registers the family, without series.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    pub fn register(
+        registry: SocketRegistry<'_>,
+        name: &str,
+        help: &str,
+        detail: &str,
+    ) -> prometheus::Result<Self> {
+        let names = registry.label_names(&[detail]);
+        HistogramFamily::register(registry.registry, name, help, &names).map(Self)
+    }
+
+    /// One sample, ns.
+    pub fn observe_ns(
+        &mut self,
+        id: SeriesId,
+        labels: &SeriesLabels,
+        detail: &'static str,
+        sample_ns: u64,
+    ) {
+        self.0.observe_ns((id, detail), || detailed(labels, detail), sample_ns);
+    }
+
+    /// All samples of a histogram.
+    pub fn merge(
+        &mut self,
+        id: SeriesId,
+        labels: &SeriesLabels,
+        detail: &'static str,
+        histogram: &Histogram,
+    ) {
+        self.0.merge((id, detail), || detailed(labels, detail), histogram);
+    }
+}
+
+fn detailed(labels: &SeriesLabels, detail: &'static str) -> Vec<String> {
+    let mut values = values(labels);
+    values.push(detail.to_owned());
+    values
+}
+
 /// A histogram per endpoint, with edges of its own.
 #[derive(Debug)]
 pub struct EndpointDistribution(Resolved<SeriesId, HistogramVec, prometheus::Histogram>);

@@ -85,7 +85,7 @@ impl<K: Ord + Copy + Send + 'static> HistogramFamily<K> {
     }
 }
 
-/// Labels of these names and values.
+/// Labels of these names and values, by name, as the metrics library has them.
 pub fn label_pairs(names: &[String], values: &[String]) -> Vec<LabelPair> {
     let label = |(name, value): (&String, &String)| {
         let mut pair = LabelPair::default();
@@ -93,7 +93,9 @@ pub fn label_pairs(names: &[String], values: &[String]) -> Vec<LabelPair> {
         pair.set_value(value.clone());
         pair
     };
-    names.iter().zip(values).map(label).collect()
+    let mut labels: Vec<_> = names.iter().zip(values).map(label).collect();
+    labels.sort_by(|one, other| one.name().cmp(other.name()));
+    labels
 }
 
 impl Series {

@@ -95,6 +95,12 @@ impl Tracker {
         if start_ns.is_some() {
             self.arrivals.responded(series, labels, &arrivals, pending.gaps.as_deref());
         }
+        let long_gaps = start_ns
+            .zip(pending.long_gaps.filter(|gaps| gaps.are_of(exchange.number)))
+            .map(|(start_ns, gaps)| gaps.since(start_ns));
+        if start_ns.is_some() && self.sees_reads {
+            self.long_gaps.responded(series, labels, long_gaps.as_ref());
+        }
         self.connections.round_trip(series, labels, exchange.srtt_eighths_us);
         let Some(known) = self.known.get_mut(&id) else { return };
         known.pending.tickets_may_follow = tickets_may_follow;
@@ -126,6 +132,7 @@ impl Tracker {
                     waited_ns: exchange.first_pickup_ns,
                 }),
                 window_closed_ns: exchange.window_closed_ns,
+                long_gaps: long_gaps.and_then(|gaps| gaps.seen()).map(Box::new),
                 measured,
             }),
         );
@@ -166,6 +173,7 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use da_ebpf_common::arrival::{Arrival, FirstArrivals};
+    use da_ebpf_common::long_gap::LongGap;
     use da_ebpf_common::tls::FirstBytes;
     use zerocopy::FromZeros;
 
@@ -297,5 +305,46 @@ mod tests {
             _ => None,
         });
         assert_eq!(counted.collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    fn long_gap(number: u64, from_ns: u64) -> Event<'static> {
+        let mut gap = LongGap::new_zeroed();
+        gap.header.connection = ID;
+        (gap.number, gap.from_ns, gap.to_ns) = (number, from_ns, from_ns + LATE_NS);
+        Event::LongGap(gap)
+    }
+
+    /// Beginnings of the long gaps of each exchange.
+    fn long_gaps(mut tracker: Tracker) -> Vec<Vec<u64>> {
+        let gaps = |what: &What| match what {
+            What::Exchange(seen) => {
+                let kept = seen.long_gaps.as_ref().map_or(&[][..], |gaps| &gaps.kept);
+                Some(kept.iter().map(|gap| gap.from_ns).collect())
+            }
+            _ => None,
+        };
+        tracker.observations().filter_map(|one| gaps(&one.what)).collect()
+    }
+
+    #[test]
+    fn a_long_gap_is_of_the_response_in_which_it_was() {
+        let mut tracker = following();
+        // One before the response began, at 110, and one of a request whose report was lost.
+        for event in [long_gap(1, 109), long_gap(1, 110), answered(1), long_gap(2, 210)] {
+            tracker.take(&event);
+        }
+        for event in [answered(3), long_gap(4, 410), long_gap(4, 415), answered(4), answered(5)] {
+            tracker.take(&event);
+        }
+        assert_eq!(long_gaps(tracker), [vec![110], vec![], vec![410, 415], vec![]]);
+    }
+
+    #[test]
+    fn without_reads_nobody_says_whose_doing_a_gap_was() {
+        let mut tracker = following().with_reads(false);
+        for event in [long_gap(1, 110), answered(1)] {
+            tracker.take(&event);
+        }
+        assert_eq!(long_gaps(tracker), [Vec::<u64>::new()]);
     }
 }

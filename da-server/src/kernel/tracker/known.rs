@@ -11,6 +11,7 @@ use da_ebpf_common::peers::Peers;
 use crate::kernel::connection::Totals;
 use crate::kernel::endpoints::EndpointId;
 use crate::kernel::interleaving::Interleaving;
+use crate::kernel::long_gap::LongGaps;
 use crate::kernel::pickup::Settled;
 use crate::kernel::series::SeriesId;
 
@@ -59,6 +60,8 @@ pub struct Pending {
     pub gaps: Option<Box<Histogram>>,
     /// Later waits to be read.
     pub pickups: Option<Box<Histogram>>,
+    /// Long gaps between arrivals.
+    pub long_gaps: Option<Box<LongGaps>>,
     /// The beginning of its request, where something arrived in between that was no response.
     pub request: Option<Begun>,
     /// What was counted before may have been its beginning and a lone ticket, which others may follow.

@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,14 @@ impl Network {
         self.command(&format!("nft add rule ip loss input numgen random mod 100 < {percent} drop"));
     }
 
+    /// From now on this network's sockets have receive buffers of so many bytes at most.
+    pub fn limit_receive_buffers(&self, bytes: u32) {
+        let limits = format!("4096 {bytes} {bytes}");
+        let written =
+            self.run(async move { std::fs::write("/proc/sys/net/ipv4/tcp_rmem", limits) });
+        written.expect("net.ipv4.tcp_rmem");
+    }
+
     /// Segments that this network's sockets have sent again, by the kernel's own count.
     pub fn retransmits(&self) -> u64 {
         self.run(async { tcp_info::counter("RetransSegs") })
@@ -85,6 +93,35 @@ impl Network {
         self.command(&format!("ip address add {own} peer {other} dev {DEVICE}"));
         self.command(&format!("ip link set {DEVICE} mtu {MTU_BYTES} up"));
         device
+    }
+}
+
+/// Packets that a line does not carry, on their way back to its near end.
+#[derive(Default)]
+pub struct Losses {
+    /// Port that a packet is to, and bytes of it and of what it carries that it has at least.
+    next: Mutex<Vec<(u16, usize)>>,
+}
+
+impl Losses {
+    /// The next packet of at least so many bytes to that port of the near network is lost.
+    pub fn lose_next_to(&self, port: u16, at_least_bytes: usize) {
+        self.next.lock().expect("no panic").push((port, at_least_bytes));
+    }
+
+    /// Whether this packet is lost, which then no other is for it.
+    fn take(&self, packet: &[u8]) -> bool {
+        // IPv4: the header's length in words of four bytes; behind it TCP's ports, RFC 9293 §3.1.
+        let to = packet.first().and_then(|first| {
+            let header_bytes = usize::from(first & 0xf) * 4;
+            let port = packet.get(header_bytes + 2..header_bytes + 4)?;
+            Some(u16::from_be_bytes([port[0], port[1]]))
+        });
+        let mut next = self.next.lock().expect("no panic");
+        let found = next.iter().position(|(port, at_least_bytes)| {
+            to == Some(*port) && packet.len() >= *at_least_bytes
+        });
+        found.map(|at| next.swap_remove(at)).is_some()
     }
 }
 
@@ -103,10 +140,12 @@ fn tunnel() -> File {
     file
 }
 
-/// A line between two networks. All packets arrive, in their order, however many are under way.
+/// A line between two networks. All packets arrive, in their order, however many are under way, but for those that a
+/// test has it lose.
 pub struct Line {
     /// One way, ns.
     delay_ns: Arc<AtomicU64>,
+    losses: Arc<Losses>,
     ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -115,16 +154,29 @@ impl Line {
     /// Joins two networks, which then have these addresses.
     pub fn between(near: (&Network, &str), far: (&Network, &str)) -> Self {
         let ends = [near.0.end(near.1, far.1), far.0.end(far.1, near.1)];
-        let mut line =
-            Self { delay_ns: Arc::default(), ended: Arc::default(), threads: Vec::new() };
+        let mut line = Self {
+            delay_ns: Arc::default(),
+            losses: Arc::default(),
+            ended: Arc::default(),
+            threads: Vec::new(),
+        };
         for (from, to) in [(0, 1), (1, 0)] {
+            let is_back = to == 0;
             let [from, to] = [from, to].map(|end: usize| ends[end].try_clone().expect("cloned"));
             let (sender, packets) = channel();
+            let losses = if is_back { Arc::clone(&line.losses) } else { Arc::default() };
             let (delay_ns, ended) = (Arc::clone(&line.delay_ns), Arc::clone(&line.ended));
-            line.threads.push(std::thread::spawn(move || take(from, &sender, &delay_ns, &ended)));
+            line.threads.push(std::thread::spawn(move || {
+                take(from, &sender, (&delay_ns, &losses), &ended)
+            }));
             line.threads.push(std::thread::spawn(move || hand_over(to, packets)));
         }
         line
+    }
+
+    /// What is told which packets to lose.
+    pub fn losses(&self) -> Arc<Losses> {
+        Arc::clone(&self.losses)
     }
 
     /// From now on a packet and its answer are so long under way together.
@@ -142,11 +194,11 @@ impl Drop for Line {
     }
 }
 
-/// Takes packets from a line's end, each with the time at which it is due at the other one.
+/// Takes packets that are not to be lost from a line's end, each with the time at which it is due at the other one.
 fn take(
     mut from: File,
     packets: &Sender<(Instant, Vec<u8>)>,
-    delay_ns: &AtomicU64,
+    (delay_ns, losses): (&AtomicU64, &Losses),
     ended: &AtomicBool,
 ) {
     let mut packet = [0; MTU_BYTES];
@@ -161,6 +213,9 @@ fn take(
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => panic!("reads: {error}"),
         };
+        if losses.take(&packet[..bytes]) {
+            continue;
+        }
         let delay = Duration::from_nanos(delay_ns.load(Ordering::Relaxed));
         if packets.send((Instant::now() + delay, packet[..bytes].to_vec())).is_err() {
             return;
