@@ -44,4 +44,9 @@ impl ArrivalMetrics {
             self.chunk_gap_seconds.merge(id, labels, others);
         }
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId) {
+        self.chunk_gap_seconds.forget(id);
+    }
 }

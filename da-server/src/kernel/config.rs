@@ -24,8 +24,8 @@ pub struct KernelConfig {
     pub silence_seconds: u32,
     /// A gap within a response is told with its cause from this length on, milliseconds.
     pub long_gap_ms: u32,
-    /// Processes that the collector tells apart by the label `process`; further ones are `other`.
-    /// 0 leaves the label out.
+    /// Callers that the collector tells apart by the labels `process` and `workload`; further ones are `other`.
+    /// 0 leaves the labels out.
     pub max_processes: u32,
     /// Time system calls on connections to endpoints: the tier that costs most, since it runs at
     /// every system call of the host.

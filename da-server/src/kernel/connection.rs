@@ -251,6 +251,19 @@ impl ConnectionMetrics {
             self.rtt_seconds.observe_ns(id, labels, u64::from(srtt_eighths_us) * 125);
         }
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.connect_seconds.forget(id);
+        self.connections_total.forget(id, labels);
+        self.open_connections.forget(id, labels);
+        self.lifetime_seconds.forget(id, labels);
+        self.exchanges_per_connection.forget(id, labels);
+        self.sent_bytes_total.forget(id, labels);
+        self.received_bytes_total.forget(id, labels);
+        self.rtt_seconds.forget(id);
+        self.retransmits_total.forget(id, labels);
+    }
 }
 
 #[cfg(test)]

@@ -212,6 +212,13 @@ impl ExchangeMetrics {
             self.response_seconds.observe_ns(id, labels, response_ns);
         }
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.first_byte_seconds.forget(id);
+        self.response_seconds.forget(id);
+        self.exchanges_total.forget(id, labels);
+    }
 }
 
 #[cfg(test)]

@@ -203,6 +203,12 @@ impl LongGapMetrics {
             self.long_gap_seconds.merge(id, labels, cause.as_str(), histogram);
         }
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId) {
+        self.known.remove(&id);
+        self.long_gap_seconds.forget(id);
+    }
 }
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ impl Kernel {
         let tier = loaded.syscalls.map(|syscalls| {
             let registry_of_times = metrics.registry_of(Source::Syscalls);
             let sockets =
-                SocketRegistry { registry: registry_of_times, by_process: watch.max_processes > 0 };
+                SocketRegistry { registry: registry_of_times, by_caller: watch.max_processes > 0 };
             let times = SyscallMetrics::register(sockets, syscalls.series_calls)?;
             let calls = SyscallMaps::new(syscalls.maps, times, maps.clone(), losses.clone());
             Tier::begin(syscalls.links, calls, self.config.cpu_budget, meters.clone(), registry)
@@ -242,7 +242,7 @@ pub struct Watch {
     pub endpoints: Vec<EndpointConfig>,
     /// What becomes of connections to other hosts.
     pub unlisted: Unlisted,
-    /// How many processes are told apart, by the label `process`; 0: none, and there is no label.
+    /// How many callers are told apart, by the labels `process` and `workload`; 0: none, and there are no such labels.
     pub max_processes: u32,
     /// Hosts whose addresses are known beforehand: a connect that fails shows no name.
     pub resolved: Vec<(String, SocketAddr)>,

@@ -76,4 +76,9 @@ impl PickupMetrics {
             self.pickup_seconds.merge(id, labels, &others);
         }
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId) {
+        self.pickup_seconds.forget(id);
+    }
 }

@@ -62,4 +62,9 @@ impl ResetMetrics {
             }
         }
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.resets_total.forget(id, labels);
+    }
 }

@@ -56,4 +56,9 @@ impl TlsMetrics {
     pub fn shook_hands(&mut self, id: SeriesId, labels: &SeriesLabels, handshake_ns: u64) {
         self.tls_handshake_seconds.observe_ns(id, labels, handshake_ns);
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId) {
+        self.tls_handshake_seconds.forget(id);
+    }
 }

@@ -14,6 +14,7 @@ mod under_way;
 
 use std::mem;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use da_ebpf_common::connection::Connection;
 use da_ebpf_common::event::{ConnectionId, Header};
@@ -117,7 +118,7 @@ impl Tracker {
         losses: LossMetrics,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
-        let registry = SocketRegistry { registry, by_process: series.by_process() };
+        let registry = SocketRegistry { registry, by_caller: series.by_caller() };
         Ok(Self {
             endpoints,
             series,
@@ -256,7 +257,19 @@ impl Tracker {
     }
 
     fn series_of(&mut self, endpoint: EndpointId, peers: &Peers) -> SeriesId {
-        self.series.of(endpoint, self.endpoints.labels(endpoint), peers)
+        let workload = self.workloads.of(peers);
+        let labels = self.endpoints.labels(endpoint);
+        let id = self.series.of(endpoint, labels, peers, workload.as_deref(), Instant::now());
+        for (gone, labels) in self.series.take_gone() {
+            self.connections.forget(gone, &labels);
+            self.tls.forget(gone);
+            self.exchanges.forget(gone, &labels);
+            self.arrivals.forget(gone);
+            self.long_gaps.forget(gone);
+            self.pickups.forget(gone);
+            self.resets.forget(gone, &labels);
+        }
+        id
     }
 
     /// The connection an event speaks of; an event of an unknown one is counted as lost.
@@ -297,11 +310,13 @@ impl Tracker {
             labels: self.series.labels(known.series).clone(),
         });
         self.known.insert(id, known);
+        self.series.opened(series, 1, Instant::now());
         self.connections.opened(series, self.series.labels(series), 1);
     }
 
     fn remove(&mut self, id: ConnectionId) -> Option<Known> {
         let known = self.known.remove(&id)?;
+        self.series.opened(known.series, -1, Instant::now());
         self.connections.opened(known.series, self.series.labels(known.series), -1);
         Some(known)
     }

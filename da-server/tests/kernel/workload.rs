@@ -9,9 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use da_server::kernel::{Observation, Unlisted, What};
+use da_testkit::server::ServerProgram;
 
-use crate::lab::{Lab, config, endpoint_at, skip};
+use crate::lab::{Lab, cant_load, config, endpoint_at, skip};
 use crate::plain;
+use crate::turns::beside;
 
 const NAME: &str = "workload.kernel.test";
 /// Connects, asks as soon as it is told to, and ends when nobody talks to it any more.
@@ -125,4 +127,33 @@ fn a_process_belongs_to_the_workload_of_its_control_group() {
             );
         }
     }
+}
+
+#[test]
+fn a_collectors_series_have_the_workload_as_a_label() {
+    let _turn = beside([NAME]);
+    if let Some(why) = cant_load() {
+        return skip(&why);
+    }
+    let unit = format!("da-label-{}.service", std::process::id());
+    let group = match Group::new(&unit) {
+        Ok(group) => group,
+        Err(why) => return skip(&why),
+    };
+    let toml = format!("[[endpoint]]\nname = 'labelled'\nkind = 'llm'\nhosts = ['{NAME}']\n");
+    let collector = ServerProgram::start(&["collect"], &toml, |_| {});
+    let mut child = group.begin(plain::serve("127.0.0.1:0"));
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(b"\n").expect("it listens");
+    let caller = format!("process=\"python3\",provider=\"labelled\",workload=\"{unit}\"");
+    let one = |family: &str| {
+        collector.exposes(&format!(
+            "digital_actors_socket_{family}{{kind=\"llm\",outcome=\"ok\",{caller}}} 1"
+        ));
+    };
+    // Of a process that is gone by the time at which it is looked up nothing is known.
+    one("connections_total");
+    drop(input);
+    assert!(child.wait().expect("it ends").success());
+    one("exchanges_total");
 }

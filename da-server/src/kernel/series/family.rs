@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use da_ebpf_common::histogram::Histogram;
 use foldhash::HashMap;
-use prometheus::core::Collector;
+use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
@@ -40,6 +40,11 @@ impl EndpointHistogram {
     pub fn merge(&mut self, id: SeriesId, labels: &SeriesLabels, histogram: &Histogram) {
         self.0.merge(id, || values(labels), histogram);
     }
+
+    /// Takes out a series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId) {
+        self.0.forget(|key| *key == id);
+    }
 }
 
 fn values(labels: &SeriesLabels) -> Vec<String> {
@@ -61,6 +66,16 @@ impl<K: Eq + Hash, F: Collector + Clone + 'static, M> Resolved<K, F, M> {
     fn register(registry: SocketRegistry<'_>, family: F) -> prometheus::Result<Self> {
         registry.registry.register(Box::new(family.clone()))?;
         Ok(Self { family, handles: HashMap::default() })
+    }
+
+    /// Takes out the series of these keys; `values` are the labels of each.
+    fn forget(&mut self, is_gone: impl Fn(&K) -> bool, values: impl Fn(&K) -> Vec<String>)
+    where
+        F: Forget,
+    {
+        for (key, _) in self.handles.extract_if(|key, _| is_gone(key)) {
+            self.family.forget(&values(&key));
+        }
     }
 
     /// The series of `key`; `resolve` finds it the first time.
@@ -109,12 +124,30 @@ impl DetailHistogram {
     ) {
         self.0.merge((id, detail), || detailed(labels, detail), histogram);
     }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId) {
+        self.0.forget(|(key, _)| *key == id);
+    }
 }
 
 fn detailed(labels: &SeriesLabels, detail: &'static str) -> Vec<String> {
     let mut values = values(labels);
     values.push(detail.to_owned());
     values
+}
+
+/// A family of the metrics library that can do without a series.
+trait Forget {
+    fn forget(&self, values: &[String]);
+}
+
+impl<B: MetricVecBuilder> Forget for MetricVec<B> {
+    fn forget(&self, values: &[String]) {
+        let values: Vec<_> = values.iter().map(String::as_str).collect();
+        // Where there is none there is nothing to take out.
+        let _ = self.remove_label_values(&values);
+    }
 }
 
 /// A histogram per endpoint, with edges of its own.
@@ -140,6 +173,11 @@ impl EndpointDistribution {
     pub fn observe(&mut self, id: SeriesId, labels: &SeriesLabels, sample: f64) {
         self.0.of(id, |family| family.with_label_values(&labels.values())).observe(sample);
     }
+
+    /// Takes out a series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.0.forget(|key| *key == id, |_| values(labels));
+    }
 }
 
 /// A gauge per endpoint.
@@ -163,6 +201,11 @@ impl EndpointGauge {
     /// Adds to the endpoint's gauge, or takes from it.
     pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, change: i64) {
         self.0.of(id, |family| family.with_label_values(&labels.values())).add(change);
+    }
+
+    /// Takes out a series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.0.forget(|key| *key == id, |_| values(labels));
     }
 }
 
@@ -189,6 +232,11 @@ impl EndpointCounter {
     pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, amount: u64) {
         self.0.of(id, |family| family.with_label_values(&labels.values())).inc_by(amount);
     }
+
+    /// Takes out a series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.0.forget(|key| *key == id, |_| values(labels));
+    }
 }
 
 /// A counter per endpoint and one more label, whose value is that of a closed enum.
@@ -214,5 +262,63 @@ impl DetailCounter {
     pub fn count(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str) {
         let values = || [&labels.values()[..], &[detail]].concat();
         self.0.of((id, detail), |family| family.with_label_values(&values())).inc();
+    }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.0.forget(|(key, _)| *key == id, |(_, detail)| detailed(labels, detail));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+
+    use super::*;
+    use crate::kernel::endpoints::catalogue::EndpointKind;
+    use crate::metrics::Registry;
+
+    #[test]
+    fn what_is_forgotten_is_not_exposed_any_more_and_what_is_not_is() {
+        let registry = Registry::prefixed("da").expect("a registry");
+        let sockets = SocketRegistry { registry: &registry, by_caller: false };
+        let mut histogram = EndpointHistogram::register(sockets, "a", "A.").expect("a family");
+        let mut causes = DetailHistogram::register(sockets, "b", "B.", "cause").expect("a family");
+        let mut spread =
+            EndpointDistribution::register(sockets, "c", "C.", &[1.0]).expect("a family");
+        let mut gauge = EndpointGauge::register(sockets, "d", "D.").expect("a family");
+        let mut counter = EndpointCounter::register(sockets, "e", "E.").expect("a family");
+        let mut details = DetailCounter::register(sockets, "f", "F.", "how").expect("a family");
+        let labels = ["gone", "stays"].map(|provider| SeriesLabels {
+            kind: EndpointKind::Llm,
+            provider: provider.to_owned(),
+            caller: None,
+        });
+        let ids = [SeriesId::for_test(0), SeriesId::for_test(1)];
+        for (id, labels) in ids.into_iter().zip(&labels) {
+            histogram.observe_ns(id, labels, 1);
+            causes.observe_ns(id, labels, "one", 1);
+            spread.observe(id, labels, 1.0);
+            gauge.add(id, labels, 1);
+            counter.add(id, labels, 1);
+            details.count(id, labels, "one");
+            details.count(id, labels, "two");
+        }
+        let (gone, labels) = (ids[0], &labels[0]);
+        histogram.forget(gone);
+        causes.forget(gone);
+        spread.forget(gone, labels);
+        gauge.forget(gone, labels);
+        counter.forget(gone, labels);
+        details.forget(gone, labels);
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
+        assert!(!text.contains("gone"), "{text}");
+        for family in ["a_count", "b_count", "c_count", "d", "e", "f"] {
+            assert!(text.contains(&format!("\nda_{family}{{")), "{family}: {text}");
+        }
+        // It counts from 0 when it is back.
+        counter.add(gone, labels, 1);
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
+        assert!(text.contains("da_e{kind=\"llm\",provider=\"gone\"} 1"), "{text}");
     }
 }

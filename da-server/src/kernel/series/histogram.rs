@@ -75,6 +75,12 @@ impl<K: Ord + Copy + Send + 'static> HistogramFamily<K> {
         });
     }
 
+    /// Takes out the histograms of these keys.
+    pub fn forget(&self, is_gone: impl Fn(&K) -> bool) {
+        let mut all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|key, _| !is_gone(key));
+    }
+
     fn with(&self, key: K, values: impl FnOnce() -> Vec<String>, change: impl FnOnce(&mut Series)) {
         let mut all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
         change(all.entry(key).or_insert_with(|| Series {

@@ -1,4 +1,4 @@
-//! Who connected: the collector's label `process`, and its bound.
+//! Who connected: the collector's labels `process` and `workload`, and their bound.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -52,21 +52,29 @@ fn the_first_processes_have_names_and_the_others_are_other() {
     for as_process in ["alpha", "beta", "gamma", "alpha", "delta"] {
         ask(as_process, folder.path(), standin.addr());
     }
+    // What this test's processes belong to depends on how it was started.
+    let (_, calls) = collector.get("/api/calls?limit=1");
+    let calls: serde_json::Value = serde_json::from_str(&calls).expect("JSON");
+    let unit = calls["calls"][0]["process"]["workload"].as_str();
     for (process, count) in [("alpha", 2), ("beta", 1), ("other", 2)] {
+        let workload = unit.filter(|_| process != "other").unwrap_or(process);
+        let caller = format!("process=\"{process}\",provider=\"asked\",workload=\"{workload}\"");
         for counter in ["connections_total", "exchanges_total"] {
             collector.exposes(&format!(
-                "digital_actors_socket_{counter}{{kind=\"llm\",outcome=\"ok\",process=\"{process}\",provider=\"asked\"}} {count}"
+                "digital_actors_socket_{counter}{{kind=\"llm\",outcome=\"ok\",{caller}}} {count}"
             ));
         }
         collector.exposes(&format!(
-            "digital_actors_socket_first_byte_seconds_count{{kind=\"llm\",process=\"{process}\",provider=\"asked\"}} {count}"
+            "digital_actors_socket_first_byte_seconds_count{{kind=\"llm\",{caller}}} {count}"
         ));
     }
     let (_, metrics) = collector.get("/metrics");
     let labelled = ["digital_actors_socket_", "digital_actors_syscall_"];
     let of_sockets =
         metrics.lines().filter(|line| labelled.iter().any(|family| line.starts_with(family)));
-    let unnamed: Vec<_> = of_sockets.filter(|line| !line.contains("process=\"")).collect();
+    let unnamed: Vec<_> = of_sockets
+        .filter(|line| ["process=\"", "workload=\""].iter().any(|label| !line.contains(label)))
+        .collect();
     assert!(unnamed.is_empty(), "{unnamed:#?}");
     for beyond in ["gamma", "delta"] {
         assert!(!metrics.contains(beyond), "{beyond}");
