@@ -154,7 +154,7 @@ async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
     for (id, note) in [
         (
             1,
-            "3 retransmits · window closed 250 ms · long gaps by network 310 ms · long gaps by window 270 ms",
+            "3 retransmits · window closed 250 ms · gaps by network 310 ms, window 270 ms",
         ),
         (2, "2 attempts"),
         (4, "application alone"),

@@ -76,7 +76,8 @@ function notes(call) {
   if (sentAgain > 0) all.push(counted(sentAgain, "retransmit"));
   const closedNs = call.attempts.reduce((sum, { socket }) => sum + (socket?.window_closed_ns ?? 0), 0);
   if (closedNs >= LONG_CLOSED_NS) all.push(`window closed ${duration(closedNs)}`);
-  for (const [cause, ns] of notableGapsOf(call)) all.push(`long gaps by ${cause} ${duration(ns)}`);
+  const gaps = notableGapsOf(call).map(([cause, ns]) => `${cause} ${duration(ns)}`);
+  if (gaps.length > 0) all.push(`gaps by ${gaps.join(", ")}`);
   if (call.attempts.some(isCoarse)) all.push("application alone");
   return all.join(" · ");
 }
