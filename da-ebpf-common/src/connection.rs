@@ -66,6 +66,8 @@ pub mod flags {
     /// Of a report of first bytes alone: they may be an HTTP/2 frame's, of a connection whose beginning was not
     /// seen.
     pub const HTTP2_FRAME: u32 = 1 << 19;
+    /// The peer was the first to close its half.
+    pub const CLOSED_BY_PEER: u32 = 1 << 20;
 }
 
 /// Requests begun and payload bytes sent, both modulo 2³², in one word: the arrival hook, which runs
@@ -113,6 +115,8 @@ pub struct Connection {
     pub born_ns: u64,
     /// ESTABLISHED, ns.
     pub established_ns: u64,
+    /// When either side first closed its half, ns; written by the state hook.
+    pub half_closed_ns: u64,
     /// See [`Peers`].
     pub peers: Peers,
     /// A [`Phase`].
@@ -200,7 +204,7 @@ pub struct Ending {
 
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 22
+        == 8 * 23
             + 72
             + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
             + 4
@@ -218,6 +222,8 @@ pub struct Closed {
     pub peers: Peers,
     /// ESTABLISHED, ns; 0 where the connect failed.
     pub established_ns: u64,
+    /// When either side first closed its half, ns; 0 where it came to CLOSE without.
+    pub half_closed_ns: u64,
     /// CLOSE, ns.
     pub closed_ns: u64,
     /// Payload bytes sent.
@@ -234,7 +240,7 @@ pub struct Closed {
     pub retransmits: u32,
 }
 
-const _: () = assert!(size_of::<Closed>() == 24 + 72 + 32 + 16);
+const _: () = assert!(size_of::<Closed>() == 24 + 72 + 40 + 16);
 
 #[cfg(feature = "user")]
 // SAFETY: `Connection` is `repr(C)`, made of integers and byte arrays only (zerocopy's `FromBytes`

@@ -32,6 +32,7 @@ use crate::{
 /// `enum tcp_state`, include/net/tcp_states.h.
 const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
+const TCP_FIN_WAIT1: i32 = 4;
 const TCP_CLOSE: i32 = 7;
 const TCP_CLOSE_WAIT: i32 = 8;
 const TCP_LAST_ACK: i32 = 9;
@@ -49,6 +50,7 @@ fn sock_state(ctx: BtfTracePointContext) -> i32 {
             TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
             TCP_ESTABLISHED => accept(sock),
             TCP_CLOSE => end(&ctx, sock, old),
+            TCP_FIN_WAIT1 | TCP_CLOSE_WAIT if old == TCP_ESTABLISHED => half_close(sock),
             _ => {}
         }
     }
@@ -110,6 +112,14 @@ fn establish(sock: impl Sock) {
         (*connection).first_sequence = sock.copied_sequence();
         sock.read_peers(&raw mut (*connection).peers);
     }
+}
+
+/// One side has closed its half, and the other one has not.
+#[inline(always)]
+fn half_close(sock: impl Sock) {
+    let Some(connection) = find(sock) else { return };
+    // SAFETY: see `find`.
+    unsafe { (*connection).half_closed_ns = now_ns() };
 }
 
 /// A connection that another side has begun: it is not followed, but its socket may have been that of
@@ -190,8 +200,9 @@ unsafe fn note_ending(sock: impl Sock, connection: *mut Connection, from: i32) -
             TCP_CLOSE_WAIT | TCP_LAST_ACK => End::ClosedByPeer,
             _ => End::Closed,
         };
+        let by_peer = if how == End::ClosedByPeer { flags::CLOSED_BY_PEER } else { 0 };
         (*connection).ending =
-            Ending { how: how as u32, errno, flags: reset | no_port, reserved: 0 };
+            Ending { how: how as u32, errno, flags: reset | no_port | by_peer, reserved: 0 };
     }
     0
 }
@@ -208,6 +219,7 @@ unsafe fn report(sock: impl Sock, connection: *const Connection) -> u32 {
             header: event::header::<Closed>(sock, connection, Kind::Closed),
             peers: (*connection).peers,
             established_ns: (*connection).established_ns,
+            half_closed_ns: (*connection).half_closed_ns,
             closed_ns: now_ns(),
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,

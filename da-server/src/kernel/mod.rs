@@ -10,6 +10,7 @@
 //! * `connection`, `tls`, `exchange`, `arrival`, `long_gap`, `pickup`, `reset`, `existing`, `leftover`, `syscall`
 //!   (the probes, named as in da-ebpf) turn them into measurements; `series` holds these,
 //!   `observation` tells them to whoever follows single connections.
+//! * `idle` tells how long connections were of no use, of what the probes report.
 //! * `event` and `peers` are what they take in; `interleaving` tells connections that carry requests side by side.
 //! * `self_metrics` measures the view itself.
 
@@ -20,6 +21,7 @@ mod endpoints;
 mod event;
 mod exchange;
 mod existing;
+mod idle;
 mod interleaving;
 mod leftover;
 mod load;

@@ -26,6 +26,7 @@ const FAMILIES: &[(&str, &[&[Program]])] = &[
     ("socket_resets_total", &[&[Program::ResetReceived], &[Program::ResetSent]]),
     ("socket_open_connections", &[&[Program::SockState]]),
     ("socket_lifetime_seconds", &[&[Program::SockState]]),
+    ("socket_idle_seconds", &[&[Program::SockState, Program::SockSend, Program::SockArrival]]),
     ("socket_exchanges_per_connection", &[&[Program::SockSend, Program::SockArrival]]),
     ("socket_connections_total", &[&[Program::SockState]]),
     ("socket_exchanges_total", &[&[Program::SockSend, Program::SockArrival]]),

@@ -59,6 +59,12 @@ impl AllSeries {
         Self { callers, ids: HashMap::default(), series: HashMap::default(), made: 0 }
     }
 
+    /// The same, and a caller without a connection gives way at once.
+    #[cfg(test)]
+    pub fn without_patience(self) -> Self {
+        Self { callers: self.callers.unused_for(std::time::Duration::ZERO), ..self }
+    }
+
     /// Whether there are labels for callers.
     pub fn by_caller(&self) -> bool {
         self.callers.max() > 0

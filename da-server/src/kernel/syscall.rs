@@ -24,15 +24,18 @@ use super::series::{SeriesLabels, SocketRegistry};
 pub struct SyscallMetrics {
     desc: Desc,
     /// The programs' `SERIES_CALLS`.
-    calls: Arc<Array<MapData, Calls>>,
+    calls: Arc<Mutex<Array<MapData, Calls>>>,
     named: Arc<Mutex<Named>>,
 }
 
 #[derive(Default)]
 struct Named {
     places: HashMap<SeriesLabels, u32>,
-    /// By place: its labels, and calls that were counted before it was known that they are its.
-    series: Vec<(SeriesLabels, Calls)>,
+    /// By place: its labels, and calls that were counted before it was known that they are its; none where no
+    /// series has the place.
+    series: Vec<Option<(SeriesLabels, Calls)>>,
+    /// Places that no series has any more, and no calls.
+    free: Vec<u32>,
 }
 
 impl SyscallMetrics {
@@ -51,7 +54,7 @@ impl SyscallMetrics {
         );
         let labels = registry.label_names(&["syscall"]).into_iter().map(str::to_owned);
         let desc = opts.variable_labels(labels.collect()).describe()?;
-        let metrics = Self { desc, calls: Arc::new(calls), named: Arc::default() };
+        let metrics = Self { desc, calls: Arc::new(Mutex::new(calls)), named: Arc::default() };
         registry.registry.register(Box::new(metrics.clone()))?;
         Ok(metrics)
     }
@@ -62,31 +65,56 @@ impl SyscallMetrics {
         if let Some(place) = named.places.get(labels) {
             return Some(*place);
         }
-        let place = u32::try_from(named.series.len()).ok().filter(|next| *next < MAX_SERIES)?;
-        named.series.push((labels.clone(), Calls::NONE));
+        let place = match named.free.pop() {
+            Some(place) => place,
+            None => {
+                let next = u32::try_from(named.series.len()).ok();
+                let next = next.filter(|next| *next < MAX_SERIES)?;
+                named.series.push(None);
+                next
+            }
+        };
+        named.series[place as usize] = Some((labels.clone(), Calls::NONE));
         named.places.insert(labels.clone(), place);
         Some(place)
     }
 
+    /// Takes out a series to which no connection goes any more. Its place is another one's then.
+    pub fn forget(&self, labels: &SeriesLabels) {
+        let Some(place) = self.lock().places.remove(labels) else { return };
+        let cleared = self.lock_calls().set(place, Calls::NONE, 0);
+        let mut named = self.lock();
+        named.series[place as usize] = None;
+        // Where the kernel refuses, the place is lost.
+        if cleared.is_ok() {
+            named.free.push(place);
+        }
+    }
+
     /// Adds calls that turned out to be of a series.
     pub fn add(&self, place: u32, calls: &Calls) {
-        if let Some((_, early)) = self.lock().series.get_mut(place as usize) {
+        if let Some(Some((_, early))) = self.lock().series.get_mut(place as usize) {
             early.merge(calls);
         }
     }
 
     /// How many series there are.
     pub fn places(&self) -> usize {
-        self.lock().series.len()
+        self.lock().places.len()
     }
 
     /// The calls of a series, early ones included; `None` where they can't be read.
     fn calls(&self, place: u32) -> Option<Calls> {
-        let mut calls = self.calls.get(&place, 0).ok()?;
-        if let Some((_, early)) = self.lock().series.get(place as usize) {
+        let mut calls = self.lock_calls().get(&place, 0).ok()?;
+        if let Some(Some((_, early))) = self.lock().series.get(place as usize) {
             calls.merge(early);
         }
         Some(calls)
+    }
+
+    /// Held for one call of the kernel.
+    fn lock_calls(&self) -> MutexGuard<'_, Array<MapData, Calls>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Never held while the kernel is asked for something: the reader waits for it.
@@ -101,9 +129,10 @@ impl Collector for SyscallMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let series: Vec<_> = self.lock().series.iter().map(|(labels, _)| labels.clone()).collect();
+        let series: Vec<_> =
+            self.lock().places.iter().map(|(labels, place)| (*place, labels.clone())).collect();
         let mut all = Vec::new();
-        for (place, labels) in (0..).zip(series) {
+        for (place, labels) in series {
             let Some(calls) = self.calls(place) else { continue };
             for (syscall, durations) in Syscall::ALL.iter().zip(&calls.by_syscall) {
                 if durations.count() == 0 {

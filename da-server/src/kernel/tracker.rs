@@ -14,6 +14,7 @@ mod under_way;
 
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use da_ebpf_common::connection::Connection;
@@ -33,6 +34,7 @@ use super::endpoints::{EndpointId, Endpoints};
 use super::event::Event;
 use super::exchange::ExchangeMetrics;
 use super::exchange::tickets::Tickets;
+use super::idle::IdleMetrics;
 use super::interleaving::Interleavings;
 use super::long_gap::{LongGapMetrics, LongGaps};
 use super::observation::{Observation, What};
@@ -86,6 +88,7 @@ pub struct Tracker {
     exchanges: ExchangeMetrics,
     arrivals: ArrivalMetrics,
     long_gaps: LongGapMetrics,
+    idle: IdleMetrics,
     pickups: PickupMetrics,
     resets: ResetMetrics,
     losses: LossMetrics,
@@ -94,6 +97,8 @@ pub struct Tracker {
     sees_reads: bool,
     observations: Vec<Observation>,
     attributed: Vec<Attributed>,
+    /// Series that nothing is measured of any more.
+    gone_series: Vec<SeriesLabels>,
 }
 
 /// It is known now whose a connection is.
@@ -136,6 +141,7 @@ impl Tracker {
             exchanges: ExchangeMetrics::register(registry)?,
             arrivals: ArrivalMetrics::register(registry)?,
             long_gaps: LongGapMetrics::register(registry)?,
+            idle: IdleMetrics::register(registry)?,
             pickups: PickupMetrics::register(registry)?,
             resets: ResetMetrics::register(registry)?,
             losses,
@@ -143,6 +149,7 @@ impl Tracker {
             sees_reads: true,
             observations: Vec::new(),
             attributed: Vec::new(),
+            gone_series: Vec::new(),
         })
     }
 
@@ -242,6 +249,11 @@ impl Tracker {
         &self.attributed
     }
 
+    /// Series that nothing is measured of any more, since the last call.
+    pub fn take_gone_series(&mut self) -> Vec<SeriesLabels> {
+        mem::take(&mut self.gone_series)
+    }
+
     /// What happened since the last call, oldest first.
     pub fn observations(&mut self) -> std::vec::Drain<'_, Observation> {
         self.observations.drain(..)
@@ -256,8 +268,14 @@ impl Tracker {
         Verdict::Forget(id)
     }
 
-    fn series_of(&mut self, endpoint: EndpointId, peers: &Peers) -> SeriesId {
-        let workload = self.workloads.of(peers);
+    /// Where what a connection measures goes, and the workload that it is of, be it `known` before or asked for now.
+    fn series_of(
+        &mut self,
+        endpoint: EndpointId,
+        peers: &Peers,
+        known: Option<Arc<str>>,
+    ) -> (SeriesId, Option<Arc<str>>) {
+        let workload = known.or_else(|| self.workloads.of(peers));
         let labels = self.endpoints.labels(endpoint);
         let id = self.series.of(endpoint, labels, peers, workload.as_deref(), Instant::now());
         for (gone, labels) in self.series.take_gone() {
@@ -266,10 +284,12 @@ impl Tracker {
             self.exchanges.forget(gone, &labels);
             self.arrivals.forget(gone);
             self.long_gaps.forget(gone);
+            self.idle.forget(gone, &labels);
             self.pickups.forget(gone);
             self.resets.forget(gone, &labels);
+            self.gone_series.push(labels);
         }
-        id
+        (id, workload)
     }
 
     /// The connection an event speaks of; an event of an unknown one is counted as lost.
@@ -298,10 +318,7 @@ impl Tracker {
         self.connections.advanced(known.series, self.series.labels(known.series), added);
     }
 
-    fn insert(&mut self, id: ConnectionId, mut known: Known) {
-        if known.workload.is_none() {
-            known.workload = self.workloads.of(&known.peers);
-        }
+    fn insert(&mut self, id: ConnectionId, known: Known) {
         let series = known.series;
         self.remove(id);
         self.attributed.push(Attributed {
@@ -350,9 +367,17 @@ impl Tracker {
 }
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 impl Tracker {
     /// Watches `a.example`, which has these addresses, and tells no processes apart.
     fn for_test(addresses: &[&str]) -> Self {
+        Self::for_callers(addresses, AllSeries::new(0), &Registry::new())
+    }
+
+    /// The same, where callers are told apart as in `series`.
+    fn for_callers(addresses: &[&str], series: AllSeries, registry: &Registry) -> Self {
         let endpoint = EndpointConfig {
             name: "a".to_owned(),
             kind: super::endpoints::catalogue::EndpointKind::Llm,
@@ -361,6 +386,6 @@ impl Tracker {
         };
         let endpoints = Endpoints::new(&[endpoint], Unlisted::Drop);
         let losses = LossMetrics::new().expect("losses");
-        Self::new(endpoints, AllSeries::new(0), losses, &Registry::new()).expect("registers")
+        Self::new(endpoints, series, losses, registry).expect("registers")
     }
 }

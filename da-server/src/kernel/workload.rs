@@ -73,11 +73,15 @@ impl Workloads {
         let groups = std::fs::read_to_string(processes.join(format!("{}/cgroup", peers.pid)));
         // It may be gone.
         let name = groups.ok().and_then(|groups| name(&groups, |uid| self.pods.name(uid)));
+        // The folder of a pod that has just begun may not have been looked at.
+        let is_final = !name.as_ref().is_some_and(|name| name.starts_with("pod "));
         let workload = name.map(|name| Arc::from(printable(&name)));
         if self.remembered.len() >= MAX_PROCESSES {
             self.remembered.clear();
         }
-        self.remembered.insert(asked, (Instant::now(), workload.clone()));
+        if is_final {
+            self.remembered.insert(asked, (Instant::now(), workload.clone()));
+        }
         workload
     }
 }

@@ -152,10 +152,7 @@ async fn phases_are_in_their_order_and_marks_are_told_in_words_too() {
         "{words}"
     );
     for (id, note) in [
-        (
-            1,
-            "3 retransmits · window closed 250 ms · gaps by network 310 ms, window 270 ms",
-        ),
+        (1, "3 retransmits · window closed 250 ms · gaps by network 310 ms, window 270 ms"),
         (2, "2 attempts"),
         (4, "application alone"),
         (7, ""),

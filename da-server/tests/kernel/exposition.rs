@@ -23,6 +23,7 @@ const OF_SOCKETS: &[(&str, &str)] = &[
     ("syscall_seconds", "histogram"),
     ("socket_connections_total", "counter"),
     ("socket_open_connections", "gauge"),
+    ("socket_idle_seconds", "histogram"),
     ("socket_exchanges_total", "counter"),
     ("socket_sent_bytes_total", "counter"),
     ("socket_received_bytes_total", "counter"),

@@ -23,6 +23,7 @@ mod families;
 mod foreign_calls;
 mod gap_causes;
 mod guest;
+mod idle;
 mod lab;
 mod lost;
 mod network;

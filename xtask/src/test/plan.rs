@@ -69,6 +69,7 @@ const WITH_OLDER_HOOKS: &[&str] = &[
     "existing::behind_tls",
     "existing::in_the_clear",
     "gap_causes::",
+    "idle::",
     "lab::the_hooks_are_those_that_are_asked_for",
     "network::",
     "older_hooks::",

@@ -216,7 +216,9 @@ impl Intake {
 
     fn batch_ends(&mut self) {
         self.tracker.batch_ends();
+        let gone = self.tracker.take_gone_series();
         if let Some(tier) = &mut self.tier {
+            tier.forget(&gone);
             tier.batch_ends();
         }
     }

@@ -28,6 +28,7 @@ pub struct Callers {
     /// Those that gave way.
     gone: Vec<CallerId>,
     made: u64,
+    unused_for: Duration,
 }
 
 #[derive(Debug)]
@@ -45,7 +46,13 @@ const ALL_OTHERS: CallerId = CallerId(0);
 impl Callers {
     /// None yet, and never more than `max`.
     pub fn new(max: usize) -> Self {
-        Self { max, known: Vec::new(), gone: Vec::new(), made: 0 }
+        Self { max, known: Vec::new(), gone: Vec::new(), made: 0, unused_for: UNUSED_FOR }
+    }
+
+    /// The same, and they give way after so long.
+    #[cfg(test)]
+    pub fn unused_for(self, unused_for: Duration) -> Self {
+        Self { unused_for, ..self }
     }
 
     /// How many there can be.
@@ -90,7 +97,7 @@ impl Callers {
         let unused = |known: &Known| now.saturating_duration_since(known.used);
         let idle = self.known.iter().enumerate().filter(|(_, known)| known.open <= 0);
         let Some((at, longest)) = idle.max_by_key(|(_, known)| unused(known)) else { return false };
-        if unused(longest) < UNUSED_FOR {
+        if unused(longest) < self.unused_for {
             return false;
         }
         self.gone.push(self.known.swap_remove(at).id);

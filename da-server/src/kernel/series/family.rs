@@ -1,4 +1,4 @@
-//! Metric families labelled `kind, provider` and, where processes are told apart, `process`, with the
+//! Metric families labelled `kind, provider` and, where callers are told apart, `process, workload`, with the
 //! handle of each series resolved once.
 
 use std::hash::Hash;
@@ -180,6 +180,47 @@ impl EndpointDistribution {
     }
 }
 
+/// The same per endpoint and one more label, whose value is that of a closed enum.
+#[derive(Debug)]
+pub struct DetailDistribution(
+    Resolved<(SeriesId, &'static str), HistogramVec, prometheus::Histogram>,
+);
+
+impl DetailDistribution {
+    /// Registers the family, without series.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    pub fn register(
+        registry: SocketRegistry<'_>,
+        name: &str,
+        help: &str,
+        detail: &str,
+        edges: &[f64],
+    ) -> prometheus::Result<Self> {
+        let opts = HistogramOpts::new(name, help).buckets(edges.to_vec());
+        let names = registry.label_names(&[detail]);
+        Resolved::register(registry, HistogramVec::new(opts, &names)?).map(Self)
+    }
+
+    /// One sample.
+    pub fn observe(
+        &mut self,
+        id: SeriesId,
+        labels: &SeriesLabels,
+        detail: &'static str,
+        sample: f64,
+    ) {
+        let values = || detailed(labels, detail);
+        self.0.of((id, detail), |family| family.with_label_values(&values())).observe(sample);
+    }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.0.forget(|(key, _)| *key == id, |(_, detail)| detailed(labels, detail));
+    }
+}
+
 /// A gauge per endpoint.
 #[derive(Debug)]
 pub struct EndpointGauge(Resolved<SeriesId, IntGaugeVec, IntGauge>);
@@ -286,6 +327,8 @@ mod tests {
         let mut causes = DetailHistogram::register(sockets, "b", "B.", "cause").expect("a family");
         let mut spread =
             EndpointDistribution::register(sockets, "c", "C.", &[1.0]).expect("a family");
+        let mut idle =
+            DetailDistribution::register(sockets, "g", "G.", "how", &[1.0]).expect("a family");
         let mut gauge = EndpointGauge::register(sockets, "d", "D.").expect("a family");
         let mut counter = EndpointCounter::register(sockets, "e", "E.").expect("a family");
         let mut details = DetailCounter::register(sockets, "f", "F.", "how").expect("a family");
@@ -299,6 +342,7 @@ mod tests {
             histogram.observe_ns(id, labels, 1);
             causes.observe_ns(id, labels, "one", 1);
             spread.observe(id, labels, 1.0);
+            idle.observe(id, labels, "one", 1.0);
             gauge.add(id, labels, 1);
             counter.add(id, labels, 1);
             details.count(id, labels, "one");
@@ -308,12 +352,13 @@ mod tests {
         histogram.forget(gone);
         causes.forget(gone);
         spread.forget(gone, labels);
+        idle.forget(gone, labels);
         gauge.forget(gone, labels);
         counter.forget(gone, labels);
         details.forget(gone, labels);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
         assert!(!text.contains("gone"), "{text}");
-        for family in ["a_count", "b_count", "c_count", "d", "e", "f"] {
+        for family in ["a_count", "b_count", "c_count", "d", "e", "f", "g_count"] {
             assert!(text.contains(&format!("\nda_{family}{{")), "{family}: {text}");
         }
         // It counts from 0 when it is back.

@@ -11,6 +11,7 @@ use crate::clock::monotonic_ns;
 use crate::kernel::load::syscalls::SyscallMapHandles;
 use crate::kernel::self_metrics::MapMetrics;
 use crate::kernel::self_metrics::losses::{Loss, LossMetrics};
+use crate::kernel::series::SeriesLabels;
 use crate::kernel::tracker::Attributed;
 
 /// By then a program that was just counting a call when something changed has counted it.
@@ -102,6 +103,11 @@ impl SyscallMaps {
             self.disown(pid); // it was attributed before, behind another name
         }
         self.due.push_back((Instant::now() + SETTLED, Due::Early(id, place)));
+    }
+
+    /// No connection goes to that series any more, nor has one for long.
+    pub fn forget_series(&self, labels: &SeriesLabels) {
+        self.metrics.forget(labels);
     }
 
     /// The connection is of no interest.

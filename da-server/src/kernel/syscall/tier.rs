@@ -14,6 +14,7 @@ use crate::kernel::load::programs::Links;
 use crate::kernel::load::status::ProgramState;
 use crate::kernel::self_metrics::StatusMetrics;
 use crate::kernel::self_metrics::meters::Meters;
+use crate::kernel::series::SeriesLabels;
 use crate::kernel::tracker::{Attributed, Verdict};
 use crate::metrics::Registry;
 
@@ -105,6 +106,11 @@ impl Tier {
         if let Verdict::Forget(id) = verdict {
             self.maps.forget(id);
         }
+    }
+
+    /// Nothing is measured of these series any more.
+    pub fn forget(&mut self, gone: &[SeriesLabels]) {
+        gone.iter().for_each(|labels| self.maps.forget_series(labels));
     }
 
     /// All events that were there have been taken.

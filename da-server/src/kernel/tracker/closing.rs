@@ -53,6 +53,7 @@ impl Tracker {
             let counted = followed && !known.interleaved;
             let exchanges = (counted || outcome.is_some()).then_some(known.exchanges);
             self.connections.closed(series, labels, closed, exchanges);
+            self.idle.closed(series, labels, closed, known.idle_since_ns);
         }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
         let received_bytes = closed.received_bytes;
@@ -100,8 +101,9 @@ impl Tracker {
         }
         match self.endpoints.attribute(None, place(&closed.peers)) {
             Attribution::To(endpoint) => {
-                let series = self.series_of(endpoint, &closed.peers);
-                self.insert(closed.header.connection, Known::new(endpoint, series, closed.peers));
+                let (series, workload) = self.series_of(endpoint, &closed.peers, None);
+                let known = Known::new(endpoint, series, closed.peers);
+                self.insert(closed.header.connection, Known { workload, ..known });
                 true
             }
             Attribution::Ambiguous => {

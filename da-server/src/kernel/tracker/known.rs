@@ -45,6 +45,8 @@ pub struct Known {
     pub last_number: u64,
     /// When something last came over it: a request or an arrival of the latest exchange, ns; 0 where there was none.
     pub last_use_ns: u64,
+    /// When the latest answer ended, if the latest request had one, ns; else 0.
+    pub idle_since_ns: u64,
     /// The exchange that was counted when it had been silent for long.
     pub settled: Option<Settled>,
     /// Running totals, as last seen.
@@ -106,6 +108,7 @@ impl Known {
             exchanges: 0,
             last_number: 0,
             last_use_ns: 0,
+            idle_since_ns: 0,
             settled: None,
             totals: Totals::default(),
         }

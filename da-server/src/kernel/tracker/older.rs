@@ -34,8 +34,9 @@ impl Tracker {
         }
         match self.endpoints.attribute(None, place(&existing.peers)) {
             Attribution::To(endpoint) => {
-                let series = self.series_of(endpoint, &existing.peers);
-                self.insert(id, Known::existing(endpoint, series, existing));
+                let (series, workload) = self.series_of(endpoint, &existing.peers, None);
+                let known = Known::existing(endpoint, series, existing);
+                self.insert(id, Known { workload, ..known });
                 Verdict::Keep
             }
             Attribution::Ambiguous => {
@@ -60,11 +61,11 @@ impl Tracker {
         }
         match self.endpoints.attribute(None, place(&record.peers)) {
             Attribution::To(endpoint) => {
-                let series = self.series_of(endpoint, &record.peers);
+                let (series, workload) = self.series_of(endpoint, &record.peers, None);
                 // Whatever it speaks was told by what was lost.
                 let interleaving = Interleaving::Unseen;
                 let known = Known::new(endpoint, series, record.peers);
-                self.insert(id, Known { interleaving, ..known });
+                self.insert(id, Known { workload, interleaving, ..known });
                 Verdict::Keep
             }
             Attribution::Ambiguous => {

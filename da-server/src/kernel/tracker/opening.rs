@@ -57,7 +57,8 @@ impl Tracker {
         };
         let is_clear = matches!(opening, Opening::Http { .. } | Opening::Http2 | Opening::Unknown);
         let sends_early = matches!(opening, Opening::Tls { sends_early: true, .. });
-        let series = self.series_of(endpoint, &first.peers);
+        let known_workload = earlier.as_ref().and_then(|known| known.workload.clone());
+        let (series, workload) = self.series_of(endpoint, &first.peers, known_workload);
         // What is reported after its first bytes were lost may be reported more than once.
         let is_new = earlier.is_none();
         let known = match (earlier, undetermined) {
@@ -75,7 +76,7 @@ impl Tracker {
         };
         // What had arrived before may be a part of the first answer, or all of it.
         let joined_midway = midway || is_clear && first.flags & flags::UNSEEN_ARRIVAL != 0;
-        let known = Known { interleaving, sends_early, joined_midway, ..known };
+        let known = Known { workload, interleaving, sends_early, joined_midway, ..known };
         self.insert(id, known);
         if is_new && let Some(to_ns) = established_ns(first.flags, first.established_ns) {
             let from_ns = id.born_ns;

@@ -19,8 +19,8 @@ const OF_MONITORS: &[(&str, &[&str])] = &[
     ("prometheus_notifications_dropped_total", &[]),
     ("prometheus_rule_evaluation_failures_total", &["rule_group"]),
 ];
-/// Labels that Prometheus adds, and that of collectors.
-const EVERYWHERE: &[&str] = &["job", "instance", "process"];
+/// Labels that Prometheus adds, and those of collectors.
+const EVERYWHERE: &[&str] = &["job", "instance", "process", "workload"];
 
 /// What there is to read.
 pub struct Known {
