@@ -156,8 +156,8 @@ pub struct Connection {
     pub closed_by_arrival_ns: u64,
     /// `tcp_sock.rcv_ooopack` as of then: segments that came out of order since the connect.
     pub out_of_order: u32,
-    /// Keeps the layout free of padding.
-    pub reserved: u32,
+    /// Not 0 if it was the peer that first closed its half; written by the state hook.
+    pub half_closed_by_peer: u32,
     /// What arrived in answer to even and odd requests. Two slots, because the answer to a request
     /// can arrive before its send hook has run and closed the exchange before it.
     pub arrivals: [Arrivals; 2],

@@ -50,7 +50,8 @@ fn sock_state(ctx: BtfTracePointContext) -> i32 {
             TCP_ESTABLISHED if old == TCP_SYN_SENT => establish(sock),
             TCP_ESTABLISHED => accept(sock),
             TCP_CLOSE => end(&ctx, sock, old),
-            TCP_FIN_WAIT1 | TCP_CLOSE_WAIT if old == TCP_ESTABLISHED => half_close(sock),
+            TCP_FIN_WAIT1 if old == TCP_ESTABLISHED => half_close(sock, false),
+            TCP_CLOSE_WAIT if old == TCP_ESTABLISHED => half_close(sock, true),
             _ => {}
         }
     }
@@ -116,10 +117,13 @@ fn establish(sock: impl Sock) {
 
 /// One side has closed its half, and the other one has not.
 #[inline(always)]
-fn half_close(sock: impl Sock) {
+fn half_close(sock: impl Sock, by_peer: bool) {
     let Some(connection) = find(sock) else { return };
     // SAFETY: see `find`.
-    unsafe { (*connection).half_closed_ns = now_ns() };
+    unsafe {
+        (*connection).half_closed_by_peer = by_peer.into();
+        (*connection).half_closed_ns = now_ns();
+    }
 }
 
 /// A connection that another side has begun: it is not followed, but its socket may have been that of

@@ -159,6 +159,19 @@ impl LongGaps {
     }
 }
 
+/// Edges of the family: some of the programs', since there are four causes.
+const LONG_GAPS_NS: [u64; 9] = [
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    30_000_000_000,
+    60_000_000_000,
+];
+
 /// The family of this module.
 #[derive(Debug)]
 pub struct LongGapMetrics {
@@ -181,6 +194,7 @@ impl LongGapMetrics {
              did not read), network (segments were lost or overtaken), client (bytes lay unread) \
              or, where none of these shows, provider. Observed when the exchange is reported.",
             "cause",
+            &LONG_GAPS_NS,
         )?;
         Ok(Self { long_gap_seconds, known: HashSet::default() })
     }
@@ -242,6 +256,11 @@ mod tests {
         assert_eq!(GapCause::of(&long), GapCause::Network);
         long.to_ns += 1;
         assert_eq!(GapCause::of(&long), GapCause::Provider);
+    }
+
+    #[test]
+    fn its_edges_are_the_programs() {
+        assert!(LONG_GAPS_NS.iter().all(|edge| da_ebpf_common::histogram::EDGES_NS.contains(edge)));
     }
 
     #[test]

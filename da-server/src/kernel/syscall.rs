@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{Array, MapData};
+use da_ebpf_common::histogram::EDGES_NS;
 use da_ebpf_common::syscall::{Calls, Durations, MAX_SERIES, Syscall};
 use prometheus::Opts;
 use prometheus::core::{Collector, Desc, Describer};
@@ -134,6 +135,9 @@ impl Collector for SyscallMetrics {
         let mut all = Vec::new();
         for (place, labels) in series {
             let Some(calls) = self.calls(place) else { continue };
+            if self.lock().places.get(&labels) != Some(&place) {
+                continue; // it was another one's by then
+            }
             for (syscall, durations) in Syscall::ALL.iter().zip(&calls.by_syscall) {
                 if durations.count() == 0 {
                     continue;
@@ -145,6 +149,6 @@ impl Collector for SyscallMetrics {
                 all.push(Series { labels, sum_ns, buckets });
             }
         }
-        family(&self.desc, &all)
+        family(&self.desc, &EDGES_NS, &all)
     }
 }

@@ -29,23 +29,29 @@ pub enum RequestState {
     Handshake,
     /// It was sent, and nothing has come that is an answer.
     Waiting,
+    /// The same, and the other side has closed its half of the connection: no answer will come.
+    PeerClosed,
     /// Its response has begun, and the process does not read: the receive window is used up.
     Unread,
     /// Its response has begun, and something has come of it within the last second.
     Responding,
     /// Its response has begun, and nothing has come of it in the last second: it is over, or pauses.
     Quiet,
+    /// It was not answered, and the process has closed its half of the connection: mostly, it has given up.
+    Closing,
 }
 
 impl RequestState {
     /// Every state, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Connecting,
         Self::Handshake,
         Self::Waiting,
+        Self::PeerClosed,
         Self::Unread,
         Self::Responding,
         Self::Quiet,
+        Self::Closing,
     ];
 
     /// The label value.
@@ -54,9 +60,11 @@ impl RequestState {
             Self::Connecting => "connecting",
             Self::Handshake => "handshake",
             Self::Waiting => "waiting",
+            Self::PeerClosed => "peer_closed",
             Self::Unread => "unread",
             Self::Responding => "responding",
             Self::Quiet => "quiet",
+            Self::Closing => "closing",
         }
     }
 }
@@ -117,7 +125,7 @@ impl Snapshot {
     pub fn new(at_ns: u64, mut requests: Vec<UnderWay>) -> Self {
         let total = requests.len();
         let moves = |request: &UnderWay| match request.state {
-            RequestState::Quiet => 2,
+            RequestState::Quiet | RequestState::Closing => 2,
             RequestState::Responding => 1,
             _ => 0,
         };
@@ -185,14 +193,21 @@ pub fn progress(
     silence_ns: u64,
     may_be_tickets: impl Fn() -> bool,
 ) -> Option<Progress> {
-    use RequestState::{Connecting, Handshake, Quiet, Responding, Unread, Waiting};
+    use RequestState::{
+        Closing, Connecting, Handshake, PeerClosed, Quiet, Responding, Unread, Waiting,
+    };
     let seen_from_the_start = record.flags & (flags::PRE_EXISTING | flags::UNSEEN_CONNECT) == 0;
     let at = |state, began_ns, since_ns| Some(Progress { state, began_ns, since_ns });
+    let unanswered = |state, began_ns, since_ns| match record.half_closed_ns {
+        0 => at(state, began_ns, since_ns),
+        closed_ns if record.half_closed_by_peer != 0 => at(PeerClosed, began_ns, closed_ns),
+        closed_ns => at(Closing, began_ns, closed_ns),
+    };
     if record.request == 0 {
         return match record.phase {
             phase if phase == Phase::Handshake as u32 => {
                 let began_ns = if seen_from_the_start { record.born_ns } else { record.hello_ns };
-                at(Handshake, began_ns, record.hello_ns)
+                unanswered(Handshake, began_ns, record.hello_ns)
             }
             phase
                 if phase == Phase::Fresh as u32
@@ -211,7 +226,7 @@ pub fn progress(
     let picked_up = &record.pickups[(record.request & 1) as usize];
     let skipped = picked_up.request == record.request as u32 && picked_up.skipped_arrivals != 0;
     if !has_begun && !skipped || may_be_tickets() {
-        return at(Waiting, began_ns, record.request_last_ns);
+        return unanswered(Waiting, began_ns, record.request_last_ns);
     }
     let last_ns = record.last_arrival_ns.max(record.request_last_ns);
     if is_window_closed(record) {

@@ -68,12 +68,14 @@ fn whoever_ends_an_idle_connection_is_told_with_how_long_it_was_idle() {
     after_a_while("peer_reset", &mut |client, server| {
         broken_off(&server);
         drop(server);
-        drop(client);
+        let mut client = client;
+        client.read(&mut [0; 1]).expect_err("it is broken off");
     });
     after_a_while("client_reset", &mut |client, server| {
         broken_off(&client);
         drop(client);
-        drop(server);
+        let mut server = server;
+        server.read(&mut [0; 1]).expect_err("it is broken off");
     });
     lab.wait_closed(5);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());

@@ -1,7 +1,7 @@
 //! Requests that have not ended: each way to hang is seen while it lasts, by its state, and is gone afterwards.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use da_server::kernel::{RequestState, UnderWay, Unlisted};
@@ -104,6 +104,36 @@ fn what_a_process_does_not_read_is_unread_and_a_stream_responds() {
     drop(socket);
     server.join().expect("the server");
     wait_until_none(&lab);
+}
+
+#[test]
+fn who_has_closed_a_connection_without_an_answer_is_told() {
+    let Some(lab) = Lab::open(&[endpoint("under_way", NAME)], Unlisted::Drop) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("an address");
+    let asked = || {
+        let mut client = TcpStream::connect(at).expect("connects");
+        let (mut server, _) = listener.accept().expect("a client");
+        client.write_all(&plain::request(NAME)).expect("writes");
+        assert!(server.read(&mut [0; 1_024]).expect("a request") > 0);
+        (client, server)
+    };
+    let (client, server) = asked();
+    find(&lab, "waiting", |one| one.state == RequestState::Waiting);
+    drop(server);
+    let closed = find(&lab, "closed by the peer", |one| one.state == RequestState::PeerClosed);
+    assert!(closed.in_state_ns <= closed.age_ns, "{closed:?}");
+    assert_eq!(in_flight(&lab, RequestState::PeerClosed), 1.0);
+    drop(client);
+    wait_until_none(&lab);
+
+    // As one that has given up looks until the other side has acknowledged that.
+    let (client, server) = asked();
+    client.shutdown(Shutdown::Write).expect("closes its half");
+    find(&lab, "given up", |one| one.state == RequestState::Closing);
+    drop((client, server));
+    wait_until_none(&lab);
+    assert!(lab.losses().is_empty(), "{:?}", lab.losses());
 }
 
 #[test]

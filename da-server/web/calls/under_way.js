@@ -15,9 +15,11 @@ const WORDS = {
   connecting: "connecting",
   handshake: "TLS handshake",
   waiting: "waiting for the first byte",
+  peer_closed: "no answer, closed by the other side",
   unread: "response not read",
   responding: "response under way",
   quiet: "response over or pausing",
+  closing: "no answer, closed by the process",
 };
 
 // Asks from now on until `signal` is aborted, while somebody looks.

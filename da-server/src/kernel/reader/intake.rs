@@ -90,7 +90,9 @@ impl Intake {
         self.event_metrics.count(event.kind());
         let verdict = self.tracker.take(event);
         self.obey(verdict);
+        let gone = self.tracker.take_gone_series();
         if let Some(tier) = &mut self.tier {
+            tier.forget(&gone);
             tier.take(event, verdict, self.tracker.attributed());
         }
         for id in self.tracker.strangers() {
@@ -112,7 +114,9 @@ impl Intake {
         let Some(record) = self.connections.record(id) else { return };
         let verdict = self.tracker.met(id, &record);
         self.obey(verdict);
+        let gone = self.tracker.take_gone_series();
         if let Some(tier) = &mut self.tier {
+            tier.forget(&gone);
             tier.judged(verdict, self.tracker.attributed());
         }
     }
@@ -216,9 +220,7 @@ impl Intake {
 
     fn batch_ends(&mut self) {
         self.tracker.batch_ends();
-        let gone = self.tracker.take_gone_series();
         if let Some(tier) = &mut self.tier {
-            tier.forget(&gone);
             tier.batch_ends();
         }
     }

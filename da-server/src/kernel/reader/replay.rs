@@ -68,6 +68,8 @@ impl Replay {
     /// Every entry that was due has been taken.
     pub fn batch_ends(&mut self) {
         self.tracker.batch_ends();
+        // Nothing here times system calls.
+        self.tracker.take_gone_series();
         // There are no records in which unknown connections could be looked up.
         self.tracker.strangers().into_iter().for_each(drop);
     }

@@ -89,7 +89,7 @@ impl<K: Eq + Hash, F: Collector + Clone + 'static, M> Resolved<K, F, M> {
 pub struct DetailHistogram(HistogramFamily<(SeriesId, &'static str)>);
 
 impl DetailHistogram {
-    /// Registers the family, without series.
+    /// Registers the family, without series, with some of the programs' edges.
     ///
     /// # Errors
     /// The family is already registered.
@@ -98,9 +98,10 @@ impl DetailHistogram {
         name: &str,
         help: &str,
         detail: &str,
+        edges_ns: &'static [u64],
     ) -> prometheus::Result<Self> {
         let names = registry.label_names(&[detail]);
-        HistogramFamily::register(registry.registry, name, help, &names).map(Self)
+        HistogramFamily::with_edges(registry.registry, name, help, &names, edges_ns).map(Self)
     }
 
     /// One sample, ns.
@@ -324,7 +325,8 @@ mod tests {
         let registry = Registry::prefixed("da").expect("a registry");
         let sockets = SocketRegistry { registry: &registry, by_caller: false };
         let mut histogram = EndpointHistogram::register(sockets, "a", "A.").expect("a family");
-        let mut causes = DetailHistogram::register(sockets, "b", "B.", "cause").expect("a family");
+        let mut causes =
+            DetailHistogram::register(sockets, "b", "B.", "cause", &[1_000_000]).expect("a family");
         let mut spread =
             EndpointDistribution::register(sockets, "c", "C.", &[1.0]).expect("a family");
         let mut idle =

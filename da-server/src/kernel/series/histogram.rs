@@ -24,6 +24,8 @@ impl<K> Clone for HistogramFamily<K> {
 #[derive(Debug)]
 struct Shared<K> {
     desc: Desc,
+    /// Edges that are exposed, ns: some of [`EDGES_NS`], or all.
+    edges_ns: &'static [u64],
     names: Vec<String>,
     series: Mutex<BTreeMap<K, Series>>,
 }
@@ -40,7 +42,7 @@ pub struct Series {
 }
 
 impl<K: Ord + Copy + Send + 'static> HistogramFamily<K> {
-    /// Registers the family, without series, with labels of these names.
+    /// Registers the family, without series, with labels of these names, and all edges.
     ///
     /// # Errors
     /// The family is already registered, or malformed.
@@ -50,9 +52,23 @@ impl<K: Ord + Copy + Send + 'static> HistogramFamily<K> {
         help: &str,
         labels: &[&str],
     ) -> prometheus::Result<Self> {
+        Self::with_edges(registry, name, help, labels, &EDGES_NS)
+    }
+
+    /// The same with some of the edges of [`EDGES_NS`] alone.
+    ///
+    /// # Errors
+    /// The family is already registered, or malformed.
+    pub fn with_edges(
+        registry: &Registry,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        edges_ns: &'static [u64],
+    ) -> prometheus::Result<Self> {
         let names: Vec<String> = labels.iter().map(ToString::to_string).collect();
         let desc = Opts::new(name, help).variable_labels(names.clone()).describe()?;
-        let family = Self(Arc::new(Shared { desc, names, series: Mutex::default() }));
+        let family = Self(Arc::new(Shared { desc, edges_ns, names, series: Mutex::default() }));
         registry.register(Box::new(family.clone()))?;
         Ok(family)
     }
@@ -105,11 +121,16 @@ pub fn label_pairs(names: &[String], values: &[String]) -> Vec<LabelPair> {
 }
 
 impl Series {
-    fn metric(&self) -> proto::Metric {
+    fn metric(&self, edges_ns: &[u64]) -> proto::Metric {
         let mut cumulative = 0;
         // The encoders add the bucket without an edge by themselves.
-        let buckets = EDGES_NS[..BUCKETS - 1].iter().zip(self.buckets).map(|(edge_ns, count)| {
+        let all = EDGES_NS[..BUCKETS - 1].iter().zip(self.buckets);
+        let all = all.map(|(edge_ns, count)| {
             cumulative += count;
+            (edge_ns, cumulative)
+        });
+        let shown = all.filter(|(edge_ns, _)| edges_ns.contains(edge_ns));
+        let buckets = shown.map(|(edge_ns, cumulative)| {
             let mut bucket = proto::Bucket::default();
             bucket.set_cumulative_count(cumulative);
             bucket.set_upper_bound(seconds(*edge_ns));
@@ -136,13 +157,17 @@ impl<K: Ord + Copy + Send + 'static> Collector for HistogramFamily<K> {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let all = self.0.series.lock().unwrap_or_else(PoisonError::into_inner);
-        family(&self.0.desc, all.values())
+        family(&self.0.desc, self.0.edges_ns, all.values())
     }
 }
 
 /// The family of these series; without any, what says of which type it is.
-pub fn family<'a>(desc: &Desc, all: impl IntoIterator<Item = &'a Series>) -> Vec<MetricFamily> {
-    let metrics: Vec<_> = all.into_iter().map(Series::metric).collect();
+pub fn family<'a>(
+    desc: &Desc,
+    edges_ns: &[u64],
+    all: impl IntoIterator<Item = &'a Series>,
+) -> Vec<MetricFamily> {
+    let metrics: Vec<_> = all.into_iter().map(|series| series.metric(edges_ns)).collect();
     let mut family = MetricFamily::default();
     family.set_name(desc.fq_name.clone());
     family.set_help(desc.help.clone());

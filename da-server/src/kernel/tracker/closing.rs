@@ -53,7 +53,7 @@ impl Tracker {
             let counted = followed && !known.interleaved;
             let exchanges = (counted || outcome.is_some()).then_some(known.exchanges);
             self.connections.closed(series, labels, closed, exchanges);
-            self.idle.closed(series, labels, closed, known.idle_since_ns);
+            self.idle.closed(series, labels, closed, known.idle);
         }
         let (at_ns, sent_bytes) = (closed.closed_ns, closed.sent_bytes);
         let received_bytes = closed.received_bytes;

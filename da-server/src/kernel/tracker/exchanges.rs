@@ -12,7 +12,6 @@ use super::settle::{Over, settle};
 use crate::kernel::connection::Totals;
 use crate::kernel::exchange::tickets::Tickets;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
-use crate::kernel::idle::idle_since_ns;
 use crate::kernel::observation::{Pickup, SeenExchange, What};
 use crate::kernel::peers::addresses;
 use crate::kernel::pickup::Settled;
@@ -32,7 +31,6 @@ impl Tracker {
         let last_number = mem::replace(&mut known.last_number, exchange.number);
         let last_use_ns = exchange.response.last_ns.max(exchange.request_last_ns);
         let earlier_use_ns = mem::replace(&mut known.last_use_ns, last_use_ns);
-        let idle_since_ns = mem::replace(&mut known.idle_since_ns, idle_since_ns(exchange));
         let mut pending = mem::take(&mut known.pending);
         // What the programs call the second request is the first one, or the rest of it, where there was
         // none before, or only its beginning. Where the report of a first one was lost, it is taken for the
@@ -63,6 +61,9 @@ impl Tracker {
             if exchange.response.bytes > settled.response_bytes {
                 self.losses.count(Loss::LateResponse);
             }
+            if let Some(known) = self.known.get_mut(&id) {
+                known.idle.goes_on(exchange);
+            }
             let labels = self.series.labels(series);
             self.pickups.picked_up_since(series, labels, exchange, pending.pickups, &settled);
             return;
@@ -83,8 +84,11 @@ impl Tracker {
             }
             return;
         };
-        if idle_since_ns != 0 && is_next {
-            let idle_ns = request.first_ns.saturating_sub(idle_since_ns);
+        let told_apart = !mixed && measured.response_first_ns.is_some();
+        if let Some(known) = self.known.get_mut(&id)
+            && let Some(idle_ns) = known.idle.exchange(exchange, request.first_ns, told_apart)
+            && is_next
+        {
             self.idle.reused(series, labels, idle_ns);
         }
         let start_ns = measured.response_first_ns;

@@ -10,6 +10,7 @@ use da_ebpf_common::peers::Peers;
 
 use crate::kernel::connection::Totals;
 use crate::kernel::endpoints::EndpointId;
+use crate::kernel::idle::Idle;
 use crate::kernel::interleaving::Interleaving;
 use crate::kernel::long_gap::LongGaps;
 use crate::kernel::pickup::Settled;
@@ -45,8 +46,8 @@ pub struct Known {
     pub last_number: u64,
     /// When something last came over it: a request or an arrival of the latest exchange, ns; 0 where there was none.
     pub last_use_ns: u64,
-    /// When the latest answer ended, if the latest request had one, ns; else 0.
-    pub idle_since_ns: u64,
+    /// Since when it is of no use.
+    pub idle: Idle,
     /// The exchange that was counted when it had been silent for long.
     pub settled: Option<Settled>,
     /// Running totals, as last seen.
@@ -108,7 +109,7 @@ impl Known {
             exchanges: 0,
             last_number: 0,
             last_use_ns: 0,
-            idle_since_ns: 0,
+            idle: Idle::default(),
             settled: None,
             totals: Totals::default(),
         }

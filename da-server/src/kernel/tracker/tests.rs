@@ -30,7 +30,7 @@ fn begins(tracker: &mut Tracker, sock: u64, process: &str) {
 fn ends(tracker: &mut Tracker, sock: u64, process: &str) {
     let mut closed = Closed::new_zeroed();
     (closed.header.connection, closed.peers) = (id(sock), peers(process));
-    (closed.established_ns, closed.closed_ns) = (1, 2);
+    (closed.established_ns, closed.half_closed_ns, closed.closed_ns) = (1, 40, 50);
     tracker.take(&Event::Closed(closed));
 }
 
@@ -62,11 +62,15 @@ fn a_caller_that_has_a_connection_stays_and_one_without_leaves_nothing_behind() 
 
     ends(&mut tracker, 1, "python3");
     assert!(has("python3"), "nobody needs its place yet");
+    let idle = "idle_seconds_count{ended_by=\"client_close\",kind=\"llm\",process=\"python3\"";
+    assert!(text().contains(idle), "{}", text());
     begins(&mut tracker, 3, "node");
     assert!(!has("python3") && has("node"), "{}", text());
     let gone: Vec<_> = tracker.take_gone_series();
     assert_eq!(gone.len(), 1);
     assert_eq!(gone[0].values(), ["llm", "python3", "a", "python3"]);
+    // Of one that was beyond the bound it ends where it began.
     is_answered(&mut tracker, 2);
     ends(&mut tracker, 2, "node");
+    assert!(text().contains("lifetime_seconds_count{kind=\"llm\",process=\"other\""), "{}", text());
 }

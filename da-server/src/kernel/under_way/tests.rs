@@ -52,6 +52,18 @@ fn each_state_is_told_by_the_record() {
 }
 
 #[test]
+fn a_request_without_an_answer_tells_who_has_closed_the_connection() {
+    let mut left = asked();
+    left.half_closed_ns = 600;
+    assert_eq!(found(&left, false), Some((RequestState::Closing, 400, 600)));
+    left.half_closed_by_peer = 1;
+    assert_eq!(found(&left, false), Some((RequestState::PeerClosed, 400, 600)));
+    let mut answered = answered(700, JUST_NOW_NS);
+    (answered.half_closed_ns, answered.half_closed_by_peer) = (800, 1);
+    assert_eq!(found(&answered, false), Some((RequestState::Responding, 400, 700)));
+}
+
+#[test]
 fn a_response_that_is_silent_for_long_is_over_and_tickets_are_none() {
     let quiet_ns = NOW_NS - 29_000_000_000;
     let quiet = found(&answered(700, quiet_ns), false);
