@@ -1,6 +1,7 @@
 //! Which workload a process belongs to, by the control group that it is in: also of connections that are older than
 //! the view.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -26,15 +27,23 @@ connection.sendall(sys.argv[2].encode())
 connection.recv(4096)
 sys.stdin.readline()
 "#;
-/// Longer than the reader takes to take an event in.
-const PATIENCE: Duration = Duration::from_secs(2);
-const CONTAINER: &str = "3f4a8d0c5b6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f701";
+/// However busy the reader is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The id of a container that no other run of these tests has.
+fn container_id() -> String {
+    format!("{:012x}{:052x}", std::process::id(), 1)
+}
 
 /// A control group of the test's own.
-struct Group(PathBuf);
+pub struct Group(PathBuf);
 
 impl Group {
-    fn new(name: &str) -> Result<Self, String> {
+    /// One of that name.
+    ///
+    /// # Errors
+    /// There can be none, and why.
+    pub fn new(name: &str) -> Result<Self, String> {
         let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
         let root = mounts.lines().find_map(|line| {
             let mut fields = line.split(' ').skip(1);
@@ -47,12 +56,19 @@ impl Group {
         Ok(Self(folder))
     }
 
+    /// A program that is in it from its beginning on.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(r#"echo $$ > "$0/cgroup.procs" && exec "$@""#);
+        command.arg(&self.0).arg(program);
+        command
+    }
+
     /// Begins the program in it, and waits until it has connected.
     fn begin(&self, to: SocketAddr) -> Child {
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(r#"echo $$ > "$0/cgroup.procs" && exec python3 -c "$@""#)
-            .args([self.0.as_os_str(), PROGRAM.as_ref()])
+        let mut child = self
+            .command("python3")
+            .args(["-c", PROGRAM])
             .args([to.port().to_string(), String::from_utf8(plain::request(NAME)).expect("text")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -75,14 +91,15 @@ impl Drop for Group {
     }
 }
 
-/// Has it ask, and end once that was seen: of a process that is gone by then nothing is known.
-fn ask(lab: &mut Lab, mut child: Child) {
+/// Has it ask, and end once that was seen: of a process that is gone by then nothing is known. Of an older connection
+/// it is known already, and nothing is said before its exchange is over.
+fn ask(lab: &mut Lab, mut child: Child, is_older: bool) {
     let mut input = child.stdin.take().expect("piped");
     input.write_all(b"\n").expect("it listens");
     let deadline = Instant::now() + PATIENCE;
     let asked = |one: &Observation| one.pid == child.id() && matches!(one.what, What::EndedUp(_));
-    // Of an older connection nothing is said before its exchange is over.
-    while !lab.seen().iter().any(asked) && Instant::now() < deadline {
+    while !is_older && !lab.seen().iter().any(asked) {
+        assert!(Instant::now() < deadline, "its request was not seen");
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(input);
@@ -92,7 +109,7 @@ fn ask(lab: &mut Lab, mut child: Child) {
 #[test]
 fn a_process_belongs_to_the_workload_of_its_control_group() {
     let unit = format!("da-test-{}.service", std::process::id());
-    let groups = [Group::new(&unit), Group::new(&format!("docker-{CONTAINER}.scope"))];
+    let groups = [Group::new(&unit), Group::new(&format!("docker-{}.scope", container_id()))];
     let [unit_group, container_group] = match groups {
         [Ok(unit), Ok(container)] => [unit, container],
         [Err(why), _] | [_, Err(why)] => return skip(&why),
@@ -106,9 +123,10 @@ fn a_process_belongs_to_the_workload_of_its_control_group() {
     let newer = [unit_group.begin(at), container_group.begin(at)];
     let of_process: Vec<_> = older.iter().chain(&newer).map(Child::id).collect();
     of_process.iter().for_each(|pid| lab.follow(*pid));
-    older.into_iter().chain(newer).for_each(|child| ask(&mut lab, child));
+    older.into_iter().for_each(|child| ask(&mut lab, child, true));
+    newer.into_iter().for_each(|child| ask(&mut lab, child, false));
     lab.wait_closed(of_process.len());
-    let container = format!("docker {}", &CONTAINER[..12]);
+    let container = format!("docker {}", &container_id()[..12]);
     let all = lab.close();
     for (index, pid) in of_process.into_iter().enumerate() {
         let expected = if index % 2 == 0 { &unit } else { &container };

@@ -115,6 +115,9 @@ fn everything(programs: Vec<Program>, needs: &TestNeeds, setting: &Setting) -> R
     if in_ci() && !needs.unavailable.is_empty() {
         bail!("what tests drive could not be installed: see above");
     }
+    if in_ci() && reports.iter().any(Report::has_skipped) {
+        bail!("tests were skipped, which CI takes for a failure: see above");
+    }
     Ok(())
 }
 

@@ -49,6 +49,11 @@ impl Report {
         self.tests.iter().filter(|test| test.end == end).count()
     }
 
+    /// Whether a test said that it can't run here.
+    pub fn has_skipped(&self) -> bool {
+        self.tests.iter().any(|test| test.skipped().is_some())
+    }
+
     /// Whether all is as it should be.
     pub fn is_green(&self) -> bool {
         self.fault.is_none() && self.count(End::Failed) == 0

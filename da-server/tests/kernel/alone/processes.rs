@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
 use da_standin::{Options, Standin, TlsMode};
 use da_testkit::server::ServerProgram;
@@ -10,11 +9,12 @@ use da_testkit::server::ServerProgram;
 use crate::client::request;
 use crate::lab::{cant_load, skip};
 use crate::turns::alone;
+use crate::workload::Group;
 
 const NAME: &str = "processes.kernel.test";
 
 /// Has a process of that name connect, while another one, its child, sends the request.
-fn ask(as_process: &str, folder: &Path, at: SocketAddr) {
+fn ask(as_process: &str, group: &Group, folder: &Path, at: SocketAddr) {
     let shell = folder.join(as_process);
     if !shell.exists() {
         std::fs::copy("/bin/bash", &shell).expect("a shell of that name");
@@ -24,7 +24,7 @@ fn ask(as_process: &str, folder: &Path, at: SocketAddr) {
         at.ip(),
         at.port()
     );
-    let ended = Command::new(shell).arg("-c").arg(script).current_dir(folder).status();
+    let ended = group.command(shell).arg("-c").arg(script).current_dir(folder).status();
     assert!(ended.expect("ran").success());
     let answer = std::fs::read_to_string(folder.join("answer")).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -37,6 +37,11 @@ fn the_first_processes_have_names_and_the_others_are_other() {
     if let Some(why) = cant_load() {
         return skip(&why);
     }
+    let unit = format!("da-processes-{}.service", std::process::id());
+    let group = match Group::new(&unit) {
+        Ok(group) => group,
+        Err(why) => return skip(&why),
+    };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let names = vec![NAME.to_owned()];
     let standin = Standin::start(Options { names, tls: TlsMode::Plain, ..Options::default() });
@@ -51,19 +56,10 @@ fn the_first_processes_have_names_and_the_others_are_other() {
     );
     let collector = ServerProgram::start(&["collect"], &toml, |_| {});
     for as_process in ["alpha", "beta", "gamma", "alpha", "delta"] {
-        ask(as_process, folder.path(), standin.addr());
+        ask(as_process, &group, folder.path(), standin.addr());
     }
-    // What this test's processes belong to depends on how it was started.
-    let latest = || {
-        let (_, calls) = collector.get("/api/calls?limit=1");
-        let calls: serde_json::Value = serde_json::from_str(&calls).expect("JSON");
-        calls["calls"][0].clone()
-    };
-    collector.wait_for("a call", || latest().is_object());
-    let latest = latest();
-    let unit = latest["process"]["workload"].as_str();
     for (process, count) in [("alpha", 2), ("beta", 1), ("other", 2)] {
-        let workload = unit.filter(|_| process != "other").unwrap_or(process);
+        let workload = if process == "other" { process } else { &unit };
         let caller = format!("process=\"{process}\",provider=\"asked\",workload=\"{workload}\"");
         for counter in ["connections_total", "exchanges_total"] {
             collector.exposes(&format!(

@@ -74,6 +74,13 @@ impl Network {
         self.command(&format!("nft add rule ip loss input numgen random mod 100 < {percent} drop"));
     }
 
+    /// From now on one of so many packets that come to this network is lost.
+    pub fn lose_every(&self, packets: u32) {
+        self.command("nft add table ip loss");
+        self.command("nft add chain ip loss input { type filter hook input priority 0 ; }");
+        self.command(&format!("nft add rule ip loss input numgen inc mod {packets} 0 drop"));
+    }
+
     /// From now on this network's sockets have receive buffers of so many bytes at most.
     pub fn limit_receive_buffers(&self, bytes: u32) {
         let limits = format!("4096 {bytes} {bytes}");
