@@ -8,7 +8,10 @@ use da_server::kernel::{
 };
 use da_standin::{Fault, Options, Plan, TlsMode};
 use da_testkit::programs::are_there;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket, socket_with};
+use rustix::net::sockopt::set_socket_reuseport;
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket, socket_with,
+};
 
 use crate::client::{Client, Tls, config, request};
 use crate::lab::{Lab, endpoint};
@@ -40,13 +43,24 @@ fn at(address: SocketAddr) -> EndpointConfig {
 
 #[test]
 fn a_refused_connect_and_an_unused_connection() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let bound = |at: SocketAddr| {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        set_socket_reuseport(&socket, true).expect("a port for two");
+        bind(&socket, &at).expect("a port");
+        socket
+    };
+    let listening = bound(([127, 0, 0, 1], 0).into());
+    listen(&listening, 8).expect("listens");
+    let listener = TcpListener::from(listening);
     let address = listener.local_addr().expect("an address");
+    // Keeps the port from others, and does not listen.
+    let silent = bound(address);
     let Some(mut lab) = Lab::open(&[at(address)], Unlisted::Drop) else { return };
     drop(TcpStream::connect(address).expect("connects"));
     drop(listener.accept());
     drop(listener);
     TcpStream::connect(address).expect_err("nobody listens");
+    drop(silent);
     lab.wait_closed(2);
     let outcomes = connection_outcomes(&lab.close());
     assert_eq!(outcomes, [ConnectionOutcome::Unused, ConnectionOutcome::Refused]);

@@ -64,6 +64,7 @@ fn a_flood_of_idle_connections_hides_no_call() {
     let config = KernelConfig { max_connections: MAX_CONNECTIONS, ..lab::config() };
     let watched = [endpoint("silent", NAME)];
     let Some(mut lab) = Lab::with(&config, &watched, Unlisted::Drop) else { return };
+    let began = Instant::now();
     let (listener, idle) = flood(FLOOD);
     let unfollowed = "ebpf_lost_total{reason=\"silent_connection\"}";
     assert!(value(&lab, unfollowed) >= (FLOOD - MAX_CONNECTIONS as usize / 2) as f64);
@@ -87,7 +88,7 @@ fn a_flood_of_idle_connections_hides_no_call() {
     }
     let entries = |lab: &Lab| value(lab, "ebpf_map_entries{map=\"connections\"}");
     // Idle ones are let go of after ten seconds, which may have passed: then there was room again.
-    let was_full = entries(&lab) > f64::from(MAX_CONNECTIONS / 4);
+    let was_full = began.elapsed() < Duration::from_secs(10);
     let seen = lab.seen();
     assert_eq!(connection_outcomes(seen), [ConnectionOutcome::Ok; 3]);
     let counted = outcomes(seen);

@@ -1,6 +1,6 @@
 //! What was sent, what the collector says of it, and whether the two agree.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use da_server::calls::{Call, Phase, Reuse};
 use serde::Deserialize;
@@ -14,6 +14,8 @@ use crate::clients::servers::Sent;
 const SOONER: &str = "0.06";
 /// Longer than a call that has ended takes to be listed.
 const LOOK: Duration = Duration::from_millis(1_000);
+/// However busy that thread is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One asker, both sides.
 #[derive(Debug)]
@@ -53,11 +55,15 @@ impl Row {
             });
             line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0.0)
         };
-        // What has ended is there after the next look of the thread that makes calls.
-        std::thread::sleep(LOOK);
-        let listed = get(&format!("/api/calls?limit=500&provider={provider}"));
-        let Listed { mut calls } = serde_json::from_str(&listed).expect("calls");
-        calls.retain(|call| call.process.as_ref().is_some_and(|it| it.name == process));
+        // What has ended is there after a next look of the thread that makes calls.
+        let mut calls = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while calls.len() < seen.ok + seen.doubtful + seen.broken && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+            let listed = get(&format!("/api/calls?limit=500&provider={provider}"));
+            Listed { calls } = serde_json::from_str(&listed).expect("calls");
+            calls.retain(|call| call.process.as_ref().is_some_and(|it| it.name == process));
+        }
         Self {
             calls,
             speaks,
