@@ -10,7 +10,8 @@ use da_standin::{Fault, Options, Plan, TlsMode};
 use da_testkit::programs::are_there;
 use rustix::net::sockopt::set_socket_reuseport;
 use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket, socket_with,
+    AddressFamily, Shutdown, SocketFlags, SocketType, bind, ipproto, listen, shutdown, socket,
+    socket_with,
 };
 
 use crate::client::{Client, Tls, config, request};
@@ -44,7 +45,8 @@ fn at(address: SocketAddr) -> EndpointConfig {
 #[test]
 fn a_refused_connect_and_an_unused_connection() {
     let bound = |at: SocketAddr| {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        let (family, flags) = (AddressFamily::INET, SocketFlags::CLOEXEC);
+        let socket = socket_with(family, SocketType::STREAM, flags, None).expect("a socket");
         set_socket_reuseport(&socket, true).expect("a port for two");
         bind(&socket, &at).expect("a port");
         socket
@@ -58,9 +60,11 @@ fn a_refused_connect_and_an_unused_connection() {
     let Some(mut lab) = Lab::open(&[at(address)], Unlisted::Drop) else { return };
     drop(TcpStream::connect(address).expect("connects"));
     drop(listener.accept());
-    drop(listener);
+    // Closing is not enough: a child that another test has just forked has the socket, too, until it is another
+    // program.
+    shutdown(&listener, Shutdown::Both).expect("no listener any more");
     TcpStream::connect(address).expect_err("nobody listens");
-    drop(silent);
+    drop((listener, silent));
     lab.wait_closed(2);
     let outcomes = connection_outcomes(&lab.close());
     assert_eq!(outcomes, [ConnectionOutcome::Unused, ConnectionOutcome::Refused]);
