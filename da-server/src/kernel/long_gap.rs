@@ -130,7 +130,8 @@ impl LongGaps {
         let later = MAX_FIRST_ARRIVALS..self.kept.len();
         let Some(shortest) = later.min_by_key(|at| self.kept[*at].ns()) else { return };
         let gap = self.kept.remove(shortest);
-        let others = self.others.get_or_insert_with(|| Box::new([Histogram::EMPTY; 4]));
+        let others =
+            self.others.get_or_insert_with(|| Box::new([Histogram::EMPTY; GapCause::ALL.len()]));
         let histogram = &mut others[gap.cause as usize];
         histogram.sum_ns += gap.ns();
         histogram.buckets[bucket(gap.ns())] += 1;

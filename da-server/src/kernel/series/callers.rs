@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Both labels of whatever is beyond the bound.
-pub const OTHER: &str = "other";
+const OTHER: &str = "other";
 /// A caller that has had no connection for so long gives way to another one.
 pub const UNUSED_FOR: Duration = Duration::from_secs(15 * 60);
 
@@ -14,6 +14,12 @@ pub struct Caller {
     pub process: String,
     /// The workload it belongs to; where that is not known, the process once more.
     pub workload: String,
+}
+
+impl Caller {
+    fn others() -> Self {
+        Self { process: OTHER.to_owned(), workload: OTHER.to_owned() }
+    }
 }
 
 /// One of them; another one never has the same.
@@ -62,16 +68,15 @@ impl Callers {
 
     /// That of a caller which connects at `now`, and the labels that it has.
     pub fn id(&mut self, caller: Caller, now: Instant) -> (CallerId, Caller) {
-        let others = Caller { process: OTHER.to_owned(), workload: OTHER.to_owned() };
         if caller.process == OTHER {
-            return (ALL_OTHERS, others);
+            return (ALL_OTHERS, Caller::others());
         }
         if let Some(known) = self.known.iter_mut().find(|known| known.caller == caller) {
             known.used = now;
             return (known.id, caller);
         }
         if self.known.len() >= self.max && !self.make_room(now) {
-            return (ALL_OTHERS, others);
+            return (ALL_OTHERS, Caller::others());
         }
         self.made += 1;
         let id = CallerId(self.made);

@@ -47,43 +47,6 @@ impl EndpointHistogram {
     }
 }
 
-fn values(labels: &SeriesLabels) -> Vec<String> {
-    labels.values().into_iter().map(str::to_owned).collect()
-}
-
-/// A family of the metrics library, with the handle of each series resolved once.
-#[derive(Debug)]
-struct Resolved<K, F, M> {
-    family: F,
-    handles: HashMap<K, M>,
-}
-
-impl<K: Eq + Hash, F: Collector + Clone + 'static, M> Resolved<K, F, M> {
-    /// Registers the family, without series.
-    ///
-    /// # Errors
-    /// The family is already registered.
-    fn register(registry: SocketRegistry<'_>, family: F) -> prometheus::Result<Self> {
-        registry.registry.register(Box::new(family.clone()))?;
-        Ok(Self { family, handles: HashMap::default() })
-    }
-
-    /// Takes out the series of these keys; `values` are the labels of each.
-    fn forget(&mut self, is_gone: impl Fn(&K) -> bool, values: impl Fn(&K) -> Vec<String>)
-    where
-        F: Forget,
-    {
-        for (key, _) in self.handles.extract_if(|key, _| is_gone(key)) {
-            self.family.forget(&values(&key));
-        }
-    }
-
-    /// The series of `key`; `resolve` finds it the first time.
-    fn of(&mut self, key: K, resolve: impl FnOnce(&F) -> M) -> &M {
-        self.handles.entry(key).or_insert_with(|| resolve(&self.family))
-    }
-}
-
 /// A histogram of seconds per endpoint and one more label, whose value is that of a closed enum.
 #[derive(Debug)]
 pub struct DetailHistogram(HistogramFamily<(SeriesId, &'static str)>);
@@ -132,10 +95,47 @@ impl DetailHistogram {
     }
 }
 
+fn values(labels: &SeriesLabels) -> Vec<String> {
+    labels.values().into_iter().map(str::to_owned).collect()
+}
+
 fn detailed(labels: &SeriesLabels, detail: &'static str) -> Vec<String> {
     let mut values = values(labels);
     values.push(detail.to_owned());
     values
+}
+
+/// A family of the metrics library, with the handle of each series resolved once.
+#[derive(Debug)]
+struct Resolved<K, F, M> {
+    family: F,
+    handles: HashMap<K, M>,
+}
+
+impl<K: Eq + Hash, F: Collector + Clone + 'static, M> Resolved<K, F, M> {
+    /// Registers the family, without series.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    fn register(registry: SocketRegistry<'_>, family: F) -> prometheus::Result<Self> {
+        registry.registry.register(Box::new(family.clone()))?;
+        Ok(Self { family, handles: HashMap::default() })
+    }
+
+    /// Takes out the series of these keys; `values` are the labels of each.
+    fn forget(&mut self, is_gone: impl Fn(&K) -> bool, values: impl Fn(&K) -> Vec<String>)
+    where
+        F: Forget,
+    {
+        for (key, _) in self.handles.extract_if(|key, _| is_gone(key)) {
+            self.family.forget(&values(&key));
+        }
+    }
+
+    /// The series of `key`; `resolve` finds it the first time.
+    fn of(&mut self, key: K, resolve: impl FnOnce(&F) -> M) -> &M {
+        self.handles.entry(key).or_insert_with(|| resolve(&self.family))
+    }
 }
 
 /// A family of the metrics library that can do without a series.
@@ -302,7 +302,7 @@ impl DetailCounter {
 
     /// Adds one.
     pub fn count(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str) {
-        let values = || [&labels.values()[..], &[detail]].concat();
+        let values = || detailed(labels, detail);
         self.0.of((id, detail), |family| family.with_label_values(&values())).inc();
     }
 

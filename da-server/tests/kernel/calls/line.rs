@@ -69,16 +69,19 @@ impl Network {
 
     /// From now on so many of 100 packets that come to this network are lost, each by chance.
     pub fn lose(&self, percent: u32) {
-        self.command("nft add table ip loss");
-        self.command("nft add chain ip loss input { type filter hook input priority 0 ; }");
-        self.command(&format!("nft add rule ip loss input numgen random mod 100 < {percent} drop"));
+        self.drop_packets(&format!("numgen random mod 100 < {percent}"));
     }
 
     /// From now on one of so many packets that come to this network is lost.
     pub fn lose_every(&self, packets: u32) {
+        self.drop_packets(&format!("numgen inc mod {packets} 0"));
+    }
+
+    /// Has those lost of the packets to this network that are as nftables is told.
+    fn drop_packets(&self, which: &str) {
         self.command("nft add table ip loss");
         self.command("nft add chain ip loss input { type filter hook input priority 0 ; }");
-        self.command(&format!("nft add rule ip loss input numgen inc mod {packets} 0 drop"));
+        self.command(&format!("nft add rule ip loss input {which} drop"));
     }
 
     /// From now on this network's sockets have receive buffers of so many bytes at most.

@@ -82,7 +82,7 @@ impl fmt::Display for Client {
 }
 
 /// Where Go keeps what it has compiled, for all tests that build with it: most of it is Go's own library.
-const GO_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/go-cache");
+pub const GO_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/go-cache");
 
 /// The clients that are programs of their own.
 pub struct Programs {

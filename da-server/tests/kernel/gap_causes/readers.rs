@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::clients::program::GO_CACHE;
+
 /// Sources of the programs.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/gap_causes/programs");
-/// Where Go keeps what it has compiled, for all tests that build with it.
-const GO_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/go-cache");
 
 /// What builds and runs them.
 pub const NEEDED: &[&str] = &["python3", "node", "go", "java", "javac"];

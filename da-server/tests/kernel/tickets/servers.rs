@@ -14,11 +14,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::cell::{Make, Server};
+use crate::clients::program::GO_CACHE;
 
 /// Sources of the programs.
 pub const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/tickets/programs");
-/// Where Go keeps what it has compiled, for all tests that build with it.
-const GO_CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/go-cache");
 
 /// The servers and the ports that they listen at, on the loopback address.
 pub struct Servers {
