@@ -6,10 +6,12 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::command::{cargo, run, step};
+use crate::lock::Exclusive;
 use crate::workspace::Workspace;
 
 /// cargo-deny, which checks licences, sources and advisories of every dependency.
 pub fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
+    let _alone = Exclusive::Tools.wait(workspace)?;
     let version = "0.20.2";
     let folder = workspace.tools().join(format!("cargo-deny-{version}"));
     ensure_installed("cargo-deny", version, &folder, |_| {})

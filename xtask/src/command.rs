@@ -99,6 +99,11 @@ fn program(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
 }
 
+/// Whether this runs in continuous integration, where what can't be looked at is a failure.
+pub fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ mod demo;
 mod dist;
 mod guest;
 mod linker;
+mod lock;
 mod node;
 mod packages;
 mod python;

@@ -10,6 +10,7 @@ use crate::cargo_tool::cargo_deny;
 use crate::command::{as_typed, step};
 use crate::guest;
 use crate::linker::bpf_linker;
+use crate::lock::Exclusive;
 use crate::node;
 use crate::packages::{
     self, BENCHMARKS, BPF_COMPILER, BPF_LINTER, DISTRIBUTION, Package, TESTS, Unavailable,
@@ -36,6 +37,7 @@ pub struct BpfTools {
 
 /// Installs whatever is missing for any command.
 pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
+    let _alone = Exclusive::Tests.wait(workspace)?;
     let toolchain = Toolchain::detect(workspace);
     let mut missing = Vec::new();
     if toolchain.is_none() {
@@ -58,7 +60,7 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     }
     let tools = bpf_tools(workspace)?;
     let mut unavailable = packages::install_what_can_be_had(&optional);
-    bpf_linter(&tools.toolchain)?;
+    bpf_linter(workspace, &tools.toolchain)?;
     // What is left is for tests alone.
     unavailable.extend(test_needs(workspace).unavailable);
     unavailable.dedup();
@@ -75,6 +77,7 @@ pub fn setup(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
 
 /// A compiler and a linker for BPF programs, installed if there were none.
 pub fn bpf_tools(workspace: &Workspace) -> Result<BpfTools> {
+    let _alone = Exclusive::Tools.wait(workspace)?;
     let toolchain = match Toolchain::detect(workspace) {
         Some(toolchain) => toolchain,
         None => bpf_compiler(workspace)?,
@@ -101,18 +104,26 @@ fn bpf_compiler(workspace: &Workspace) -> Result<Toolchain> {
     )
 }
 
-/// The linter that belongs to `toolchain`, installed if it is not there.
-pub fn bpf_linter(toolchain: &Toolchain) -> Result<()> {
+/// A compiler with its linter: `toolchain`, or where its linter is not there and can't be installed one that is
+/// unpacked beside the project.
+pub fn bpf_linter(workspace: &Workspace, toolchain: &Toolchain) -> Result<Toolchain> {
     if toolchain.has_clippy() {
-        return Ok(());
+        return Ok(toolchain.clone());
     }
-    match toolchain {
-        Toolchain::Nightly { .. } => bail!(
+    if let Toolchain::Nightly { .. } = toolchain {
+        bail!(
             "the BPF programs are linted by the compiler that builds them. Type\n\n    \
              rustup component add clippy --toolchain nightly\n\nand try again"
-        ),
-        Toolchain::System { .. } => packages::install(&BPF_LINTER.iter().collect::<Vec<_>>()),
+        );
     }
+    let _alone = Exclusive::Tools.wait(workspace)?;
+    let installed = packages::install(&BPF_LINTER.iter().collect::<Vec<_>>());
+    if installed.is_err()
+        && let Ok(unpacked) = Toolchain::unpack(workspace)
+    {
+        return Ok(unpacked);
+    }
+    installed.map(|()| toolchain.clone())
 }
 
 /// What the tests drive besides our own programs.

@@ -22,7 +22,7 @@ const LIBRARIES: &str = "x86_64-linux-gnu";
 const LIBRARIES: &str = "aarch64-linux-gnu";
 
 /// A compiler that can build for [`BPF_TARGET`], for which rustup has no ready-made `core`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Toolchain {
     /// rustup's nightly with its `rust-src` component: `core` is compiled from source.
     Nightly {

@@ -89,7 +89,8 @@ fn to_type(packages: &[&Package]) -> String {
     format!("sudo {}", as_typed(&install_command(packages)))
 }
 
-/// What installs `packages`, to be run as root from the repository's top folder.
+/// What installs `packages`, to be run as root from the repository's top folder; without any it only has apt read
+/// its lists again.
 pub fn install_command(packages: &[&Package]) -> Command {
     let mut command = Command::new("xtask/install-packages.sh");
     command.args(packages.iter().map(|package| package.name));

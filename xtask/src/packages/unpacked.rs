@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::as_root;
+use super::{as_root, install_command};
 use crate::command::{run, step};
 
 /// The root of what an earlier run has unpacked into `folder`.
@@ -75,9 +75,7 @@ fn download(packages: &[&str], folder: &Path) -> Result<PathBuf> {
 /// Has apt read again what its sources have. One source that can't be reached, of several, is no reason to
 /// stop: what can't be had for it says so itself.
 pub fn update_lists() {
-    let mut update = Command::new("apt-get");
-    update.args(["update", "--quiet=2"]);
-    if let Err(error) = run(&mut as_root(update)) {
+    if let Err(error) = run(&mut as_root(install_command(&[]))) {
         eprintln!("{error:#}: going on with the lists that are here");
     }
 }
