@@ -2,12 +2,12 @@
 
 use da_server::kernel::config::Hooks;
 use da_server::kernel::{Extent, KernelConfig, Preflight, Verdict};
-use da_testkit::programs::are_there;
+use da_testkit::programs::{are_there, skip};
 use da_testkit::server::{ServerProgram, command};
 use serde_json::Value;
 use std::process::Command;
 
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::turns::beside;
 
 #[test]

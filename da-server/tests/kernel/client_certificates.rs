@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use da_server::kernel::{ExchangeOutcome, SeenExchange, Unlisted, What};
+use da_testkit::programs::are_there;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -76,6 +77,9 @@ fn handshakes(lab: &Lab) -> f64 {
 
 #[test]
 fn a_certificate_is_no_request() {
+    if !are_there(&["python3"]) {
+        return;
+    }
     let Some(mut lab) = Lab::open(&[endpoint("mutual", NAME)], Unlisted::Drop) else { return };
     let server = Server::start("certificate");
     let (port, requests) = (server.port.to_string(), REQUESTS.to_string());
@@ -97,6 +101,9 @@ fn a_certificate_is_no_request() {
 /// rustls puts its certificate and what follows into one record, where its Finished does not show.
 #[test]
 fn what_follows_a_finished_that_does_not_show_has_no_times() {
+    if !are_there(&["python3"]) {
+        return;
+    }
     let Some(mut lab) = Lab::open(&[endpoint("mutual", NAME)], Unlisted::Drop) else { return };
     let server = Server::start("hidden");
     let pem = server.folder.join("certificate.pem");

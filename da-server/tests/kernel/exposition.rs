@@ -5,8 +5,9 @@ use da_testkit::promtool;
 use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 const NAME: &str = "exposition.kernel.test";
 

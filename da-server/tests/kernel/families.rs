@@ -15,8 +15,9 @@ use da_server::reload::Reload;
 use da_server::{App, Listeners};
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{hooks, skip};
+use crate::lab::hooks;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 /// Set, the test writes the reference instead of comparing.
 const WRITE: &str = "DA_WRITE_METRICS";

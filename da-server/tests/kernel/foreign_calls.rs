@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use da_server::kernel::Unlisted;
+use da_testkit::programs::{are_there, skip};
 
 use crate::lab::{Lab, endpoint};
 use crate::plain;
@@ -17,6 +18,9 @@ const TIMES: usize = 5;
 
 #[test]
 fn what_another_call_writes_is_not_read() {
+    if !are_there(&["python3"]) {
+        return;
+    }
     let watched = [endpoint("sent", NAME), endpoint("written", FOREIGN)];
     let Some(mut lab) = Lab::open(&watched, Unlisted::Drop) else { return };
     let port = plain::serve("127.0.0.1:0").port().to_string();
@@ -34,7 +38,7 @@ fn what_another_call_writes_is_not_read() {
         let said = std::io::read_to_string(program.stderr.take().expect("piped"));
         let said = said.expect("what it says");
         if said.starts_with("no io_uring") {
-            return eprintln!("SKIPPED: {said}");
+            return skip(&said);
         }
         assert!(status.success(), "{said}");
     }

@@ -17,17 +17,7 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::turns::{Beside, beside};
-
-/// Whether a test that can't run must fail.
-pub fn required() -> bool {
-    std::env::var_os("CI").is_some() || std::env::var_os("DA_REQUIRE_KERNEL").is_some()
-}
-
-/// Says aloud that a test does not run, or fails.
-pub fn skip(why: &str) {
-    assert!(!required(), "this kernel test must run here, but can't: {why}");
-    eprintln!("SKIPPED: {why}");
-}
+use da_testkit::programs::skip;
 
 /// The variable by which a run of these tests is one with the hooks of older kernels.
 const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";

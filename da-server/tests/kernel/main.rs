@@ -1,8 +1,8 @@
 //! The kernel view against the stand-in's log: real programs, real kernel, real TLS sockets.
 //!
 //! These tests load BPF programs, so they need root (or CAP_BPF and CAP_PERFMON) and a kernel that
-//! has the tracepoints. Where that is missing they say SKIPPED; with `CI` or `DA_REQUIRE_KERNEL` set
-//! they fail instead. Many run at once, each on a name of its own; see `turns` for those that can't.
+//! has the tracepoints. Where that is missing they say SKIPPED; with `CI` set they fail
+//! instead. Many run at once, each on a name of its own; see `turns` for those that can't.
 
 mod accuracy;
 mod alone;

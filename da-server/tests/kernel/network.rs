@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use da_server::kernel::Unlisted;
-use da_testkit::programs::are_there;
 
+use crate::calls::line::can_be_lossy;
 use crate::lab::{Lab, endpoint};
 use crate::tcp_info;
 
@@ -51,7 +51,7 @@ fn tcp_info(socket: &TcpStream) -> (u64, u64) {
 
 #[test]
 fn segments_that_are_sent_again() {
-    if !are_there(&["ip", "nft"]) {
+    if !can_be_lossy() {
         return;
     }
     let Some(mut lab) = Lab::open(&[endpoint("network", NAME)], Unlisted::Drop) else { return };

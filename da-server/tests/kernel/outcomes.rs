@@ -7,7 +7,7 @@ use da_server::kernel::{
     ConnectionOutcome, EndpointConfig, ExchangeOutcome, Observation, SeenExchange, Unlisted, What,
 };
 use da_standin::{Fault, Options, Plan, TlsMode};
-use da_testkit::programs::are_there;
+use da_testkit::programs::{are_there, skip};
 use rustix::net::sockopt::set_socket_reuseport;
 use rustix::net::{
     AddressFamily, Shutdown, SocketFlags, SocketType, bind, ipproto, listen, shutdown, socket,
@@ -107,8 +107,7 @@ fn a_connect_without_a_local_port_is_not_one_that_was_given_up() {
 fn a_connection_over_mptcp_is_not_unused() {
     let address = plain::serve("127.0.0.1:0");
     let Ok(mptcp) = socket(AddressFamily::INET, SocketType::STREAM, Some(ipproto::MPTCP)) else {
-        eprintln!("SKIPPED: this kernel has no MPTCP");
-        return;
+        return skip("this kernel has no MPTCP");
     };
     let Some(mut lab) = Lab::open(&[at(address)], Unlisted::Drop) else { return };
     rustix::net::connect(&mptcp, &address).expect("connects");

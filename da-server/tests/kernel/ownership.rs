@@ -15,8 +15,9 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-use crate::lab::{self, Lab, endpoint, endpoint_at, skip};
+use crate::lab::{self, Lab, endpoint, endpoint_at};
 use crate::plain::{self, RESPONSE};
+use da_testkit::programs::skip;
 
 const NAME: &str = "ownership.kernel.test";
 

@@ -12,9 +12,9 @@ use da_testkit::built::{self, copy_for_everyone};
 use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
-use crate::lab::skip;
 use crate::plain;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 const NAME: &str = "privileges.kernel.test";
 

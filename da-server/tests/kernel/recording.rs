@@ -7,8 +7,9 @@ use da_testkit::recording::at_once;
 use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 const NAME: &str = "recorded.kernel.test";
 const REQUESTS: usize = 5;

@@ -8,8 +8,9 @@ use da_testkit::server::ServerProgram;
 use rustls::ClientConfig;
 
 use crate::client::{Client, Tls, config};
-use crate::lab::{cant_load, losses, skip};
+use crate::lab::{cant_load, losses};
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 const STAYS: &str = "stays.kernel.test";
 const COMES: &str = "comes.kernel.test";

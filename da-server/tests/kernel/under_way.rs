@@ -11,9 +11,10 @@ use da_testkit::server::ServerProgram;
 use serde_json::json;
 
 use crate::client::{Client, Tls, config, request};
-use crate::lab::{Lab, cant_load, endpoint, endpoint_at, skip};
+use crate::lab::{Lab, cant_load, endpoint, endpoint_at};
 use crate::plain;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 const NAME: &str = "under-way.kernel.test";
 /// A look is made every second, and one may be under way.

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use da_server::kernel::{Observation, Unlisted, What};
 use da_testkit::server::ServerProgram;
 
-use crate::lab::{Lab, cant_load, config, endpoint_at, skip};
+use crate::lab::{Lab, cant_load, config, endpoint_at};
 use crate::plain;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 const NAME: &str = "workload.kernel.test";
 /// Connects, asks as soon as it is told to, and ends when nobody talks to it any more.

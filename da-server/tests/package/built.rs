@@ -85,9 +85,16 @@ impl Built {
 
 /// What `command` says on standard output; it must succeed.
 pub fn answer(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    answer_or_why(command).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same; where it does not succeed, all that it says.
+pub fn answer_or_why(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(said);
+    }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{said}{stderr}", output.status);
-    said
+    Err(format!("{command:?}: {}\n{said}{stderr}", output.status))
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use super::built::answer;
+use super::built::{answer, answer_or_why};
 
 /// Its files, which are gone when this is dropped.
 pub struct Machine {
@@ -94,6 +94,11 @@ impl Machine {
     pub fn read(&self, path: &str) -> Option<String> {
         let output = as_root("cat").arg(self.path(path)).output().expect("cat");
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Whether anything runs in it, or why not.
+    pub fn starts(&self) -> Result<(), String> {
+        answer_or_why(self.container().args(["--", "true"])).map(drop)
     }
 
     /// Runs a command line in it, without a service manager, and waits for it.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::programs::skip;
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -34,10 +35,7 @@ impl Browser {
         let (driver, port) = match start_driver() {
             Ok(driver) => driver,
             Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "no chromedriver in CI: {error}");
-                eprintln!(
-                    "SKIPPED: no chromedriver ({error}); apt-get install chromium chromium-driver"
-                );
+                skip(&format!("no chromedriver ({error}): `cargo xtask setup` installs it"));
                 return None;
             }
         };

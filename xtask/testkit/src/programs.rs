@@ -1,7 +1,9 @@
 //! Programs of others that tests drive, and what becomes of a test where there is none.
 
 use std::env;
+use std::io::{self, Write};
 use std::path::Path;
+use std::thread;
 
 /// Whether all of `programs` are there: names that `PATH` leads to, or full paths. Where one is not, this
 /// says that the test is skipped.
@@ -17,13 +19,18 @@ pub fn are_there(programs: &[&str]) -> bool {
     missing.is_none()
 }
 
-/// Says that a test is skipped, and why.
+/// Says that a test, or a part of it, is skipped, and why.
 ///
 /// # Panics
 /// In continuous integration, where every test must run.
 pub fn skip(why: &str) {
     assert!(env::var_os("CI").is_none(), "this test must run here, but can't: {why}");
+    // Into what the test has printed, where the summary of all tests finds it.
     eprintln!("SKIPPED: {why}");
+    // libtest shows nothing that a passing test has printed, unless it is asked to: so this goes past it.
+    let this = thread::current();
+    let test = this.name().unwrap_or("a test");
+    let _ = writeln!(io::stderr(), "SKIPPED: {test}: {why}");
 }
 
 fn is_there(program: &str) -> bool {

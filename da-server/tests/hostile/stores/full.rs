@@ -7,6 +7,7 @@ use std::process::Command;
 use super::{WELL, is_noticed, keeps_again, told};
 use crate::case::{Case, play};
 use crate::server::Settings;
+use da_testkit::programs::skip;
 
 /// A disk of its own of 400 KB, until it is dropped.
 struct Disk(tempfile::TempDir);
@@ -57,8 +58,7 @@ impl Drop for Disk {
 #[test]
 fn full() {
     let Some(disk) = Disk::mount() else {
-        println!("SKIPPED: only root may mount a disk of its own");
-        return;
+        return skip("only root may mount a disk of its own");
     };
     let case = Case { done: "its disk is full, and then has room again", expected: WELL };
     let settings = Settings::healthy().set("DA_STORE__PATH", disk.database().display());

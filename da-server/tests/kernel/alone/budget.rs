@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use da_testkit::server::ServerProgram;
 
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::syscalls::{Client, NAME, request, serve};
 use crate::turns::alone;
+use da_testkit::programs::skip;
 
 const SHED: &str = "digital_actors_ebpf_tier_shed{tier=\"syscalls\"}";
 const SHEDS: &str = "digital_actors_ebpf_tier_sheds_total{tier=\"syscalls\"}";

@@ -7,9 +7,10 @@ use da_standin::{Options, Standin, TlsMode};
 use da_testkit::server::ServerProgram;
 
 use crate::client::request;
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::turns::alone;
 use crate::workload::Group;
+use da_testkit::programs::skip;
 
 const NAME: &str = "processes.kernel.test";
 

@@ -8,21 +8,19 @@ use da_server::calls::{Attempt, Call, Join, Phase, Reuse};
 use da_server::llm::{LlmClient, LlmConfig};
 use da_server::provider::ApiKey;
 use da_standin::{Delay, Options, Plan, Standin};
-use da_testkit::programs::are_there;
 use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::judged::judge;
 use crate::calls::desk::{Desk, ask, http, url};
 use crate::calls::differences::{CALLS, Medians, USUAL_MS, usual};
-use crate::calls::line::{Line, Network};
+use crate::calls::line::{Line, Network, can_be_lossy};
 use crate::calls::served::Served;
 use crate::lab::{config, endpoint_at};
 use crate::turns::{alone, undisturbed};
 
 const NAME: &str = "network.calls.test";
 /// What makes networks, and loses packets between them.
-const NEEDED: &[&str] = &["ip", "nft", "/dev/net/tun"];
 /// Addresses that nobody outside the test's own networks has: RFC 5737.
 const HERE: &str = "192.0.2.1";
 const THERE: &str = "192.0.2.2";
@@ -126,7 +124,7 @@ fn slows(abroad: &mut Abroad, reuse: Reuse, carriers: &[Phase]) -> bool {
 
 #[test]
 fn a_slow_network_shows_where_calls_wait_for_it_and_nowhere_else() {
-    if !are_there(NEEDED) {
+    if !can_be_lossy() {
         return;
     }
     let _alone = undisturbed();
@@ -154,7 +152,7 @@ fn are_joined(abroad: &mut Abroad, text_characters: usize, of_each: usize) {
 
 #[test]
 fn first_answers_that_come_at_once_from_far_away_are_joined() {
-    if !are_there(NEEDED) {
+    if !can_be_lossy() {
         return;
     }
     let _alone = alone();
@@ -176,7 +174,7 @@ fn sent_again(call: &Call) -> Option<u64> {
 
 #[test]
 fn what_was_sent_again_is_told_of_the_call_during_which_it_was() {
-    if !are_there(NEEDED) {
+    if !can_be_lossy() {
         return;
     }
     let _alone = alone();

@@ -20,8 +20,9 @@ use da_testkit::scrape::Scrape;
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::lab::{hooks, skip, turn};
+use crate::lab::{hooks, turn};
 use crate::turns::Beside;
+use da_testkit::programs::skip;
 
 /// How long an attempt may take to its first content: longer than a busy machine makes it wait.
 const PATIENCE: Duration = Duration::from_millis(1_500);

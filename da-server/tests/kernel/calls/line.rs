@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use da_testkit::programs::{are_there, skip};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,6 +23,22 @@ use crate::tcp_info;
 const MTU_BYTES: usize = 1_500;
 /// The name of a line's end in its network.
 const DEVICE: &str = "line";
+
+/// What a test needs of this machine that has a line, and loses packets of it.
+const NEEDED: &[&str] = &["ip", "nft", "/dev/net/tun"];
+
+/// Whether lines can be made here that lose packets; says so where they can't.
+pub fn can_be_lossy() -> bool {
+    if !are_there(NEEDED) {
+        return false;
+    }
+    // A kernel may be without nftables.
+    let filters = Network::new().try_command("nft add table ip loss");
+    if let Err(why) = &filters {
+        skip(&format!("nft can't lose packets here: {why}"));
+    }
+    filters.is_ok()
+}
 
 /// A network namespace, with a runtime whose threads are in it.
 pub struct Network {
@@ -62,9 +79,20 @@ impl Network {
 
     /// Runs a program in this network.
     pub fn command(&self, line: &str) {
+        if let Err(why) = self.try_command(line) {
+            panic!("{line}: {why}");
+        }
+    }
+
+    /// The same; what is in the way, if it fails.
+    fn try_command(&self, line: &str) -> Result<(), String> {
         let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
-        let status = self.run(async move { Command::new(&words[0]).args(&words[1..]).status() });
-        assert!(status.is_ok_and(|status| status.success()), "{line}");
+        let output = self.run(async move { Command::new(&words[0]).args(&words[1..]).output() });
+        let output = output.map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
     }
 
     /// From now on so many of 100 packets that come to this network are lost, each by chance.

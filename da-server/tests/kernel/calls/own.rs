@@ -12,8 +12,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::page::SCENE;
 use super::proxy;
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 const LLM_NAME: &str = "model.own.kernel.test";
 /// Longer than all turns take.

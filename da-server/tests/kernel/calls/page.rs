@@ -9,8 +9,9 @@ use da_testkit::server::ServerProgram;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 /// What the slow call waits for its provider: longer than all else takes, however busy the machine is.
 const SLOW_MS: f64 = 5_000.0;

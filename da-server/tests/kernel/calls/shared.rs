@@ -20,7 +20,8 @@ use super::provider::one_worker;
 use super::served::Served;
 use crate::clients::nginx::{self, Nginx};
 use crate::clients::relay::Relay;
-use crate::lab::{config, endpoint_at, skip};
+use crate::lab::{config, endpoint_at};
+use da_testkit::programs::skip;
 
 const NAME: &str = "shared.calls.test";
 /// How long an answer takes.

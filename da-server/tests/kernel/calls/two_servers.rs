@@ -5,8 +5,9 @@ use da_testkit::server::ServerProgram;
 
 use super::own::{calls, joins, play};
 use super::page::SCENE;
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
 use crate::turns::beside;
+use da_testkit::programs::skip;
 
 /// As many as open a circuit breaker, and two more.
 const TURNS: usize = 12;

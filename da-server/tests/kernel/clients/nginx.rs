@@ -41,16 +41,16 @@ impl Nginx {
         let http = format!(
             "log_format exchanges '$host $connection $server_protocol $ssl_protocol \
                $ssl_session_reused $ssl_early_data';\n\
-             access_log {at}/access.log exchanges;\n\
-             ssl_certificate {at}/nginx.pem; ssl_certificate_key {at}/key.pem;\n\
+             access_log access.log exchanges;\n\
+             ssl_certificate nginx.pem; ssl_certificate_key key.pem;\n\
              ssl_protocols TLSv1.2 TLSv1.3; ssl_early_data on; ssl_session_cache shared:s:1m;\n\
              server {{\n\
-               listen unix:{at}/http1.sock; listen unix:{at}/tls1.sock ssl;\n\
+               listen \"unix:{at}/http1.sock\"; listen \"unix:{at}/tls1.sock\" ssl;\n\
                keepalive_requests {keepalive_requests};\n\
                {onwards}\n\
              }}\n\
              server {{\n\
-               listen unix:{at}/http2.sock http2; listen unix:{at}/tls2.sock ssl http2;\n\
+               listen \"unix:{at}/http2.sock\" http2; listen \"unix:{at}/tls2.sock\" ssl http2;\n\
                {onwards}\n\
              }}"
         );

@@ -7,7 +7,7 @@ $busybox mount -t sysfs sysfs /sys
 $busybox mount -t devtmpfs devtmpfs /dev
 $busybox ip link set lo up
 echo "GUEST kernel $($busybox uname -r)"
-export DA_REQUIRE_KERNEL=1 RUST_BACKTRACE=0
+export CI=1 RUST_BACKTRACE=0
 for test in $(echo "$DA_GUEST_TESTS" | $busybox tr , ' '); do
     /programs/tests/kernel --include-ignored --exact --nocapture --test-threads 1 "$test"
     echo "GUEST test $test $?"

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use da_testkit::programs::are_there;
+use da_testkit::programs::{are_there, skip};
 
 mod inside;
 mod machine;
-
-use crate::lab::skip;
 
 /// What else runs in the machine: `da-server` itself, without privileges after its start.
 const SERVER: &str = "privileges::after_start_nothing_is_left_to_take_away_and_events_still_flow";

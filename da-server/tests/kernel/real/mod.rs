@@ -9,7 +9,8 @@ use std::time::Duration;
 use da_testkit::server::ServerProgram;
 use serde_json::Value;
 
-use crate::lab::{cant_load, skip};
+use crate::lab::cant_load;
+use da_testkit::programs::skip;
 use player::{Player, Turn};
 use providers::Provider;
 

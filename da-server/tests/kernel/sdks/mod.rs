@@ -13,9 +13,10 @@ use da_standin::{Delay, Fault, Plan};
 use da_testkit::server::ServerProgram;
 
 use crate::clients::program::{self, Client, Programs};
-use crate::lab::{cant_load, losses, skip};
+use crate::lab::{cant_load, losses};
 use crate::turns::beside;
 use asker::Asker;
+use da_testkit::programs::skip;
 use row::Row;
 use stage::{OVER_HTTP2, OWN_MODEL, Stage};
 

@@ -15,6 +15,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::cell::{Make, Server};
 use crate::clients::program::GO_CACHE;
+use da_testkit::programs::skip;
 
 /// Sources of the programs.
 pub const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/tickets/programs");
@@ -55,7 +56,7 @@ impl Servers {
         let mut program = match program {
             Ok(program) => program,
             Err(error) => {
-                eprintln!("SKIPPED: {make:?}: {error}");
+                skip(&format!("{make:?}: {error}"));
                 return None;
             }
         };
@@ -75,19 +76,18 @@ impl Servers {
 
     /// nginx before the server in the clear; it sends OpenSSL's two tickets.
     fn nginx(&mut self, folder: &Path, upstream_port: u16) {
-        let at = folder.display();
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a port")
             .port();
         let configuration = format!(
-            "daemon off; worker_processes 1; user root; pid {at}/pid; error_log {at}/error.log;\n\
+            "daemon off; worker_processes 1; user root; pid pid; error_log error.log;\n\
              events {{ worker_connections 512; }}\n\
              http {{\n\
                access_log off;\n\
-               client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
-               fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
-               ssl_certificate {at}/certificate.pem; ssl_certificate_key {at}/key.pem;\n\
+               client_body_temp_path body; proxy_temp_path proxy;\n\
+               fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
+               ssl_certificate certificate.pem; ssl_certificate_key key.pem;\n\
                ssl_protocols TLSv1.3;\n\
                server {{\n\
                  listen 127.0.0.1:{port} ssl;\n\
@@ -102,7 +102,10 @@ impl Servers {
             .args(["-p".as_ref(), folder.as_os_str(), "-c".as_ref(), file.as_os_str()])
             .args(["-e".as_ref(), folder.join("error.log").as_os_str()])
             .spawn();
-        let Ok(nginx) = nginx else { return eprintln!("SKIPPED: no nginx") };
+        let nginx = match nginx {
+            Ok(nginx) => nginx,
+            Err(error) => return skip(&format!("nginx: {error}")),
+        };
         self.programs.push(nginx);
         for _ in 0..6_000 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -143,7 +146,7 @@ fn go(folder: &Path) -> Option<std::path::PathBuf> {
             Some(program)
         }
         Err(error) => {
-            eprintln!("SKIPPED: Go: {error}");
+            skip(&format!("Go: {error}"));
             None
         }
     }

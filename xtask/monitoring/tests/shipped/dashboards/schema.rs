@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use da_testkit::programs::skip;
+
 /// Reads dashboards with Grafana's own model of them, and says what it does not know.
 const PROGRAM: &str = "tests/shipped/dashboards/schema.py";
 
@@ -12,12 +14,8 @@ fn python() -> Option<PathBuf> {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/test-python/bin/python");
     let asked = Command::new(&python).args(["-c", "import grafana_foundation_sdk"]).output();
     let is_there = asked.is_ok_and(|answer| answer.status.success());
-    assert!(
-        is_there || std::env::var_os("CI").is_none(),
-        "grafana_foundation_sdk is missing in CI"
-    );
     if !is_there {
-        eprintln!("SKIPPED: grafana_foundation_sdk is not installed (cargo xtask setup)");
+        skip("grafana_foundation_sdk is not installed: `cargo xtask setup` does it");
     }
     is_there.then_some(python)
 }
