@@ -15,7 +15,7 @@ use da_testkit::server::ServerProgram;
 use crate::lab::{Lab, cant_load, config, endpoint_at};
 use crate::plain;
 use crate::turns::beside;
-use da_testkit::programs::skip;
+use da_testkit::programs::{are_there, skip};
 
 const NAME: &str = "workload.kernel.test";
 /// Connects, asks as soon as it is told to, and ends when nobody talks to it any more.
@@ -109,6 +109,9 @@ fn ask(lab: &mut Lab, mut child: Child, is_older: bool) {
 
 #[test]
 fn a_process_belongs_to_the_workload_of_its_control_group() {
+    if !are_there(&["python3"]) {
+        return;
+    }
     let unit = format!("da-test-{}.service", std::process::id());
     let groups = [Group::new(&unit), Group::new(&format!("docker-{}.scope", container_id()))];
     let [unit_group, container_group] = match groups {
@@ -150,6 +153,9 @@ fn a_process_belongs_to_the_workload_of_its_control_group() {
 
 #[test]
 fn a_collectors_series_have_the_workload_as_a_label() {
+    if !are_there(&["python3"]) {
+        return;
+    }
     let _turn = beside([NAME]);
     if let Some(why) = cant_load() {
         return skip(&why);

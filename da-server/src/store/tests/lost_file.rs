@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use da_testkit::programs::are_there;
 use sqlx::{ConnectOptions, Connection};
 
 use super::*;
@@ -222,6 +223,9 @@ async fn a_new_connection_beside_a_deleted_log_spoils_nothing() {
 /// As a backup does. Until then what is in the deleted log is nowhere else.
 #[tokio::test]
 async fn a_log_that_is_deleted_while_somebody_reads_is_folded_back_when_they_have_gone() {
+    if !are_there(&["python3"]) {
+        return;
+    }
     let disk = OnDisk::with_a_turn().await;
     let mut reader = Reader::of(&disk.path);
     let turns = disk.has_many_turns("turn").await;
