@@ -53,7 +53,8 @@ fn document(workspace: &Workspace, tools: &BpfTools) -> Result<()> {
 }
 
 /// cargo-deny. Advisories need a database from the network: where it cannot be had, the rest is
-/// still checked, and the gap is announced.
+/// still checked, and the gap is announced; also in CI, whose machines may have no way to it: it says nothing of
+/// this tree.
 fn judge_dependencies(cargo_deny: &Path) -> Result<()> {
     step("check the dependencies' licences and sources");
     run(Command::new(cargo_deny).args(["check", "bans", "licenses", "sources"]))?;

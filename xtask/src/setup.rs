@@ -126,6 +126,9 @@ pub fn bpf_linter(workspace: &Workspace, toolchain: &Toolchain) -> Result<Toolch
     installed.map(|()| toolchain.clone())
 }
 
+/// The packages that install libraries, which takes as long as all other packages do: these come first.
+const INSTALLERS: [&str; 4] = ["python3", "python3-pip", "nodejs", "npm"];
+
 /// What the tests drive besides our own programs.
 pub struct TestNeeds {
     /// The emulator in which a test boots an older kernel.
@@ -141,12 +144,16 @@ pub fn test_needs(workspace: &Workspace) -> TestNeeds {
     let mut missing = packages::missing(TESTS);
     // A test packs a release and installs it.
     missing.extend(packages::missing(DISTRIBUTION));
-    let mut unavailable = packages::install_what_can_be_had(&missing);
+    let (first, others): (Vec<_>, Vec<_>) =
+        missing.into_iter().partition(|package| INSTALLERS.contains(&package.name));
+    let mut unavailable = packages::install_what_can_be_had(&first);
     // Side by side: each is a long download of many small files.
-    let (for_python, for_node) = thread::scope(|scope| {
+    let (for_others, for_python, for_node) = thread::scope(|scope| {
+        let for_others = scope.spawn(|| packages::install_what_can_be_had(&others));
         let for_node = scope.spawn(|| node::test_libraries(workspace));
-        (python::test_libraries(workspace), for_node.join())
+        (for_others.join(), python::test_libraries(workspace), for_node.join())
     });
+    unavailable.extend(for_others.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     unavailable.extend(for_python);
     unavailable.extend(for_node.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     let mut or_why_not = |what: &str, file: Result<PathBuf>| {

@@ -38,6 +38,12 @@ user_pref("extensions.update.enabled", false);
 user_pref("services.settings.server", "data:,");
 "#;
 
+/// Why a voice may not play.
+const STATE_OF_VOICE: &str = "(() => { const voice = document.querySelector('#voice'); return voice && { \
+    src: voice.src, paused: voice.paused, ended: voice.ended, at: voice.currentTime, \
+    ready: voice.readyState, network: voice.networkState, error: voice.error?.message ?? null, \
+    buffered: voice.buffered.length && voice.buffered.end(0) }; })()";
+
 /// A window, and the process behind it, which ends with it.
 pub struct Firefox {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -95,8 +101,10 @@ impl Firefox {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let true_in_time = tokio::time::timeout(PATIENCE, waiting).await;
-        true_in_time.unwrap_or_else(|_| panic!("never true: {expression}"));
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            let voice = self.evaluate(STATE_OF_VOICE).await;
+            panic!("never true: {expression}; the voice is {voice}");
+        }
     }
 
     async fn command(&mut self, method: &str, params: Value) -> Value {

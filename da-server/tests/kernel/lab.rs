@@ -1,8 +1,9 @@
 //! A loaded kernel view, a stand-in provider, and what each of them saw.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,16 @@ use da_testkit::programs::skip;
 /// The variable by which a run of these tests is one with the hooks of older kernels.
 const OLDER_HOOKS: &str = "DA_TEST_OLDER_HOOKS";
 
-/// The hooks to test with.
+/// The hooks to test with: on a kernel before 6.3 those of older kernels are all there are.
 pub fn hooks() -> Hooks {
-    if std::env::var_os(OLDER_HOOKS).is_some() { Hooks::Older } else { Hooks::Newest }
+    static HAS_NEWEST: LazyLock<bool> = LazyLock::new(|| {
+        // The kernel's own list of types has one for each of its tracepoints.
+        let mut look = Command::new("grep");
+        look.args(["--quiet", "--text", "btf_trace_sock_send_length", "/sys/kernel/btf/vmlinux"]);
+        look.status().is_ok_and(|status| status.success())
+    });
+    let wants_older = std::env::var_os(OLDER_HOOKS).is_some();
+    if wants_older || !*HAS_NEWEST { Hooks::Older } else { Hooks::Newest }
 }
 
 /// Why this machine can't load the programs, if so.

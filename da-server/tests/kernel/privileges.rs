@@ -12,6 +12,7 @@ use da_testkit::built::{self, copy_for_everyone};
 use da_testkit::server::ServerProgram;
 
 use crate::client::{Client, Tls, config};
+use crate::lab::cant_load;
 use crate::plain;
 use crate::turns::beside;
 use da_testkit::programs::skip;
@@ -76,11 +77,16 @@ fn without_privilege_the_game_plays_and_says_what_is_missing() {
     server.logged(&["missing CAP_BPF and CAP_PERFMON"]);
 }
 
+/// Why there is no privilege here that could be dropped, if so.
+fn cant_drop() -> Option<String> {
+    (!is_root()).then(|| "only root has privileges to drop".to_owned()).or_else(cant_load)
+}
+
 #[test]
 fn after_start_nothing_is_left_to_take_away_and_events_still_flow() {
     let _turn = beside([NAME]);
-    if !is_root() {
-        return skip("not root: there is no privilege to drop");
+    if let Some(why) = cant_drop() {
+        return skip(&why);
     }
     let server = server(&by_name(), |_| {});
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
@@ -112,8 +118,8 @@ fn after_start_nothing_is_left_to_take_away_and_events_still_flow() {
 #[test]
 fn older_connections_are_looked_for_when_no_privilege_is_left() {
     let _turn = beside([NAME]);
-    if !is_root() {
-        return skip("not root: there is no privilege to drop");
+    if let Some(why) = cant_drop() {
+        return skip(&why);
     }
     let address = plain::serve("127.0.0.1:0");
     let mut older = TcpStream::connect(address).expect("connects");
@@ -130,8 +136,8 @@ fn older_connections_are_looked_for_when_no_privilege_is_left() {
 #[test]
 fn a_container_of_another_user_has_what_was_added_to_it_and_starts_without() {
     let _turn = beside([NAME]);
-    if !is_root() {
-        return skip("not root: file capabilities can't be set");
+    if let Some(why) = cant_drop() {
+        return skip(&why);
     }
     let (binary, _folder) = copy_for_everyone("da-server").expect("a copy");
     permit(&binary);
@@ -152,8 +158,8 @@ fn a_container_of_another_user_has_what_was_added_to_it_and_starts_without() {
 #[test]
 fn a_container_engine_that_forbids_bpf_is_not_taken_for_an_old_kernel() {
     let _turn = beside([NAME]);
-    if !is_root() {
-        return skip("not root: nothing but seccomp should be in the way");
+    if let Some(why) = cant_drop() {
+        return skip(&why);
     }
     let collector = ServerProgram::start(&["collect"], "", |command| {
         // SAFETY: between fork and exec only async-signal-safe calls are allowed: this is one system

@@ -35,7 +35,8 @@ fn mirror(release: &str) -> Result<String, String> {
     let mirror = match first(list()?) {
         Some(mirror) => Some(mirror),
         None => {
-            answer_or_why(as_root("apt-get").args(["update", "--quiet=2"]))?;
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../xtask/install-packages.sh");
+            answer_or_why(&mut as_root(script))?;
             first(list()?)
         }
     };

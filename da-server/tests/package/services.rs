@@ -11,7 +11,7 @@ SuccessAction=exit
 FailureAction=exit
 [Service]
 Type=oneshot
-TimeoutStartSec=90
+TimeoutStartSec=600
 ExecStart=/bin/bash /acceptance/services.sh
 ";
 

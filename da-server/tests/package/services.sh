@@ -16,7 +16,7 @@ get() {
 
 # until_it_says FILE PORT PATH WORDS: asks until the answer holds the words, and keeps the last one.
 until_it_says() {
-    for _ in $(seq 150); do
+    for _ in $(seq 600); do
         get "$2" "$3" > "$1" 2> /dev/null
         grep -q -- "$4" "$1" && return
         sleep 0.1

@@ -91,6 +91,7 @@ pub const TESTS: &[Package] = &[
         why: "systemd-nspawn, which runs that Debian",
         shown_by: "systemd-nspawn",
     },
+    Package { name: "git", why: "lists what belongs to the repository", shown_by: "git" },
     Package { name: "curl", why: "a client whose exchanges a test counts", shown_by: "curl" },
     Package {
         name: "nodejs",

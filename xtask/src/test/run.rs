@@ -15,7 +15,7 @@ use super::outcome::{self, End, Test};
 use super::plan::Run;
 
 /// After so long a program is ended: something in it waits for ever.
-const DEADLINE: Duration = Duration::from_secs(900);
+const DEADLINE: Duration = Duration::from_secs(2_400);
 
 /// What all programs have in common.
 pub struct Setting {

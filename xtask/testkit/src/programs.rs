@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 /// Whether all of `programs` are there: names that `PATH` leads to, or full paths. Where one is not, this
@@ -17,6 +18,20 @@ pub fn are_there(programs: &[&str]) -> bool {
         skip(&format!("there is no {missing} on this machine: `cargo xtask setup` installs it"));
     }
     missing.is_none()
+}
+
+/// Whether the Python at `python` has a module of that name; says that the test is skipped where it does not.
+///
+/// # Panics
+/// If it does not in continuous integration, where every test must run.
+#[must_use]
+pub fn has_module(python: &Path, module: &str) -> bool {
+    let asked = Command::new(python).args(["-c", &format!("import {module}")]).output();
+    let has = asked.is_ok_and(|answer| answer.status.success());
+    if !has {
+        skip(&format!("Python's {module} is not installed: `cargo xtask setup` does it"));
+    }
+    has
 }
 
 /// Says that a test, or a part of it, is skipped, and why.

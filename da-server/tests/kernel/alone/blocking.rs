@@ -121,6 +121,7 @@ fn a_wait_before_a_time_in_which_nobody_looked_counts_nowhere() {
     let signals = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
     epoll::add(&signals, &other, epoll::EventData::new_u64(0), READABLE).expect("added");
     let (forgotten, hears_forgotten) = channel();
+    let (has_read, hears_read) = channel();
     let (hand_over, handed) = channel::<Client>();
     let thread = std::thread::spawn(move || {
         let mut first = Client::connect(at, NAME);
@@ -133,6 +134,7 @@ fn a_wait_before_a_time_in_which_nobody_looked_counts_nowhere() {
         drop(first);
         hears_forgotten.recv().expect("forgotten");
         other.read_exact(&mut [0]).expect("a signal");
+        has_read.send(()).expect("somebody listens");
         // Another thread connects and sends; the next call that is timed here is the read.
         let mut client = handed.recv().expect("a connection");
         client.receive();
@@ -147,7 +149,7 @@ fn a_wait_before_a_time_in_which_nobody_looked_counts_nowhere() {
         }
     }
     forgotten.send(()).expect("somebody listens");
-    std::thread::sleep(Duration::from_millis(200)); // or else the signal's read is the next call
+    hears_read.recv().expect("read"); // or else the signal's read is the next call
     let mut client = Client::connect(at, NAME);
     client.send();
     hand_over.send(client).expect("somebody listens");

@@ -50,11 +50,11 @@ impl Heartbeat {
         Self { ended, threads }
     }
 
-    /// Ends them; every time in which a processor stood still.
-    pub fn end(mut self) -> Vec<Late> {
+    /// Ends them; every time in which a processor stood still, of each processor.
+    pub fn end(mut self) -> Vec<Vec<Late>> {
         self.ended.store(true, Ordering::Relaxed);
         let threads = std::mem::take(&mut self.threads).into_iter();
-        threads.flat_map(|thread| thread.join().expect("a heartbeat")).collect()
+        threads.map(|thread| thread.join().expect("a heartbeat")).collect()
     }
 }
 

@@ -11,6 +11,9 @@ use crate::edges::{NAME, RESPONSE, exchanges, request, serve};
 use crate::lab::{Lab, endpoint};
 use crate::turns::undisturbed;
 
+/// How long after its response the server takes leave.
+const LEAVES_AFTER: Duration = Duration::from_millis(200);
+
 #[test]
 fn a_server_that_takes_leave_long_after_its_response() {
     let _alone = undisturbed();
@@ -36,7 +39,7 @@ fn a_server_that_takes_leave_long_after_its_response() {
                 assert!(read > 0);
                 std::thread::sleep(Duration::from_millis(20));
                 stream.write_all(RESPONSE).expect("writes");
-                std::thread::sleep(Duration::from_millis(200));
+                std::thread::sleep(LEAVES_AFTER);
                 tls.send_close_notify();
                 tls.write_tls(&mut socket).expect("takes leave");
                 if hangs_up {
@@ -63,5 +66,8 @@ fn a_server_that_takes_leave_long_after_its_response() {
     assert!(timed.len() >= 6, "{counted:?}");
     // Nor does it matter whether that is read.
     assert!(counted.iter().all(|one| one.outcome != ExchangeOutcome::Aborted), "{counted:?}");
-    assert!(timed.iter().all(|ns| *ns < 100_000_000), "the leave is part of a response: {timed:?}");
+    assert!(
+        timed.iter().all(|ns| u128::from(*ns) < LEAVES_AFTER.as_nanos()),
+        "the leave is part of a response: {timed:?}"
+    );
 }

@@ -4,7 +4,7 @@
 //! and writes into the other one's: what `tc netem` does where the kernel has it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,10 +32,11 @@ pub fn can_be_lossy() -> bool {
     if !are_there(NEEDED) {
         return false;
     }
-    // A kernel may be without nftables.
-    let filters = Network::new().try_command("nft add table ip loss");
+    // Networks take a privilege, and a kernel may be without nftables.
+    let network = Network::try_new().map_err(|error| error.to_string());
+    let filters = network.and_then(|network| network.try_command("nft add table ip loss"));
     if let Err(why) = &filters {
-        skip(&format!("nft can't lose packets here: {why}"));
+        skip(&format!("a network that loses packets can't be had: {why}"));
     }
     filters.is_ok()
 }
@@ -48,12 +49,18 @@ pub struct Network {
 impl Network {
     /// A network with nothing in it.
     pub fn new() -> Self {
+        Self::try_new().expect("a network of its own")
+    }
+
+    fn try_new() -> io::Result<Self> {
         let namespace = std::thread::spawn(|| {
             // SAFETY: the call takes no memory; the namespace it makes is this thread's.
-            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "a network of its own");
-            File::open("/proc/thread-self/ns/net").expect("a namespace")
+            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            File::open("/proc/thread-self/ns/net")
         });
-        let namespace = namespace.join().expect("a network");
+        let namespace = namespace.join().expect("no panic")?;
         let enter = move || {
             // SAFETY: the descriptor is open, and the call takes no memory; it moves this thread.
             let failed = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
@@ -61,7 +68,7 @@ impl Network {
         };
         let mut runtime = Builder::new_multi_thread();
         let runtime = runtime.worker_threads(1).on_thread_start(enter).enable_all().build();
-        Self { runtime: runtime.expect("a runtime") }
+        Ok(Self { runtime: runtime? })
     }
 
     /// What that comes to in this network.

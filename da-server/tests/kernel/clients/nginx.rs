@@ -68,10 +68,10 @@ impl Nginx {
         nginx
     }
 
-    /// Requests to `host` so far, once there are `expected` of them or half a second has passed: the
-    /// log is written after the response.
+    /// Requests to `host` so far, once there are `expected` of them or a minute has passed: the log
+    /// is written after the response.
     pub fn log(&self, host: &str, expected: usize) -> Vec<Line> {
-        let deadline = Instant::now() + Duration::from_millis(500);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let text = fs::read_to_string(self.folder.join("access.log")).expect("reads");
             let lines: Vec<_> = text.lines().filter_map(|line| parse(line, host)).collect();

@@ -104,7 +104,9 @@ impl Programs {
                 return Err(format!("no {program}: `cargo xtask setup` installs it"));
             }
         }
-        if !Path::new(PYTHON).exists() {
+        let mut look = Command::new(PYTHON);
+        look.args(["-c", "import aiohttp, httpx, requests"]).stderr(Stdio::null());
+        if !look.status().is_ok_and(|status| status.success()) {
             return Err("no Python libraries: `cargo xtask setup` installs them".to_owned());
         }
         let (go, java) = (folder.join("client-go"), folder.join("client-java"));

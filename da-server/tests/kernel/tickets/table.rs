@@ -50,6 +50,12 @@ impl Table {
         self.all[judgement as usize]
     }
 
+    /// How many of that server's so.
+    pub fn of(&self, server: Server, judgement: Judgement) -> usize {
+        let of_server = self.by_delay.iter().filter(|((of, _), _)| *of == server);
+        of_server.map(|(_, counts)| counts[judgement as usize]).sum()
+    }
+
     /// Prints it: right/doubtful/wrong.
     pub fn print(&self) {
         let shown = |[right, doubtful, wrong]: Counts| format!("{right}/{doubtful}/{wrong}");

@@ -38,7 +38,9 @@ pub fn root() -> &'static Path {
 /// Every document that is kept in the repository.
 pub fn all() -> Vec<Page> {
     let mut git = Command::new("git");
-    let listed = git.args(["ls-files", "-z", "*.md"]).current_dir(root()).output().expect("git");
+    // The folder may be another user's, as where it is mounted into a container.
+    git.args(["-c", "safe.directory=*", "ls-files", "-z", "*.md"]);
+    let listed = git.current_dir(root()).output().expect("git, with which this tree was made");
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let paths = String::from_utf8(listed.stdout).expect("paths are UTF-8");
     let pages: Vec<_> = paths.split_terminator('\0').map(Page::read).collect();

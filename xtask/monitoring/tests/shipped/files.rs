@@ -53,6 +53,11 @@ pub fn texts(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// The Python of the tests' own environment.
+pub fn python() -> PathBuf {
+    root().join("target/tools/test-python/bin/python")
+}
+
 /// What a program of the tests' Python environment says of `arguments`, and whether it is content; none
 /// where it is not installed, which in CI is a failure.
 pub fn judged(program: &str, arguments: &[&str]) -> Option<(bool, String)> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use da_testkit::programs::skip;
+use da_testkit::programs::has_module;
 
 /// Reads dashboards with Grafana's own model of them, and says what it does not know.
 const PROGRAM: &str = "tests/shipped/dashboards/schema.py";
@@ -12,12 +12,7 @@ const PROGRAM: &str = "tests/shipped/dashboards/schema.py";
 fn python() -> Option<PathBuf> {
     let python =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/test-python/bin/python");
-    let asked = Command::new(&python).args(["-c", "import grafana_foundation_sdk"]).output();
-    let is_there = asked.is_ok_and(|answer| answer.status.success());
-    if !is_there {
-        skip("grafana_foundation_sdk is not installed: `cargo xtask setup` does it");
-    }
-    is_there.then_some(python)
+    has_module(&python, "grafana_foundation_sdk").then_some(python)
 }
 
 /// What the program says of `files`, and whether it is content.

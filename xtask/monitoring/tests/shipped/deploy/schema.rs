@@ -2,11 +2,15 @@
 
 use std::fs;
 
+use da_testkit::programs::has_module;
 use serde_json::{Value, json};
 
 use super::kubernetes::with_kernel_view;
-use crate::files::{documents, judged, root, yaml_files};
+use crate::files::{documents, judged, python, root, yaml_files};
 
+/// What that program imports.
+const MODULES: [&str; 4] =
+    ["jsonschema", "kubernetes_validate", "yaml", "cloudcoil.models.prometheus_operator"];
 const PROGRAM: &str = "xtask/monitoring/tests/shipped/deploy/schema.py";
 const COMPOSE: &str = "deploy/docker-compose.yml";
 const COLLECTOR: &str = "deploy/kubernetes/collector/daemonset.yaml";
@@ -49,6 +53,9 @@ fn judge(kind: &str, files: &[String]) -> Option<Judged> {
     let mut arguments = vec![PROGRAM, kind];
     arguments.extend(files.iter().map(String::as_str));
     arguments.extend(broken.iter().map(|(path, _)| path.as_str()));
+    if !MODULES.iter().all(|module| has_module(&python(), module)) {
+        return None;
+    }
     let (_, said) = judged("python", &arguments)?;
     Some(Judged { said, broken })
 }

@@ -108,17 +108,20 @@ fn alarming(prometheus: &Prometheus) -> Vec<String> {
         .collect()
 }
 
+/// Looks in a row that have to find nothing: what comes and goes is found by one of them.
+const QUIET_LOOKS: u32 = 3;
+
 /// Fails with the complaints if there are still some after a while: a scrape may have come late.
 fn soon_nothing(complaints: impl Fn() -> Vec<String>) {
-    let begun = Instant::now();
-    loop {
+    let (begun, mut looks, mut quiet) = (Instant::now(), 0, 0);
+    while quiet < QUIET_LOOKS {
         let found = complaints();
-        if found.is_empty() {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "\n{}\n", found.join("\n"));
+        looks += 1;
+        quiet = if found.is_empty() { quiet + 1 } else { 0 };
+        assert!(found.is_empty() || begun.elapsed() < PATIENCE, "\n{}\n", found.join("\n"));
         sleep(AGAIN);
     }
+    eprintln!("{QUIET_LOOKS} looks found nothing, after {}", looks - QUIET_LOOKS);
 }
 
 fn lines<'a>(asked: impl IntoIterator<Item = &'a Asked>) -> String {
