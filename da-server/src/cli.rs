@@ -42,7 +42,7 @@ pub enum Command {
     /// of containers, whose image has no other client.
     Health,
     /// Show the calls of a running server, one per line, with the phases of each.
-    Calls(CallsArgs),
+    Calls(Box<CallsArgs>),
     /// Write man pages and shell completions, for packages.
     #[command(hide = true)]
     Manual {

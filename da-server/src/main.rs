@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
                 ExitCode::from(check::NOT_CHECKED)
             });
         }
+        Some(Command::Calls(args)) if args.page => page_of_file(&cli, args),
         Some(Command::Calls(args)) => calls(args),
         Some(Command::Health) => health(&cli),
         Some(Command::Manual { folder, date }) => manual::write(folder, date)
@@ -86,6 +88,22 @@ fn calls(args: &CallsArgs) -> anyhow::Result<()> {
             shown = terminal::show(args) => shown,
             stopped = tokio::signal::ctrl_c() => Ok(stopped?),
         }
+    })
+}
+
+/// The page, with what a file has.
+fn page_of_file(cli: &Cli, args: &CallsArgs) -> anyhow::Result<()> {
+    let config = Config::of_process(cli.config.as_deref())?;
+    telemetry::init(&config.log)?;
+    let calls = Some(Arc::new(args.of_file()?));
+    let listeners = Listeners::bind(&config)?;
+    Kernel::drop_privileges()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (metrics, shutdown) = (Metrics::new()?, shutdown::on_signal()?);
+        // Of this process there is none.
+        let kernel_missing = Some(Reason::Disabled);
+        Collector { config, metrics, kernel_missing, calls }.run(listeners, None, shutdown).await
     })
 }
 
@@ -241,7 +259,7 @@ fn collect(start: Start) -> anyhow::Result<()> {
         let shutdown = shutdown::on_signal()?;
         let (sender, seen) =
             KernelView::channel(start.kernel.settlements(), start.kernel.under_way());
-        let calls = Some(observe(&start.config.calls, seen)?);
+        let calls = Some(observe(&start.config.calls, start.metrics.registry(), seen)?);
         let Started { config, metrics, listeners, kernel_missing, view } =
             start.watch(Mode::Collector, Vec::new(), Some(sender), shutdown.clone())?;
         Collector { config, metrics, kernel_missing, calls }.run(listeners, view, shutdown).await

@@ -1,5 +1,6 @@
 //! `[calls]`: what is remembered of calls, and which are slow.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -25,6 +26,10 @@ pub struct CallsConfig {
     /// How long a call counts among the slowest. Key `slowest_for_seconds`.
     #[serde(rename = "slowest_for_seconds", with = "seconds")]
     pub slowest_for: Duration,
+    /// Where the calls of the last while are kept, if anywhere: this file, and one of the same name with `.1`.
+    pub file: Option<PathBuf>,
+    /// How long both files may be together, MiB.
+    pub file_megabytes: u64,
     /// Not in the file: where every finished call is written down.
     #[serde(skip)]
     pub recorder: Option<Recorder>,
@@ -34,7 +39,8 @@ impl Default for CallsConfig {
     fn default() -> Self {
         let Bounds { latest, slowest, slowest_for } = Bounds::default();
         let (slow, grace) = (Duration::from_secs(10), Duration::from_secs(2));
-        Self { slow, grace, latest, slowest, slowest_for, recorder: None }
+        let (file, file_megabytes) = (None, 64);
+        Self { slow, grace, latest, slowest, slowest_for, file, file_megabytes, recorder: None }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::broadcast;
 
-use super::Call;
+use super::file_writer::CallFileWriter;
+use super::{Call, Update};
 use crate::kernel::{LatestUnderWay, Snapshot};
 
 /// Calls that are listed at once, at most: the largest `limit` of `/api/calls`.
@@ -33,39 +34,13 @@ impl Default for Bounds {
     }
 }
 
-/// A call that has just ended, for all who follow.
-#[derive(Debug)]
-pub struct Update {
-    /// The call.
-    pub call: Arc<Call>,
-    json: OnceLock<Option<String>>,
-}
-
-impl Update {
-    fn new(call: Arc<Call>) -> Self {
-        Self { call, json: OnceLock::new() }
-    }
-
-    /// The call as JSON: the first who asks writes it, for all others too. None if it can't be written,
-    /// which the log says.
-    pub fn json(&self) -> Option<&str> {
-        let write = || match serde_json::to_string(&*self.call) {
-            Ok(json) => Some(json),
-            Err(error) => {
-                tracing::error!(call_id = self.call.id, %error, "can't encode a call as JSON");
-                None
-            }
-        };
-        self.json.get_or_init(write).as_deref()
-    }
-}
-
 /// The latest and the slowest calls, in bounded memory.
 #[derive(Debug)]
 pub struct CallHistory {
     bounds: Bounds,
     state: Mutex<HistoryState>,
     updates: broadcast::Sender<Arc<Update>>,
+    file: Option<CallFileWriter>,
     under_way: LatestUnderWay,
 }
 
@@ -119,13 +94,29 @@ impl CallHistory {
     pub fn new(bounds: Bounds) -> Self {
         let (updates, _) = broadcast::channel(MAX_UPDATES_BEHIND);
         let under_way = LatestUnderWay::default();
-        Self { bounds, state: Mutex::default(), updates, under_way }
+        Self { bounds, state: Mutex::default(), updates, file: None, under_way }
+    }
+
+    /// All of `calls`, the first of which ended first.
+    #[must_use]
+    pub fn of(calls: Vec<Call>) -> Self {
+        let bounds =
+            Bounds { latest: calls.len(), slowest: MAX_LISTED.into(), slowest_for: Duration::MAX };
+        let history = Self::new(bounds);
+        calls.into_iter().for_each(|call| history.add(Arc::new(call)));
+        history
     }
 
     /// The same, and `under_way` are those that the kernel view sees at the moment.
     #[must_use]
     pub fn with(self, under_way: LatestUnderWay) -> Self {
         Self { under_way, ..self }
+    }
+
+    /// The same, and every call that is added is handed to `file` too.
+    #[must_use]
+    pub fn written_by(self, file: Option<CallFileWriter>) -> Self {
+        Self { file, ..self }
     }
 
     /// Requests that have not ended yet, as the kernel view sees them.
@@ -142,8 +133,12 @@ impl CallHistory {
         let of = if call.process.is_none() { &mut state.own } else { &mut state.others };
         of.add(place, &call, self.bounds);
         drop(state);
+        let update = Arc::new(Update::new(call));
+        if let Some(file) = &self.file {
+            file.take(&update);
+        }
         // Nobody may be listening.
-        let _ = self.updates.send(Arc::new(Update::new(call)));
+        let _ = self.updates.send(update);
     }
 
     /// The latest calls, the last one first.

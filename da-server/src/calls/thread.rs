@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::correlator::{Correlator, Round};
+use super::file_writer::{CallFileError, CallFileWriter};
 use super::metrics::CallMetrics;
 use super::observed::{Now, ObservedCalls};
 use super::{CallHistory, CallsConfig, slow};
@@ -69,10 +70,11 @@ impl Calls {
         registry: &Registry,
         kernel: Option<KernelView>,
     ) -> Result<Self, StartError> {
-        Self::start_at(Clock::default(), own_pid(), config, registry, kernel)
+        let file = CallFileWriter::start(config.file.as_deref(), config.file_megabytes, registry)?;
+        Self::start_at(Clock::default(), own_pid(), config, registry, kernel, file)
     }
 
-    /// The same of a recording, by its clock. Which process is its own shows only as its calls are joined.
+    /// The same of a recording, by its clock, and without `calls.file`. Which process is its own shows only as its calls are joined.
     ///
     /// # Errors
     /// As above.
@@ -82,7 +84,7 @@ impl Calls {
         registry: &Registry,
         kernel: KernelView,
     ) -> Result<Self, StartError> {
-        Self::start_at(clock, None, config, registry, Some(kernel))
+        Self::start_at(clock, None, config, registry, Some(kernel), None)
     }
 
     fn start_at(
@@ -91,11 +93,13 @@ impl Calls {
         config: &CallsConfig,
         registry: &Registry,
         kernel: Option<KernelView>,
+        file: Option<CallFileWriter>,
     ) -> Result<Self, StartError> {
         let metrics = CallMetrics::register(registry)?;
         let (reports, finished) = CallReports::channel(MAX_REPORTS, metrics.dropped());
         let under_way = kernel.as_ref().map(|kernel| kernel.under_way.clone()).unwrap_or_default();
-        let history = Arc::new(CallHistory::new(config.bounds()).with(under_way));
+        let history = CallHistory::new(config.bounds()).with(under_way).written_by(file);
+        let history = Arc::new(history);
         let correlator_thread = CorrelatorThread {
             finished,
             kernel,
@@ -117,10 +121,15 @@ impl Calls {
 /// view.
 ///
 /// # Errors
-/// No thread could be had.
-pub fn observe(config: &CallsConfig, kernel: KernelView) -> Result<Arc<CallHistory>, StartError> {
+/// A family is already registered, `calls.file` can't be opened, or no thread could be had.
+pub fn observe(
+    config: &CallsConfig,
+    registry: &Registry,
+    kernel: KernelView,
+) -> Result<Arc<CallHistory>, StartError> {
+    let file = CallFileWriter::start(config.file.as_deref(), config.file_megabytes, registry)?;
     let history = CallHistory::new(config.bounds()).with(kernel.under_way.clone());
-    let history = Arc::new(history);
+    let history = Arc::new(history.written_by(file));
     let (calls, added) = (ObservedCalls::new(CallIds::default()), Arc::clone(&history));
     let thread = std::thread::Builder::new().name("da-calls".to_owned());
     thread.spawn(move || observe_until_end(&kernel, calls, &added))?;
@@ -155,8 +164,11 @@ pub enum StartError {
     #[error("can't register the metrics of calls: {0}")]
     Metrics(#[from] prometheus::Error),
     /// The operating system gave no thread.
-    #[error("can't start the thread that joins calls: {0}")]
+    #[error("can't start a thread for calls: {0}")]
     Thread(#[from] io::Error),
+    /// Calls can't be written down.
+    #[error(transparent)]
+    File(#[from] CallFileError),
 }
 
 struct CorrelatorThread {

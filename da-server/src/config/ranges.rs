@@ -53,6 +53,7 @@ pub(super) fn validate(config: &Config) -> Result<(), OutOfRange> {
     }
     within("calls.latest", calls.latest, 0..=100_000)?;
     within("calls.slowest", calls.slowest, 0..=10_000)?;
+    within("calls.file_megabytes", calls.file_megabytes, 1..=65_536)?;
 
     within("websocket.max_sessions", websocket.max_sessions, 1..=1_000_000)?;
     let per_address = websocket.max_sessions_per_address;
@@ -126,6 +127,7 @@ mod tests {
             ("tts", "max_concurrent", "9000000000000000000"),
             ("calls", "latest", "100001"),
             ("calls", "slowest", "10001"),
+            ("calls", "file_megabytes", "0"),
             ("websocket", "max_sessions", "0"),
             ("websocket", "max_sessions", "9000000000000000000"),
             ("websocket", "max_message_bytes", "0"),

@@ -3,6 +3,7 @@
 mod bar;
 mod client;
 mod credentials;
+mod from_file;
 mod line;
 mod under_way;
 
@@ -17,7 +18,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 
-use crate::calls::{Call, MAX_LISTED};
+use crate::calls::{Call, CallHistory, MAX_LISTED};
 use crate::kernel::EndpointKind;
 use client::{Client, ClientError, Update};
 use line::{LEGEND, Line};
@@ -33,6 +34,17 @@ pub struct CallsArgs {
     /// URL of the server, or of its listener for metrics if it has one.
     #[arg(default_value = "http://127.0.0.1:8888")]
     pub url: String,
+    /// Show calls that a server has kept in this file (calls.file of its configuration) instead of those of a running
+    /// server; that of the same name with .1 is read too.
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "url", "follow", "under_way", "token_file", "user", "password_file", "ca_file",
+    ])]
+    pub from: Option<PathBuf>,
+    /// Serve the page with the calls of that file, at the address that the configuration says.
+    #[arg(long, requires = "from", conflicts_with_all = [
+        "slowest", "limit", "kind", "provider", "own", "process", "workload", "outcome", "min_ms", "json",
+    ])]
+    pub page: bool,
     /// Keep printing calls as they end, also after the server was restarted.
     #[arg(long)]
     pub follow: bool,
@@ -91,13 +103,32 @@ fn kind(text: &str) -> Result<EndpointKind, String> {
     EndpointKind::deserialize(label).map_err(|_| "use llm, tts, db or other".to_owned())
 }
 
+impl CallsArgs {
+    /// All calls of the file that is given.
+    ///
+    /// # Errors
+    /// None is given, or it can't be read.
+    pub fn of_file(&self) -> anyhow::Result<CallHistory> {
+        let file = self.from.as_deref().context("--from FILE is missing")?;
+        from_file::history(file)
+    }
+}
+
 /// Shows calls on standard output until there are no more, or nobody reads them.
 ///
 /// # Errors
-/// The server can't be reached, refuses, or is none of ours.
+/// The server can't be reached, refuses, or is none of ours; or the file can't be read.
 pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
     let out = io::stdout();
     let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut printer = CallPrinter { out, json: args.json, colors, shown: VecDeque::new() };
+    if args.from.is_some() {
+        let mut calls = from_file::query(args)?.choose(&args.of_file()?, args.limit.into());
+        if !args.slowest {
+            calls.reverse();
+        }
+        return end_of(calls.iter().try_for_each(|call| printer.show(call)));
+    }
     let client = Client::new(args)?;
     if args.under_way {
         let listed = client.under_way(args.limit).await?;
@@ -108,8 +139,11 @@ pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
             _ => Ok(()),
         };
     }
-    let mut printer = CallPrinter { out, json: args.json, colors, shown: VecDeque::new() };
-    let ended = printer.run(&client, args).await;
+    end_of(printer.run(&client, args).await)
+}
+
+/// That nobody reads any more is no error.
+fn end_of(ended: Result<(), ShowError>) -> anyhow::Result<()> {
     match ended {
         Err(ShowError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(ShowError::Output(error)) => Err(error).context("standard output"),

@@ -2,6 +2,7 @@
 
 mod acknowledged;
 mod binary;
+mod call_file;
 mod calls;
 mod calls_back_off;
 mod calls_page;

@@ -16,8 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Calls;
-use super::query::CallQuery;
-use crate::calls::Update;
+use crate::calls::{CallQuery, Update};
 use crate::http::ApiError;
 
 /// How often a follower gets a comment when there is no call: proxies close silent connections.

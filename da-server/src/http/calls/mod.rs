@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Access};
 use super::{ApiError, page};
-use crate::calls::{Call, CallHistory};
-use query::{CallQuery, Order};
+use crate::calls::{Call, CallHistory, CallQuery};
+use query::how_many;
 
 /// Followers of live updates at once; each one may be some hundred calls behind.
 const MAX_FOLLOWERS: usize = 32;
@@ -71,7 +71,7 @@ async fn list(
     query: Result<Query<CallQuery>, QueryRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(query) = query.map_err(|_| ApiError::invalid_query())?;
-    let limit = query.limit()?;
+    let limit = how_many(query.limit)?;
     let writing = calls.writing.lock_owned().await;
     let written = tokio::task::spawn_blocking(move || {
         let json = serde_json::to_vec(&chosen(&calls.history, &query, limit));
@@ -88,14 +88,8 @@ async fn list(
 }
 
 fn chosen(history: &CallHistory, query: &CallQuery, limit: usize) -> CallList {
-    let mut calls = match query.order() {
-        Order::Latest => history.latest(),
-        Order::Slowest => history.slowest(),
-    };
-    calls.retain(|call| query.admits(call));
-    calls.truncate(limit);
     CallList {
-        calls,
+        calls: query.choose(history, limit),
         providers: history.providers(),
         processes: history.processes(),
         workloads: history.workloads(),
