@@ -41,7 +41,7 @@ pub enum Command {
     /// Check whether the server with this configuration answers: exit code 0 if so, else 1. For health checks
     /// of containers, whose image has no other client.
     Health,
-    /// Show the calls of a running server, one per line, with the phases of each.
+    /// Show the calls of a running server, or of a file that it has kept, one per line, with the phases of each.
     Calls(Box<CallsArgs>),
     /// Write man pages and shell completions, for packages.
     #[command(hide = true)]

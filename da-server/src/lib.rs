@@ -40,6 +40,7 @@ pub use collector::Collector;
 pub use listeners::Listeners;
 
 use anyhow::Context;
+use calls::{Calls, finish};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +67,11 @@ pub async fn run(
     // Ends with this future.
     let mut watching = JoinSet::new();
     watching.spawn(event_loop.watch());
-    let history = calls.history;
+    let Calls { history, reports, thread } = calls;
     let served = http::Served { config, metrics, errors, game, history, kernel_missing };
-    http::serve(served, listeners, shutdown).await.context("serving")
+    let served = http::serve(served, listeners, shutdown).await.context("serving");
+    // Nobody reports any more: what is left is joined, and written where it is to be.
+    drop(reports);
+    tokio::task::spawn_blocking(|| finish(thread, "join the last calls")).await?;
+    served
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use da_server::calls::{KernelView, observe};
+use da_server::calls::{CallHistory, KernelView, Observed, finish, observe};
 use da_server::check::{self, Table, exit_code};
 use da_server::cli::{Cli, Command, RecordArgs};
 use da_server::config::{Config, Mode};
@@ -82,6 +82,9 @@ fn health(cli: &Cli) -> anyhow::Result<()> {
 
 /// Asks another process; Ctrl-C is how following ends.
 fn calls(args: &CallsArgs) -> anyhow::Result<()> {
+    if args.from.is_some() {
+        return terminal::show_kept(args);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
@@ -95,7 +98,7 @@ fn calls(args: &CallsArgs) -> anyhow::Result<()> {
 fn page_of_file(cli: &Cli, args: &CallsArgs) -> anyhow::Result<()> {
     let config = Config::of_process(cli.config.as_deref())?;
     telemetry::init(&config.log)?;
-    let calls = Some(Arc::new(args.of_file()?));
+    let calls = Some(Arc::new(CallHistory::of(terminal::kept(args)?)));
     let listeners = Listeners::bind(&config)?;
     Kernel::drop_privileges()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -259,9 +262,14 @@ fn collect(start: Start) -> anyhow::Result<()> {
         let shutdown = shutdown::on_signal()?;
         let (sender, seen) =
             KernelView::channel(start.kernel.settlements(), start.kernel.under_way());
-        let calls = Some(observe(&start.config.calls, start.metrics.registry(), seen)?);
+        let Observed { history, thread } =
+            observe(&start.config.calls, start.metrics.registry(), seen)?;
         let Started { config, metrics, listeners, kernel_missing, view } =
             start.watch(Mode::Collector, Vec::new(), Some(sender), shutdown.clone())?;
-        Collector { config, metrics, kernel_missing, calls }.run(listeners, view, shutdown).await
+        let calls = Some(history);
+        let collector = Collector { config, metrics, kernel_missing, calls };
+        let ended = collector.run(listeners, view, shutdown).await;
+        tokio::task::spawn_blocking(|| finish(thread, "take in the last calls")).await?;
+        ended
     })
 }

@@ -151,7 +151,8 @@ pub fn test_needs(workspace: &Workspace) -> TestNeeds {
     let (for_others, for_python, for_node) = thread::scope(|scope| {
         let for_others = scope.spawn(|| packages::install_what_can_be_had(&others));
         let for_node = scope.spawn(|| node::test_libraries(workspace));
-        (for_others.join(), python::test_libraries(workspace), for_node.join())
+        let for_python = python::test_libraries(workspace);
+        (for_others.join(), for_python, for_node.join())
     });
     unavailable.extend(for_others.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     unavailable.extend(for_python);

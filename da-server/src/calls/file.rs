@@ -5,218 +5,233 @@
 //! fit into half of it.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::Call;
+/// For its owner alone: it tells whom this host talks to.
+const MODE: u32 = 0o600;
+
+/// What could not be done with a file.
+#[derive(Debug, thiserror::Error)]
+#[error("can't {doing} {}: {why}", path.display())]
+pub struct FileError {
+    /// A verb.
+    pub doing: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What the operating system says.
+    pub why: io::Error,
+}
+
+impl FileError {
+    /// For `map_err`.
+    pub(super) fn when(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |why| Self { doing, path, why }
+    }
+}
+
+/// Where the file goes that is full.
+pub(super) fn older(path: &Path) -> PathBuf {
+    let mut older = OsString::from(path);
+    older.push(".1");
+    older.into()
+}
 
 /// The file that is written to.
 #[derive(Debug)]
 pub struct CallFile {
     path: PathBuf,
     half_bytes: u64,
+    opened: Option<Opened>,
+}
+
+/// The file while it is open. It is locked: another process that writes it would rename it.
+#[derive(Debug)]
+struct Opened {
     file: File,
-    written_bytes: u64,
+    inode: (u64, u64),
     /// It ends in the middle of a line.
     is_cut: bool,
 }
 
+fn inode(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
 impl CallFile {
-    /// Goes on behind what is there. A new file is for this user alone.
-    ///
-    /// # Errors
-    /// It can't be opened.
-    pub fn open(path: PathBuf, max_bytes: u64) -> io::Result<Self> {
-        let file = append_to(&path)?;
-        let written_bytes = file.metadata()?.len();
-        let mut last = [b'\n'];
-        if let Some(at) = written_bytes.checked_sub(1) {
-            file.read_exact_at(&mut last, at)?;
-        }
-        let is_cut = last != [b'\n'];
-        Ok(Self { path, half_bytes: max_bytes / 2, file, written_bytes, is_cut })
+    /// The one at `path`, which with the one before it may have so many bytes. It is not opened yet.
+    pub fn new(path: PathBuf, max_bytes: u64) -> Self {
+        Self { path, half_bytes: max_bytes / 2, opened: None }
     }
 
     /// Writes one call, as JSON, behind the others. After an error the next one is tried again.
     ///
     /// # Errors
-    /// It could not be written, or not all of it: the disk is full, or the file that is full can't be renamed.
-    pub fn write(&mut self, call: &str) -> io::Result<()> {
-        let line = if self.is_cut { format!("\n{call}\n") } else { format!("{call}\n") };
-        if self.written_bytes > 0 && self.written_bytes + line.len() as u64 > self.half_bytes {
-            self.begin_anew()?;
+    /// It could not be written, or not all of it: the disk is full, another process writes the file, or it can't be
+    /// opened or renamed.
+    pub fn write(&mut self, call: &str) -> Result<(), FileError> {
+        let bytes = self.open()?;
+        if bytes > 0 && bytes + call.len() as u64 + 2 > self.half_bytes {
+            let renamed = fs::rename(&self.path, older(&self.path));
+            renamed.map_err(FileError::when("rename", &self.path))?;
+            self.open()?;
         }
-        self.is_cut = true;
-        self.file.write_all(line.as_bytes())?;
-        self.is_cut = false;
-        self.written_bytes += line.len() as u64;
+        let Some(opened) = &mut self.opened else { return Ok(()) };
+        let line = if opened.is_cut { format!("\n{call}\n") } else { format!("{call}\n") };
+        opened.is_cut = true;
+        opened.file.write_all(line.as_bytes()).map_err(FileError::when("write", &self.path))?;
+        opened.is_cut = false;
         Ok(())
     }
 
-    fn begin_anew(&mut self) -> io::Result<()> {
-        match fs::rename(&self.path, older(&self.path)) {
-            // Somebody has taken it away.
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        self.file = append_to(&self.path)?;
-        (self.written_bytes, self.is_cut) = (0, false);
-        Ok(())
-    }
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    File::options().read(true).append(true).create(true).mode(0o600).open(path)
-}
-
-/// Where the file goes that is full.
-fn older(path: &Path) -> PathBuf {
-    let mut older = OsString::from(path);
-    older.push(".1");
-    older.into()
-}
-
-/// What such a file has.
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// In the order in which they ended. No two have one number: of those that do, which is so where the server was
-    /// started again, the later ones have got others.
-    pub calls: Vec<Call>,
-    /// Lines that are no call: cut off, or of another version.
-    pub unreadable: u64,
-}
-
-impl Kept {
-    /// Reads `path` and, before it, what was renamed.
+    /// Opens the file, unless it is open and still the one at its path: somebody may have taken it away. Returns its
+    /// bytes.
     ///
     /// # Errors
-    /// A file can't be read.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let mut kept = Self::default();
-        match File::open(older(path)) {
-            Ok(file) => kept.add(file)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    /// It can't be opened, is no regular file, or another process writes it.
+    pub fn open(&mut self) -> Result<u64, FileError> {
+        let there = fs::metadata(&self.path).ok();
+        if let (Some(opened), Some(there)) = (&self.opened, &there)
+            && opened.inode == inode(there)
+        {
+            return Ok(there.len());
         }
-        kept.add(File::open(path)?)?;
-        kept.number_anew();
-        Ok(kept)
+        self.opened = None;
+        // Where a link leads is renamed, and not the link.
+        self.path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let opened = open(&self.path).map_err(FileError::when("open", &self.path))?;
+        let bytes = opened.file.metadata().map_err(FileError::when("look at", &self.path))?.len();
+        // It may be of a time in which there was more room.
+        let older = older(&self.path);
+        if fs::metadata(&older).is_ok_and(|older| older.len() > self.half_bytes) {
+            fs::remove_file(&older).map_err(FileError::when("remove", &older))?;
+        }
+        self.opened = Some(opened);
+        Ok(bytes)
     }
+}
 
-    fn add(&mut self, file: File) -> io::Result<()> {
-        for line in BufReader::new(file).split(b'\n') {
-            match line? {
-                line if line.is_empty() => {}
-                line => match serde_json::from_slice(&line) {
-                    Ok(call) => self.calls.push(call),
-                    Err(_) => self.unreadable += 1,
-                },
-            }
-        }
-        Ok(())
+fn open(path: &Path) -> io::Result<Opened> {
+    let file = File::options().read(true).append(true).create(true).mode(MODE).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
     }
-
-    fn number_anew(&mut self) {
-        let mut taken = std::collections::HashSet::new();
-        let mut next = self.calls.iter().map(|call| call.id).max().unwrap_or(0);
-        for call in &mut self.calls {
-            if !taken.insert(call.id) {
-                next = next.saturating_add(1);
-                call.id = next;
-            }
-        }
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::other("another process writes it"),
+        TryLockError::Error(error) => error,
+    })?;
+    // Somebody else's stays as it is.
+    let _ = file.set_permissions(Permissions::from_mode(MODE));
+    let mut last = [b'\n'];
+    if let Some(at) = metadata.len().checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
     }
+    Ok(Opened { file, inode: inode(&metadata), is_cut: last != [b'\n'] })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use crate::calls::kept::tests::ids;
     use crate::calls::sample_call;
 
     fn json(id: u64) -> String {
         serde_json::to_string(&sample_call(id, 100)).expect("JSON")
     }
 
-    fn ids(path: &Path) -> Vec<u64> {
-        Kept::read(path).expect("read").calls.iter().map(|call| call.id).collect()
+    /// A file in a folder of its own, with room for so many calls.
+    fn file(calls: u64) -> (tempfile::TempDir, PathBuf, CallFile) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("calls.jsonl");
+        let file = CallFile::new(path.clone(), calls * (json(1).len() as u64 + 4));
+        (folder, path, file)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o777
     }
 
     #[test]
     fn the_latest_are_kept_in_no_more_than_their_room() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("calls.jsonl");
-        let line_bytes = json(1).len() as u64 + 1;
-        let room_bytes = 20 * (line_bytes + 2);
-        let mut file = CallFile::open(path.clone(), room_bytes).expect("opened");
+        let (folder, path, mut file) = file(20);
         for id in 1..=95 {
             file.write(&json(id)).expect("written");
             let bytes: u64 = fs::read_dir(folder.path())
                 .expect("listed")
                 .map(|file| file.expect("a file").metadata().expect("its size").len())
                 .sum();
-            assert!(bytes <= room_bytes, "{bytes} of {room_bytes} after {id}");
+            assert!(bytes <= 2 * file.half_bytes, "{bytes} bytes after {id}");
         }
         let ids = ids(&path);
         assert!(ids.len() >= 10 && ids.len() <= 20, "{ids:?}");
         assert!(ids.iter().copied().eq(96 - ids.len() as u64..=95), "{ids:?}");
-        let mode = fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "it tells whom this host talks to");
+        assert_eq!(mode(&path), MODE);
     }
 
     #[test]
-    fn a_line_that_was_cut_costs_itself_alone_and_a_number_is_given_once() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("calls.jsonl");
-        let cut = &json(2)[..50];
-        fs::write(&path, format!("{}\n{cut}", json(1))).expect("written");
-        let mut file = CallFile::open(path.clone(), 1 << 20).expect("opened");
-        file.write(&json(1)).expect("written");
+    fn a_line_that_was_cut_costs_itself_alone() {
+        let (_folder, path, mut file) = file(20);
+        fs::write(&path, format!("{}\n{}", json(1), &json(2)[..50])).expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("permissions");
         file.write(&json(3)).expect("written");
-        let kept = Kept::read(&path).expect("read");
-        assert_eq!(kept.unreadable, 1);
-        assert_eq!(ids(&path), [1, 4, 3]);
+        assert_eq!((ids(&path), mode(&path)), (vec![1, 3], MODE));
+        // The disk was full in the middle of a line: this descriptor takes nothing.
+        file.opened.as_mut().expect("open").file = File::open(&path).expect("opened");
+        let error = file.write(&json(4)).expect_err("refused").to_string();
+        assert!(error.starts_with("can't write /") && error.contains("calls.jsonl: "), "{error}");
+        assert!(file.opened.as_ref().is_some_and(|opened| opened.is_cut));
     }
 
     #[test]
-    fn it_goes_on_once_there_is_room_or_the_file_is_back() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("calls.jsonl");
-        let mut file = CallFile::open(path.clone(), 2 * json(1).len() as u64 + 8).expect("opened");
+    fn it_goes_on_once_it_can_be_renamed_and_where_it_was_taken_away() {
+        let (_folder, path, mut file) = file(2);
         file.write(&json(1)).expect("written");
         // It is full, and can't be renamed over a folder that has something in it.
         fs::create_dir_all(older(&path).join("in-the-way")).expect("made");
-        file.write(&json(2)).expect_err("refused");
+        assert!(file.write(&json(2)).expect_err("refused").to_string().contains("can't rename"));
         fs::remove_dir_all(older(&path)).expect("removed");
         file.write(&json(3)).expect("written");
         assert_eq!(ids(&path), [1, 3]);
         fs::remove_file(&path).expect("removed");
         file.write(&json(4)).expect("written");
         assert_eq!(ids(&path), [1, 4]);
+        fs::write(&path, "").expect("emptied by somebody else");
+        file.write(&json(5)).expect("written");
+        assert_eq!(ids(&path), [1, 5], "there is room, so nothing was renamed");
     }
 
     #[test]
-    fn a_full_disk_is_an_error() {
-        let mut file = CallFile {
-            path: "/dev/full".into(),
-            half_bytes: 1 << 20,
-            file: File::options().write(true).open("/dev/full").expect("opened"),
-            written_bytes: 0,
-            is_cut: false,
-        };
-        assert_eq!(file.write("{}").expect_err("full").kind(), ErrorKind::StorageFull);
-        assert!(file.is_cut);
+    fn one_process_writes_it_and_what_is_no_file_is_refused() {
+        let (folder, path, mut file) = file(20);
+        file.write(&json(1)).expect("written");
+        let mut other = CallFile::new(path.clone(), 1 << 20);
+        assert!(
+            other.write(&json(2)).expect_err("refused").to_string().contains("another process")
+        );
+        drop(file);
+        other.write(&json(3)).expect("written once the first has gone");
+        assert_eq!(ids(&path), [1, 3]);
+        for no_file in [Path::new("/dev/null"), folder.path()] {
+            CallFile::new(no_file.to_owned(), 1 << 20).open().expect_err("refused");
+        }
     }
 
     #[test]
-    fn without_the_file_there_is_an_error_and_without_the_older_one_none() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("calls.jsonl");
-        assert_eq!(Kept::read(&path).expect_err("not there").kind(), ErrorKind::NotFound);
-        fs::write(&path, "").expect("written");
-        assert!(Kept::read(&path).expect("read").calls.is_empty());
+    fn a_link_stays_and_what_has_become_too_much_goes() {
+        let (folder, path, mut file) = file(20);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        (1..=15).for_each(|id| file.write(&json(id)).expect("written"));
+        drop(file);
+        let mut smaller = CallFile::new(link.clone(), 4 * json(1).len() as u64);
+        smaller.write(&json(16)).expect("written");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        smaller.write(&json(17)).expect("written");
+        assert!(ids(&path).ends_with(&[16, 17]), "{:?}", ids(&path));
+        assert!(!older(&link).exists(), "what the link leads to was renamed");
     }
 }

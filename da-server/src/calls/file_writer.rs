@@ -1,14 +1,15 @@
 //! The thread that writes finished calls into `calls.file`. Nobody waits for it.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
 use super::Update;
-use super::file::CallFile;
+use super::file::{CallFile, FileError};
+use super::last_work::finish;
 use crate::metrics::Registry;
 
 /// Finished calls that may wait to be written.
@@ -43,23 +44,16 @@ pub enum CallFileError {
     /// The family is already registered.
     #[error("can't register the metrics of calls.file: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// The file can't be used.
-    #[error("calls.file: can't open {}: {source}", path.display())]
-    Open {
-        /// Its path.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
     /// The operating system gave no thread.
     #[error("can't start the thread that writes calls: {0}")]
-    Thread(#[source] io::Error),
+    Thread(#[from] std::io::Error),
 }
 
-/// Takes finished calls for the file.
+/// Takes finished calls for the file. When it is dropped, those that wait are written first.
 #[derive(Debug)]
 pub struct CallFileWriter {
-    waiting: SyncSender<Arc<Update>>,
+    waiting: Option<SyncSender<Arc<Update>>>,
+    thread: Option<JoinHandle<()>>,
     skipped: IntCounter,
 }
 
@@ -67,8 +61,10 @@ impl CallFileWriter {
     /// Registers the family and, if there is to be a file, begins to write into it. With the one before it, it has
     /// so many MiB at most.
     ///
+    /// A file that can't be opened is tried again with each call.
+    ///
     /// # Errors
-    /// The family is already registered, the file can't be opened, or no thread could be had.
+    /// The family is already registered, or no thread could be had.
     pub fn start(
         file: Option<&Path>,
         megabytes: u64,
@@ -85,19 +81,27 @@ impl CallFileWriter {
         let [written, skipped, failed] =
             FileOutcome::ALL.map(|result| counts.with_label_values(&[result.as_str()]));
         let Some(path) = file else { return Ok(None) };
-        let file = CallFile::open(path.to_owned(), megabytes << 20)
-            .map_err(|source| CallFileError::Open { path: path.to_owned(), source })?;
+        let file = CallFile::new(path.to_owned(), megabytes << 20);
         let (waiting, calls) = sync_channel(MAX_WAITING);
         let thread = std::thread::Builder::new().name("da-call-file".to_owned());
-        let write = move || write_all(file, &calls, &written, &failed);
-        thread.spawn(write).map_err(CallFileError::Thread)?;
-        Ok(Some(Self { waiting, skipped }))
+        let thread = thread.spawn(move || write_all(file, &calls, &written, &failed))?;
+        Ok(Some(Self { waiting: Some(waiting), thread: Some(thread), skipped }))
     }
 
     /// Has a call written, unless too many are waiting for that.
     pub fn take(&self, update: &Arc<Update>) {
-        if self.waiting.try_send(Arc::clone(update)).is_err() {
+        let sent = self.waiting.as_ref().map(|waiting| waiting.try_send(Arc::clone(update)));
+        if !matches!(sent, Some(Ok(()))) {
             self.skipped.inc();
+        }
+    }
+}
+
+impl Drop for CallFileWriter {
+    fn drop(&mut self) {
+        self.waiting = None;
+        if let Some(thread) = self.thread.take() {
+            finish(thread, "write the last calls");
         }
     }
 }
@@ -108,7 +112,8 @@ fn write_all(
     written: &IntCounter,
     failed: &IntCounter,
 ) {
-    let mut is_failing = false;
+    // What was wrong the last time, so that the log says it once.
+    let mut trouble = file.open().err().map(|error| said(&error));
     for update in calls {
         // Where it is none, the log says so.
         let Some(json) = update.json() else {
@@ -118,20 +123,24 @@ fn write_all(
         match file.write(json) {
             Ok(()) => {
                 written.inc();
-                if is_failing {
+                if trouble.take().is_some() {
                     tracing::info!("calls are written to calls.file again");
                 }
-                is_failing = false;
             }
             Err(error) => {
                 failed.inc();
-                if !is_failing {
-                    tracing::error!(%error, "calls can't be written to calls.file; each one is tried");
+                if trouble.as_ref() != Some(&error.to_string()) {
+                    trouble = Some(said(&error));
                 }
-                is_failing = true;
             }
         }
     }
+}
+
+fn said(error: &FileError) -> String {
+    let error = error.to_string();
+    tracing::error!("calls.file: {error}; until that is mended, calls are missing there");
+    error
 }
 
 #[cfg(test)]
@@ -139,7 +148,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::calls::file::Kept;
+    use crate::calls::kept::tests::ids;
     use crate::calls::{Bounds, CallHistory, sample_call};
     use crate::metrics::Metrics;
 
@@ -151,40 +160,51 @@ mod tests {
     }
 
     #[test]
-    fn every_call_of_a_history_is_in_the_file_and_counted() {
+    fn every_call_of_a_history_is_in_the_file_when_that_ends() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("calls.jsonl");
         let metrics = Metrics::new().expect("metrics");
         let writer = CallFileWriter::start(Some(&path), 1, metrics.registry()).expect("starts");
         let history = CallHistory::new(Bounds::default()).written_by(writer);
         (1..=100).for_each(|id| history.add(Arc::new(sample_call(id, id))));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while value(&metrics, "written") < 100 {
-            assert!(Instant::now() < deadline, "{}", value(&metrics, "written"));
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert_eq!((value(&metrics, "skipped"), value(&metrics, "failed")), (0, 0));
-        let ids = Kept::read(&path).expect("read").calls.into_iter().map(|call| call.id);
-        assert!(ids.eq(1..=100));
+        drop(history);
+        assert_eq!(["written", "skipped", "failed"].map(|of| value(&metrics, of)), [100, 0, 0]);
+        assert!(ids(&path).into_iter().eq(1..=100));
     }
 
     #[test]
-    fn a_file_that_cant_be_had_is_named_and_without_one_all_is_0() {
+    fn a_file_that_cant_be_had_fails_each_call_and_is_tried_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("not-yet/calls.jsonl");
+        let metrics = Metrics::new().expect("metrics");
+        let writer = CallFileWriter::start(Some(&path), 1, metrics.registry()).expect("starts");
+        let history = CallHistory::new(Bounds::default()).written_by(writer);
+        history.add(Arc::new(sample_call(1, 1)));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while value(&metrics, "failed") < 1 {
+            assert!(Instant::now() < deadline, "it was not tried");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::fs::create_dir(folder.path().join("not-yet")).expect("made");
+        history.add(Arc::new(sample_call(2, 1)));
+        drop(history);
+        assert_eq!((value(&metrics, "written"), ids(&path)), (1, vec![2]));
+    }
+
+    #[test]
+    fn without_a_file_all_is_0() {
         let metrics = Metrics::new().expect("metrics");
         let none = CallFileWriter::start(None, 1, metrics.registry());
         assert!(none.expect("no error").is_none());
         assert_eq!(value(&metrics, "written"), 0);
-        let nowhere = Some(Path::new("/nowhere/calls"));
-        let metrics = Metrics::new().expect("metrics");
-        let error = CallFileWriter::start(nowhere, 1, metrics.registry()).expect_err("refused");
-        assert!(error.to_string().contains("/nowhere/calls"), "{error}");
     }
 
     #[test]
     fn what_finds_no_room_to_wait_is_counted() {
         let (waiting, _calls) = sync_channel(1);
         let writer = CallFileWriter {
-            waiting,
+            waiting: Some(waiting),
+            thread: None,
             skipped: IntCounter::new("skipped", "skipped").expect("a counter"),
         };
         let history = CallHistory::new(Bounds::default());

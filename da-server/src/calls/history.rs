@@ -100,10 +100,21 @@ impl CallHistory {
     /// All of `calls`, the first of which ended first.
     #[must_use]
     pub fn of(calls: Vec<Call>) -> Self {
-        let bounds =
-            Bounds { latest: calls.len(), slowest: MAX_LISTED.into(), slowest_for: Duration::MAX };
-        let history = Self::new(bounds);
-        calls.into_iter().for_each(|call| history.add(Arc::new(call)));
+        let most = calls.len();
+        let history = Self::new(Bounds { latest: most, slowest: most, slowest_for: Duration::MAX });
+        let mut guard = history.state();
+        let (state, now) = (&mut *guard, Instant::now());
+        for call in calls.into_iter().map(Arc::new) {
+            state.added += 1;
+            let place = state.added;
+            let of = if call.process.is_none() { &mut state.own } else { &mut state.others };
+            of.latest.push_back((place, Arc::clone(&call)));
+            of.slowest.push((now, call));
+        }
+        for of in [&mut state.own.slowest, &mut state.others.slowest] {
+            of.sort_by_key(|(_, call)| Reverse(call.duration_ns));
+        }
+        drop(guard);
         history
     }
 
@@ -255,6 +266,14 @@ mod tests {
         std::thread::sleep(Duration::from_millis(1));
         assert!(history.slowest().is_empty());
         assert_eq!(history.latest().len(), 5);
+    }
+
+    #[test]
+    fn of_a_file_all_are_there_in_both_orders() {
+        let calls = [(1, 50), (2, 10), (3, 90)].map(|(id, duration_ns)| call(id, duration_ns));
+        let history = CallHistory::of(calls.to_vec());
+        assert_eq!(ids(&history.latest()), [3, 2, 1]);
+        assert_eq!(ids(&history.slowest()), [3, 1, 2]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`Call`] is one call with its [`Attempt`]s, [`Phases`] where an attempt's time went, [`Socket`]
 //! what the kernel says of it and [`Join`] how both were brought together. [`CallHistory`] keeps the
 //! latest and the slowest; a [`CallQuery`] chooses among them, and `file_writer` writes them down where the operator
-//! wishes, for [`Kept`] to read. No prompt, answer, key or audio ever comes here.
+//! wishes, for [`read_calls`]. No prompt, answer, key or audio ever comes here.
 //!
 //! [`Calls`] starts the correlator's `thread`, which receives both sides. The `correlator` joins them by the
 //! addresses of the `sockets` that the kernel saw, and by `matching` where the application does not know its
@@ -20,6 +20,8 @@ mod file;
 mod file_writer;
 mod history;
 mod join;
+mod kept;
+mod last_work;
 mod matching;
 mod metrics;
 mod observed;
@@ -36,14 +38,16 @@ pub use attempt::{Attempt, Read, Reuse};
 pub use call::{Call, CallKind, Process};
 pub use config::CallsConfig;
 pub use ended::Ended;
-pub use file::Kept;
+pub use file::FileError;
 pub use file_writer::CallFileError;
 pub use history::{Bounds, CallHistory, MAX_LISTED};
 pub use join::Join;
+pub use kept::{number_anew, read_calls};
+pub use last_work::finish;
 pub use phase::{Phase, PhaseSplitter, Phases};
 pub use query::{CallQuery, Ending, Order, Whose};
 pub use socket::{Gap, Socket, Wait};
-pub use thread::{Calls, KernelView, StartError, observe};
+pub use thread::{Calls, KernelView, Observed, StartError, observe};
 pub use update::Update;
 
 #[cfg(test)]

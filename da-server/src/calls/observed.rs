@@ -115,6 +115,14 @@ impl ObservedCalls {
         mem::take(&mut self.over)
     }
 
+    /// The same when nothing comes any more: also those whose connections may still close.
+    pub fn take_all(&mut self, now: Now) -> Vec<Call> {
+        while let Some(unanswered) = self.unanswered.pop_front() {
+            self.ended_unanswered(&unanswered.seen, unanswered.since_ns, now);
+        }
+        self.take_over(now)
+    }
+
     fn beginning(&mut self, key: ConnectionKey) -> &mut Beginning {
         if self.connections.len() >= MAX_CONNECTIONS && !self.connections.contains_key(&key) {
             self.connections.pop_first();

@@ -121,19 +121,28 @@ impl Calls {
 /// view.
 ///
 /// # Errors
-/// A family is already registered, `calls.file` can't be opened, or no thread could be had.
+/// A family is already registered, or no thread could be had.
 pub fn observe(
     config: &CallsConfig,
     registry: &Registry,
     kernel: KernelView,
-) -> Result<Arc<CallHistory>, StartError> {
+) -> Result<Observed, StartError> {
     let file = CallFileWriter::start(config.file.as_deref(), config.file_megabytes, registry)?;
     let history = CallHistory::new(config.bounds()).with(kernel.under_way.clone());
     let history = Arc::new(history.written_by(file));
     let (calls, added) = (ObservedCalls::new(CallIds::default()), Arc::clone(&history));
     let thread = std::thread::Builder::new().name("da-calls".to_owned());
-    thread.spawn(move || observe_until_end(&kernel, calls, &added))?;
-    Ok(history)
+    let thread = thread.spawn(move || observe_until_end(&kernel, calls, &added))?;
+    Ok(Observed { history, thread })
+}
+
+/// Calls of which the kernel view alone tells.
+#[derive(Debug)]
+pub struct Observed {
+    /// The latest and the slowest.
+    pub history: Arc<CallHistory>,
+    /// Ends when there is no kernel view any more.
+    pub thread: JoinHandle<()>,
 }
 
 fn observe_until_end(kernel: &KernelView, mut calls: ObservedCalls, history: &CallHistory) {
@@ -146,10 +155,11 @@ fn observe_until_end(kernel: &KernelView, mut calls: ObservedCalls, history: &Ca
                 kernel.observations.try_iter().for_each(|seen| calls.observed(seen, now));
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => break,
         }
         calls.take_over(now(clock)).into_iter().for_each(|call| history.add(Arc::new(call)));
     }
+    calls.take_all(now(clock)).into_iter().for_each(|call| history.add(Arc::new(call)));
 }
 
 fn now(clock: Clock) -> Now {
@@ -195,9 +205,11 @@ impl CorrelatorThread {
             self.round();
             std::thread::sleep(POLL_INTERVAL);
         }
-        // Nobody reports any more, and nobody waits for what is left.
+        // Nobody reports any more, and nothing more is waited for.
         self.kernel = None;
         self.round();
+        let foreign = self.observed.take_all(now(self.clock));
+        foreign.into_iter().for_each(|call| self.history.add(Arc::new(call)));
     }
 
     /// Takes what both sides sent; returns whether more can come.

@@ -114,7 +114,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub(super) async fn list(&self, limit: u16) -> Result<Vec<Call>, ClientError> {
+    pub(super) async fn list(&self, limit: u32) -> Result<Vec<Call>, ClientError> {
         let mut url = self.calls.clone();
         let limit = limit.to_string();
         url.query_pairs_mut().extend_pairs([("order", self.order), ("limit", limit.as_str())]);
@@ -125,7 +125,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`ClientError`] says.
-    pub(super) async fn under_way(&self, limit: u16) -> Result<Listed, ClientError> {
+    pub(super) async fn under_way(&self, limit: u32) -> Result<Listed, ClientError> {
         let mut url = self.calls.clone();
         url.set_path(&format!("{}/under_way", url.path()));
         url.query_pairs_mut().append_pair("limit", &limit.to_string());

@@ -20,6 +20,8 @@ const NAME_CHARACTERS: usize = 30;
 pub(super) struct Line<'a> {
     pub(super) call: &'a Call,
     pub(super) colors: bool,
+    /// With the day on which it began.
+    pub(super) with_date: bool,
 }
 
 impl Display for Line<'_> {
@@ -28,7 +30,8 @@ impl Display for Line<'_> {
         let began = i64::try_from(call.began_unix_ms)
             .ok()
             .and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let began = began.unwrap_or_default().strftime("%H:%M:%S%.3f");
+        let form = if self.with_date { "%Y-%m-%d %H:%M:%S%.3f" } else { "%H:%M:%S%.3f" };
+        let began = began.unwrap_or_default().strftime(form);
         let name = shown(&format!("{} {}", call.provider, what(call)));
         write!(out, "{began} #{:<6} {} {name:<NAME_CHARACTERS$} ", call.id, call.kind.as_str())?;
         write!(out, "{:>8} ", duration(call.duration_ns))?;
@@ -153,14 +156,14 @@ mod tests {
     fn a_line_says_when_who_how_long_where_and_how_it_ended() {
         let mut call = call(17, 1_240_000_000);
         call.began_unix_ms = 1_763_820_001_700;
-        let line = Line { call: &call, colors: false }.to_string();
+        let line = Line { call: &call, colors: false, with_date: false }.to_string();
         let expected = format!(
             "14:00:01.700 #17     llm anthropic m{:19}   1.24 s {} success, wait 1.24 s, application alone",
             "",
             "w".repeat(32)
         );
         assert_eq!(line, expected);
-        let colored = Line { call: &call, colors: true }.to_string();
+        let colored = Line { call: &call, colors: true, with_date: false }.to_string();
         assert!(colored.contains("\x1b[38;5;16;48;5;178mw") && colored.contains("\x1b[0m"));
     }
 

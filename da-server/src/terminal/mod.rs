@@ -9,16 +9,16 @@ mod under_way;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 
-use crate::calls::{Call, CallHistory, MAX_LISTED};
+use crate::calls::{Call, MAX_LISTED};
 use crate::kernel::EndpointKind;
 use client::{Client, ClientError, Update};
 use line::{LEGEND, Line};
@@ -40,6 +40,12 @@ pub struct CallsArgs {
         "url", "follow", "under_way", "token_file", "user", "password_file", "ca_file",
     ])]
     pub from: Option<PathBuf>,
+    /// Of that file only calls that began then or later: 2026-11-30T14:05:00Z, or with another zone than Z.
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = from_file::time)]
+    pub since: Option<u64>,
+    /// Of that file only calls that began then or earlier.
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = from_file::time)]
+    pub until: Option<u64>,
     /// Serve the page with the calls of that file, at the address that the configuration says.
     #[arg(long, requires = "from", conflicts_with_all = [
         "slowest", "limit", "kind", "provider", "own", "process", "workload", "outcome", "min_ms", "json",
@@ -55,9 +61,9 @@ pub struct CallsArgs {
     /// oldest of them on top. HTTP/2 and TLS connections older than the view are not among them.
     #[arg(long, conflicts_with_all = ["follow", "slowest", "own", "outcome", "min_ms", "json"])]
     pub under_way: bool,
-    /// How many calls to show first, 1 to 500.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTED)))]
-    pub limit: u16,
+    /// How many calls to show first; of a running server 500 at most.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
     /// Only calls to language models (llm), speech providers (tts), databases (db) or other endpoints (other).
     #[arg(long, value_parser = kind)]
     pub kind: Option<EndpointKind>,
@@ -103,32 +109,36 @@ fn kind(text: &str) -> Result<EndpointKind, String> {
     EndpointKind::deserialize(label).map_err(|_| "use llm, tts, db or other".to_owned())
 }
 
-impl CallsArgs {
-    /// All calls of the file that is given.
-    ///
-    /// # Errors
-    /// None is given, or it can't be read.
-    pub fn of_file(&self) -> anyhow::Result<CallHistory> {
-        let file = self.from.as_deref().context("--from FILE is missing")?;
-        from_file::history(file)
-    }
+/// The calls of the file that is given, for the page.
+///
+/// # Errors
+/// None is given, or it can't be read.
+pub fn kept(args: &CallsArgs) -> anyhow::Result<Vec<Call>> {
+    from_file::for_page(args, file(args)?)
+}
+
+/// Shows calls of the file that is given on standard output.
+///
+/// # Errors
+/// None is given, or it can't be read; or no call ends as is asked for.
+pub fn show_kept(args: &CallsArgs) -> anyhow::Result<()> {
+    let calls = from_file::for_terminal(args, file(args)?)?;
+    end_of(CallPrinter::of(args).show_all(&calls))
+}
+
+fn file(args: &CallsArgs) -> anyhow::Result<&Path> {
+    args.from.as_deref().context("--from FILE is missing")
 }
 
 /// Shows calls on standard output until there are no more, or nobody reads them.
 ///
 /// # Errors
-/// The server can't be reached, refuses, or is none of ours; or the file can't be read.
+/// The server can't be reached, refuses, or is none of ours.
 pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
-    let out = io::stdout();
-    let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut printer = CallPrinter { out, json: args.json, colors, shown: VecDeque::new() };
-    if args.from.is_some() {
-        let mut calls = from_file::query(args)?.choose(&args.of_file()?, args.limit.into());
-        if !args.slowest {
-            calls.reverse();
-        }
-        return end_of(calls.iter().try_for_each(|call| printer.show(call)));
-    }
+    ensure!(
+        args.limit <= MAX_LISTED.into(),
+        "--limit: a running server lists {MAX_LISTED} at most"
+    );
     let client = Client::new(args)?;
     if args.under_way {
         let listed = client.under_way(args.limit).await?;
@@ -139,7 +149,7 @@ pub async fn show(args: &CallsArgs) -> anyhow::Result<()> {
             _ => Ok(()),
         };
     }
-    end_of(printer.run(&client, args).await)
+    end_of(CallPrinter::of(args).run(&client, args).await)
 }
 
 /// That nobody reads any more is no error.
@@ -175,8 +185,19 @@ struct CallPrinter<W> {
     out: W,
     json: bool,
     colors: bool,
+    /// Calls of a file may be of any day.
+    with_date: bool,
     /// Number and beginning: a server that is started again numbers from 1.
     shown: VecDeque<(u64, u64)>,
+}
+
+impl CallPrinter<io::Stdout> {
+    fn of(args: &CallsArgs) -> Self {
+        let out = io::stdout();
+        let colors = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let (json, with_date) = (args.json, args.from.is_some());
+        Self { out, json, colors, with_date, shown: VecDeque::new() }
+    }
 }
 
 impl<W: Write> CallPrinter<W> {
@@ -209,7 +230,7 @@ impl<W: Write> CallPrinter<W> {
             tokio::time::sleep(wait).await;
             wait = MAX_RECONNECT_DELAY.min(wait * 2);
             // Whatever ended meanwhile.
-            limit = MAX_LISTED;
+            limit = MAX_LISTED.into();
         }
     }
 
@@ -217,7 +238,7 @@ impl<W: Write> CallPrinter<W> {
     async fn follow(
         &mut self,
         client: &Client,
-        limit: u16,
+        limit: u32,
         connected: &mut bool,
     ) -> Result<(), ShowError> {
         let mut updates = Box::pin(client.follow().await?);
@@ -251,7 +272,11 @@ impl<W: Write> CallPrinter<W> {
             if self.shown.is_empty() {
                 writeln!(self.out, "{LEGEND}")?;
             }
-            writeln!(self.out, "{}", Line { call, colors: self.colors })?;
+            writeln!(
+                self.out,
+                "{}",
+                Line { call, colors: self.colors, with_date: self.with_date }
+            )?;
         }
         self.out.flush()?;
         self.shown.truncate(MAX_SHOWN - 1);
@@ -267,8 +292,13 @@ mod tests {
 
     #[test]
     fn a_call_is_shown_once_and_one_of_the_same_number_after_a_restart_as_well() {
-        let mut printer =
-            CallPrinter { out: Vec::new(), json: true, colors: false, shown: VecDeque::new() };
+        let mut printer = CallPrinter {
+            out: Vec::new(),
+            json: true,
+            colors: false,
+            with_date: false,
+            shown: VecDeque::new(),
+        };
         let call = sample_call(1, 100);
         let restarted = Call { began_unix_ms: 7, ..call.clone() };
         assert!(printer.show_all(&[call.clone(), call, restarted]).is_ok());
