@@ -74,7 +74,8 @@ impl Calls {
         Self::start_at(Clock::default(), own_pid(), config, registry, kernel, file)
     }
 
-    /// The same of a recording, by its clock, and without `calls.file`. Which process is its own shows only as its calls are joined.
+    /// The same of a recording, by its clock, and without `calls.file`. Which process is its own shows only as its
+    /// calls are joined.
     ///
     /// # Errors
     /// As above.

@@ -69,11 +69,11 @@ fn keep_slowest(calls: &mut VecDeque<Call>, limit: usize) {
 
 /// Reads the calls of the time that is asked for; says on standard error what in the file is no call.
 fn each(args: &CallsArgs, file: &Path, mut each: impl FnMut(Call)) -> anyhow::Result<()> {
-    let (mut calls, since, until) =
-        (0_u64, args.since.unwrap_or(0), args.until.unwrap_or(u64::MAX));
+    let wanted = args.since_unix_ms.unwrap_or(0)..=args.until_unix_ms.unwrap_or(u64::MAX);
+    let mut calls = 0_u64;
     let unreadable = read_calls(file, |call| {
         calls += 1;
-        if (since..=until).contains(&call.began_unix_ms) {
+        if wanted.contains(&call.began_unix_ms) {
             each(call);
         }
     })?;
@@ -110,7 +110,7 @@ fn query(args: &CallsArgs) -> anyhow::Result<CallQuery> {
 }
 
 /// A time with its zone, as milliseconds of the Unix epoch.
-pub(super) fn time(text: &str) -> Result<u64, String> {
+pub(super) fn unix_ms(text: &str) -> Result<u64, String> {
     let time: Timestamp =
         text.parse().map_err(|_| "use a time with its zone, as 2026-11-30T14:05:00Z".to_owned())?;
     time.as_millisecond().try_into().map_err(|_| "that was before 1970".to_owned())
@@ -122,9 +122,9 @@ mod tests {
 
     #[test]
     fn a_time_needs_a_zone() {
-        assert_eq!(time("1970-01-01T00:00:01.5Z"), Ok(1_500));
-        assert_eq!(time("1970-01-01T01:00:01+01:00"), Ok(1_000));
-        assert!(time("14:05").is_err_and(|why| why.contains("Z")));
-        assert!(time("1969-01-01T00:00:00Z").is_err_and(|why| why.contains("1970")));
+        assert_eq!(unix_ms("1970-01-01T00:00:01.5Z"), Ok(1_500));
+        assert_eq!(unix_ms("1970-01-01T01:00:01+01:00"), Ok(1_000));
+        assert!(unix_ms("14:05").is_err_and(|why| why.contains("Z")));
+        assert!(unix_ms("1969-01-01T00:00:00Z").is_err_and(|why| why.contains("1970")));
     }
 }

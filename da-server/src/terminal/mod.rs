@@ -41,11 +41,11 @@ pub struct CallsArgs {
     ])]
     pub from: Option<PathBuf>,
     /// Of that file only calls that began then or later: 2026-11-30T14:05:00Z, or with another zone than Z.
-    #[arg(long, value_name = "TIME", requires = "from", value_parser = from_file::time)]
-    pub since: Option<u64>,
+    #[arg(long = "since", value_name = "TIME", requires = "from", value_parser = from_file::unix_ms)]
+    pub since_unix_ms: Option<u64>,
     /// Of that file only calls that began then or earlier.
-    #[arg(long, value_name = "TIME", requires = "from", value_parser = from_file::time)]
-    pub until: Option<u64>,
+    #[arg(long = "until", value_name = "TIME", requires = "from", value_parser = from_file::unix_ms)]
+    pub until_unix_ms: Option<u64>,
     /// Serve the page with the calls of that file, at the address that the configuration says.
     #[arg(long, requires = "from", conflicts_with_all = [
         "slowest", "limit", "kind", "provider", "own", "process", "workload", "outcome", "min_ms", "json",
