@@ -73,31 +73,34 @@ impl CallFile {
     /// It could not be written, or not all of it: the disk is full, another process writes the file, or it can't be
     /// opened or renamed.
     pub fn write(&mut self, call: &str) -> Result<(), FileError> {
-        let bytes = self.open()?;
+        let (mut opened, bytes) = self.take()?;
         if bytes > 0 && bytes + call.len() as u64 + 2 > self.half_bytes {
             let renamed = fs::rename(&self.path, older(&self.path));
             renamed.map_err(FileError::when("rename", &self.path))?;
-            self.open()?;
+            (opened, _) = self.take()?;
         }
-        let Some(opened) = &mut self.opened else { return Ok(()) };
-        let line = if opened.is_cut { format!("\n{call}\n") } else { format!("{call}\n") };
-        opened.is_cut = true;
-        opened.file.write_all(line.as_bytes()).map_err(FileError::when("write", &self.path))?;
-        opened.is_cut = false;
-        Ok(())
+        let written = opened.append(call).map_err(FileError::when("write", &self.path));
+        self.opened = Some(opened);
+        written
     }
 
-    /// Opens the file, unless it is open and still the one at its path: somebody may have taken it away. Returns its
-    /// bytes.
+    /// Opens the file, unless it is open.
     ///
     /// # Errors
     /// It can't be opened, is no regular file, or another process writes it.
-    pub fn open(&mut self) -> Result<u64, FileError> {
+    pub fn open(&mut self) -> Result<(), FileError> {
+        self.opened = Some(self.take()?.0);
+        Ok(())
+    }
+
+    /// The open file with its bytes: opened anew unless it is still the one at its path, for somebody may have taken
+    /// it away.
+    fn take(&mut self) -> Result<(Opened, u64), FileError> {
         let there = fs::metadata(&self.path).ok();
-        if let (Some(opened), Some(there)) = (&self.opened, &there)
-            && opened.inode == inode(there)
+        if let Some(there) = there
+            && let Some(opened) = self.opened.take_if(|opened| opened.inode == inode(&there))
         {
-            return Ok(there.len());
+            return Ok((opened, there.len()));
         }
         self.opened = None;
         // Where a link leads is renamed, and not the link.
@@ -109,8 +112,17 @@ impl CallFile {
         if fs::metadata(&older).is_ok_and(|older| older.len() > self.half_bytes) {
             fs::remove_file(&older).map_err(FileError::when("remove", &older))?;
         }
-        self.opened = Some(opened);
-        Ok(bytes)
+        Ok((opened, bytes))
+    }
+}
+
+impl Opened {
+    fn append(&mut self, call: &str) -> io::Result<()> {
+        let line = if self.is_cut { format!("\n{call}\n") } else { format!("{call}\n") };
+        self.is_cut = true;
+        self.file.write_all(line.as_bytes())?;
+        self.is_cut = false;
+        Ok(())
     }
 }
 

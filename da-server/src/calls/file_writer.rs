@@ -139,7 +139,7 @@ fn write_all(
 
 fn said(error: &FileError) -> String {
     let error = error.to_string();
-    tracing::error!("calls.file: {error}; until that is mended, calls are missing there");
+    tracing::error!("calls.file: {error}; calls are missing in that file until this is fixed");
     error
 }
 

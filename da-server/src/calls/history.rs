@@ -83,6 +83,12 @@ impl Remembered {
 }
 
 impl HistoryState {
+    /// The place of a further call, and among which it is remembered.
+    fn next(&mut self, call: &Call) -> (u64, &mut Remembered) {
+        self.added += 1;
+        (self.added, if call.process.is_none() { &mut self.own } else { &mut self.others })
+    }
+
     fn all(&self) -> impl Iterator<Item = &Arc<Call>> {
         self.own.all().chain(self.others.all())
     }
@@ -105,9 +111,7 @@ impl CallHistory {
         let mut guard = history.state();
         let (state, now) = (&mut *guard, Instant::now());
         for call in calls.into_iter().map(Arc::new) {
-            state.added += 1;
-            let place = state.added;
-            let of = if call.process.is_none() { &mut state.own } else { &mut state.others };
+            let (place, of) = state.next(&call);
             of.latest.push_back((place, Arc::clone(&call)));
             of.slowest.push((now, call));
         }
@@ -139,9 +143,7 @@ impl CallHistory {
     /// Adds a finished call, and sends it to all followers.
     pub fn add(&self, call: Arc<Call>) {
         let mut state = self.state();
-        state.added += 1;
-        let place = state.added;
-        let of = if call.process.is_none() { &mut state.own } else { &mut state.others };
+        let (place, of) = state.next(&call);
         of.add(place, &call, self.bounds);
         drop(state);
         let update = Arc::new(Update::new(call));

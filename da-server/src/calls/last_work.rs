@@ -11,12 +11,12 @@ pub fn finish(thread: JoinHandle<()>, what: &str) {
     let deadline = Instant::now() + LAST_WORK;
     while !thread.is_finished() {
         if Instant::now() > deadline {
-            tracing::warn!("ending without waiting longer for a thread to {what}");
+            tracing::warn!("the program ends although a thread had still to {what}");
             return;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     if thread.join().is_err() {
-        tracing::error!("a thread panicked that was to {what}");
+        tracing::error!("the thread that was to {what} panicked");
     }
 }

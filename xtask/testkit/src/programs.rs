@@ -26,12 +26,18 @@ pub fn are_there(programs: &[&str]) -> bool {
 /// If it does not in continuous integration, where every test must run.
 #[must_use]
 pub fn has_module(python: &Path, module: &str) -> bool {
-    let asked = Command::new(python).args(["-c", &format!("import {module}")]).output();
-    let has = asked.is_ok_and(|answer| answer.status.success());
+    let has = imports(python, module);
     if !has {
         skip(&format!("Python's {module} is not installed: `cargo xtask setup` does it"));
     }
     has
+}
+
+/// Whether the Python at `python` can import these modules, with commas between them.
+#[must_use]
+pub fn imports(python: &Path, modules: &str) -> bool {
+    let asked = Command::new(python).args(["-c", &format!("import {modules}")]).output();
+    asked.is_ok_and(|answer| answer.status.success())
 }
 
 /// Says that a test, or a part of it, is skipped, and why.

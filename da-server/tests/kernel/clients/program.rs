@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use da_testkit::programs::imports;
+
 use super::job::Job;
 use super::{early_data, rust};
 
@@ -104,9 +106,7 @@ impl Programs {
                 return Err(format!("no {program}: `cargo xtask setup` installs it"));
             }
         }
-        let mut look = Command::new(PYTHON);
-        look.args(["-c", "import aiohttp, httpx, requests"]).stderr(Stdio::null());
-        if !look.status().is_ok_and(|status| status.success()) {
+        if !imports(Path::new(PYTHON), "aiohttp, httpx, requests") {
             return Err("no Python libraries: `cargo xtask setup` installs them".to_owned());
         }
         let (go, java) = (folder.join("client-go"), folder.join("client-java"));
