@@ -113,6 +113,8 @@ impl Progress {
 pub struct Connection {
     /// SYN_SENT, ns.
     pub born_ns: u64,
+    /// Address of its `struct sock`: the key of the map.
+    pub sock: u64,
     /// ESTABLISHED, ns.
     pub established_ns: u64,
     /// When either side first closed its half, ns; written by the state hook.
@@ -204,7 +206,7 @@ pub struct Ending {
 
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 23
+        == 8 * 24
             + 72
             + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
             + 4

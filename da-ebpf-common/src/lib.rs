@@ -8,6 +8,7 @@
 
 pub mod arrival;
 pub mod connection;
+pub mod dns;
 pub mod event;
 pub mod exchange;
 pub mod existing;

@@ -38,11 +38,15 @@ pub enum Counter {
     UnseenClose = 7,
     /// Connections not followed before their first send: too many are on which nothing was sent.
     SilentFull = 8,
+    /// DNS queries not followed: `DNS_QUERIES` was full.
+    DnsQueriesFull = 9,
+    /// Answers to DNS queries not delivered: their ring buffer was full.
+    DnsAnswersFull = 10,
 }
 
 impl Counter {
     /// Entries of the `COUNTERS` array.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 11;
 }
 
 #[cfg(feature = "user")]

@@ -18,7 +18,7 @@ use crate::{
     meter::{self, now_ns},
     pickup,
     sizes::is_close_alert,
-    sock::{RawSock, Sock, TcpSock},
+    sock::{RawSock, Sock, TypedSock},
     table::find,
 };
 
@@ -27,7 +27,7 @@ fn sock_arrival(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockArrival) else { return 0 };
     let sock = RawSock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock)
-        && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+        && let Some(sock) = TypedSock::of_tcp(ctx.arg(0))
     {
         let received_bytes = sock.payload_bytes_received();
         // SAFETY: see `table::find`.

@@ -23,7 +23,7 @@ use crate::{
     meter::{self, now_ns},
     pickup, request, silent,
     sizes::is_close_alert,
-    sock::{Sock, TcpSock},
+    sock::{Sock, TypedSock},
     syscall,
     table::{establish_unseen, find, insert, is_of, release},
     task::Task,
@@ -43,7 +43,7 @@ static BLANK: Array<Connection> = Array::with_max_entries(1, 0);
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn sock_state(ctx: BtfTracePointContext) -> i32 {
     let Some(run) = meter::begin(Program::SockState) else { return 0 };
-    if let Some(sock) = TcpSock::from_argument(ctx.arg(0)) {
+    if let Some(sock) = TypedSock::of_tcp(ctx.arg(0)) {
         let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
         match new {
             TCP_SYN_SENT => begin(&ctx, sock),
@@ -87,6 +87,7 @@ fn begin(ctx: &BtfTracePointContext, sock: impl Sock) {
     // SAFETY: see `find`.
     unsafe {
         (*connection).born_ns = now_ns();
+        (*connection).sock = sock.key();
         (*connection).peers.pid = ctx.tgid();
         (*connection).peers.thread = ctx.pid();
         (*connection).peers.command = Task::current().process_name();

@@ -10,12 +10,12 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    arrival, latecomer,
+    arrival, dns, latecomer,
     meter::{self, now_ns},
     request::{add_unseen, request},
     silent,
     sizes::LARGEST_ALERT_BYTES,
-    sock::{RawSock, Sock, TcpSock},
+    sock::{RawSock, Sock, TypedSock},
     syscall,
     table::{add_sent, find},
     tls,
@@ -30,18 +30,20 @@ fn sock_send(ctx: BtfTracePointContext) -> i32 {
     if connection.is_none()
         && result > 0
         && silent::adopts()
-        && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+        && let Some(sock) = TypedSock::of_tcp(ctx.arg(0))
     {
-        connection = latecomer::adopt(&ctx, sock, result as u64);
+        connection = latecomer::adopt(sock, result as u64);
     }
     if let Some(connection) = connection {
         // SAFETY: see `table::find`.
         unsafe { syscall::uses(&ctx, sock, connection) };
         if result > 0
-            && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+            && let Some(sock) = TypedSock::of_tcp(ctx.arg(0))
         {
             send(&ctx, sock, connection, result as u64);
         }
+    } else if result > 0 {
+        dns::sent(TypedSock::of_any(ctx.arg(0)), result as u64);
     }
     run.end();
     0

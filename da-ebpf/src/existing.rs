@@ -72,6 +72,7 @@ fn found(seq: *mut seq_file, task: Task, sock: impl Sock) {
     // one thread. What is not set here is zero, as in every record that begins.
     let report = unsafe {
         (*draft).born_ns = now_ns();
+        (*draft).sock = sock.key();
         (*draft).flags = flags::PRE_EXISTING;
         (*draft).peers.pid = task.process_id();
         (*draft).peers.command = task.process_name();

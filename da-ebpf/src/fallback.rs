@@ -6,6 +6,8 @@
 //! established socket takes a segment in, and `tcp_rcv_space_adjust(struct sock *sk)`, since 4.15,
 //! after a reader took bytes out, both under the socket's lock.
 
+use core::num::NonZero;
+
 use aya_ebpf::{
     helpers::bpf_probe_read_user, macros::raw_tracepoint, programs::RawTracePointContext,
 };
@@ -23,7 +25,6 @@ use crate::{
     sock::{RawSock, Sock},
     syscall,
     table::find,
-    task::Task,
 };
 
 /// Where in a `struct mmsghdr` the kernel says how much of the message it took:
@@ -36,48 +37,41 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
     let result: i64 = ctx.arg(1);
     // In the order of their cost: this runs at the end of every system call of the host.
     if result > 0
-        && let Some(sent) = sent(Registers::from_argument(ctx.arg(0)), result as u64)
-        && let Some(sock) = Task::current().sock(sent.descriptor)
-        && let Some(connection) = find_or_adopt(&ctx, sock, sent.bytes)
+        && let Some(bytes) = NonZero::new(bytes_sent_by_call(result as u64))
+        && let Some(sock) = RawSock::of_call()
+        && let Some(connection) = find_or_adopt(sock, bytes.get())
     {
         // SAFETY: see `table::find`.
         unsafe {
             syscall::uses(&ctx, sock, connection);
-            if request::add_unseen(sock, connection, sent.bytes) > 0 {
+            if request::add_unseen(sock, connection, bytes.get()) > 0 {
                 request::mark_mixed(connection);
             }
         }
-        exchange::send(&ctx, sock, connection, sent.bytes);
+        exchange::send(&ctx, sock, connection, bytes.get());
     }
     run.end();
     0
 }
 
 #[inline(always)]
-fn find_or_adopt(
-    ctx: &RawTracePointContext,
-    sock: impl Sock,
-    sent_bytes: u64,
-) -> Option<*mut Connection> {
+fn find_or_adopt(sock: impl Sock, sent_bytes: u64) -> Option<*mut Connection> {
     match find(sock) {
-        None if silent::adopts() => latecomer::adopt(ctx, sock, sent_bytes),
+        None if silent::adopts() => latecomer::adopt(sock, sent_bytes),
         found => found,
     }
 }
 
-/// What a system call has sent.
-struct Sent {
-    /// On what.
-    descriptor: u64,
-    /// How much.
-    bytes: u64,
-}
-
-/// What the system call that returned `result` has sent, if it is one that sends; of a sendmmsg the
+/// How much the current system call, which returned `result`, has sent, if it is one that sends; of a sendmmsg the
 /// first message. sendfile, splice and io_uring keep their descriptor elsewhere.
-#[inline(always)]
-fn sent(registers: Registers, result: u64) -> Option<Sent> {
-    let number = registers.syscall()?;
+///
+/// A function with a symbol of its own is verified once: the verifier would follow everything behind it once for each
+/// system call.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn bytes_sent_by_call(result: u64) -> u64 {
+    let registers = Registers::current();
+    let Some(number) = registers.syscall() else { return 0 };
     let several = number == layout::NR_SENDMMSG.load();
     if number != layout::NR_SENDTO.load()
         && number != layout::NR_WRITE.load()
@@ -86,19 +80,15 @@ fn sent(registers: Registers, result: u64) -> Option<Sent> {
         && !several
         || registers.is_32_bit()
     {
-        return None;
+        return 0;
     }
-    let bytes = if several { first_message_bytes(registers)? } else { result };
-    let descriptor = u64::from(registers.argument_1()? as u32);
-    Some(Sent { descriptor, bytes })
-}
-
-/// A function of its own: the verifier would follow everything behind it twice.
-#[inline(never)]
-fn first_message_bytes(registers: Registers) -> Option<u64> {
-    let address = registers.argument_2()? + MESSAGE_SENT;
+    if !several {
+        return result;
+    }
+    let Some(messages) = registers.argument_2() else { return 0 };
     // SAFETY: the helper checks the address; what is read is an integer.
-    unsafe { bpf_probe_read_user(address as *const u32) }.ok().map(u64::from)
+    let bytes = unsafe { bpf_probe_read_user((messages + MESSAGE_SENT) as *const u32) };
+    bytes.map_or(0, u64::from)
 }
 
 #[raw_tracepoint(tracepoint = "tcp_probe")]

@@ -4,7 +4,9 @@
 //! globals before loading; the verifier then sees constants. The names are the contract with
 //! da-server's `kernel/load/layout.rs`.
 
-use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use core::ffi::c_void;
+
+use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
@@ -113,6 +115,8 @@ offsets! {
     REGS_ARGUMENT_2,
     /// `pt_regs`: third argument of a system call
     REGS_ARGUMENT_3,
+    /// `pt_regs`: fifth argument of a system call
+    REGS_ARGUMENT_5,
     /// Not an offset: number of `write` on this architecture
     NR_WRITE,
     /// Not an offset: number of `writev`
@@ -139,8 +143,15 @@ pub fn read<T: Default>(structure: u64, offset: &Global<u32>) -> T {
 }
 
 /// What is at an address of the kernel, or all zeroes where the kernel refuses the read.
+///
+/// Whether it did is not asked: the verifier would follow everything behind each read twice.
 pub fn read_at<T: Default>(address: u64) -> T {
-    // SAFETY: the helper checks the address itself and fails on one that is not mapped. Offsets come
-    // from the running kernel's BTF, so what is read is the field they name.
-    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+    let mut value = T::default();
+    // SAFETY: the helper checks the address itself; of one that is not mapped it fills the value with zeroes. Offsets
+    // come from the running kernel's BTF, so what is read is the field they name: an integer, or an array of such.
+    unsafe {
+        let target = (&raw mut value).cast();
+        bpf_probe_read_kernel(target, size_of::<T>() as u32, address as *const c_void);
+    }
+    value
 }

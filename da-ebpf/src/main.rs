@@ -10,6 +10,7 @@
 //! * `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the kernel and the sending process,
 //!   `flight` and `records` the TLS records that are sent and read; `thread` is what is remembered of a thread
 //!   during a system call.
+//! * `dns` tells the queries and answers of sockets that are not followed.
 //! * `redaction` takes out of a request what is nobody's business; `event`, `iterator` and `meter` are the way out.
 
 #![no_std]
@@ -20,6 +21,7 @@
 mod arrival;
 mod atomic;
 mod connection;
+mod dns;
 mod event;
 mod exchange;
 mod existing;

@@ -13,10 +13,10 @@ use da_ebpf_common::{
 };
 
 use crate::{
-    event, histogram,
+    dns, event, histogram,
     meter::{self, now_ns},
     records,
-    sock::{RawSock, Sock, TcpSock},
+    sock::{RawSock, Sock, TypedSock},
     syscall,
     table::find,
 };
@@ -38,7 +38,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
         unsafe { syscall::uses(&ctx, sock, connection) };
         if result > 0
             && flags & MSG_PEEK == 0
-            && let Some(sock) = TcpSock::from_argument(ctx.arg(0))
+            && let Some(sock) = TypedSock::of_tcp(ctx.arg(0))
         {
             // SAFETY: see `table::find`.
             let to_bytes = unsafe { read_bytes(sock, connection) };
@@ -55,6 +55,8 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             }
             make_room(sock, connection);
         }
+    } else if result > 0 && flags & MSG_PEEK == 0 {
+        dns::received(TypedSock::of_any(ctx.arg(0)), result as u64);
     }
     run.end();
     0

@@ -156,7 +156,7 @@ unsafe fn follow(sock: impl Sock, connection: *mut Connection, from_bytes: u32, 
 
 /// Where the current system call puts what it reads from the socket, as far as that is one piece.
 #[inline(always)]
-fn buffer(sock: impl Sock) -> Option<Buffer> {
+pub fn buffer(sock: impl Sock) -> Option<Buffer> {
     let registers = Registers::of_call_on(sock)?;
     let syscall = registers.syscall()?;
     let (argument_2, argument_3) = (registers.argument_2()?, registers.argument_3()?);

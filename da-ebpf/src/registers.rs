@@ -12,11 +12,6 @@ use crate::{layout, sock::Sock, task::Task};
 pub struct Registers(u64);
 
 impl Registers {
-    /// From a tracepoint's `struct pt_regs *` argument.
-    pub fn from_argument(pointer: u64) -> Self {
-        Self(pointer)
-    }
-
     /// Of the system call that the current thread is in, if that is about this socket. A hook may run inside of
     /// any other one: io_uring does what it has left to do as a call returns, and the kernel has clients of its
     /// own. The buffers of such a call are nobody's business.
@@ -25,8 +20,9 @@ impl Registers {
         (socket_of_call() == sock.key()).then(Self::current)
     }
 
+    /// Of the system call that the current thread is in.
     #[inline(always)]
-    fn current() -> Self {
+    pub fn current() -> Self {
         // SAFETY: both helpers take the task the kernel hands out and nothing else; the registers
         // they return are those saved on the task's own kernel stack.
         Self(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
@@ -56,6 +52,12 @@ impl Registers {
         self.read(&layout::REGS_ARGUMENT_3)
     }
 
+    /// Its fifth argument.
+    #[inline(always)]
+    pub fn argument_5(self) -> Option<u64> {
+        self.read(&layout::REGS_ARGUMENT_5)
+    }
+
     /// Whether a 32-bit process made it: those have other numbers.
     #[inline(always)]
     pub fn is_32_bit(self) -> bool {
@@ -78,7 +80,7 @@ impl Registers {
 /// pointer that it knows pass for a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn socket_of_call() -> u64 {
+pub extern "C" fn socket_of_call() -> u64 {
     let Some(descriptor) = Registers::current().argument_1() else { return 0 };
     Task::current().sock(u64::from(descriptor as u32)).map_or(0, Sock::key)
 }

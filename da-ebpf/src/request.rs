@@ -10,7 +10,7 @@ use da_ebpf_common::{
 use crate::{
     arrival, event, pickup,
     sizes::{is_alert, is_close_alert, is_settings_ack, smallest_request_bytes},
-    sock::Sock,
+    sock::{RawSock, Sock},
     table::add_sent,
 };
 
@@ -111,19 +111,41 @@ pub unsafe fn mark_mixed(connection: *mut Connection) {
 
 /// Reports the current exchange, if there is one.
 ///
-/// All functions that are inside each other share 512 bytes of stack. So this one holds nothing, and
-/// each of those it calls is a function of its own: an event under construction takes 150.
-///
 /// # Safety
-/// `connection` is from `table::find`.
-#[inline(never)]
-pub unsafe fn finish(sock: impl Sock, connection: *const Connection, end: u32, errno: u32) {
+/// `connection` is from `table::find` of this socket.
+#[inline(always)]
+pub unsafe fn finish(sock: impl Sock, connection: *mut Connection, end: u32, errno: u32) {
     // SAFETY: the caller's promise.
     unsafe {
-        let number = (*connection).request;
-        if number == 0 {
-            return;
+        // Of another one, the record has been removed and begun anew since it was found.
+        if (*connection).request != 0 && (*connection).sock == sock.key() {
+            report_exchange(connection, end, errno, sock.srtt_eighths_us(), sock.retransmits());
         }
+    }
+}
+
+/// Reports the current exchange of a record.
+///
+/// A function with a symbol of its own is verified once, for any record. It is called in too many states of its
+/// callers for the verifier to go through it in each. All functions that are inside each other share 512 bytes of
+/// stack. So this one holds nothing, and each of those it calls is a function of its own: an event under
+/// construction takes 150.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_exchange(
+    connection: *mut Connection,
+    end: u32,
+    errno: u32,
+    srtt_eighths_us: u32,
+    retransmits: u32,
+) -> u32 {
+    if connection.is_null() {
+        return 0; // never so; the verifier, which forgets what the callers know, needs to see it
+    }
+    // SAFETY: `connection` is from `table::find`, which the verifier knows of every caller.
+    unsafe {
+        let number = (*connection).request;
+        let sock = RawSock::from_argument((*connection).sock);
         // The second one as well: what was reported as the first may have been its beginning.
         let tickets = number <= 2 && (*connection).flags & flags::TLS13 != 0;
         if tickets || arrival::response(connection, number).arrivals > 1 {
@@ -135,14 +157,22 @@ pub unsafe fn finish(sock: impl Sock, connection: *const Connection, end: u32, e
         {
             pickup::report(sock, connection, picked_up);
         }
-        report(sock, connection, end, errno);
+        report(sock, connection, Ended { end, errno, srtt_eighths_us, retransmits })
     }
 }
 
+/// How an exchange ended, and what the socket said of the network by then.
+struct Ended {
+    end: u32,
+    errno: u32,
+    srtt_eighths_us: u32,
+    retransmits: u32,
+}
+
 /// # Safety
-/// As for [`finish`].
+/// `connection` is from `table::find`.
 #[inline(never)]
-unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno: u32) -> u32 {
+unsafe fn report(sock: impl Sock, connection: *const Connection, ended: Ended) -> u32 {
     // SAFETY: the caller's promise.
     unsafe {
         let number = (*connection).request;
@@ -168,10 +198,10 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, end: u32, errno
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
             flags: (*connection).flags | skipped,
-            end,
-            errno,
-            srtt_eighths_us: sock.srtt_eighths_us(),
-            retransmits: sock.retransmits(),
+            end: ended.end,
+            errno: ended.errno,
+            srtt_eighths_us: ended.srtt_eighths_us,
+            retransmits: ended.retransmits,
             request_thread: (*connection).request_thread,
         });
     }

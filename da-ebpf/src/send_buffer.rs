@@ -93,7 +93,8 @@ pub struct Buffer {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Message {
-    name: u64,
+    /// Where the address that it goes to is told; 0 where it is not.
+    pub name: u64,
     name_length: u64,
     /// Where its buffers are told.
     pub buffers: u64,
@@ -127,20 +128,23 @@ pub unsafe fn copy(sock: impl Sock, scratch: *mut Scratch, sent_bytes: u64) -> u
     unsafe {
         (*scratch).captured_bytes = 0;
         (*scratch).limit_bytes = limit_bytes;
-        if let Some(registers) = Registers::of_call_on(sock) {
-            gather(scratch, registers);
+        if Registers::of_call_on(sock).is_some() {
+            gather();
         }
         (*scratch).captured_bytes
     }
 }
 
-/// Counts in `scratch.captured_bytes` instead of returning it: what is read from memory is any
-/// number to the verifier, and it need not follow what comes behind once for each way through here.
+/// Fills `scratch.payload` from the buffers of the current system call, and counts in `scratch.captured_bytes`
+/// instead of returning it.
 ///
-/// # Safety
-/// As for [`copy`].
+/// A function with a symbol of its own is verified once, and what is read from memory is any number to the verifier:
+/// it need not follow what comes behind once for each way through here.
+#[unsafe(no_mangle)]
 #[inline(never)]
-unsafe fn gather(scratch: *mut Scratch, registers: Registers) -> u32 {
+extern "C" fn gather() -> u32 {
+    let Some(scratch) = scratch() else { return 0 };
+    let registers = Registers::current();
     let (Some(syscall), Some(argument_2), Some(argument_3)) =
         (registers.syscall(), registers.argument_2(), registers.argument_3())
     else {
@@ -148,7 +152,7 @@ unsafe fn gather(scratch: *mut Scratch, registers: Registers) -> u32 {
     };
     let (buffers, count) =
         if syscall == layout::NR_WRITE.load() || syscall == layout::NR_SENDTO.load() {
-            // SAFETY: the caller's promise.
+            // SAFETY: `scratch` is this run's alone: its program has called this.
             unsafe { append(scratch, Buffer { base: argument_2, length: argument_3 }) };
             return 0;
         } else if syscall == layout::NR_WRITEV.load() {
@@ -169,10 +173,10 @@ unsafe fn gather(scratch: *mut Scratch, registers: Registers) -> u32 {
         let address = buffers + u64::from(index) * size_of::<Buffer>() as u64;
         // SAFETY: the helper checks the address; `Buffer` is made of integers.
         let Ok(buffer) = (unsafe { bpf_probe_read_user(address as *const Buffer) }) else { break };
-        // SAFETY: the caller's promise.
+        // SAFETY: as above.
         unsafe { append(scratch, buffer) };
     }
-    0 // the verifier minds a function that returns nothing
+    0
 }
 
 /// Copies `buffer` behind what is captured, as far as the limit.

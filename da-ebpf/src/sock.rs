@@ -5,13 +5,15 @@ use core::ffi::c_void;
 use aya_ebpf::{Global, helpers::bpf_skc_to_tcp_sock};
 use da_ebpf_common::peers::Peers;
 
-use crate::layout;
+use crate::{layout, registers::socket_of_call};
 
 /// include/linux/socket.h.
 const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub const AF_INET6: u16 = 10;
 /// `IPPROTO_TCP`; the tracepoints also speak of SCTP and DCCP.
 const IPPROTO_TCP: u16 = 6;
+/// `IPPROTO_UDP`.
+const IPPROTO_UDP: u16 = 17;
 
 /// `SOCK_DONE`, include/net/sock.h: number of the bit of `skc_flags` that the peer's FIN sets.
 const SOCK_DONE: u64 = 1;
@@ -48,6 +50,11 @@ pub trait Sock: Copy {
     /// Whether it speaks TCP.
     fn is_tcp(self) -> bool {
         self.load::<u16>(&layout::SK_PROTOCOL) == IPPROTO_TCP
+    }
+
+    /// Whether it speaks UDP.
+    fn is_udp(self) -> bool {
+        self.load::<u16>(&layout::SK_PROTOCOL) == IPPROTO_UDP
     }
 
     /// Whether it is a TCP connection that was begun by this side and has not ended.
@@ -228,6 +235,13 @@ impl RawSock {
         Self(pointer)
     }
 
+    /// The one that the system call of the current thread is about, if that is one that sends or reads.
+    #[inline(always)]
+    pub fn of_call() -> Option<Self> {
+        let address = socket_of_call();
+        (address != 0).then_some(Self(address))
+    }
+
     /// The protocol's side of a `struct socket *`, which is the file's side.
     pub fn of_socket(pointer: u64) -> Self {
         Self(layout::read(pointer, &layout::SOCKET_SK))
@@ -253,23 +267,29 @@ impl Sock for RawSock {
     }
 }
 
-/// One that the verifier knows as a `struct tcp_sock`: its fields are read by plain loads, at next to
-/// nothing.
+/// One that the verifier knows as a `struct tcp_sock`, or as a `struct sock`: its fields are read by plain loads, at
+/// next to nothing.
 #[derive(Clone, Copy)]
-pub struct TcpSock(*const u8);
+pub struct TypedSock(*const u8);
 
-impl TcpSock {
-    /// From a pointer that the verifier knows as one to a `struct sock`, an argument of a BTF tracepoint;
-    /// nothing where the socket does not speak TCP.
+impl TypedSock {
+    /// From a pointer that the verifier knows as one to a `struct sock`, an argument of a BTF tracepoint. The verifier
+    /// refuses to have fields of TCP's read.
     #[inline(always)]
-    pub fn from_argument(pointer: *mut c_void) -> Option<Self> {
+    pub fn of_any(pointer: *mut c_void) -> Self {
+        Self(pointer.cast_const().cast())
+    }
+
+    /// The same, with the fields of TCP's; nothing where the socket does not speak TCP.
+    #[inline(always)]
+    pub fn of_tcp(pointer: *mut c_void) -> Option<Self> {
         // SAFETY: the verifier lets only such a pointer pass; the helper returns it or null.
         let sock = unsafe { bpf_skc_to_tcp_sock(pointer) };
         (!sock.is_null()).then_some(Self(sock.cast_const().cast()))
     }
 }
 
-impl Sock for TcpSock {
+impl Sock for TypedSock {
     #[inline(always)]
     fn key(self) -> u64 {
         self.0 as u64

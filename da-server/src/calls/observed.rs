@@ -12,7 +12,7 @@ use std::mem;
 use super::Call;
 use super::sockets::ConnectionKey;
 use crate::kernel::{
-    ConnectionOutcome, ExchangeOutcome, HandshakeKind, Observation, SeenExchange, What,
+    ConnectionOutcome, ExchangeOutcome, HandshakeKind, Observation, Resolved, SeenExchange, What,
 };
 use crate::provider::CallIds;
 
@@ -44,6 +44,8 @@ pub struct ObservedCalls {
 /// How a connection began. Times are ns.
 #[derive(Debug, Default)]
 struct Beginning {
+    /// How its host was looked up right before.
+    resolved: Option<Resolved>,
     /// ESTABLISHED.
     established_ns: Option<u64>,
     /// ClientHello sent, and handshake done.
@@ -72,6 +74,7 @@ impl ObservedCalls {
     pub fn observed(&mut self, seen: Observation, now: Now) {
         let key = (seen.connection.born_ns, seen.connection.sock);
         match &seen.what {
+            What::Resolved(resolved) => self.beginning(key).resolved = Some(*resolved),
             What::Connected { to_ns, .. } => self.beginning(key).established_ns = Some(*to_ns),
             What::HandshakeDone { from_ns, to_ns, kind } => {
                 let beginning = self.beginning(key);

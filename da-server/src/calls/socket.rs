@@ -15,6 +15,10 @@ pub struct Socket {
     pub local: SocketAddr,
     /// Remote address.
     pub remote: SocketAddr,
+    /// Who answered when its host was looked up right before it was opened; none where that was not seen, or the host
+    /// was known.
+    #[serde(default)]
+    pub resolver: Option<SocketAddr>,
     /// How the TLS handshake went, also that of a reused connection; none without TLS, or where its
     /// end was not seen.
     pub tls: Option<HandshakeKind>,
@@ -83,6 +87,7 @@ impl Socket {
         Self {
             local,
             remote,
+            resolver: None,
             tls,
             exchange: exchange.map(|exchange| exchange.number),
             idle_before_ns: exchange.and_then(|exchange| exchange.idle_before_ns),

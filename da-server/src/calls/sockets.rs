@@ -105,6 +105,8 @@ impl Sockets {
         connection.last_seen = self.seen;
         self.by_use.insert((self.seen, key));
         match seen.what {
+            // The application has timed that itself.
+            What::Resolved(_) => {}
             What::Connected { to_ns, .. } => connection.established_ns = Some(to_ns),
             What::HandshakeDone { from_ns, to_ns, kind } => {
                 connection.handshake_ns = Some((from_ns, to_ns));

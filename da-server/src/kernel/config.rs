@@ -14,6 +14,8 @@ pub struct KernelConfig {
     pub enabled: bool,
     /// Look the endpoints' hosts up, so that a connection without a name is told by its address.
     pub resolve: bool,
+    /// Follow the DNS queries that processes send over UDP.
+    pub dns: bool,
     /// What becomes of connections to hosts that no endpoint lists.
     pub unlisted: Unlisted,
     /// Connections tracked at once; one beyond it is counted as lost, not tracked.
@@ -45,6 +47,7 @@ impl Default for KernelConfig {
         Self {
             enabled: true,
             resolve: true,
+            dns: true,
             unlisted: Unlisted::Drop,
             max_connections: 16_384,
             ring_bytes: 4 << 20,

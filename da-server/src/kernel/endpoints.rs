@@ -140,6 +140,21 @@ impl Endpoints {
         }
     }
 
+    /// Whose the host is that was looked up, and the host. A resolver appends the domains of its search list to a
+    /// name, one after the other: where a name has no address, what it begins with may be a host.
+    pub fn of_query<'n>(&self, name: &'n str, has_address: bool) -> Option<(EndpointId, &'n str)> {
+        let mut host = name;
+        loop {
+            if let Some(id) = self.hosts.find_anywhere(host) {
+                return Some((id, host));
+            }
+            match host.rsplit_once('.') {
+                Some((before, _)) if !has_address => host = before,
+                _ => return self.other.map(|other| (other, name)),
+            }
+        }
+    }
+
     /// A connection to `place` itself has asked for `name`: a later one may show none, as where a connect
     /// fails. Whoever asks a proxy, or through one, has told nothing of the proxy's address.
     ///

@@ -23,6 +23,7 @@ use self::refusal::{incomplete, refused};
 use self::status::{Reason, Unavailable};
 use self::syscalls::SyscallMapHandles;
 use super::config::KernelConfig;
+use super::reader::dns_maps::DnsMaps;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
 
@@ -42,6 +43,8 @@ pub struct Loaded {
     pub meters: PerCpuArray<MapData, Meter>,
     /// What they count.
     pub counters: PerCpuArray<MapData, u64>,
+    /// DNS queries and answers.
+    pub dns: DnsMaps,
     /// What times system calls; `None` where nothing does.
     pub syscalls: Option<Syscalls>,
     /// Their diagnostics; none where the log level is off.
@@ -98,6 +101,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         .override_global("TIMES_SYSCALLS", &times_syscalls, true)
         .override_global("MOST_SILENT", &most_silent, true)
         .override_global("LONG_GAP_NS", &long_gap_ns, true)
+        .override_global("FOLLOWS_DNS", &u32::from(config.dns), true)
         // Storage for tasks, which only the programs use.
         .allow_unsupported_maps()
         .map_max_entries("CONNECTIONS", config.max_connections)
@@ -115,6 +119,11 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         silent: take(&mut ebpf, "SILENT")?,
         meters: take(&mut ebpf, "METERS")?,
         counters: take(&mut ebpf, "COUNTERS")?,
+        dns: DnsMaps {
+            answers: take(&mut ebpf, "DNS_ANSWERS")?,
+            queries: take(&mut ebpf, "DNS_QUERIES")?,
+            unconnected: take(&mut ebpf, "DNS_UNCONNECTED")?,
+        },
         ebpf,
         programs,
         syscalls,

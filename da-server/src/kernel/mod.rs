@@ -10,6 +10,7 @@
 //! * `connection`, `tls`, `exchange`, `arrival`, `long_gap`, `pickup`, `reset`, `existing`, `leftover`, `syscall`
 //!   (the probes, named as in da-ebpf) turn them into measurements; `series` holds these,
 //!   `observation` tells them to whoever follows single connections.
+//! * `dns` tells what became of looking the endpoints' hosts up.
 //! * `idle` tells how long connections were of no use, of what the probes report.
 //! * `event` and `peers` are what they take in; `interleaving` tells connections that carry requests side by side.
 //! * `self_metrics` measures the view itself.
@@ -17,6 +18,7 @@
 mod arrival;
 pub mod config;
 mod connection;
+mod dns;
 mod endpoints;
 mod event;
 mod exchange;
@@ -53,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::config::{Hooks, KernelConfig, Unlisted};
 pub use self::connection::ConnectionOutcome;
+pub use self::dns::resolutions::Resolved;
 pub use self::endpoints::catalogue::{self, EndpointConfig, EndpointKind};
 pub use self::endpoints::replacement::{EndpointsInForce, NoReader};
 pub use self::endpoints::services::{Names, Service, with_services};
@@ -204,6 +207,7 @@ impl Kernel {
             ebpf: loaded.ebpf,
             events: loaded.events,
             connections,
+            dns: loaded.dns,
             replacements: self.replacements,
             settlements: self.settlements.1,
             logger: loaded.logger,

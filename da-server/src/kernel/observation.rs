@@ -6,6 +6,7 @@ use std::sync::Arc;
 use da_ebpf_common::event::ConnectionId;
 
 use super::connection::ConnectionOutcome;
+use super::dns::resolutions::Resolved;
 use super::endpoints::catalogue::EndpointKind;
 use super::exchange::Measured;
 use super::long_gap::SeenGaps;
@@ -39,6 +40,8 @@ pub struct Observation {
 /// See [`Observation`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
+    /// Its process had the host looked up right before, and has waited for that.
+    Resolved(Resolved),
     /// Connected, and now known whose connection it is.
     Connected {
         /// SYN_SENT.

@@ -14,6 +14,8 @@ use super::load::status::{ProgramState, Unavailable};
 /// Families about sockets, and the programs that measure them. A family has parts, such as resets sent
 /// and received; a part is there if all its programs are.
 const FAMILIES: &[(&str, &[&[Program]])] = &[
+    ("dns_seconds", &[&[Program::SockSend, Program::SockRecv]]),
+    ("dns_queries_total", &[&[Program::SockSend, Program::SockRecv]]),
     ("socket_connect_seconds", &[&[Program::SockState]]),
     ("socket_tls_handshake_seconds", &[&[Program::SockSend, Program::SockArrival]]),
     ("socket_first_byte_seconds", &[&[Program::SockSend, Program::SockArrival]]),
@@ -143,6 +145,9 @@ impl Preflight {
         let families: Vec<_> = FAMILIES
             .iter()
             .map(|(family, parts)| match why_not {
+                None if !config.dns && family.starts_with("dns_") => {
+                    FamilyFinding { extent: Extent::Disabled, ..FamilyFinding::nothing_of(family) }
+                }
                 None => found(family, parts, states),
                 Some(_) => FamilyFinding::nothing_of(family),
             })
@@ -228,7 +233,7 @@ mod tests {
         let documented = include_str!("../../../docs/METRICS.md")
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-            .filter(|name| name.starts_with("socket_") || name.starts_with("syscall_"))
+            .filter(|name| ["socket_", "syscall_", "dns_"].iter().any(|of| name.starts_with(of)))
             .map(str::to_owned);
         let known = FAMILIES.iter().map(|(family, _)| (*family).to_owned());
         let [mut documented, mut known]: [Vec<_>; 2] = [documented.collect(), known.collect()];

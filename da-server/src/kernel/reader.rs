@@ -2,6 +2,7 @@
 //! ever wait for it.
 
 pub(super) mod connections_map;
+pub(super) mod dns_maps;
 mod intake;
 pub(super) mod recorded;
 pub(super) mod replay;
@@ -25,6 +26,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::connections_map::ConnectionsMap;
+use self::dns_maps::DnsMaps;
 use self::intake::Intake;
 use self::settlement::Settlement;
 use super::endpoints::lookups::Lookups;
@@ -66,6 +68,8 @@ pub struct Reader {
     pub events: RingBuf<MapData>,
     /// Where verdicts go.
     pub connections: ConnectionsMap,
+    /// DNS queries and answers.
+    pub dns: DnsMaps,
     /// Where other endpoints come from.
     pub replacements: mpsc::Receiver<Replacement>,
     /// Who knows that an exchange is over.
@@ -127,6 +131,7 @@ impl Reader {
             self;
         let mut intake = Intake {
             connections: self.connections,
+            dns: self.dns,
             leftovers: self.leftovers,
             tracker: self.tracker,
             tier: self.tier,
@@ -175,6 +180,7 @@ impl Reader {
                 () = shutdown.cancelled() => true,
                 () = std::future::ready(()), if more || looking_for_older => false,
             };
+            intake.take_dns_answers();
             more = intake.take_batch(events.get_mut());
             if !more {
                 // Only now: what the ring buffer held came before what the records say.
@@ -189,6 +195,7 @@ impl Reader {
             if looked.elapsed() > LOOK {
                 looked = Instant::now();
                 intake.look(self.reader_cpu.look(), &mut ebpf, &self.status);
+                intake.take_unanswered_dns();
             }
             let now = Instant::now();
             if now >= look_under_way_at {

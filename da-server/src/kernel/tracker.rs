@@ -1,12 +1,13 @@
 //! Events → attributed measurements: keeps what must be remembered of each connection meanwhile.
 //!
 //! `opening`, `exchanges`, `closing` take a connection's events in this order, `older` those of one that
-//! was there before the programs. `under_way` looks at what they have not told yet.
+//! was there before the programs; `dns` takes what was looked up. `under_way` looks at what they have not told yet.
 
 pub(super) mod known;
 pub(super) mod settle;
 
 mod closing;
+mod dns;
 mod exchanges;
 mod older;
 mod opening;
@@ -28,6 +29,8 @@ pub use self::settle::Over;
 use super::arrival::ArrivalMetrics;
 use super::config::Unlisted;
 use super::connection::{ConnectionMetrics, ConnectionOutcome, Totals};
+use super::dns::DnsMetrics;
+use super::dns::resolutions::Resolutions;
 use super::endpoints::catalogue::EndpointConfig;
 use super::endpoints::target::Target;
 use super::endpoints::{EndpointId, Endpoints};
@@ -83,6 +86,8 @@ pub struct Tracker {
     strangers: Vec<ConnectionId>,
     /// Connections that the programs did not follow any more at the last sweep.
     gone: HashSet<ConnectionId>,
+    resolutions: Resolutions,
+    dns: DnsMetrics,
     connections: ConnectionMetrics,
     tls: TlsMetrics,
     exchanges: ExchangeMetrics,
@@ -136,6 +141,8 @@ impl Tracker {
             tickets: HashMap::default(),
             strangers: Vec::new(),
             gone: HashSet::default(),
+            resolutions: Resolutions::default(),
+            dns: DnsMetrics::register(registry)?,
             connections: ConnectionMetrics::register(registry)?,
             tls: TlsMetrics::register(registry)?,
             exchanges: ExchangeMetrics::register(registry)?,
@@ -279,6 +286,7 @@ impl Tracker {
         let labels = self.endpoints.labels(endpoint);
         let id = self.series.of(endpoint, labels, peers, workload.as_deref(), Instant::now());
         for (gone, labels) in self.series.take_gone() {
+            self.dns.forget(gone, &labels);
             self.connections.forget(gone, &labels);
             self.tls.forget(gone);
             self.exchanges.forget(gone, &labels);

@@ -61,6 +61,7 @@ pub fn attempt(took: &[(Phase, f64)]) -> Attempt {
             rtt_ns: Some(11 * MS + 400_000),
             retransmits: 0,
             window_closed_ns: 0,
+            resolver: None,
             long_gaps: Vec::new(),
             long_gaps_ns: BTreeMap::new(),
         }),

@@ -34,6 +34,7 @@ function connectionFacts({ reuse, socket }) {
     ["to", socket?.remote],
     ["TLS", socket && (TLS[socket.tls] ?? socket.tls)],
     ["exchange", socket?.exchange && `number ${socket.exchange} on it`],
+    ["DNS server", socket && socket.resolver],
     ["silent before", socket && length(socket.idle_before_ns)],
     ["round trip", socket && length(socket.rtt_ns)],
     ["retransmits", socket?.retransmits],

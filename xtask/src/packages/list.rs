@@ -82,6 +82,16 @@ pub const TESTS: &[Package] = &[
         shown_by: "/usr/lib/postgresql/15/bin/initdb",
     },
     Package {
+        name: "dnsmasq-base",
+        why: "a DNS server, which tests ask and slow down",
+        shown_by: "dnsmasq",
+    },
+    Package {
+        name: "musl-tools",
+        why: "compiles a client whose C library asks DNS in another way",
+        shown_by: "musl-gcc",
+    },
+    Package {
         name: "debootstrap",
         why: "makes the clean Debian that a test installs the package in",
         shown_by: "/usr/sbin/debootstrap",

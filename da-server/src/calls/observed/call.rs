@@ -22,14 +22,14 @@ pub fn made(
     let reuse = reuse(beginning, exchange);
     let began_ns = match (reuse, exchange) {
         (Reuse::Reused | Reuse::Unknown, Some(exchange)) => exchange.request_first_ns,
-        _ => seen.connection.born_ns,
+        _ => beginning.resolved.map_or(seen.connection.born_ns, |resolved| resolved.from_ns),
     };
     let outcome = match (exchange, beginning.failed) {
         (Some(exchange), _) => Ended::Exchange(exchange.measured.outcome),
         (None, failed) => Ended::Connection(failed.unwrap_or(ConnectionOutcome::Failed)),
     };
     let splitter = PhaseSplitter::new(began_ns, end_ns);
-    let phases = phases(splitter, reuse, beginning, exchange);
+    let phases = phases(splitter, reuse, seen.connection.born_ns, beginning, exchange);
     let duration_ns = phases.sum_ns();
     let began_ms_ago = now.now_ns.saturating_sub(began_ns) / 1_000_000;
     Call {
@@ -59,7 +59,10 @@ pub fn made(
             reads: Vec::new(),
             reads_total: 0,
             body_bytes: 0,
-            socket: Some(Socket::of((seen.local, seen.remote), beginning.tls, exchange, began_ns)),
+            socket: Some(Socket {
+                resolver: beginning.resolved.map(|resolved| resolved.resolver),
+                ..Socket::of((seen.local, seen.remote), beginning.tls, exchange, began_ns)
+            }),
         }],
     }
 }
@@ -82,10 +85,13 @@ fn reuse(beginning: &Beginning, exchange: Option<&SeenExchange>) -> Reuse {
 fn phases(
     mut splitter: PhaseSplitter,
     reuse: Reuse,
+    born_ns: u64,
     beginning: &Beginning,
     exchange: Option<&SeenExchange>,
 ) -> Phases {
     if reuse == Reuse::Fresh {
+        splitter.until(Phase::Dns, beginning.resolved.map(|resolved| resolved.to_ns));
+        splitter.until(Phase::Unexplained, born_ns);
         if beginning.established_ns.is_none() {
             return splitter.rest(Phase::Connect);
         }

@@ -48,6 +48,12 @@ impl Hosts {
         anywhere.chain(at_port).map(|(name, port)| (name.as_str(), port))
     }
 
+    /// Whose `name` is, whatever the port: who looks a name up has not said which.
+    pub fn find_anywhere(&self, name: &str) -> Option<EndpointId> {
+        let at_port = || self.at_port.values().find_map(|names| names.get(name).copied());
+        self.find(name, PORT).or_else(at_port)
+    }
+
     /// Whose `name` is at that port: the most specific pattern tells, names with their port first, then
     /// exact ones, `*.suffix` last and there the longest.
     pub fn find(&self, name: &str, port: u16) -> Option<EndpointId> {

@@ -53,6 +53,8 @@ const REQUIRED: &[Field] = &[
     ("REGS_ARGUMENT_2", "pt_regs", "si"),
     #[cfg(target_arch = "x86_64")]
     ("REGS_ARGUMENT_3", "pt_regs", "dx"),
+    #[cfg(target_arch = "x86_64")]
+    ("REGS_ARGUMENT_5", "pt_regs", "r8"),
     #[cfg(target_arch = "aarch64")]
     ("REGS_SYSCALL", "pt_regs", "syscallno"),
     #[cfg(target_arch = "aarch64")]
@@ -184,8 +186,10 @@ impl Layout {
             }
         }
         if cfg!(target_arch = "aarch64") {
-            // `pt_regs.regs[1]` and `[2]`: the array is the structure's first member.
-            values.extend([("REGS_ARGUMENT_2", 8), ("REGS_ARGUMENT_3", 16)]);
+            // `pt_regs.regs[1]`, `[2]` and `[4]`: the array is the structure's first member.
+            let arguments =
+                [("REGS_ARGUMENT_2", 8), ("REGS_ARGUMENT_3", 16), ("REGS_ARGUMENT_5", 32)];
+            values.extend(arguments);
         }
         values.extend(MODE);
         let number = |number: libc::c_long| u32::try_from(number).unwrap_or(u32::MAX);

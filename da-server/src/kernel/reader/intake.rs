@@ -12,9 +12,11 @@ use da_ebpf_common::connection::Connection;
 use da_ebpf_common::event::ConnectionId;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
+use super::dns_maps::DnsMaps;
 use super::recorded::{Recorded, SettledRecord};
 use super::settlement::Settlement;
 use crate::clock::monotonic_ns;
+use crate::kernel::dns::UNANSWERED_NS;
 use crate::kernel::event::Event;
 use crate::kernel::existing::ExistingConnections;
 use crate::kernel::leftover::Leftovers;
@@ -36,6 +38,8 @@ const SILENT_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Intake {
     /// Where verdicts go, and where records are read.
     pub connections: ConnectionsMap,
+    /// DNS queries and answers.
+    pub dns: DnsMaps,
     /// Records that nobody has removed; none where the kernel can't tell.
     pub leftovers: Option<Leftovers>,
     /// What makes measurements of events.
@@ -86,7 +90,30 @@ impl Intake {
         true
     }
 
+    /// Takes the answers to DNS queries that are there.
+    pub fn take_dns_answers(&mut self) {
+        let (tracker, recorder) = (&mut self.tracker, self.recorder.as_ref());
+        self.dns.take_answers(|answer, message| {
+            if let Some(recorder) = recorder {
+                recorder.write(&Recorded::dns_answer(answer, message));
+            }
+            tracker.dns_answered(answer, message);
+        });
+    }
+
+    /// Takes the queries that have had no answer for long.
+    pub fn take_unanswered_dns(&mut self) {
+        let before_ns = monotonic_ns().saturating_sub(UNANSWERED_NS);
+        for query in self.dns.take_unanswered(before_ns) {
+            self.tracker.dns_unanswered(&query);
+        }
+    }
+
     fn take(&mut self, event: &Event<'_>) {
+        if matches!(event, Event::FirstBytes(..) | Event::Closed(_)) {
+            // What was looked up before the connection began is there by now.
+            self.take_dns_answers();
+        }
         self.event_metrics.count(event.kind());
         let verdict = self.tracker.take(event);
         self.obey(verdict);

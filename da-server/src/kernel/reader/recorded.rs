@@ -1,6 +1,7 @@
 //! What the reader takes in, as entries of a recording.
 
 use da_ebpf_common::connection::Connection;
+use da_ebpf_common::dns::Answer;
 use da_ebpf_common::event::ConnectionId;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, IntoBytes};
@@ -21,8 +22,17 @@ pub enum Recorded {
     },
     /// An event, laid out as in the ring buffer.
     Event(#[serde(with = "base64_bytes")] Vec<u8>),
+    /// The answer to a DNS query, laid out as in its ring buffer.
+    DnsAnswer(#[serde(with = "base64_bytes")] Vec<u8>),
     /// The record of a connection whose exchange was said to be over.
     Settled(SettledRecord),
+}
+
+impl Recorded {
+    /// An answer, of which `message` is the beginning.
+    pub fn dns_answer(answer: &Answer, message: &[u8]) -> Self {
+        Self::DnsAnswer([answer.as_bytes(), message].concat())
+    }
 }
 
 /// See [`Recorded::Settled`].

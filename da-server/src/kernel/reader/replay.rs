@@ -2,6 +2,9 @@
 
 use std::sync::mpsc::Receiver;
 
+use da_ebpf_common::dns::Answer;
+use zerocopy::FromBytes;
+
 use super::recorded::Recorded;
 use super::settlement::{Settlement, Settlements};
 use crate::kernel::event::Event;
@@ -56,6 +59,11 @@ impl Replay {
             // That is what this was made from.
             Recorded::Begun { .. } => true,
             Recorded::Event(bytes) => self.take(bytes),
+            Recorded::DnsAnswer(bytes) => {
+                let Ok((answer, message)) = Answer::read_from_prefix(bytes) else { return false };
+                self.tracker.dns_answered(&answer, message);
+                true
+            }
             Recorded::Settled(settled) => {
                 let Some(record) = settled.record() else { return false };
                 let over = Over::Read(settled.over_ns);

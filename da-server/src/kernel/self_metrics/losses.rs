@@ -51,13 +51,17 @@ pub enum Loss {
     SeriesFull,
     /// System calls on a connection were not timed: those on too many connections are.
     TimedConnectionsFull,
+    /// A DNS query was not followed: too many had no answer.
+    DnsQueriesFull,
+    /// The answer to a DNS query was not delivered: too many came at once.
+    DnsAnswersFull,
     /// A subscriber was too slow to take an observation.
     SubscriberFull,
 }
 
 impl Loss {
     /// All of them, so that each is exported from the start.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::ConnectionsFull,
         Self::SilentConnection,
         Self::RingFull,
@@ -78,6 +82,8 @@ impl Loss {
         Self::ThreadsFull,
         Self::SeriesFull,
         Self::TimedConnectionsFull,
+        Self::DnsQueriesFull,
+        Self::DnsAnswersFull,
         Self::SubscriberFull,
     ];
 
@@ -104,6 +110,8 @@ impl Loss {
             Self::ThreadsFull => "threads_full",
             Self::SeriesFull => "series_full",
             Self::TimedConnectionsFull => "timed_connections_full",
+            Self::DnsQueriesFull => "dns_queries_full",
+            Self::DnsAnswersFull => "dns_answers_full",
             Self::SubscriberFull => "subscriber_full",
         }
     }
@@ -118,6 +126,8 @@ impl Loss {
             Self::EarlyCallsFull => Some(Counter::EarlyCallsFull),
             Self::ProcessesFull => Some(Counter::ProcessesFull),
             Self::ThreadsFull => Some(Counter::ThreadsFull),
+            Self::DnsQueriesFull => Some(Counter::DnsQueriesFull),
+            Self::DnsAnswersFull => Some(Counter::DnsAnswersFull),
             _ => None,
         }
     }

@@ -302,8 +302,13 @@ impl DetailCounter {
 
     /// Adds one.
     pub fn count(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str) {
+        self.add(id, labels, detail, 1);
+    }
+
+    /// Adds to a count; 0 where it only has to be there, so that a rate sees the first one.
+    pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str, amount: u64) {
         let values = || detailed(labels, detail);
-        self.0.of((id, detail), |family| family.with_label_values(&values())).inc();
+        self.0.of((id, detail), |family| family.with_label_values(&values())).inc_by(amount);
     }
 
     /// Takes out series that nothing is measured of any more.

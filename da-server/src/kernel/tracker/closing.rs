@@ -99,11 +99,16 @@ impl Tracker {
         if closed.flags & flags::PRE_EXISTING != 0 {
             return false; // what it did before it was found is unknown, and so is what came after
         }
-        match self.endpoints.attribute(None, place(&closed.peers)) {
+        let (id, place) = (closed.header.connection, place(&closed.peers));
+        // What the process has looked up is as good as a name that it shows.
+        let address = place.address.ip();
+        let host = self.resolutions.host_at(closed.peers.pid, address, id.born_ns);
+        match self.endpoints.attribute(host, place) {
             Attribution::To(endpoint) => {
                 let (series, workload) = self.series_of(endpoint, &closed.peers, None);
                 let known = Known::new(endpoint, series, closed.peers);
-                self.insert(closed.header.connection, Known { workload, ..known });
+                self.insert(id, Known { workload, ..known });
+                self.report_resolved(id, &closed.peers, None);
                 true
             }
             Attribution::Ambiguous => {

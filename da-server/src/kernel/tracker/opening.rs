@@ -79,6 +79,10 @@ impl Tracker {
         let known = Known { workload, interleaving, sends_early, joined_midway, ..known };
         self.insert(id, known);
         if is_new && let Some(to_ns) = established_ns(first.flags, first.established_ns) {
+            // Where a proxy connects to is for the proxy to look up.
+            if opening.proxied().is_none() {
+                self.report_resolved(id, &first.peers, opening.name());
+            }
             let from_ns = id.born_ns;
             let labels = self.series.labels(series);
             self.connections.connected(series, labels, to_ns.saturating_sub(from_ns));

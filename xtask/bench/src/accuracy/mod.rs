@@ -172,7 +172,7 @@ impl Errors {
                 What::Exchange(SeenExchange { number, .. }) => {
                     measured.insert(*number as usize, what);
                 }
-                What::EndedUp(_) | What::Closed { .. } => {}
+                What::Resolved(_) | What::EndedUp(_) | What::Closed { .. } => {}
             }
         }
         for (index, captured) in timeline.exchanges.iter().enumerate().skip(usize::from(is_tls)) {
