@@ -18,7 +18,7 @@ use da_ebpf_common::{
 
 use crate::{
     arrival, exchange, latecomer, layout, meter, pickup,
-    registers::Registers,
+    registers::{self, Registers},
     request,
     segment::Segment,
     silent,
@@ -38,7 +38,7 @@ fn syscall_send(ctx: RawTracePointContext) -> i32 {
     // In the order of their cost: this runs at the end of every system call of the host.
     if result > 0
         && let Some(bytes) = NonZero::new(bytes_sent_by_call(result as u64))
-        && let Some(sock) = RawSock::of_call()
+        && let Some(sock) = registers::current_sock()
         && let Some(connection) = find_or_adopt(sock, bytes.get())
     {
         // SAFETY: see `table::find`.

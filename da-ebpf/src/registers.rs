@@ -5,7 +5,11 @@ use aya_ebpf::{
     helpers::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs},
 };
 
-use crate::{layout, sock::Sock, task::Task};
+use crate::{
+    layout,
+    sock::{RawSock, Sock},
+    task::Task,
+};
 
 /// Those of one system call; they stay as they are until it has returned, but for the result.
 #[derive(Clone, Copy)]
@@ -73,6 +77,13 @@ impl Registers {
     }
 }
 
+/// The socket that the system call of the current thread is about, if that is one that sends or reads.
+#[inline(always)]
+pub fn current_sock() -> Option<RawSock> {
+    let address = socket_of_call();
+    (address != 0).then(|| RawSock::from_argument(address))
+}
+
 /// Address of the socket whose descriptor is the first argument of the current system call, which it is of those
 /// that send and read; 0 where there is none.
 ///
@@ -80,7 +91,7 @@ impl Registers {
 /// pointer that it knows pass for a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn socket_of_call() -> u64 {
+extern "C" fn socket_of_call() -> u64 {
     let Some(descriptor) = Registers::current().argument_1() else { return 0 };
     Task::current().sock(u64::from(descriptor as u32)).map_or(0, Sock::key)
 }

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::{Global, helpers::bpf_skc_to_tcp_sock};
 use da_ebpf_common::peers::Peers;
 
-use crate::{layout, registers::socket_of_call};
+use crate::layout;
 
 /// include/linux/socket.h.
 const AF_INET: u16 = 2;
@@ -233,13 +233,6 @@ impl RawSock {
     /// From a tracepoint's `struct sock *` argument.
     pub fn from_argument(pointer: u64) -> Self {
         Self(pointer)
-    }
-
-    /// The one that the system call of the current thread is about, if that is one that sends or reads.
-    #[inline(always)]
-    pub fn of_call() -> Option<Self> {
-        let address = socket_of_call();
-        (address != 0).then_some(Self(address))
     }
 
     /// The protocol's side of a `struct socket *`, which is the file's side.

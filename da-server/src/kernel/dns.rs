@@ -1,5 +1,6 @@
 //! What processes ask DNS servers about the endpoints' hosts: `dns_seconds`, `dns_queries_total`.
 
+pub(super) mod maps;
 pub(super) mod message;
 pub(super) mod resolutions;
 

@@ -23,7 +23,7 @@ use self::refusal::{incomplete, refused};
 use self::status::{Reason, Unavailable};
 use self::syscalls::SyscallMapHandles;
 use super::config::KernelConfig;
-use super::reader::dns_maps::DnsMaps;
+use super::dns::maps::DnsMaps;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
 

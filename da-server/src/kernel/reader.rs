@@ -2,7 +2,6 @@
 //! ever wait for it.
 
 pub(super) mod connections_map;
-pub(super) mod dns_maps;
 mod intake;
 pub(super) mod recorded;
 pub(super) mod replay;
@@ -26,9 +25,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::connections_map::ConnectionsMap;
-use self::dns_maps::DnsMaps;
 use self::intake::Intake;
 use self::settlement::Settlement;
+use super::dns::maps::DnsMaps;
 use super::endpoints::lookups::Lookups;
 use super::endpoints::replacement::Replacement;
 use super::existing::ExistingConnections;

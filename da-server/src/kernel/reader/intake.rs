@@ -12,11 +12,11 @@ use da_ebpf_common::connection::Connection;
 use da_ebpf_common::event::ConnectionId;
 
 use super::connections_map::{ConnectionsMap, Forgotten};
-use super::dns_maps::DnsMaps;
 use super::recorded::{Recorded, SettledRecord};
 use super::settlement::Settlement;
 use crate::clock::monotonic_ns;
 use crate::kernel::dns::UNANSWERED_NS;
+use crate::kernel::dns::maps::DnsMaps;
 use crate::kernel::event::Event;
 use crate::kernel::existing::ExistingConnections;
 use crate::kernel::leftover::Leftovers;
