@@ -154,6 +154,10 @@ pub struct Connection {
     pub srtt_eighths_us: u32,
     /// `tcp_sock.total_retrans` as of then: segments sent again since the connect.
     pub retransmits: u32,
+    /// `tcp_sock.rtt_min` as of then: least round-trip time of the last minutes, µs; all ones where there is none.
+    pub least_rtt_us: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
     /// How long the receive window was used up in all by the last arrival that counts in a response, ns.
     pub closed_by_arrival_ns: u64,
     /// `tcp_sock.rcv_ooopack` as of then: segments that came out of order since the connect.
@@ -177,6 +181,9 @@ pub struct Connection {
     pub window_closed_ns: u64,
     /// When a read last returned that left nothing unread, ns; written by the receive hook.
     pub emptied_ns: u64,
+    /// Address of the `struct task_struct` of the thread that has sent or read last: another one's, once that has
+    /// ended. Written whole, by the hooks of both sends and reads: either may be the last.
+    pub user: u64,
     /// Payload bytes read, modulo 2³², as of the last read that has returned; written by the
     /// receive hook alone.
     pub read_bytes: u32,
@@ -206,7 +213,7 @@ pub struct Ending {
 
 const _: () = assert!(
     size_of::<Connection>()
-        == 8 * 24
+        == 8 * 26
             + 72
             + 2 * (size_of::<Arrivals>() + size_of::<Unread>() + size_of::<Pickups>())
             + 4

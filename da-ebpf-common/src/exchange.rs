@@ -42,6 +42,10 @@ pub struct Exchange {
     pub first_read_ns: u64,
     /// How long the first of them had waited, ns.
     pub first_pickup_ns: u64,
+    /// See [`crate::pickup::Pickups::followed_ns`].
+    pub followed_pickup_ns: u64,
+    /// See [`crate::pickup::Pickups::run_delay_ns`].
+    pub run_delay_ns: u64,
     /// How long the peer could send nothing because nobody read, ns, in all.
     pub window_closed_ns: u64,
     /// Payload bytes sent on the connection so far.
@@ -58,9 +62,13 @@ pub struct Exchange {
     pub srtt_eighths_us: u32,
     /// `tcp_sock.total_retrans`: segments sent again since the connect.
     pub retransmits: u32,
+    /// `tcp_sock.rtt_min`: least round-trip time of the last minutes, µs; all ones where there is none yet.
+    pub least_rtt_us: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
     /// Thread that sent the first bytes of the request, in the initial PID namespace; 0 where no hook saw it
     /// sent, so that its times are those of the end.
     pub request_thread: u32,
 }
 
-const _: () = assert!(size_of::<Exchange>() == 24 + 32 + 32 + 32 + 16 + 24);
+const _: () = assert!(size_of::<Exchange>() == 24 + 32 + 32 + 48 + 16 + 32);

@@ -10,10 +10,16 @@ use crate::histogram::Histogram;
 pub struct Unread {
     /// When it arrived, ns.
     pub since_ns: u64,
+    /// How long the thread that had used the connection last had waited for a CPU by then, in all, ns.
+    pub run_delay_ns: u64,
+    /// That thread; 0 where there was none any more.
+    pub thread: u32,
     /// Payload bytes before it, modulo 2³².
     pub at_bytes: u32,
     /// The request it answers, modulo 2³².
     pub request: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
 }
 
 /// How long what had arrived waited to be read, during one exchange; written by the receive hook
@@ -31,6 +37,10 @@ pub struct Pickups {
     pub first_read_ns: u64,
     /// The first sample, ns.
     pub first_ns: u64,
+    /// Samples that were taken by the very thread that had used the connection last when they began, in all, ns.
+    pub followed_ns: u64,
+    /// For how long of these that thread was waiting for a CPU, ns.
+    pub run_delay_ns: u64,
     /// How long the receive window was used up before somebody had read enough, ns, in all.
     pub window_closed_ns: u64,
     /// The others; stale where there is none.

@@ -58,6 +58,7 @@ pub fn arrive(sock: impl Sock, connection: *mut Connection, received_bytes: u64,
         (*connection).last_arrival_ns = now_ns;
         (*connection).srtt_eighths_us = sock.srtt_eighths_us();
         (*connection).retransmits = sock.retransmits();
+        (*connection).least_rtt_us = sock.least_rtt_us();
         pickup::note_window(sock, connection, received_bytes as u32, now_ns);
         // An answer can be faster than the send hook of its request, even of the connection's first.
         let progress = Progress::from_word((*connection).progress);

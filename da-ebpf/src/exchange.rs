@@ -13,7 +13,7 @@ use crate::{
     arrival, dns, latecomer,
     meter::{self, now_ns},
     request::{add_unseen, request},
-    silent,
+    run_queue, silent,
     sizes::LARGEST_ALERT_BYTES,
     sock::{RawSock, Sock, TypedSock},
     syscall,
@@ -55,6 +55,7 @@ pub fn send(ctx: &impl EbpfContext, sock: impl Sock, connection: *mut Connection
     let now_ns = now_ns();
     // SAFETY: see `table::find`.
     unsafe {
+        run_queue::uses(connection);
         match (*connection).phase {
             phase if phase == Phase::Fresh as u32 => {
                 tls::first(ctx, sock, connection, bytes, now_ns);

@@ -19,7 +19,7 @@ use da_ebpf_common::{
 use crate::{
     arrival, exchange, latecomer, layout, meter, pickup,
     registers::{self, Registers},
-    request,
+    request, run_queue,
     segment::Segment,
     silent,
     sock::{RawSock, Sock},
@@ -110,7 +110,10 @@ fn tcp_read(ctx: RawTracePointContext) -> i32 {
     let sock = RawSock::from_argument(ctx.arg(0));
     if let Some(connection) = find(sock) {
         // SAFETY: see `table::find`.
-        unsafe { syscall::uses(&ctx, sock, connection) };
+        unsafe {
+            syscall::uses(&ctx, sock, connection);
+            run_queue::uses(connection);
+        }
         let received_bytes = sock.payload_bytes_received();
         // SAFETY: as above.
         if received_bytes != unsafe { (*connection).received_bytes } {

@@ -65,6 +65,12 @@ offsets! {
     TASK_GROUP_LEADER,
     /// `task_struct.comm`
     TASK_COMM,
+    /// `task_struct.pid`
+    TASK_PID,
+    /// `task_struct.sched_info.run_delay`; 0 on a kernel that does not count
+    TASK_RUN_DELAY,
+    /// `tcp_sock.rtt_min.s[0].v`
+    TCP_RTT_MIN,
     /// `tcp_sock.copied_seq`: sequence number of the first byte not read yet
     TCP_COPIED_SEQ,
     /// `tcp_sock.srtt_us`

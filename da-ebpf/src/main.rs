@@ -9,7 +9,7 @@
 //!   bounds the connections that have sent nothing, and `latecomer` takes up those that do so at last.
 //! * `sock`, `segment`, `task`, `registers`, `layout` and `send_buffer` read the kernel and the sending process,
 //!   `flight` and `records` the TLS records that are sent and read; `thread` is what is remembered of a thread
-//!   during a system call.
+//!   during a system call, `run_queue` how long it waits for a CPU.
 //! * `dns` tells the queries and answers of sockets that are not followed.
 //! * `redaction` takes out of a request what is nobody's business; `event`, `iterator` and `meter` are the way out.
 
@@ -40,6 +40,7 @@ mod redaction;
 mod registers;
 mod request;
 mod reset;
+mod run_queue;
 mod segment;
 mod send_buffer;
 mod silent;

@@ -3,7 +3,9 @@
 //! BTF tracepoint `sock_recv_length(struct sock *sk, int ret, int flags)`, since 6.3: in the reader,
 //! after the read.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
 use da_ebpf_common::{
     connection::{Connection, Progress},
     event::Kind,
@@ -15,7 +17,7 @@ use da_ebpf_common::{
 use crate::{
     dns, event, histogram,
     meter::{self, now_ns},
-    records,
+    records, run_queue,
     sock::{RawSock, Sock, TypedSock},
     syscall,
     table::find,
@@ -35,7 +37,10 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
     let (result, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if let Some(connection) = find(sock) {
         // SAFETY: see `table::find`.
-        unsafe { syscall::uses(&ctx, sock, connection) };
+        unsafe {
+            syscall::uses(&ctx, sock, connection);
+            run_queue::uses(connection);
+        }
         if result > 0
             && flags & MSG_PEEK == 0
             && let Some(sock) = TypedSock::of_tcp(ctx.arg(0))
@@ -84,8 +89,15 @@ pub unsafe fn arrived(
         // (MSG_WAITALL) empties the buffer over and over.
         let first = &raw const (*connection).unread[0];
         let begun = (*first).since_ns != 0 && (*first).at_bytes == (*connection).read_bytes;
-        (*connection).unread[usize::from(begun)] =
-            Unread { since_ns: now_ns, at_bytes: before_bytes, request: request as u32 };
+        let run_queue::Waiter { thread, run_delay_ns } = run_queue::waiter(connection);
+        (*connection).unread[usize::from(begun)] = Unread {
+            since_ns: now_ns,
+            run_delay_ns,
+            thread,
+            at_bytes: before_bytes,
+            request: request as u32,
+            reserved: 0,
+        };
     }
 }
 
@@ -240,6 +252,7 @@ unsafe fn slot(connection: *mut Connection, request: u32) -> *mut Pickups {
         if (*slot).request != request {
             ((*slot).request, (*slot).skipped_arrivals) = (request, 0);
             ((*slot).count, (*slot).window_closed_ns) = (0, 0);
+            ((*slot).followed_ns, (*slot).run_delay_ns) = (0, 0);
         }
         slot
     }
@@ -349,6 +362,11 @@ fn receive(connection: *mut Connection, from_bytes: u32) -> u64 {
         let reported = current.wrapping_sub(oldest.request).cast_signed() > 0;
         let request = if reported { current } else { oldest.request };
         let slot = slot(connection, request);
+        let reader = bpf_get_current_pid_tgid() as u32;
+        if let Some(run_delay_ns) = run_queue::waited_ns(&oldest, reader, waited_ns) {
+            (*slot).followed_ns += waited_ns;
+            (*slot).run_delay_ns += run_delay_ns;
+        }
         let count = (*slot).count;
         if count == 0 {
             ((*slot).first_read_ns, (*slot).first_ns) = (now_ns, waited_ns);

@@ -177,11 +177,14 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, ended: Ended) -
     unsafe {
         let number = (*connection).request;
         let (mut pickups, mut first_read_ns, mut first_pickup_ns) = (0, 0, 0);
+        let (mut followed_pickup_ns, mut run_delay_ns) = (0, 0);
         let (mut window_closed_ns, mut skipped) = (pickup::closed_for_ns(connection), 0);
         if let Some(picked_up) = pickup::of(connection, number) {
             skipped = u32::from((*picked_up).skipped_arrivals != 0) * flags::SKIPPED_ARRIVAL;
             pickups = (*picked_up).count;
             (first_read_ns, first_pickup_ns) = ((*picked_up).first_read_ns, (*picked_up).first_ns);
+            followed_pickup_ns = (*picked_up).followed_ns;
+            run_delay_ns = (*picked_up).run_delay_ns;
             window_closed_ns += (*picked_up).window_closed_ns;
         }
         event::emit(|| Exchange {
@@ -194,6 +197,8 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, ended: Ended) -
             pickups,
             first_read_ns,
             first_pickup_ns,
+            followed_pickup_ns,
+            run_delay_ns,
             window_closed_ns,
             sent_bytes: (*connection).sent_bytes,
             received_bytes: (*connection).received_bytes,
@@ -202,6 +207,8 @@ unsafe fn report(sock: impl Sock, connection: *const Connection, ended: Ended) -
             errno: ended.errno,
             srtt_eighths_us: ended.srtt_eighths_us,
             retransmits: ended.retransmits,
+            least_rtt_us: (*connection).least_rtt_us,
+            reserved: 0,
             request_thread: (*connection).request_thread,
         });
     }

@@ -167,6 +167,11 @@ pub trait Sock: Copy {
         self.load(&layout::TCP_SRTT_US)
     }
 
+    /// `tcp_sock.rtt_min.s[0].v`: the least round-trip time of the last minutes, µs; all ones where there is none.
+    fn least_rtt_us(self) -> u32 {
+        self.load(&layout::TCP_RTT_MIN)
+    }
+
     /// `tcp_sock.total_retrans`: segments sent again since the connect.
     fn retransmits(self) -> u32 {
         self.load(&layout::TCP_TOTAL_RETRANS)

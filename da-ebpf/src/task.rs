@@ -22,6 +22,24 @@ impl Task {
         Self(pointer)
     }
 
+    /// Where its structure is.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0
+    }
+
+    /// `pid`: the thread's id in the initial PID namespace; 0 where there is no such thread.
+    #[inline(always)]
+    pub fn id(self) -> u32 {
+        layout::read(self.0, &layout::TASK_PID)
+    }
+
+    /// `sched_info.run_delay`: how long it has waited for a CPU in all, ns; none where the kernel does not count.
+    #[inline(always)]
+    pub fn run_delay_ns(self) -> Option<u64> {
+        (layout::TASK_RUN_DELAY.load() != 0).then(|| layout::read(self.0, &layout::TASK_RUN_DELAY))
+    }
+
     /// `tgid`: the process's id in the initial PID namespace.
     #[inline(always)]
     pub fn process_id(self) -> u32 {

@@ -223,7 +223,7 @@ mod tests {
             },
             ..Measured::without_sample(outcome)
         };
-        What::Exchange(SeenExchange {
+        What::Exchange(Box::new(SeenExchange {
             number,
             request_first_ns: 550,
             request_thread: 1,
@@ -235,12 +235,15 @@ mod tests {
             is_first: number == 1,
             idle_before_ns: None,
             first_pickup: None,
+            least_rtt_ns: None,
+            run_delay_ns: None,
+            is_buffered: false,
             rtt_ns: None,
             retransmits: 0,
             window_closed_ns: 0,
             long_gaps: None,
             measured,
-        })
+        }))
     }
 
     /// Of a connection connected from 300 to 400 and shaken from 420 to 500, and its exchange.

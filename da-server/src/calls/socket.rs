@@ -39,11 +39,21 @@ pub struct Socket {
     pub first_wait: Option<Wait>,
     /// The kernel's smoothed round-trip time at the end; none where it had none.
     pub rtt_ns: Option<u64>,
+    /// The least round-trip time of the last minutes before that; none where it had none.
+    #[serde(default)]
+    pub least_rtt_ns: Option<u64>,
+    /// For how long the thread that read was ready to run, waited for a CPU, and something waited to be read; none
+    /// where that is not known.
+    #[serde(default)]
+    pub run_delay_ns: Option<u64>,
     /// Segments sent again during the attempt.
     pub retransmits: u64,
     /// How long the provider could send nothing because the application did not read: the receive
     /// window was used up.
     pub window_closed_ns: u64,
+    /// The response came in bursts: something on the way, or the provider, holds the stream back.
+    #[serde(default)]
+    pub is_buffered: bool,
     /// Long gaps between arrivals of the response: the first few and the longest, in order.
     #[serde(default)]
     pub long_gaps: Vec<Gap>,
@@ -99,8 +109,11 @@ impl Socket {
                 Some(Wait { read_ns: since(pickup.read_ns)?, waited_ns: pickup.waited_ns })
             }),
             rtt_ns: exchange.and_then(|exchange| exchange.rtt_ns),
+            least_rtt_ns: exchange.and_then(|exchange| exchange.least_rtt_ns),
+            run_delay_ns: exchange.and_then(|exchange| exchange.run_delay_ns),
             retransmits: exchange.map_or(0, |exchange| exchange.retransmits),
             window_closed_ns: exchange.map_or(0, |exchange| exchange.window_closed_ns),
+            is_buffered: exchange.is_some_and(|exchange| exchange.is_buffered),
             long_gaps: gaps.map_or_else(Vec::new, |gaps| {
                 let gap = |gap: &SeenGap| {
                     let (from_ns, to_ns) = (since(gap.from_ns)?, since(gap.to_ns)?);

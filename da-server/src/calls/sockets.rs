@@ -122,7 +122,9 @@ impl Sockets {
                     self.kept.push_back(key);
                 }
                 self.unclaimed.insert((exchange.request_first_ns, key));
-                connection.exchanges.push_back(TrackedExchange { exchange, claimed: false });
+                connection
+                    .exchanges
+                    .push_back(TrackedExchange { exchange: *exchange, claimed: false });
             }
             What::Closed { at_ns, established_ns, .. } => {
                 connection.closed_ns = Some(at_ns);
@@ -332,7 +334,7 @@ mod tests {
     }
 
     fn exchange(number: u64) -> What {
-        What::Exchange(SeenExchange {
+        What::Exchange(Box::new(SeenExchange {
             number,
             request_first_ns: 1_000 * number,
             request_thread: 1,
@@ -344,12 +346,15 @@ mod tests {
             is_first: number == 1,
             idle_before_ns: None,
             first_pickup: None,
+            least_rtt_ns: None,
+            run_delay_ns: None,
+            is_buffered: false,
             rtt_ns: None,
             retransmits: 0,
             window_closed_ns: 0,
             long_gaps: None,
             measured: Measured::without_sample(ExchangeOutcome::Ok),
-        })
+        }))
     }
 
     fn addresses(born_ns: u64) -> (SocketAddr, SocketAddr) {

@@ -99,6 +99,15 @@ pub struct SeenGaps {
     pub sums_ns: [u64; GapCause::ALL.len()],
 }
 
+/// Some of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pauses {
+    /// How many.
+    pub count: u64,
+    /// How long they are in all, ns.
+    pub sum_ns: u64,
+}
+
 /// What is known of a response's gaps until it is over.
 #[derive(Debug)]
 pub struct LongGaps {
@@ -141,6 +150,22 @@ impl LongGaps {
     pub fn since(mut self, start_ns: u64) -> Self {
         self.kept.retain(|gap| gap.from_ns >= start_ns);
         self
+    }
+
+    /// How many there are and how long they are in all, if nothing here or on the way has caused any of them.
+    pub fn by_provider(&self) -> Option<Pauses> {
+        let is_of_provider = |gap: &SeenGap| gap.cause == GapCause::Provider;
+        let mut pauses = Pauses { count: self.kept.len() as u64, sum_ns: 0 };
+        pauses.sum_ns = self.kept.iter().map(SeenGap::ns).sum();
+        for (cause, others) in GapCause::ALL.iter().zip(self.others.iter().flat_map(|all| &**all)) {
+            let count: u64 = others.buckets.iter().copied().map(u64::from).sum();
+            if count > 0 && *cause != GapCause::Provider {
+                return None;
+            }
+            pauses.count += count;
+            pauses.sum_ns += others.sum_ns;
+        }
+        self.kept.iter().all(is_of_provider).then_some(pauses)
     }
 
     /// All of them, if there are any.

@@ -11,11 +11,13 @@
 //!   (the probes, named as in da-ebpf) turn them into measurements; `series` holds these,
 //!   `observation` tells them to whoever follows single connections.
 //! * `dns` tells what became of looking the endpoints' hosts up.
-//! * `idle` tells how long connections were of no use, of what the probes report.
+//! * `idle` tells how long connections were of no use, `buffered` which responses were held back, of what the probes
+//!   report.
 //! * `event` and `peers` are what they take in; `interleaving` tells connections that carry requests side by side.
 //! * `self_metrics` measures the view itself.
 
 mod arrival;
+mod buffered;
 pub mod config;
 mod connection;
 mod dns;

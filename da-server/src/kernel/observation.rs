@@ -61,7 +61,7 @@ pub enum What {
     /// What became of the connection is known.
     EndedUp(ConnectionOutcome),
     /// A request and its response are over.
-    Exchange(SeenExchange),
+    Exchange(Box<SeenExchange>),
     /// The connection is gone.
     Closed {
         /// CLOSE.
@@ -102,16 +102,23 @@ pub struct SeenExchange {
     pub idle_before_ns: Option<u64>,
     /// The kernel's smoothed round-trip time; none where it had none yet.
     pub rtt_ns: Option<u64>,
+    /// The least round-trip time of the last minutes; none where it had none yet.
+    pub least_rtt_ns: Option<u64>,
     /// Segments sent again since the exchange before, or the connect.
     pub retransmits: u64,
     /// The first time that something had waited to be read; none where nothing was read, or the
     /// reads could not be seen.
     pub first_pickup: Option<Pickup>,
+    /// For how long of all such waits the reading thread was ready to run and waited for a CPU, ns; none where that is
+    /// not known of any.
+    pub run_delay_ns: Option<u64>,
     /// How long the other side could send nothing because nobody read, ns: the receive window was
     /// used up.
     pub window_closed_ns: u64,
     /// Long gaps between arrivals of the response, if there were any and it is known when that began.
     pub long_gaps: Option<Box<SeenGaps>>,
+    /// The response came in bursts: something on the way holds the stream back.
+    pub is_buffered: bool,
     /// Outcome and times.
     pub measured: Measured,
 }

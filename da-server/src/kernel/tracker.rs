@@ -27,6 +27,7 @@ use foldhash::{HashMap, HashSet};
 use self::known::Known;
 pub use self::settle::Over;
 use super::arrival::ArrivalMetrics;
+use super::buffered::BufferedMetrics;
 use super::config::Unlisted;
 use super::connection::{ConnectionMetrics, ConnectionOutcome, Totals};
 use super::dns::DnsMetrics;
@@ -93,6 +94,7 @@ pub struct Tracker {
     exchanges: ExchangeMetrics,
     arrivals: ArrivalMetrics,
     long_gaps: LongGapMetrics,
+    buffered: BufferedMetrics,
     idle: IdleMetrics,
     pickups: PickupMetrics,
     resets: ResetMetrics,
@@ -148,6 +150,7 @@ impl Tracker {
             exchanges: ExchangeMetrics::register(registry)?,
             arrivals: ArrivalMetrics::register(registry)?,
             long_gaps: LongGapMetrics::register(registry)?,
+            buffered: BufferedMetrics::register(registry)?,
             idle: IdleMetrics::register(registry)?,
             pickups: PickupMetrics::register(registry)?,
             resets: ResetMetrics::register(registry)?,
@@ -292,8 +295,9 @@ impl Tracker {
             self.exchanges.forget(gone, &labels);
             self.arrivals.forget(gone);
             self.long_gaps.forget(gone);
+            self.buffered.forget(gone, &labels);
             self.idle.forget(gone, &labels);
-            self.pickups.forget(gone);
+            self.pickups.forget(gone, &labels);
             self.resets.forget(gone, &labels);
             self.gone_series.push(labels);
         }

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use jiff::Timestamp;
 
 use super::bar::{PAUSE, cells, letter};
-use crate::calls::{Call, Join, Phase, Process};
+use crate::calls::{Call, Join, Phase, Process, Socket};
 use crate::kernel::GapCause;
 
 /// What the letters mean.
@@ -42,6 +42,9 @@ impl Display for Line<'_> {
         }
         for (cause, ns) in long_gaps(call) {
             write!(out, ", long gaps by {} {}", cause.as_str(), duration(ns))?;
+        }
+        if sockets(call).any(|socket| socket.is_buffered) {
+            write!(out, ", in bursts")?;
         }
         if call.attempts.len() > 1 {
             write!(out, ", {} attempts", call.attempts.len())?;
@@ -83,6 +86,11 @@ fn is_coarse(join: Join) -> bool {
     !matches!(join, Join::Joined | Join::NoSocket | Join::Observed)
 }
 
+/// What the kernel saw of the connections that its attempts ran on.
+fn sockets(call: &Call) -> impl Iterator<Item = &Socket> {
+    call.attempts.iter().filter_map(|attempt| attempt.socket.as_ref())
+}
+
 /// Where most of the time went.
 fn longest(call: &Call) -> Option<(Phase, u64)> {
     let phases = call.phases();
@@ -92,9 +100,8 @@ fn longest(call: &Call) -> Option<(Phase, u64)> {
 
 /// How long its responses paused, by cause, where that is worth a note: a provider may think.
 fn long_gaps(call: &Call) -> Vec<(GapCause, u64)> {
-    let sockets = call.attempts.iter().filter_map(|attempt| attempt.socket.as_ref());
     let mut sums = BTreeMap::new();
-    let all = sockets.flat_map(|socket| &socket.long_gaps_ns);
+    let all = sockets(call).flat_map(|socket| &socket.long_gaps_ns);
     for (cause, ns) in all.filter(|(cause, _)| **cause != GapCause::Provider) {
         *sums.entry(*cause).or_default() += ns;
     }

@@ -159,7 +159,8 @@ fn exchanges_are_exact(
     let [mut requests, mut first_bytes, mut last_bytes] = [(); 3].map(|()| Brackets::default());
     let mut doubtful = 0;
     for one in seen {
-        let What::Exchange(SeenExchange { number, measured, .. }) = one.what else { continue };
+        let What::Exchange(seen) = &one.what else { continue };
+        let SeenExchange { number, measured, .. } = **seen;
         *counted.entry(one.local).or_default() += 1;
         let at = number as usize - 1;
         let (Some(client), Some(server)) =

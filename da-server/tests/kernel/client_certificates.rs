@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use da_server::kernel::{ExchangeOutcome, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Unlisted, What};
 use da_testkit::programs::are_there;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -63,9 +63,7 @@ fn command(role: &str, folder: &Path) -> Command {
 /// Bytes of each request, and how each exchange went.
 fn exchanges(lab: Lab) -> Vec<(u64, ExchangeOutcome)> {
     let exchange = |what| match what {
-        What::Exchange(SeenExchange { request_bytes, measured, .. }) => {
-            Some((request_bytes, measured.outcome))
-        }
+        What::Exchange(seen) => Some((seen.request_bytes, seen.measured.outcome)),
         _ => None,
     };
     lab.close().into_iter().filter_map(|one| exchange(one.what)).collect()

@@ -33,7 +33,7 @@ pub fn exchanges(mut lab: Lab, connections: usize) -> Vec<Measured> {
     lab.wait_closed(connections);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());
     let measured = |what| match what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured),
+        What::Exchange(seen) => Some(seen.measured),
         _ => None,
     };
     lab.close().into_iter().filter_map(|one| measured(one.what)).collect()
@@ -159,7 +159,8 @@ fn a_request_to_a_server_that_has_closed() {
     assert!(lost.is_empty(), "{lost:?}");
     let mut outcomes = Vec::new();
     for one in lab.close() {
-        if let What::Exchange(SeenExchange { measured, request_thread, .. }) = one.what {
+        if let What::Exchange(seen) = one.what {
+            let SeenExchange { measured, request_thread, .. } = *seen;
             outcomes.push(measured.outcome);
             // SAFETY: the call takes nothing and returns a number.
             let own = unsafe { libc::gettid() }.cast_unsigned();

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, Observation, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Observation, Unlisted, What};
 use da_standin::{Options, Standin, TlsMode};
 
 use crate::client::{Client, Tls, config};
@@ -17,7 +17,7 @@ const LABELS: &str = "{kind=\"llm\",provider=\"existing\"}";
 
 fn outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
     let outcome = |one: &Observation| match &one.what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+        What::Exchange(seen) => Some(seen.measured.outcome),
         _ => None,
     };
     seen.iter().filter_map(outcome).collect()

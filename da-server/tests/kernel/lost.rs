@@ -4,7 +4,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use da_server::kernel::{ExchangeOutcome, KernelConfig, SeenExchange, What};
+use da_server::kernel::{ExchangeOutcome, KernelConfig, What};
 
 use crate::lab::{self, Lab, endpoint};
 use crate::plain;
@@ -66,7 +66,7 @@ fn connections_whose_beginning_was_lost_are_known_by_what_they_send_next() {
     );
     assert_eq!(lost(&lab, "unknown_connection"), 0.0);
     let outcome = |what| match what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+        What::Exchange(seen) => Some(seen.measured.outcome),
         _ => None,
     };
     let outcomes: Vec<_> = lab.close().into_iter().filter_map(|one| outcome(one.what)).collect();

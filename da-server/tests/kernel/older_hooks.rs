@@ -5,7 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
-use da_server::kernel::{ExchangeOutcome, Hooks, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Hooks, Unlisted, What};
 
 use crate::lab::{Lab, endpoint, hooks};
 use crate::plain;
@@ -39,7 +39,7 @@ fn what_is_sent_out_of_sight_is_told() {
     assert_eq!(value("sent_bytes_total"), 3.0 * request.len() as f64);
     assert_eq!(value("received_bytes_total"), 3.0 * plain::RESPONSE.len() as f64);
     let outcome = |what| match what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+        What::Exchange(seen) => Some(seen.measured.outcome),
         _ => None,
     };
     let outcomes: Vec<_> = lab.close().into_iter().filter_map(|one| outcome(one.what)).collect();

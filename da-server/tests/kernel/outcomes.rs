@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use da_server::kernel::{
-    ConnectionOutcome, EndpointConfig, ExchangeOutcome, Observation, SeenExchange, Unlisted, What,
+    ConnectionOutcome, EndpointConfig, ExchangeOutcome, Observation, Unlisted, What,
 };
 use da_standin::{Fault, Options, Plan, TlsMode};
 use da_testkit::programs::{are_there, skip};
@@ -30,8 +30,8 @@ pub fn connection_outcomes(seen: &[Observation]) -> Vec<ConnectionOutcome> {
 }
 
 fn exchange_outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
-    let outcome = |one: &Observation| match one.what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+    let outcome = |one: &Observation| match &one.what {
+        What::Exchange(seen) => Some(seen.measured.outcome),
         _ => None,
     };
     seen.iter().filter_map(outcome).collect()

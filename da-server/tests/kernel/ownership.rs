@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use da_server::kernel::{ExchangeOutcome, Observation, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Observation, Unlisted, What};
 use rustix::io::dup2;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -26,7 +26,7 @@ fn outcomes(seen: &[Observation], endpoint: &str) -> (Vec<ExchangeOutcome>, usiz
     let seen = seen.iter().filter(|one| one.endpoint == endpoint);
     let closed = seen.clone().filter(|one| matches!(one.what, What::Closed { .. })).count();
     let outcome = |one: &Observation| match &one.what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+        What::Exchange(seen) => Some(seen.measured.outcome),
         _ => None,
     };
     (seen.filter_map(outcome).collect(), closed)

@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use da_server::kernel::{
-    ConnectionOutcome, ExchangeOutcome, KernelConfig, Observation, SeenExchange, Unlisted, What,
+    ConnectionOutcome, ExchangeOutcome, KernelConfig, Observation, Unlisted, What,
 };
 use da_standin::{Options, Standin, TlsMode};
 
@@ -49,7 +49,7 @@ fn talk(standin: &Standin, tls: Tls) -> (u64, u64) {
 
 fn outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
     let outcome = |one: &Observation| match &one.what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+        What::Exchange(seen) => Some(seen.measured.outcome),
         _ => None,
     };
     seen.iter().filter_map(outcome).collect()

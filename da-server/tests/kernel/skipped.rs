@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{HashMap, Map, MapData, loaded_maps};
 use da_ebpf_common::connection::Connection;
-use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, KernelConfig, Observation, Unlisted, What};
 use da_standin::Options;
 
 use crate::client::{Client, Tls, config};
@@ -104,7 +104,7 @@ pub fn lost(lab: &Lab, reason: &str) -> f64 {
 
 pub fn outcomes(seen: &[Observation]) -> Vec<ExchangeOutcome> {
     let outcome = |one: &Observation| match &one.what {
-        What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+        What::Exchange(seen) => Some(seen.measured.outcome),
         _ => None,
     };
     seen.iter().filter_map(outcome).collect()

@@ -129,10 +129,8 @@ fn bytes_that_wait_to_be_read() {
     // Two times per response bytes came into an empty buffer: one sample each.
     assert_eq!(count(&lab, "socket_pickup_seconds"), 2.0 * REQUESTS as f64);
     for one in lab.close() {
-        let What::Exchange(SeenExchange { number, arrivals_ns, first_pickup, .. }) = one.what
-        else {
-            continue;
-        };
+        let What::Exchange(seen) = one.what else { continue };
+        let SeenExchange { number, arrivals_ns, first_pickup, .. } = *seen;
         let pickup = first_pickup.expect("something was read");
         let read = &reads[number as usize - 1];
         assert!(read.from_ns < pickup.read_ns && pickup.read_ns < read.to_ns, "during the read");

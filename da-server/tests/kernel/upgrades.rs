@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use da_server::kernel::{ExchangeOutcome, SeenExchange, Unlisted, What};
+use da_server::kernel::{ExchangeOutcome, Unlisted, What};
 
 use crate::lab::{Lab, endpoint};
 
@@ -47,7 +47,7 @@ fn a_websocket_in_the_clear_counts_once() {
         .close()
         .into_iter()
         .filter_map(|one| match one.what {
-            What::Exchange(SeenExchange { measured, .. }) => Some(measured.outcome),
+            What::Exchange(seen) => Some(seen.measured.outcome),
             _ => None,
         })
         .collect();

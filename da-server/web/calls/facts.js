@@ -37,6 +37,7 @@ function connectionFacts({ reuse, socket }) {
     ["DNS server", socket && socket.resolver],
     ["silent before", socket && length(socket.idle_before_ns)],
     ["round trip", socket && length(socket.rtt_ns)],
+    ["least round trip", socket && length(socket.least_rtt_ns)],
     ["retransmits", socket?.retransmits],
   ];
 }
@@ -48,8 +49,10 @@ function trafficFacts({ reads_total, body_bytes, socket }) {
     ["response", socket && `${bytes(socket.response_bytes)}, TLS included`],
     ["body", reads_total > 0 ? `${bytes(body_bytes)} in ${counted(reads_total, "read")}` : null],
     ["last arrival", socket && after(socket.last_arrival_ns)],
+    ["arrived", socket?.is_buffered ? "in bursts: held back by the provider or on the way" : null],
     ["window closed", socket?.window_closed_ns > 0 ? `${duration(socket.window_closed_ns)}: nobody read` : null],
     ["first wait to be read", wait && `${duration(wait.waited_ns)}, read ${after(wait.read_ns)}`],
+    ["waited for a CPU", wait && length(socket.run_delay_ns)],
   ];
 }
 

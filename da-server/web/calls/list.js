@@ -26,6 +26,8 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 // Below that a burst has filled the window, and was read at once.
 const LONG_CLOSED_NS = 1e6;
+// From here on the row says that the process was kept from a CPU.
+const LONG_UNSERVED_NS = 10e6;
 
 const shown = { slowest: [], latest: [] };
 // What ended since each load began: its answer may be older.
@@ -78,6 +80,9 @@ function notes(call) {
   if (closedNs >= LONG_CLOSED_NS) all.push(`window closed ${duration(closedNs)}`);
   const gaps = notableGapsOf(call).map(([cause, ns]) => `${cause} ${duration(ns)}`);
   if (gaps.length > 0) all.push(`gaps by ${gaps.join(", ")}`);
+  if (call.attempts.some(({ socket }) => socket?.is_buffered)) all.push("in bursts");
+  const unservedNs = call.attempts.reduce((sum, { socket }) => sum + (socket?.run_delay_ns ?? 0), 0);
+  if (unservedNs >= LONG_UNSERVED_NS) all.push(`waited for a CPU ${duration(unservedNs)}`);
   if (call.attempts.some(isCoarse)) all.push("application alone");
   return all.join(" · ");
 }

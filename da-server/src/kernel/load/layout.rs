@@ -32,12 +32,14 @@ const REQUIRED: &[Field] = &[
     ("TCP_BYTES_ACKED", "tcp_sock", "bytes_acked"),
     ("TASK_GROUP_LEADER", "task_struct", "group_leader"),
     ("TASK_COMM", "task_struct", "comm"),
+    ("TASK_PID", "task_struct", "pid"),
     ("TCP_COPIED_SEQ", "tcp_sock", "copied_seq"),
     ("TCP_SRTT_US", "tcp_sock", "srtt_us"),
     ("TCP_TOTAL_RETRANS", "tcp_sock", "total_retrans"),
     ("TCP_RCV_OOOPACK", "tcp_sock", "rcv_ooopack"),
     ("TCP_RCV_WUP", "tcp_sock", "rcv_wup"),
     ("TCP_RCV_WND", "tcp_sock", "rcv_wnd"),
+    ("TCP_RTT_MIN", "tcp_sock", "rtt_min.s.v"),
     ("SOCKET_SK", "socket", "sk"),
     ("SOCKET_FILE", "socket", "file"),
     ("TASK_FILES", "task_struct", "files"),
@@ -61,12 +63,14 @@ const REQUIRED: &[Field] = &[
     ("REGS_ARGUMENT_1", "pt_regs", "orig_x0"),
 ];
 
-/// What a kernel may have been built without: the programs then do without it, too. IPv6, and namespaces.
+/// What a kernel may have been built without: the programs then do without it, too. IPv6, namespaces, and
+/// statistics of the scheduler.
 const DISPENSABLE: &[Field] = &[
     ("SKC_V6_RCV_SADDR", "sock_common", "skc_v6_rcv_saddr"),
     ("SKC_V6_DADDR", "sock_common", "skc_v6_daddr"),
     ("SKC_NET", "sock_common", "skc_net.net"),
     ("NET_INUM", "net", "ns.inum"),
+    ("TASK_RUN_DELAY", "task_struct", "sched_info.run_delay"),
 ];
 
 /// What only some programs read: where it is missing they are, and the others go on without them.
@@ -242,7 +246,7 @@ fn offset_bits(btf: &Btf, of: &Type, field: &str) -> Option<u32> {
     of.members.iter().find_map(|member| match btf.resolve_name(member).ok()?.as_str() {
         name if name == outer && inner.is_empty() => Some(member.bit_offset()),
         name if name == outer => {
-            let of = untyped(btf, btf.resolve_chained_type(member).ok()?)?;
+            let of = bare(btf, btf.resolve_chained_type(member).ok()?)?;
             Some(member.bit_offset() + offset_bits(btf, &of, inner)?)
         }
         "" => {
@@ -253,10 +257,11 @@ fn offset_bits(btf: &Btf, of: &Type, field: &str) -> Option<u32> {
     })
 }
 
-/// What a name given by `typedef` stands for.
-fn untyped(btf: &Btf, of: Type) -> Option<Type> {
+/// What a name given by `typedef` stands for, and of an array the first element.
+fn bare(btf: &Btf, of: Type) -> Option<Type> {
     match of {
-        Type::Typedef(name) => untyped(btf, btf.resolve_chained_type(&name).ok()?),
+        Type::Typedef(name) => bare(btf, btf.resolve_chained_type(&name).ok()?),
+        Type::Array(all) => bare(btf, btf.resolve_chained_type(&all).ok()?),
         other => Some(other),
     }
 }

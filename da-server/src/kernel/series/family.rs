@@ -2,12 +2,14 @@
 //! handle of each series resolved once.
 
 use std::hash::Hash;
+use std::time::Duration;
 
 use da_ebpf_common::histogram::Histogram;
 use foldhash::HashMap;
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Counter, CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts,
 };
 
 use super::histogram::HistogramFamily;
@@ -317,6 +319,38 @@ impl DetailCounter {
     }
 }
 
+/// A counter of seconds per endpoint and one more label, whose value is that of a closed enum.
+#[derive(Debug)]
+pub struct DetailSeconds(Resolved<(SeriesId, &'static str), CounterVec, Counter>);
+
+impl DetailSeconds {
+    /// Registers the family, without series.
+    ///
+    /// # Errors
+    /// The family is already registered.
+    pub fn register(
+        registry: SocketRegistry<'_>,
+        name: &str,
+        help: &str,
+        detail: &str,
+    ) -> prometheus::Result<Self> {
+        let (opts, names) = (Opts::new(name, help), registry.label_names(&[detail]));
+        Resolved::register(registry, CounterVec::new(opts, &names)?).map(Self)
+    }
+
+    /// Adds to the time, ns; 0 where it only has to be there.
+    pub fn add_ns(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str, ns: u64) {
+        let values = || detailed(labels, detail);
+        let seconds = self.0.of((id, detail), |family| family.with_label_values(&values()));
+        seconds.inc_by(Duration::from_nanos(ns).as_secs_f64());
+    }
+
+    /// Takes out series that nothing is measured of any more.
+    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        self.0.forget(|(key, _)| *key == id, |(_, detail)| detailed(labels, detail));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prometheus::TextEncoder;
@@ -339,6 +373,7 @@ mod tests {
         let mut gauge = EndpointGauge::register(sockets, "d", "D.").expect("a family");
         let mut counter = EndpointCounter::register(sockets, "e", "E.").expect("a family");
         let mut details = DetailCounter::register(sockets, "f", "F.", "how").expect("a family");
+        let mut seconds = DetailSeconds::register(sockets, "h", "H.", "how").expect("a family");
         let labels = ["gone", "stays"].map(|provider| SeriesLabels {
             kind: EndpointKind::Llm,
             provider: provider.to_owned(),
@@ -354,6 +389,7 @@ mod tests {
             counter.add(id, labels, 1);
             details.count(id, labels, "one");
             details.count(id, labels, "two");
+            seconds.add_ns(id, labels, "one", 1);
         }
         let (gone, labels) = (ids[0], &labels[0]);
         histogram.forget(gone);
@@ -363,9 +399,10 @@ mod tests {
         gauge.forget(gone, labels);
         counter.forget(gone, labels);
         details.forget(gone, labels);
+        seconds.forget(gone, labels);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("text");
         assert!(!text.contains("gone"), "{text}");
-        for family in ["a_count", "b_count", "c_count", "d", "e", "f", "g_count"] {
+        for family in ["a_count", "b_count", "c_count", "d", "e", "f", "g_count", "h"] {
             assert!(text.contains(&format!("\nda_{family}{{")), "{family}: {text}");
         }
         // It counts from 0 when it is back.

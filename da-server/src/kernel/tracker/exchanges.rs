@@ -9,6 +9,7 @@ use da_ebpf_common::exchange::{End, Exchange};
 use super::Tracker;
 use super::known::{Begun, Pending};
 use super::settle::{Over, settle};
+use crate::kernel::buffered::is_buffered;
 use crate::kernel::connection::Totals;
 use crate::kernel::exchange::tickets::Tickets;
 use crate::kernel::exchange::{ExchangeOutcome, measure};
@@ -111,6 +112,13 @@ impl Tracker {
         if start_ns.is_some() && self.sees_reads {
             self.long_gaps.responded(series, labels, long_gaps.as_ref());
         }
+        let is_complete = measured.outcome == ExchangeOutcome::Ok && self.sees_reads;
+        let is_buffered = is_complete
+            .then(|| is_buffered(labels.kind, exchange, &arrivals, long_gaps.as_ref()))
+            .flatten();
+        if let Some(is_buffered) = is_buffered {
+            self.buffered.responded(series, labels, is_buffered);
+        }
         self.connections.round_trip(series, labels, exchange.srtt_eighths_us);
         let Some(known) = self.known.get_mut(&id) else { return };
         known.pending.tickets_may_follow = tickets_may_follow;
@@ -121,7 +129,7 @@ impl Tracker {
         self.exchanges.finished(series, labels, &measured);
         self.report(
             id,
-            What::Exchange(SeenExchange {
+            What::Exchange(Box::new(SeenExchange {
                 number: exchange.number,
                 request_first_ns: request.first_ns,
                 request_thread: exchange.request_thread,
@@ -135,16 +143,20 @@ impl Tracker {
                     .then(|| request.first_ns.saturating_sub(earlier_use_ns)),
                 rtt_ns: (exchange.srtt_eighths_us != 0)
                     .then(|| u64::from(exchange.srtt_eighths_us) * 1_000 / 8),
+                least_rtt_ns: (exchange.srtt_eighths_us != 0 && exchange.least_rtt_us != u32::MAX)
+                    .then(|| u64::from(exchange.least_rtt_us) * 1_000),
                 retransmits,
                 arrivals_ns: arrivals.iter().map(|arrival| arrival.at_ns).collect(),
                 first_pickup: (exchange.pickups > 0).then_some(Pickup {
                     read_ns: exchange.first_read_ns,
                     waited_ns: exchange.first_pickup_ns,
                 }),
+                run_delay_ns: (exchange.followed_pickup_ns > 0).then_some(exchange.run_delay_ns),
                 window_closed_ns: exchange.window_closed_ns,
                 long_gaps: long_gaps.and_then(|gaps| gaps.seen()).map(Box::new),
+                is_buffered: is_buffered == Some(true),
                 measured,
-            }),
+            })),
         );
     }
 
@@ -170,12 +182,7 @@ impl Tracker {
         known.pending.pickups = owed.pickups.map(Box::new);
         self.exchange(&exchange);
         if let Some(known) = self.known.get_mut(&id) {
-            known.settled = Some(Settled {
-                number: exchange.number,
-                response_bytes: exchange.response.bytes,
-                pickups: exchange.pickups,
-                later_pickups: owed.pickups.map(Box::new),
-            });
+            known.settled = Some(Settled::of(&exchange, owed.pickups));
         }
     }
 }

@@ -65,6 +65,8 @@ pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed>
         exchange.pickups = pickups.count;
         exchange.first_read_ns = pickups.first_read_ns;
         exchange.first_pickup_ns = pickups.first_ns;
+        exchange.followed_pickup_ns = pickups.followed_ns;
+        exchange.run_delay_ns = pickups.run_delay_ns;
         exchange.window_closed_ns = pickups.window_closed_ns;
     }
     exchange.sent_bytes = record.sent_bytes;
@@ -73,6 +75,7 @@ pub fn settle(id: ConnectionId, record: &Connection, over: Over) -> Option<Owed>
     exchange.end = End::Silence as u32;
     exchange.srtt_eighths_us = record.srtt_eighths_us;
     exchange.retransmits = record.retransmits;
+    exchange.least_rtt_us = record.least_rtt_us;
     Some(Owed {
         first_arrivals: arrived.and_then(|slot| first_arrivals(id, record, slot)),
         gaps: arrived

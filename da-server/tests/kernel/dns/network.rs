@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use da_testkit::program::Program;
 use tempfile::TempDir;
 
 use crate::network::in_own_network;
@@ -32,7 +33,7 @@ const ADDRESS: &str = "127.0.0.2";
 /// See [`within`].
 pub struct Network {
     folder: TempDir,
-    dnsmasq: Child,
+    _dnsmasq: Program,
     /// A server of HTTP at the address of [`HOST`].
     pub server: SocketAddr,
 }
@@ -45,24 +46,27 @@ pub fn within<T: Send>(what: impl FnOnce(&Network) -> T + Send) -> T {
 impl Network {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let resolver = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
+        let resolver = "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n";
         fs::write(folder.path().join("resolv.conf"), resolver).expect("written");
         let searching = format!("{resolver}search {SEARCHED}\noptions ndots:5\n");
         fs::write(folder.path().join("searching.conf"), searching).expect("written");
         fs::write(folder.path().join("nsswitch.conf"), "hosts: files dns\n").expect("written");
         let (at, port) = BEHIND.split_once(':').expect("a port");
-        let dnsmasq = Command::new("dnsmasq")
+        let mut dnsmasq = Command::new("dnsmasq");
+        dnsmasq
             .args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"])
             .args(["--user=root", "--pid-file=", "--bind-interfaces"])
             .args([format!("--listen-address={at}"), format!("--port={port}")])
             .arg(format!("--host-record={HOST},{ADDRESS}"))
             .args(["dns.kernel.test", SEARCHED].map(|domain| format!("--local=/{domain}/")))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("dnsmasq");
+            .arg("--log-facility=-");
+        let log = folder.path().join("dnsmasq.log");
+        let mut dnsmasq = Program::start(dnsmasq, &log).expect("dnsmasq");
+        let has_begun = |said: &str| said.contains("started").then_some(());
+        dnsmasq.wait_for(Duration::from_secs(60), has_begun).expect("dnsmasq answers");
         delay(UdpSocket::bind("127.0.0.1:53").expect("the port of DNS"));
         let server = plain::serve(&format!("{ADDRESS}:0"));
-        Self { folder, dnsmasq, server }
+        Self { folder, _dnsmasq: dnsmasq, server }
     }
 
     /// A folder for what a test makes.
@@ -88,14 +92,6 @@ impl Network {
         let files = [resolver, "nsswitch.conf"].map(|name| self.folder().join(name));
         command.args(files).arg(program);
         command
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        // It may have ended by itself; then a test has found that out.
-        let _ = self.dnsmasq.kill();
-        let _ = self.dnsmasq.wait();
     }
 }
 

@@ -62,9 +62,8 @@ fn measures_connections(tls: Tls, mode: TlsMode) {
     let mut exchanges: HashMap<SocketAddr, usize> = HashMap::new();
     let mut errors_ns = Vec::new();
     for Observation { local, what, .. } in seen {
-        let What::Exchange(SeenExchange { number, measured, first_pickup, .. }) = what else {
-            continue;
-        };
+        let What::Exchange(seen) = what else { continue };
+        let SeenExchange { number, measured, first_pickup, .. } = *seen;
         *exchanges.entry(local).or_default() += 1;
         if measured.outcome == ExchangeOutcome::Doubtful && number == 1 {
             continue; // nothing has told its response from tickets

@@ -169,14 +169,14 @@ impl Errors {
                 What::HandshakeDone { from_ns, to_ns, .. } => {
                     self.handshake.extend(error_us(to_ns - from_ns, timeline.handshake_ns));
                 }
-                What::Exchange(SeenExchange { number, .. }) => {
-                    measured.insert(*number as usize, what);
+                What::Exchange(seen) => {
+                    measured.insert(seen.number as usize, &**seen);
                 }
                 What::Resolved(_) | What::EndedUp(_) | What::Closed { .. } => {}
             }
         }
         for (index, captured) in timeline.exchanges.iter().enumerate().skip(usize::from(is_tls)) {
-            let Some(What::Exchange(SeenExchange { arrivals_ns, first_pickup, measured, .. })) =
+            let Some(SeenExchange { arrivals_ns, first_pickup, measured, .. }) =
                 measured.get(&(index + 1))
             else {
                 bail!("the kernel view missed exchange {} of a connection", index + 1);
