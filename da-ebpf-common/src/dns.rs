@@ -23,6 +23,9 @@ pub const MAX_QUERIES: u32 = 2048;
 /// which bounds what a busy resolver on this host can cost.
 pub const ANSWERS_BYTES: u32 = 64 << 10;
 
+/// What has no answer by then counts as unanswered, ns: the C library asks again after 5 s, and the answer to that is one.
+pub const UNANSWERED_NS: u64 = 10_000_000_000;
+
 /// Key of the `DNS_QUERIES` map: the answer to a query carries its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -75,6 +78,8 @@ pub struct MessageHeader {
     pub number: u16,
     /// It is an answer.
     pub answers: bool,
+    /// That says what there is: NOERROR or NXDOMAIN.
+    pub is_final: bool,
 }
 
 impl MessageHeader {
@@ -83,10 +88,11 @@ impl MessageHeader {
     pub fn read(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         const ANSWER: u8 = 0x80;
         const OPCODE: u8 = 0x78;
-        let [high, low, flags, _, questions_high, questions_low, ..] = *bytes;
+        let [high, low, flags, code, questions_high, questions_low, ..] = *bytes;
         let is_one = flags & OPCODE == 0 && questions_high == 0 && questions_low == 1;
         let answers = flags & ANSWER != 0;
-        is_one.then_some(Self { number: u16::from_be_bytes([high, low]), answers })
+        let is_final = matches!(code & 0xf, 0 | 3);
+        is_one.then_some(Self { number: u16::from_be_bytes([high, low]), answers, is_final })
     }
 }
 

@@ -42,11 +42,13 @@ pub enum Counter {
     DnsQueriesFull = 9,
     /// Answers to DNS queries not delivered: their ring buffer was full.
     DnsAnswersFull = 10,
+    /// Exchanges not reported, as their record had become another connection's in that moment.
+    RecordReplaced = 11,
 }
 
 impl Counter {
     /// Entries of the `COUNTERS` array.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 12;
 }
 
 #[cfg(feature = "user")]

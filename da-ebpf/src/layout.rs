@@ -141,6 +141,8 @@ offsets! {
     NR_RECVFROM,
     /// Not an offset: number of `recvmsg`
     NR_RECVMSG,
+    /// Not an offset: number of `recvmmsg`
+    NR_RECVMMSG,
 }
 
 /// The field at an offset of a kernel structure, or all zeroes where the kernel refuses the read.

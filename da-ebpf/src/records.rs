@@ -156,8 +156,13 @@ unsafe fn follow(sock: impl Sock, connection: *mut Connection, from_bytes: u32, 
 
 /// Where the current system call puts what it reads from the socket, as far as that is one piece.
 #[inline(always)]
-pub fn buffer(sock: impl Sock) -> Option<Buffer> {
-    let registers = Registers::of_call_on(sock)?;
+fn buffer(sock: impl Sock) -> Option<Buffer> {
+    read_buffer(Registers::of_call_on(sock)?)
+}
+
+/// Where a system call puts what it reads, as far as that is one piece.
+#[inline(always)]
+pub fn read_buffer(registers: Registers) -> Option<Buffer> {
     let syscall = registers.syscall()?;
     let (argument_2, argument_3) = (registers.argument_2()?, registers.argument_3()?);
     if syscall == layout::NR_READ.load() || syscall == layout::NR_RECVFROM.load() {

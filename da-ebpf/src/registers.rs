@@ -21,7 +21,13 @@ impl Registers {
     /// own. The buffers of such a call are nobody's business.
     #[inline(always)]
     pub fn of_call_on(sock: impl Sock) -> Option<Self> {
-        (socket_of_call() == sock.key()).then(Self::current)
+        Self::are_of_call_on(sock).then(Self::current)
+    }
+
+    /// Whether they are about this socket.
+    #[inline(always)]
+    pub fn are_of_call_on(sock: impl Sock) -> bool {
+        socket_of_call() == sock.key()
     }
 
     /// Of the system call that the current thread is in.

@@ -5,10 +5,11 @@ use da_ebpf_common::{
     connection::{Connection, flags},
     event::Kind,
     exchange::{End, Exchange},
+    meter::Counter,
 };
 
 use crate::{
-    arrival, event, pickup,
+    arrival, event, meter, pickup,
     sizes::{is_alert, is_close_alert, is_settings_ack, smallest_request_bytes},
     sock::{RawSock, Sock},
     table::add_sent,
@@ -36,7 +37,9 @@ pub unsafe fn request(sock: impl Sock, connection: *mut Connection, bytes: u64, 
             {
                 return; // a close alert, a key update, HTTP/2 control: no request is that short
             }
-            finish(sock, connection, End::NextRequest as u32, 0);
+            if !finish(sock, connection, End::NextRequest as u32, 0) {
+                return;
+            }
             (*connection).request_first_ns = now_ns;
             (*connection).request_thread = bpf_get_current_pid_tgid() as u32;
             (*connection).request_bytes = 0;
@@ -109,18 +112,23 @@ pub unsafe fn mark_mixed(connection: *mut Connection) {
     unsafe { (*connection).flags |= flags::UNREADABLE | flags::UNSEEN_SEND };
 }
 
-/// Reports the current exchange, if there is one.
+/// Reports the current exchange, if there is one; whether the record is still this socket's.
 ///
 /// # Safety
 /// `connection` is from `table::find` of this socket.
 #[inline(always)]
-pub unsafe fn finish(sock: impl Sock, connection: *mut Connection, end: u32, errno: u32) {
+pub unsafe fn finish(sock: impl Sock, connection: *mut Connection, end: u32, errno: u32) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
-        // Of another one, the record has been removed and begun anew since it was found.
-        if (*connection).request != 0 && (*connection).sock == sock.key() {
+        if (*connection).sock != sock.key() {
+            // It has been removed and begun anew since it was found.
+            meter::count(Counter::RecordReplaced);
+            return false;
+        }
+        if (*connection).request != 0 {
             report_exchange(connection, end, errno, sock.srtt_eighths_us(), sock.retransmits());
         }
+        true
     }
 }
 

@@ -128,7 +128,7 @@ pub unsafe fn copy(sock: impl Sock, scratch: *mut Scratch, sent_bytes: u64) -> u
     unsafe {
         (*scratch).captured_bytes = 0;
         (*scratch).limit_bytes = limit_bytes;
-        if Registers::of_call_on(sock).is_some() {
+        if Registers::are_of_call_on(sock) {
             gather();
         }
         (*scratch).captured_bytes

@@ -293,7 +293,10 @@ fn attempt(call_began_ns: u64, timings: AttemptTimings, progress: Progress) -> A
         socket: seen.map(|seen| {
             let Seen { connection, exchange } = *seen;
             let addresses = (connection.local, connection.remote);
-            Socket::of(addresses, connection.tls, exchange.as_ref(), timings.asked_ns)
+            Socket {
+                resolver: connection.resolver,
+                ..Socket::of(addresses, connection.tls, exchange.as_ref(), timings.asked_ns)
+            }
         }),
         request_id: timings.request_id,
         error: timings.error,

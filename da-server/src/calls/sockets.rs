@@ -30,6 +30,8 @@ pub struct ObservedConnection {
     pub pid: u32,
     /// Its thread that did.
     pub thread: u32,
+    /// Who told its host's addresses, if that was seen.
+    pub resolver: Option<SocketAddr>,
     /// ESTABLISHED.
     pub established_ns: Option<u64>,
     /// ClientHello sent, and handshake done.
@@ -91,6 +93,7 @@ impl Sockets {
                 remote: seen.remote,
                 pid: seen.pid,
                 thread: seen.thread,
+                resolver: None,
                 established_ns: None,
                 handshake_ns: None,
                 tls: None,
@@ -105,8 +108,8 @@ impl Sockets {
         connection.last_seen = self.seen;
         self.by_use.insert((self.seen, key));
         match seen.what {
-            // The application has timed that itself.
-            What::Resolved(_) => {}
+            // How long that took the application has timed itself.
+            What::Resolved(resolved) => connection.resolver = resolved.resolver,
             What::Connected { to_ns, .. } => connection.established_ns = Some(to_ns),
             What::HandshakeDone { from_ns, to_ns, kind } => {
                 connection.handshake_ns = Some((from_ns, to_ns));
@@ -286,6 +289,7 @@ impl ObservedConnection {
             thread,
             established_ns,
             handshake_ns,
+            resolver,
             tls,
             closed_ns,
             ..
@@ -296,6 +300,7 @@ impl ObservedConnection {
             remote,
             pid,
             thread,
+            resolver,
             established_ns,
             handshake_ns,
             tls,

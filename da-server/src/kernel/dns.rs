@@ -26,12 +26,9 @@ pub enum DnsOutcome {
     Truncated,
     /// Any other response code.
     Failed,
-    /// None came within [`UNANSWERED_NS`].
+    /// None came within [`da_ebpf_common::dns::UNANSWERED_NS`].
     Unanswered,
 }
-
-/// What has no answer by then counts as unanswered: the C library asks again after 5 s, and the answer to that is one.
-pub const UNANSWERED_NS: u64 = 10_000_000_000;
 
 impl DnsOutcome {
     /// Every value.
@@ -99,6 +96,15 @@ impl DnsMetrics {
         })
     }
 
+    /// A query was sent: its series are there long before one fails, so that a rate sees the first one.
+    pub fn began(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        if self.known.insert(id) {
+            for outcome in DnsOutcome::ALL {
+                self.queries_total.add(id, labels, outcome.as_str(), 0);
+            }
+        }
+    }
+
     /// What became of a query is known; how long it took, ns, if it has an answer.
     pub fn ended(
         &mut self,
@@ -107,12 +113,7 @@ impl DnsMetrics {
         outcome: DnsOutcome,
         took_ns: Option<u64>,
     ) {
-        // Long before one fails, so that a rate sees the first one.
-        if self.known.insert(id) {
-            for outcome in DnsOutcome::ALL {
-                self.queries_total.add(id, labels, outcome.as_str(), 0);
-            }
-        }
+        self.began(id, labels);
         self.queries_total.count(id, labels, outcome.as_str());
         if let Some(took_ns) = took_ns.filter(|_| outcome.is_answer()) {
             self.seconds.observe_ns(id, labels, took_ns);

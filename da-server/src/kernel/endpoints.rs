@@ -6,6 +6,7 @@ pub(super) mod hosts;
 pub(super) mod learned;
 pub(super) mod lookups;
 pub(super) mod names;
+pub(super) mod own_threads;
 pub(super) mod replacement;
 pub mod services;
 pub(super) mod target;
@@ -20,6 +21,11 @@ use self::hosts::Hosts;
 use self::learned::{Full, Learned, Place, Who};
 use self::target::Target;
 use super::config::Unlisted;
+
+/// Labels of the longest domain of a search list: `namespace.svc.cluster.local` has four.
+const MAX_SEARCHED_LABELS: usize = 6;
+/// What the names of a Kubernetes cluster's own services end with, unless it was told otherwise.
+const CLUSTER_DOMAIN: &str = ".cluster.local";
 
 /// An endpoint of [`Endpoints`]: its index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,17 +147,31 @@ impl Endpoints {
     }
 
     /// Whose the host is that was looked up, and the host. A resolver appends the domains of its search list to a
-    /// name, one after the other: where a name has no address, what it begins with may be a host.
+    /// name, one after the other: where a name has no address, or is one of a cluster's, what it begins with may be the
+    /// host.
     pub fn of_query<'n>(&self, name: &'n str, has_address: bool) -> Option<(EndpointId, &'n str)> {
+        let may_be_searched = !has_address || name.ends_with(CLUSTER_DOMAIN);
         let mut host = name;
-        loop {
+        for _ in 0..=MAX_SEARCHED_LABELS {
             if let Some(id) = self.hosts.find_anywhere(host) {
                 return Some((id, host));
             }
             match host.rsplit_once('.') {
-                Some((before, _)) if !has_address => host = before,
-                _ => return self.other.map(|other| (other, name)),
+                // A single label begins any number of names that have nothing to do with it.
+                Some((before, _)) if may_be_searched && before.contains('.') => host = before,
+                _ => break,
             }
+        }
+        self.other.map(|other| (other, name))
+    }
+
+    /// Attributes a connection that has shown no name, whose process had looked up `host` at its address.
+    pub fn attribute_unnamed(&self, host: Option<&str>, place: Place) -> Attribution {
+        match host {
+            Some(host) if !self.configured.contains_key(&place.address) => {
+                self.by_name(host, place.address.port())
+            }
+            _ => self.by_address(place),
         }
     }
 

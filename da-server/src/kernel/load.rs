@@ -24,6 +24,7 @@ use self::status::{Reason, Unavailable};
 use self::syscalls::SyscallMapHandles;
 use super::config::KernelConfig;
 use super::dns::maps::DnsMaps;
+use super::endpoints::own_threads::OwnThreads;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/da-ebpf.o"));
 
@@ -122,7 +123,7 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         dns: DnsMaps {
             answers: take(&mut ebpf, "DNS_ANSWERS")?,
             queries: take(&mut ebpf, "DNS_QUERIES")?,
-            unconnected: take(&mut ebpf, "DNS_UNCONNECTED")?,
+            own: OwnThreads::default(),
         },
         ebpf,
         programs,

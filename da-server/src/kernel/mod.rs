@@ -188,6 +188,7 @@ impl Kernel {
             let calls = SyscallMaps::new(syscalls.maps, times, maps.clone(), losses.clone());
             Tier::begin(syscalls.links, calls, self.config.cpu_budget, meters.clone(), registry)
         });
+        let own_lookups = loaded.dns.own.clone();
         let connections = ConnectionsMap::new(
             loaded.connections,
             Silent::new(loaded.silent, self.config.max_connections),
@@ -226,7 +227,7 @@ impl Kernel {
             .with_reads(sees_reads),
             existing,
             leftovers,
-            lookups: Lookups::register(registry, self.config.resolve)?,
+            lookups: Lookups::register(registry, self.config.resolve, own_lookups)?,
             tier: tier.transpose()?,
             reader_cpu: ReaderCpu::register(registry)?,
             event_metrics: EventMetrics::register(registry)?,

@@ -139,6 +139,7 @@ impl Reader {
             subscriber: self.subscriber,
             under_way: self.under_way,
             recorder: self.recorder,
+            dns_left: 0,
             taken: 0,
             most_in_ring: self.ring_bytes as usize / size_of::<Header>(),
         };
@@ -179,6 +180,7 @@ impl Reader {
                 () = shutdown.cancelled() => true,
                 () = std::future::ready(()), if more || looking_for_older => false,
             };
+            intake.begin_turn();
             intake.take_dns_answers();
             more = intake.take_batch(events.get_mut());
             if !more {
@@ -194,7 +196,7 @@ impl Reader {
             if looked.elapsed() > LOOK {
                 looked = Instant::now();
                 intake.look(self.reader_cpu.look(), &mut ebpf, &self.status);
-                intake.take_unanswered_dns();
+                intake.look_at_dns();
             }
             let now = Instant::now();
             if now >= look_under_way_at {

@@ -24,6 +24,7 @@ use da_ebpf_common::existing::Existing;
 use da_ebpf_common::peers::Peers;
 use foldhash::{HashMap, HashSet};
 
+use self::dns::Unanswered;
 use self::known::Known;
 pub use self::settle::Over;
 use super::arrival::ArrivalMetrics;
@@ -88,6 +89,7 @@ pub struct Tracker {
     /// Connections that the programs did not follow any more at the last sweep.
     gone: HashSet<ConnectionId>,
     resolutions: Resolutions,
+    unanswered: Unanswered,
     dns: DnsMetrics,
     connections: ConnectionMetrics,
     tls: TlsMetrics,
@@ -144,6 +146,7 @@ impl Tracker {
             strangers: Vec::new(),
             gone: HashSet::default(),
             resolutions: Resolutions::default(),
+            unanswered: Unanswered::default(),
             dns: DnsMetrics::register(registry)?,
             connections: ConnectionMetrics::register(registry)?,
             tls: TlsMetrics::register(registry)?,
@@ -290,6 +293,7 @@ impl Tracker {
         let id = self.series.of(endpoint, labels, peers, workload.as_deref(), Instant::now());
         for (gone, labels) in self.series.take_gone() {
             self.dns.forget(gone, &labels);
+            self.unanswered.retain(|_, series| *series != gone);
             self.connections.forget(gone, &labels);
             self.tls.forget(gone);
             self.exchanges.forget(gone, &labels);

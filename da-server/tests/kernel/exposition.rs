@@ -20,6 +20,7 @@ const OF_SOCKETS: &[(&str, &str)] = &[
     ("socket_chunk_gap_seconds", "histogram"),
     ("socket_long_gap_seconds", "histogram"),
     ("socket_pickup_seconds", "histogram"),
+    ("socket_pickup_cause_seconds_total", "counter"),
     ("socket_rtt_seconds", "histogram"),
     ("syscall_seconds", "histogram"),
     ("socket_connections_total", "counter"),

@@ -9,8 +9,8 @@ use da_server::kernel::Unlisted;
 
 use crate::lab::Lab;
 
-/// A tenth of the verifier's limit.
-const MOST_INSTRUCTIONS: u32 = 100_000;
+/// A fifth of the verifier's limit.
+const MOST_INSTRUCTIONS: u32 = 200_000;
 
 #[test]
 fn no_program_comes_near_the_verifiers_limit() {

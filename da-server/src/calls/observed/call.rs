@@ -60,7 +60,7 @@ pub fn made(
             reads_total: 0,
             body_bytes: 0,
             socket: Some(Socket {
-                resolver: beginning.resolved.map(|resolved| resolved.resolver),
+                resolver: beginning.resolved.and_then(|resolved| resolved.resolver),
                 ..Socket::of((seen.local, seen.remote), beginning.tls, exchange, began_ns)
             }),
         }],

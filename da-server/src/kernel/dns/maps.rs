@@ -1,8 +1,20 @@
 //! The programs' maps of DNS queries and answers, as the reader uses them.
 
-use aya::maps::{Array, HashMap, MapData, RingBuf};
-use da_ebpf_common::dns::{Answer, Query, QueryId};
+use std::collections::HashMap as Counts;
+
+use aya::maps::{HashMap, MapData, RingBuf};
+use da_ebpf_common::dns::{ANSWERS_BYTES, Answer, MAX_QUERIES, Query, QueryId, UNANSWERED_NS};
 use zerocopy::FromBytes;
+
+use super::message::{Question, question};
+use crate::kernel::endpoints::own_threads::OwnThreads;
+
+/// Answers that the ring buffer has room for, and so as many as are taken before something else comes to its turn.
+pub const MAX_BATCH: usize = ANSWERS_BYTES as usize / size_of::<Answer>();
+/// Queries without an answer that are taken out at once.
+const MAX_UNANSWERED: usize = 256;
+/// Queries among which an earlier one of the same question is looked for.
+const MAX_LOOKED_AT: usize = 128;
 
 /// See [`da_ebpf_common::dns`].
 pub struct DnsMaps {
@@ -10,39 +22,85 @@ pub struct DnsMaps {
     pub answers: RingBuf<MapData>,
     /// `DNS_QUERIES`.
     pub queries: HashMap<MapData, QueryId, Query>,
-    /// `DNS_UNCONNECTED`: not 0 while there may be queries from sockets that are not connected.
-    pub unconnected: Array<MapData, u64>,
+    /// Whose queries nobody waits for.
+    pub own: OwnThreads,
 }
 
-/// What there is to do with an answer and the beginning of its message.
-pub trait TakeAnswer: FnMut(&Answer, &[u8]) {}
-
-impl<F: FnMut(&Answer, &[u8])> TakeAnswer for F {}
+/// What a look at the queries without an answer has come to.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Those that have none yet.
+    pub still: Vec<(QueryId, Query)>,
+    /// Those that have had none for too long: they are not followed any more.
+    pub unanswered: Vec<(QueryId, Query)>,
+    /// How many of whoever has most of them are not followed any more, because there was little room.
+    pub evicted: u64,
+}
 
 impl DnsMaps {
-    /// Hands over every answer that is there. Entries that are none can't be: they are left out.
-    pub fn take_answers(&mut self, mut take: impl TakeAnswer) {
-        while let Some(entry) = self.answers.next() {
-            if let Ok((answer, message)) = Answer::read_from_prefix(&entry) {
-                let bytes = usize::try_from(answer.captured_bytes).unwrap_or(usize::MAX);
-                take(&answer, &message[..bytes.min(message.len())]);
+    /// The next answer, and the beginning of its message. What this process asks for the endpoints' hosts is left out.
+    pub fn next_answer(&mut self) -> Option<(Answer, Vec<u8>)> {
+        loop {
+            let entry = self.answers.next()?;
+            // Entries that are none can't be.
+            let Ok((answer, message)) = Answer::read_from_prefix(&entry) else { continue };
+            if self.own.have_asked(&answer.peers) {
+                continue;
             }
+            let bytes = usize::try_from(answer.captured_bytes).unwrap_or(usize::MAX);
+            return Some((answer, message[..bytes.min(message.len())].to_vec()));
         }
     }
 
-    /// Removes the queries that were sent before then and have no answer, and returns them.
-    pub fn take_unanswered(&mut self, sent_before_ns: u64) -> Vec<Query> {
-        // In this order: a query that comes meanwhile is either found, or sets it again.
-        let was_set = self.unconnected.get(&0, 0).unwrap_or_default() != 0;
-        if was_set {
-            let _ = self.unconnected.set(0, 0, 0);
-        }
-        let all: Vec<_> = self.queries.iter().filter_map(Result::ok).collect();
-        if was_set && !all.is_empty() {
-            let _ = self.unconnected.set(0, 1, 0);
-        }
-        let old = all.into_iter().filter(|(_, query)| query.sent_ns < sent_before_ns);
-        // One that is not there any more was answered in this moment.
-        old.filter_map(|(id, query)| self.queries.remove(&id).ok().map(|()| query)).collect()
+    /// When a process first asked a question to which it has an answer now: resolvers that ask another server do so from
+    /// another socket, and the query before stays without an answer. Not looked for among very many.
+    pub fn asked_first_ns(&self, answer: &Answer, asked: &Question) -> u64 {
+        let others = self.queries.iter().take(MAX_LOOKED_AT).filter_map(Result::ok);
+        let earlier = others.filter(|(_, query)| {
+            let is_recent = answer.sent_ns.saturating_sub(query.sent_ns) <= UNANSWERED_NS;
+            query.peers.pid == answer.peers.pid
+                && query.sent_ns < answer.sent_ns
+                && is_recent
+                && question(message(query)).as_ref() == Some(asked)
+        });
+        earlier.map(|(_, query)| query.sent_ns).min().unwrap_or(answer.sent_ns)
     }
+
+    /// Looks at the queries that have no answer, at `now_ns`.
+    pub fn look(&mut self, now_ns: u64) -> Waiting {
+        let all: Vec<_> = self.queries.iter().filter_map(Result::ok).collect();
+        let mut waiting = Waiting::default();
+        let flooding = (all.len() > MAX_QUERIES as usize / 2).then(|| whose_most(&all)).flatten();
+        for (id, query) in all {
+            let is_old = now_ns.saturating_sub(query.sent_ns) > UNANSWERED_NS;
+            if self.own.have_asked(&query.peers) {
+                // Nobody waits for it; it may stay.
+            } else if is_old && waiting.unanswered.len() < MAX_UNANSWERED {
+                // One that is not there any more was answered in this moment.
+                if self.queries.remove(&id).is_ok() {
+                    waiting.unanswered.push((id, query));
+                }
+            } else if flooding == Some(query.peers.pid) {
+                waiting.evicted += u64::from(self.queries.remove(&id).is_ok());
+            } else {
+                waiting.still.push((id, query));
+            }
+        }
+        waiting
+    }
+}
+
+/// The process that has most of these queries.
+fn whose_most(all: &[(QueryId, Query)]) -> Option<u32> {
+    let mut counts = Counts::<u32, usize>::new();
+    for (_, query) in all {
+        *counts.entry(query.peers.pid).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(pid, _)| pid)
+}
+
+/// How a query begins.
+pub fn message(query: &Query) -> &[u8] {
+    let bytes = usize::try_from(query.bytes).unwrap_or(usize::MAX);
+    &query.message[..bytes.min(query.message.len())]
 }

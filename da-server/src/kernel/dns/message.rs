@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use domain::base::Message;
 use domain::base::iana::{Rcode, Rtype};
-use domain::base::{Message, ParsedName};
 use domain::rdata::{A, Aaaa};
 
 use super::DnsOutcome;
@@ -11,22 +11,37 @@ use super::DnsOutcome;
 /// Addresses of one answer that are kept.
 const MAX_ADDRESSES: usize = 32;
 
-/// The name that a query asks the addresses of, in lower case; none if it asks for something else.
-pub fn asked_name(message: &[u8]) -> Option<String> {
-    let question = Message::from_octets(message).ok()?.first_question()?;
-    let is_address = matches!(question.qtype(), Rtype::A | Rtype::AAAA);
-    is_address.then(|| shown(question.qname()))
+/// Labels of a name, at most: hosts have fewer, and names are others' to choose.
+const MAX_LABELS: usize = 16;
+
+/// What a query asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The name, in lower case.
+    pub name: String,
+    /// Whether it wants IPv6 addresses.
+    pub is_v6: bool,
 }
 
-fn shown(name: &ParsedName<&[u8]>) -> String {
-    name.to_string().trim_end_matches('.').to_ascii_lowercase()
+/// What a query for addresses asks; none if it asks for something else, or of what can't be a host.
+pub fn question(message: &[u8]) -> Option<Question> {
+    let question = Message::from_octets(message).ok()?.first_question()?;
+    let is_v6 = match question.qtype() {
+        Rtype::A => false,
+        Rtype::AAAA => true,
+        _ => return None,
+    };
+    let name = question.qname().to_string().trim_end_matches('.').to_ascii_lowercase();
+    let is_of_host = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_host = name.chars().all(is_of_host) && name.split('.').count() <= MAX_LABELS;
+    is_host.then_some(Question { name, is_v6 })
 }
 
 /// What a server said about a name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// The name that was asked for, in lower case.
-    pub name: String,
+    /// What was asked.
+    pub question: Question,
     /// What became of it.
     pub outcome: DnsOutcome,
     /// Its addresses, or those that the message, which may have been cut, begins with.
@@ -36,7 +51,7 @@ pub struct Reply {
 impl Reply {
     /// Reads an answer to a query for addresses; none if it is something else.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        let name = asked_name(bytes)?;
+        let question = question(bytes)?;
         let message = Message::from_octets(bytes).ok()?;
         let addresses = addresses(&message);
         let outcome = match message.header().rcode() {
@@ -48,7 +63,7 @@ impl Reply {
             Rcode::REFUSED => DnsOutcome::Refused,
             _ => DnsOutcome::Failed,
         };
-        Some(Self { name, outcome, addresses })
+        Some(Self { question, outcome, addresses })
     }
 }
 
@@ -91,7 +106,10 @@ mod tests {
         bytes.extend(record(1, &[10, 0, 0, 1]));
         bytes.extend(record(1, &[10, 0, 0, 2]));
         let reply = Reply::read(&bytes).expect("an answer");
-        assert_eq!((reply.name.as_str(), reply.outcome), ("api.example", DnsOutcome::Resolved));
+        assert_eq!(
+            (reply.question.name.as_str(), reply.outcome),
+            ("api.example", DnsOutcome::Resolved)
+        );
         let known: Vec<IpAddr> = ["10.0.0.1", "10.0.0.2"].map(|one| one.parse().unwrap()).into();
         assert_eq!(reply.addresses, known);
         let cut = Reply::read(&bytes[..bytes.len() - 3]).expect("the beginning of one");
@@ -121,11 +139,20 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_no_address_is_of_no_interest() {
-        assert_eq!(asked_name(&begin([1, 0], 0, 1)).as_deref(), Some("api.example"));
-        assert_eq!(asked_name(&begin([1, 0], 0, 16)), None, "TXT");
+    fn what_asks_for_no_hosts_address_is_of_no_interest() {
+        let asked = |bytes: &[u8]| question(bytes).map(|asked| (asked.name, asked.is_v6));
+        assert_eq!(asked(&begin([1, 0], 0, 1)), Some(("api.example".to_owned(), false)));
+        assert_eq!(asked(&begin([1, 0], 0, 28)), Some(("api.example".to_owned(), true)));
+        assert_eq!(asked(&begin([1, 0], 0, 16)), None, "TXT");
         assert_eq!(Reply::read(&begin([0x81, 0x80], 0, 65)), None, "HTTPS");
-        assert_eq!(asked_name(&begin([1, 0], 0, 1)[..20]), None, "cut in the name");
-        assert_eq!(asked_name(b"GET / HTTP/1.1"), None);
+        assert_eq!(asked(&begin([1, 0], 0, 1)[..20]), None, "cut in the name");
+        assert_eq!(asked(b"GET / HTTP/1.1"), None);
+        let named = |name: &[u8]| {
+            let head = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            [&head, name, &[0, 0, 1, 0, 1]].concat()
+        };
+        assert!(asked(&named(&b"\x01a".repeat(MAX_LABELS))).is_some());
+        assert_eq!(asked(&named(&b"\x01a".repeat(MAX_LABELS + 1))), None, "too many labels");
+        assert_eq!(asked(&named(b"\x03a.b")), None, "a dot within a label");
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
+use super::own_threads::OwnThreads;
 use crate::metrics::Registry;
 
 /// How often every host is looked up.
@@ -56,15 +57,20 @@ pub struct Lookups {
     under_way: JoinSet<Answer>,
     permits: Arc<Semaphore>,
     next_round: Option<Instant>,
+    threads: OwnThreads,
     total: IntCounterVec,
 }
 
 impl Lookups {
-    /// None begin before [`Self::begin_if_due`]; `enabled` is `kernel.resolve`.
+    /// None begin before [`Self::begin_if_due`]; `enabled` is `kernel.resolve`. The threads that ask are told of.
     ///
     /// # Errors
     /// The family is already registered.
-    pub fn register(registry: &Registry, enabled: bool) -> prometheus::Result<Self> {
+    pub fn register(
+        registry: &Registry,
+        enabled: bool,
+        threads: OwnThreads,
+    ) -> prometheus::Result<Self> {
         let opts = Opts::new("ebpf_name_lookups_total", "Look-ups of the endpoints' host names.");
         let total = IntCounterVec::new(opts, &["result"])?;
         registry.register(Box::new(total.clone()))?;
@@ -75,6 +81,7 @@ impl Lookups {
             under_way: JoinSet::new(),
             permits: Arc::new(Semaphore::new(CONCURRENT)),
             next_round: enabled.then(Instant::now),
+            threads,
             total,
         })
     }
@@ -91,6 +98,7 @@ impl Lookups {
                 host.to_owned(),
                 port,
                 Arc::clone(&self.permits),
+                self.threads.clone(),
                 now + PATIENCE,
             ));
         }
@@ -120,12 +128,19 @@ impl Lookups {
 
 /// The permit goes along with the system's resolver, which can't be interrupted: one that hangs keeps
 /// its thread, and no more than [`CONCURRENT`] ever do.
-async fn look_up(host: String, port: u16, permits: Arc<Semaphore>, deadline: Instant) -> Answer {
+async fn look_up(
+    host: String,
+    port: u16,
+    permits: Arc<Semaphore>,
+    threads: OwnThreads,
+    deadline: Instant,
+) -> Answer {
     let name = host.clone();
     let looked_up = async move {
         let permit = permits.acquire_owned().await.ok()?;
         let resolver = spawn_blocking(move || {
             let _permit = permit;
+            threads.looks_up();
             let addresses = (name.as_str(), port).to_socket_addrs();
             addresses.map(|all| all.take(MAX_ADDRESSES).collect::<Vec<_>>())
         });
@@ -165,7 +180,8 @@ mod tests {
     #[tokio::test]
     async fn a_round_tells_addresses_and_counts_failures() {
         let registry = Registry::new();
-        let mut lookups = Lookups::register(&registry, true).expect("registers");
+        let mut lookups =
+            Lookups::register(&registry, true, OwnThreads::default()).expect("registers");
         lookups.begin_if_due(hosts());
         assert!(!lookups.is_idle());
         let answers = all(&mut lookups).await;
@@ -184,7 +200,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_looked_up_where_that_is_not_wanted() {
-        let mut lookups = Lookups::register(&Registry::new(), false).expect("registers");
+        let mut lookups =
+            Lookups::register(&Registry::new(), false, OwnThreads::default()).expect("registers");
         lookups.begin_if_due(hosts());
         assert!(lookups.is_idle());
         assert!(lookups.next().await.is_none());

@@ -108,6 +108,7 @@ const NUMBERS: &[(&str, libc::c_long)] = &[
     ("NR_READV", libc::SYS_readv),
     ("NR_RECVFROM", libc::SYS_recvfrom),
     ("NR_RECVMSG", libc::SYS_recvmsg),
+    ("NR_RECVMMSG", libc::SYS_recvmmsg),
 ];
 
 /// What tells a 32-bit process in its registers: global and value.

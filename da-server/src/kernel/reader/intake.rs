@@ -15,8 +15,8 @@ use super::connections_map::{ConnectionsMap, Forgotten};
 use super::recorded::{Recorded, SettledRecord};
 use super::settlement::Settlement;
 use crate::clock::monotonic_ns;
-use crate::kernel::dns::UNANSWERED_NS;
-use crate::kernel::dns::maps::DnsMaps;
+use crate::kernel::dns::maps::{DnsMaps, MAX_BATCH as MAX_BATCH_OF_ANSWERS};
+use crate::kernel::dns::message::Question;
 use crate::kernel::event::Event;
 use crate::kernel::existing::ExistingConnections;
 use crate::kernel::leftover::Leftovers;
@@ -56,6 +56,8 @@ pub struct Intake {
     pub under_way: UnderWayOutput,
     /// Where events and settled records are written down, if anywhere.
     pub recorder: Option<Recorder>,
+    /// Answers to DNS queries that this turn may still take.
+    pub dns_left: usize,
     /// Events taken since a batch last ended.
     pub taken: usize,
     /// Events that the ring buffer has room for, at the most.
@@ -90,23 +92,29 @@ impl Intake {
         true
     }
 
-    /// Takes the answers to DNS queries that are there.
+    /// Takes the answers to DNS queries that are there, as far as this turn has room for more.
     pub fn take_dns_answers(&mut self) {
-        let (tracker, recorder) = (&mut self.tracker, self.recorder.as_ref());
-        self.dns.take_answers(|answer, message| {
-            if let Some(recorder) = recorder {
-                recorder.write(&Recorded::dns_answer(answer, message));
+        while self.dns_left > 0
+            && let Some((answer, message)) = self.dns.next_answer()
+        {
+            self.dns_left -= 1;
+            let first_ns = |asked: &Question| self.dns.asked_first_ns(&answer, asked);
+            let is_of_interest = self.tracker.dns_answered(&answer, &message, first_ns);
+            if let Some(recorder) = self.recorder.as_ref().filter(|_| is_of_interest) {
+                recorder.write(&Recorded::dns_answer(&answer, &message));
             }
-            tracker.dns_answered(answer, message);
-        });
+        }
     }
 
-    /// Takes the queries that have had no answer for long.
-    pub fn take_unanswered_dns(&mut self) {
-        let before_ns = monotonic_ns().saturating_sub(UNANSWERED_NS);
-        for query in self.dns.take_unanswered(before_ns) {
-            self.tracker.dns_unanswered(&query);
-        }
+    /// The reader takes another turn.
+    pub fn begin_turn(&mut self) {
+        self.dns_left = MAX_BATCH_OF_ANSWERS;
+    }
+
+    /// Looks at the DNS queries that have no answer.
+    pub fn look_at_dns(&mut self) {
+        let waiting = self.dns.look(monotonic_ns());
+        self.tracker.dns_waits(&waiting);
     }
 
     fn take(&mut self, event: &Event<'_>) {

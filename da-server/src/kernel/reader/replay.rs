@@ -61,7 +61,7 @@ impl Replay {
             Recorded::Event(bytes) => self.take(bytes),
             Recorded::DnsAnswer(bytes) => {
                 let Ok((answer, message)) = Answer::read_from_prefix(bytes) else { return false };
-                self.tracker.dns_answered(&answer, message);
+                self.tracker.dns_answered(&answer, message, |_| answer.sent_ns);
                 true
             }
             Recorded::Settled(settled) => {

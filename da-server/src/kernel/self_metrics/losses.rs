@@ -35,7 +35,8 @@ pub enum Loss {
     OlderUnread,
     /// An entry of the ring buffer that is no event.
     MalformedEvent,
-    /// A connection was forgotten by mistake: its socket took the place of an unlisted one.
+    /// A connection was forgotten by mistake: its socket took the place of an unlisted one. Or a program found, in the
+    /// middle of a run, that its record had become another connection's.
     VerdictRace,
     /// System calls on a connection were not timed before it was known whose it is: too many such
     /// connections at once.
@@ -126,6 +127,7 @@ impl Loss {
             Self::EarlyCallsFull => Some(Counter::EarlyCallsFull),
             Self::ProcessesFull => Some(Counter::ProcessesFull),
             Self::ThreadsFull => Some(Counter::ThreadsFull),
+            Self::VerdictRace => Some(Counter::RecordReplaced),
             Self::DnsQueriesFull => Some(Counter::DnsQueriesFull),
             Self::DnsAnswersFull => Some(Counter::DnsAnswersFull),
             _ => None,

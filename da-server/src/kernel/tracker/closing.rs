@@ -100,10 +100,10 @@ impl Tracker {
             return false; // what it did before it was found is unknown, and so is what came after
         }
         let (id, place) = (closed.header.connection, place(&closed.peers));
-        // What the process has looked up is as good as a name that it shows.
+        // What the process has looked up is nearly as good as a name that it shows.
         let address = place.address.ip();
         let host = self.resolutions.host_at(closed.peers.pid, address, id.born_ns);
-        match self.endpoints.attribute(host, place) {
+        match self.endpoints.attribute_unnamed(host, place) {
             Attribution::To(endpoint) => {
                 let (series, workload) = self.series_of(endpoint, &closed.peers, None);
                 let known = Known::new(endpoint, series, closed.peers);

@@ -2,63 +2,103 @@
 
 use std::net::IpAddr;
 
-use da_ebpf_common::dns::{Answer, Query};
+use da_ebpf_common::dns::{Answer, Query, QueryId};
 use da_ebpf_common::event::ConnectionId;
 use da_ebpf_common::peers::Peers;
+use foldhash::HashMap;
 
 use super::Tracker;
 use crate::kernel::dns::DnsOutcome;
-use crate::kernel::dns::message::{Reply, asked_name};
-use crate::kernel::dns::resolutions::Resolved;
+use crate::kernel::dns::maps::{Waiting, message};
+use crate::kernel::dns::message::{Question, Reply, question};
+use crate::kernel::dns::resolutions::{Answered, Asker, Resolved};
 use crate::kernel::observation::What;
 use crate::kernel::peers::addresses;
+use crate::kernel::self_metrics::losses::Loss;
+use crate::kernel::series::SeriesId;
+
+/// A query that has no answer yet, and where it is counted. Whose it was may not be known any more when it has waited
+/// for long.
+pub type Unanswered = HashMap<(u64, u32, u64), SeriesId>;
+
+fn key(id: &QueryId, query: &Query) -> (u64, u32, u64) {
+    (id.sock, id.number, query.sent_ns)
+}
+
+fn asker(peers: &Peers) -> Asker {
+    Asker { pid: peers.pid, thread: peers.thread }
+}
 
 impl Tracker {
-    /// A process has read an answer, of which `message` is the beginning.
-    pub fn dns_answered(&mut self, answer: &Answer, message: &[u8]) {
-        let Some(Reply { name, outcome, addresses: found }) = Reply::read(message) else { return };
-        let took_ns = answer.read_ns.saturating_sub(answer.sent_ns);
-        let host = self.dns_ended(&name, &answer.peers, outcome, Some(took_ns));
-        if let Some(host) = host {
-            let resolved = Resolved {
-                from_ns: answer.sent_ns,
-                to_ns: answer.read_ns,
-                resolver: addresses(&answer.peers).1,
-            };
-            let found: Vec<IpAddr> = found.iter().map(IpAddr::to_canonical).collect();
-            self.resolutions.answered(answer.peers.pid, host, resolved, &found);
-        }
-    }
-
-    /// A query has had no answer for long.
-    pub fn dns_unanswered(&mut self, query: &Query) {
-        let bytes = usize::try_from(query.bytes).unwrap_or(usize::MAX).min(query.message.len());
-        if let Some(name) = asked_name(&query.message[..bytes]) {
-            self.dns_ended(&name, &query.peers, DnsOutcome::Unanswered, None);
-        }
-    }
-
-    /// Counts a query; the host that was looked up by it, if anybody wants to know.
-    fn dns_ended<'n>(
+    /// A process has read an answer, of which `message` is the beginning; whether it is about a host that anybody lists.
+    /// `asked_first_ns` tells when the process first asked that.
+    pub fn dns_answered(
         &mut self,
-        name: &'n str,
-        peers: &Peers,
-        outcome: DnsOutcome,
-        took_ns: Option<u64>,
-    ) -> Option<&'n str> {
+        answer: &Answer,
+        message: &[u8],
+        asked_first_ns: impl FnOnce(&Question) -> u64,
+    ) -> bool {
+        let Some(Reply { question, outcome, addresses: found }) = Reply::read(message) else {
+            return false;
+        };
         let has_address = outcome == DnsOutcome::Resolved;
-        let (endpoint, host) = self.endpoints.of_query(name, has_address)?;
-        let (series, _) = self.series_of(endpoint, peers, None);
-        self.dns.ended(series, self.series.labels(series), outcome, took_ns);
-        Some(host)
+        let addresses: Vec<_> = found.iter().map(IpAddr::to_canonical).collect();
+        let resolver = Some(addresses_of(&answer.peers)).filter(|resolver| resolver.port() != 0);
+        let mut resolved = Resolved { from_ns: answer.sent_ns, to_ns: answer.read_ns, resolver };
+        let of = self.endpoints.of_query(&question.name, has_address);
+        let host = of.map(|(_, host)| host.to_owned());
+        if let Some((endpoint, _)) = of {
+            resolved.from_ns = asked_first_ns(&question);
+            let (series, _) = self.series_of(endpoint, &answer.peers, None);
+            let took_ns = answer.read_ns.saturating_sub(answer.sent_ns);
+            self.dns.ended(series, self.series.labels(series), outcome, Some(took_ns));
+        }
+        if host.is_some() || !addresses.is_empty() {
+            let answered = Answered { question, resolved, addresses };
+            self.resolutions.answered(asker(&answer.peers), host.as_deref(), answered);
+        }
+        host.is_some()
+    }
+
+    /// Queries have had no answer so far.
+    pub fn dns_waits(&mut self, waiting: &Waiting) {
+        self.losses.add(Loss::DnsQueriesFull, waiting.evicted);
+        let mut still = Unanswered::default();
+        for (id, query) in waiting.still.iter().chain(&waiting.unanswered) {
+            let key = key(id, query);
+            let known = self.unanswered.get(&key).copied();
+            if let Some(series) = known.or_else(|| self.series_of_query(query)) {
+                still.insert(key, series);
+            }
+        }
+        for (id, query) in &waiting.unanswered {
+            if let Some(series) = still.remove(&key(id, query)) {
+                let labels = self.series.labels(series);
+                self.dns.ended(series, labels, DnsOutcome::Unanswered, None);
+            }
+        }
+        self.unanswered = still;
+    }
+
+    /// Where a query is counted, if it is about a host that anybody lists.
+    fn series_of_query(&mut self, query: &Query) -> Option<SeriesId> {
+        let asked = question(message(query))?;
+        let (endpoint, _) = self.endpoints.of_query(&asked.name, false)?;
+        let (series, _) = self.series_of(endpoint, &query.peers, None);
+        self.dns.began(series, self.series.labels(series));
+        Some(series)
     }
 
     /// Reports the look-up that a new connection has waited for, if it did.
     pub(super) fn report_resolved(&mut self, id: ConnectionId, peers: &Peers, name: Option<&str>) {
-        let address = addresses(peers).1.ip();
-        let resolved = self.resolutions.followed(peers.pid, address, id.born_ns, name);
-        if let Some(resolved) = resolved {
+        let address = addresses_of(peers).ip();
+        if let Some(resolved) = self.resolutions.followed(asker(peers), address, id.born_ns, name) {
             self.report(id, What::Resolved(resolved));
         }
     }
+}
+
+/// The other end, or whom a query is for.
+fn addresses_of(peers: &Peers) -> std::net::SocketAddr {
+    addresses(peers).1
 }

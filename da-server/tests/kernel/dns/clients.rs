@@ -13,6 +13,9 @@ use crate::lab::{Lab, endpoint, hooks};
 use da_server::kernel::Hooks;
 
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/dns/programs");
+/// The client of the C library.
+pub const PYTHON: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/dns/programs/client.py");
 /// What a clock that is read on another CPU, and a hook that comes after what it is about, may be off by.
 const SLACK: Duration = Duration::from_millis(2);
 
@@ -22,7 +25,7 @@ type Client = (&'static str, fn(&Network) -> Command);
 const CLIENTS: &[Client] = &[
     ("C library, Python", |network| {
         let mut command = network.command("python3");
-        command.arg(format!("{PROGRAMS}/client.py"));
+        command.arg(PYTHON);
         command
     }),
     ("musl", |network| {
@@ -99,7 +102,7 @@ fn what_resolvers_of_every_make_ask_is_timed_and_told_of_the_connection() {
             "{name}: {lasted:?}, of {took:?} in which it says to have looked up and connected"
         );
         assert!(lasted + SLACK >= DELAY && lasted <= took + SLACK, "{name}: {lasted:?}, {took:?}");
-        assert_eq!(resolved.resolver.to_string(), "127.0.0.1:53", "{name}");
+        assert_eq!(resolved.resolver, Some(([127, 0, 0, 1], 53).into()), "{name}");
         connected_after(&own, &resolved);
     }
     let told = |outcome: &str| {

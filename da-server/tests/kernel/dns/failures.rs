@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use da_server::kernel::{Hooks, Unlisted};
+use da_server::kernel::{Hooks, Unlisted, What};
 use da_testkit::programs::are_there;
 use da_testkit::server::ServerProgram;
 use serde_json::Value;
@@ -113,4 +113,34 @@ fn a_call_of_another_process_begins_with_its_look_up() {
     let all: u64 =
         attempt["phases"].as_object().expect("phases").values().filter_map(Value::as_u64).sum();
     assert_eq!(Some(all), call["duration_ns"].as_u64(), "{call}");
+}
+
+#[test]
+fn a_look_up_begins_with_the_query_that_had_no_answer() {
+    if hooks() == Hooks::Older {
+        return; // this kernel shows no datagrams
+    }
+    if !are_there(&["dnsmasq", "python3"]) {
+        return;
+    }
+    let Some(mut lab) = Lab::open(&[endpoint("dns", HOST)], Unlisted::Drop) else { return };
+    let pid = within(|network| {
+        let mut python = network.patient_command("python3");
+        let port = network.server.port().to_string();
+        let mut child =
+            python.args([super::clients::PYTHON, HOST, &port]).spawn().expect("it runs");
+        assert!(child.wait().expect("it ends").success());
+        child.id()
+    });
+    lab.follow(pid);
+    lab.wait_closed(1);
+    let resolved = lab.seen().iter().find_map(|one| match one.what {
+        What::Resolved(resolved) => Some(resolved),
+        _ => None,
+    });
+    let resolved = resolved.expect("a look-up");
+    // The C library waits for a second, and asks the other server from another socket.
+    let lasted = Duration::from_nanos(resolved.to_ns - resolved.from_ns);
+    assert!(lasted >= Duration::from_secs(1), "{lasted:?}");
+    assert_eq!(resolved.resolver, Some(([127, 0, 0, 1], 53).into()));
 }

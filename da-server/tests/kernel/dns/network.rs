@@ -34,6 +34,7 @@ const ADDRESS: &str = "127.0.0.2";
 pub struct Network {
     folder: TempDir,
     _dnsmasq: Program,
+    _silent: UdpSocket,
     /// A server of HTTP at the address of [`HOST`].
     pub server: SocketAddr,
 }
@@ -48,6 +49,9 @@ impl Network {
         let folder = tempfile::tempdir().expect("a folder");
         let resolver = "nameserver 127.0.0.1\noptions timeout:5 attempts:1\n";
         fs::write(folder.path().join("resolv.conf"), resolver).expect("written");
+        // Nobody answers there, and nobody says so.
+        let second = "nameserver 127.0.0.3\nnameserver 127.0.0.1\noptions timeout:1 attempts:2\n";
+        fs::write(folder.path().join("second.conf"), second).expect("written");
         let searching = format!("{resolver}search {SEARCHED}\noptions ndots:5\n");
         fs::write(folder.path().join("searching.conf"), searching).expect("written");
         fs::write(folder.path().join("nsswitch.conf"), "hosts: files dns\n").expect("written");
@@ -64,9 +68,10 @@ impl Network {
         let mut dnsmasq = Program::start(dnsmasq, &log).expect("dnsmasq");
         let has_begun = |said: &str| said.contains("started").then_some(());
         dnsmasq.wait_for(Duration::from_secs(60), has_begun).expect("dnsmasq answers");
+        let silent = UdpSocket::bind("127.0.0.3:53").expect("the port of DNS");
         delay(UdpSocket::bind("127.0.0.1:53").expect("the port of DNS"));
         let server = plain::serve(&format!("{ADDRESS}:0"));
-        Self { folder, _dnsmasq: dnsmasq, server }
+        Self { folder, _dnsmasq: dnsmasq, _silent: silent, server }
     }
 
     /// A folder for what a test makes.
@@ -82,6 +87,11 @@ impl Network {
     /// The same, that looks a name up in the domain [`SEARCHED`] first.
     pub fn searching_command(&self, program: &str) -> Command {
         self.command_with("searching.conf", program)
+    }
+
+    /// The same, whose first server never answers.
+    pub fn patient_command(&self, program: &str) -> Command {
+        self.command_with("second.conf", program)
     }
 
     fn command_with(&self, resolver: &str, program: &str) -> Command {
