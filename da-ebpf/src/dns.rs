@@ -336,8 +336,8 @@ extern "C" fn take_answer() -> u32 {
         if unsafe { report(scratch, query, header, &buffer) } {
             // Where there is none any more, the answer came twice.
             let _ = DNS_QUERIES.remove(id);
+            return 0;
         }
-        return 0;
     }
     0
 }
@@ -396,7 +396,8 @@ unsafe fn asks_the_same(query: *const Query, message: *const [u8; MAX_ANSWER_BYT
         let of_answer = message.cast::<[u8; HEADER_BYTES + 7]>().read();
         let mut differ = 0;
         for at in HEADER_BYTES..HEADER_BYTES + 7 {
-            differ |= of_query[at] ^ of_answer[at];
+            // Some servers change the case of letters.
+            differ |= (of_query[at] ^ of_answer[at]) & !0x20;
         }
         differ == 0
     }

@@ -69,6 +69,8 @@ offsets! {
     TASK_PID,
     /// `task_struct.sched_info.run_delay`; 0 on a kernel that does not count
     TASK_RUN_DELAY,
+    /// `task_struct.sched_info.last_queued`
+    TASK_LAST_QUEUED,
     /// `tcp_sock.rtt_min.s[0].v`
     TCP_RTT_MIN,
     /// `tcp_sock.copied_seq`: sequence number of the first byte not read yet

@@ -46,7 +46,7 @@ fn sock_recv(ctx: BtfTracePointContext) -> i32 {
             && let Some(sock) = TypedSock::of_tcp(ctx.arg(0))
         {
             // SAFETY: see `table::find`.
-            let to_bytes = unsafe { read_bytes(sock, connection) };
+            let to_bytes = unsafe { payload_read_bytes(sock, connection) };
             // Where this read began. A splice comes by without the hook, and by kernel TLS `result` is the
             // plaintext's length, less than was taken from the socket: no sample then.
             let from_bytes = to_bytes.wrapping_sub(result as u32);
@@ -310,6 +310,20 @@ pub unsafe fn has_skipped_arrival(connection: *const Connection, number: u64) ->
 pub unsafe fn read_bytes(sock: impl Sock, connection: *const Connection) -> u32 {
     // SAFETY: as for `arrived`.
     sock.copied_sequence().wrapping_sub(unsafe { (*connection).first_sequence })
+}
+
+/// The same without the peer's FIN, which the kernel counts as read with the last of what came before it.
+///
+/// # Safety
+/// `connection` is from `table::find`.
+#[inline(always)]
+unsafe fn payload_read_bytes(sock: impl Sock, connection: *const Connection) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bytes = read_bytes(sock, connection);
+        let with_fin = ((*connection).received_bytes as u32).wrapping_add(1);
+        if bytes == with_fin && sock.peer_is_done() { bytes.wrapping_sub(1) } else { bytes }
+    }
 }
 
 /// Bytes that have arrived and were not read, modulo 2³².

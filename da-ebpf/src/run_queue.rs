@@ -23,7 +23,8 @@ pub unsafe fn uses(connection: *mut Connection) {
     unsafe { (*connection).user = Task::current().address() };
 }
 
-/// Who is likely to read what arrives.
+/// Who is likely to read what arrives. None that waits for a CPU already: how long it has does not show before it has got
+/// one, and it would count as a wait of these bytes.
 ///
 /// # Safety
 /// `connection` is from `table::find`.
@@ -31,10 +32,9 @@ pub unsafe fn uses(connection: *mut Connection) {
 pub unsafe fn waiter(connection: *const Connection) -> Waiter {
     // SAFETY: the caller's promise. The thread may have ended, and its memory be another one's: the id tells.
     let task = Task::from_pointer(unsafe { (*connection).user });
-    let run_delay_ns = task.run_delay_ns();
-    Waiter {
-        thread: if run_delay_ns.is_some() { task.id() } else { 0 },
-        run_delay_ns: run_delay_ns.unwrap_or(0),
+    match task.run_delay_ns() {
+        Some(run_delay_ns) if !task.waits_for_cpu() => Waiter { thread: task.id(), run_delay_ns },
+        _ => Waiter { thread: 0, run_delay_ns: 0 },
     }
 }
 

@@ -40,6 +40,12 @@ impl Task {
         (layout::TASK_RUN_DELAY.load() != 0).then(|| layout::read(self.0, &layout::TASK_RUN_DELAY))
     }
 
+    /// `sched_info.last_queued`: whether it is ready to run, and does not.
+    #[inline(always)]
+    pub fn waits_for_cpu(self) -> bool {
+        layout::read::<u64>(self.0, &layout::TASK_LAST_QUEUED) != 0
+    }
+
     /// `tgid`: the process's id in the initial PID namespace.
     #[inline(always)]
     pub fn process_id(self) -> u32 {

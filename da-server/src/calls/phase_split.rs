@@ -238,6 +238,7 @@ mod tests {
             least_rtt_ns: None,
             run_delay_ns: None,
             is_buffered: false,
+            is_http1: false,
             rtt_ns: None,
             retransmits: 0,
             window_closed_ns: 0,

@@ -16,6 +16,8 @@ const LEAST_PAUSES: u64 = 2;
 /// Behind each pause there come so many bytes at least, in the mean: some tokens at once are a few hundred, the smallest
 /// usual buffer is 4,096, and the last one is not full.
 const LEAST_BYTES: u64 = 2_048;
+/// A pause is so many round trips long, in the mean: less is what TCP makes while it finds out what the path bears.
+const LEAST_ROUND_TRIPS: u64 = 2;
 /// For so long a burst lasts at most, ns, in the mean.
 const LONGEST_BURST_NS: u64 = 25_000_000;
 
@@ -31,9 +33,12 @@ pub fn is_buffered(
     let Some(pauses) = pauses else { return Some(false) };
     let lasted_ns = exchange.response.last_ns.saturating_sub(first.at_ns);
     let bursts_ns = lasted_ns.saturating_sub(pauses.sum_ns);
+    // What a slow path sends in flights, one round trip apart, nobody holds back.
+    let round_trip_ns = u64::from(exchange.srtt_eighths_us) * 1_000 / 8;
     let later_bytes = exchange.response.bytes.saturating_sub(first.bytes.into());
     Some(
         pauses.count >= LEAST_PAUSES
+            && pauses.sum_ns > LEAST_ROUND_TRIPS * pauses.count * round_trip_ns
             && later_bytes >= LEAST_BYTES * pauses.count
             && bursts_ns <= LONGEST_BURST_NS * (pauses.count + 1),
     )
@@ -80,11 +85,13 @@ mod tests {
     use crate::kernel::long_gap::{GapCause, SeenGap};
 
     const MS: u64 = 1_000_000;
+    const ROUND_TRIP_US: u32 = 200_000;
 
     /// A response of so many bytes that lasted so long, with pauses that began and ended then, all in ms.
     fn found(bytes: u64, lasted: u64, pauses: &[(u64, u64)], cause: GapCause) -> Option<bool> {
         let mut exchange = Exchange::new_zeroed();
         (exchange.response.bytes, exchange.response.last_ns) = (bytes, lasted * MS);
+        exchange.srtt_eighths_us = 8 * ROUND_TRIP_US;
         let arrivals = [Arrival { at_ns: 0, bytes: 300, acked_bytes: 0 }];
         let mut gaps = LongGaps::of(1);
         for (from, to) in pauses {
@@ -110,6 +117,12 @@ mod tests {
         let twice = [(2, 4_000), (6_000, 9_000)];
         assert_eq!(found(16_000, 11_000, &twice, GapCause::Provider), Some(false), "word by word");
         assert_eq!(found(16_000, 3_000, &[], GapCause::Provider), Some(false), "without a pause");
+    }
+
+    #[test]
+    fn what_comes_in_flights_one_round_trip_apart_is_not() {
+        let flights = [(2, 205), (207, 410), (413, 620)];
+        assert_eq!(found(120_000, 625, &flights, GapCause::Provider), Some(false));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Default for KernelConfig {
 const MIN_RING_BYTES: u32 = 64 << 10;
 /// Largest ring buffer.
 const MAX_RING_BYTES: u32 = 1 << 30;
-/// Most connections that can be tracked; the kernel sets about 1,350 bytes aside for each.
+/// Most connections that can be tracked; the kernel sets about 1,460 bytes aside for each.
 const MAX_CONNECTIONS: u32 = 1 << 20;
 
 /// Longest silence that may be waited for.

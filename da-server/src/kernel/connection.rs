@@ -42,6 +42,19 @@ pub enum ConnectionOutcome {
 }
 
 impl ConnectionOutcome {
+    /// Every value.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::TlsFailed,
+        Self::Unused,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::NoLocalPort,
+        Self::Cancelled,
+        Self::Failed,
+    ];
+
     /// The label value.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -206,6 +219,13 @@ impl ConnectionMetrics {
     /// A connect took this long, ns.
     pub fn connected(&mut self, id: SeriesId, labels: &SeriesLabels, connect_ns: u64) {
         self.connect_seconds.observe_ns(id, labels, connect_ns);
+    }
+
+    /// There is a first connection: its series are there before one fails, so that a rate sees that.
+    pub fn began(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        for outcome in ConnectionOutcome::ALL {
+            self.connections_total.add(id, labels, outcome.as_str(), 0);
+        }
     }
 
     /// What became of a connection is known.

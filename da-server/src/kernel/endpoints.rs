@@ -165,13 +165,13 @@ impl Endpoints {
         self.other.map(|other| (other, name))
     }
 
-    /// Attributes a connection that has shown no name, whose process had looked up `host` at its address.
-    pub fn attribute_unnamed(&self, host: Option<&str>, place: Place) -> Attribution {
+    /// Attributes a connection that has shown no name, whose process had looked `host` up at its address, or only what
+    /// nobody lists.
+    pub fn attribute_looked_up(&self, host: Option<&str>, place: Place) -> Attribution {
         match host {
-            Some(host) if !self.configured.contains_key(&place.address) => {
-                self.by_name(host, place.address.port())
-            }
-            _ => self.by_address(place),
+            _ if self.configured.contains_key(&place.address) => self.by_address(place),
+            Some(host) => self.by_name(host, place.address.port()),
+            None => self.unlisted(),
         }
     }
 

@@ -34,6 +34,10 @@ pub enum ExchangeOutcome {
 }
 
 impl ExchangeOutcome {
+    /// Every value.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Doubtful, Self::Ambiguous, Self::NoResponse, Self::Reset, Self::Aborted];
+
     /// The label value.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -200,6 +204,13 @@ impl ExchangeMetrics {
                 "outcome",
             )?,
         })
+    }
+
+    /// There is a first connection: its series are there before one fails, so that a rate sees that.
+    pub fn began(&mut self, id: SeriesId, labels: &SeriesLabels) {
+        for outcome in ExchangeOutcome::ALL {
+            self.exchanges_total.add(id, labels, outcome.as_str(), 0);
+        }
     }
 
     /// An exchange is over.

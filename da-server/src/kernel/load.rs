@@ -123,7 +123,8 @@ pub fn load(config: &KernelConfig) -> Result<Loaded, Unavailable> {
         dns: DnsMaps {
             answers: take(&mut ebpf, "DNS_ANSWERS")?,
             queries: take(&mut ebpf, "DNS_QUERIES")?,
-            own: OwnThreads::default(),
+            own: OwnThreads::new(),
+            snapshot: None,
         },
         ebpf,
         programs,

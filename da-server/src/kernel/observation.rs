@@ -117,6 +117,8 @@ pub struct SeenExchange {
     pub window_closed_ns: u64,
     /// Long gaps between arrivals of the response, if there were any and it is known when that began.
     pub long_gaps: Option<Box<SeenGaps>>,
+    /// It is known to be HTTP/1.
+    pub is_http1: bool,
     /// The response came in bursts: something on the way holds the stream back.
     pub is_buffered: bool,
     /// Outcome and times.

@@ -44,8 +44,10 @@ struct Waits {
 
 impl Waits {
     fn of(exchange: &Exchange, others: Option<&Histogram>) -> Self {
+        // Without any, it is an earlier exchange's.
+        let first_ns = if exchange.pickups > 0 { exchange.first_pickup_ns } else { 0 };
         Self {
-            all_ns: exchange.first_pickup_ns + others.map_or(0, |others| others.sum_ns),
+            all_ns: first_ns + others.map_or(0, |others| others.sum_ns),
             followed_ns: exchange.followed_pickup_ns,
             run_delay_ns: exchange.run_delay_ns,
         }
@@ -199,10 +201,12 @@ mod tests {
     fn each_nanosecond_of_a_wait_has_one_cause() {
         let mut exchange = Exchange::new_zeroed();
         (exchange.first_pickup_ns, exchange.followed_pickup_ns) = (100, 130);
-        exchange.run_delay_ns = 40;
+        (exchange.run_delay_ns, exchange.pickups) = (40, 2);
         let others = Histogram { sum_ns: 50, ..Histogram::EMPTY };
         let waits = Waits::of(&exchange, Some(&others));
         assert_eq!(waits.by_cause_ns(), [40, 90, 20]);
+        let stale = Exchange { pickups: 0, followed_pickup_ns: 0, run_delay_ns: 0, ..exchange };
+        assert_eq!(Waits::of(&stale, None).by_cause_ns(), [0; 3]);
         let earlier = Waits { all_ns: 100, followed_ns: 100, run_delay_ns: 40 };
         assert_eq!(waits.since(earlier).by_cause_ns(), [0, 30, 20]);
         // A record may be read half written.

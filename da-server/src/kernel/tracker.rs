@@ -106,6 +106,8 @@ pub struct Tracker {
     sees_reads: bool,
     observations: Vec<Observation>,
     attributed: Vec<Attributed>,
+    /// Series that are there, be it at 0.
+    begun_series: HashSet<SeriesId>,
     /// Series that nothing is measured of any more.
     gone_series: Vec<SeriesLabels>,
 }
@@ -162,6 +164,7 @@ impl Tracker {
             sees_reads: true,
             observations: Vec::new(),
             attributed: Vec::new(),
+            begun_series: HashSet::default(),
             gone_series: Vec::new(),
         })
     }
@@ -292,6 +295,7 @@ impl Tracker {
         let labels = self.endpoints.labels(endpoint);
         let id = self.series.of(endpoint, labels, peers, workload.as_deref(), Instant::now());
         for (gone, labels) in self.series.take_gone() {
+            self.begun_series.remove(&gone);
             self.dns.forget(gone, &labels);
             self.unanswered.retain(|_, series| *series != gone);
             self.connections.forget(gone, &labels);
@@ -344,7 +348,12 @@ impl Tracker {
         });
         self.known.insert(id, known);
         self.series.opened(series, 1, Instant::now());
-        self.connections.opened(series, self.series.labels(series), 1);
+        let labels = self.series.labels(series);
+        if self.begun_series.insert(series) {
+            self.connections.began(series, labels);
+            self.exchanges.began(series, labels);
+        }
+        self.connections.opened(series, labels, 1);
     }
 
     fn remove(&mut self, id: ConnectionId) -> Option<Known> {

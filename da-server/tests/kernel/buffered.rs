@@ -12,6 +12,7 @@ use da_testkit::program::Program;
 use da_testkit::programs::are_there;
 
 use crate::lab::{Lab, endpoint};
+use crate::turns::in_real_time;
 
 const NAME: &str = "buffered.kernel.test";
 /// A model says something so often, and so much at once. Of that a block holds what comes in most of a second.
@@ -121,7 +122,11 @@ fn a_stream_in_a_proxys_buffers_is_told_from_one_that_is_passed_on() {
     let proxy = Proxy::start(model(), folder.path());
     thread::scope(|scope| {
         for at in [proxy.collects, proxy.passes_on] {
-            scope.spawn(move || ask(at));
+            scope.spawn(move || {
+                // Whoever reads late is the cause of what it waits for.
+                let _ = in_real_time(1);
+                ask(at);
+            });
         }
     });
     let is_of_an_answer = |lab: &mut Lab| {

@@ -37,7 +37,6 @@ mod privileges;
 mod real;
 mod recording;
 mod reloading;
-mod run_queue;
 mod sdks;
 mod secrets;
 mod silent;

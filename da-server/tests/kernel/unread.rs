@@ -10,8 +10,11 @@ use da_server::kernel::{KernelConfig, Unlisted};
 
 use crate::lab::{self, Lab, endpoint};
 use crate::plain;
+use crate::tcp_info;
 
 const NAME: &str = "unread.kernel.test";
+/// `TCP_CLOSE_WAIT`, include/net/tcp_states.h: the other side has closed its half.
+const CLOSE_WAIT: u8 = 8;
 const LABELS: &str = "kind=\"llm\",provider=\"unread\"";
 
 fn value(lab: &Lab, series: &str) -> f64 {
@@ -148,4 +151,22 @@ fn a_stall_beyond_the_end_of_its_exchange_counts_with_it() {
     println!("{count} waits, {seconds} s, three of them of {stall:?} at least");
     assert_eq!(count, 3.0 + 3.0 + 3.0, "at once, after the stall, of the second exchanges");
     assert!(seconds > 3.0 * stall.as_secs_f64(), "{seconds} s");
+}
+
+#[test]
+fn a_read_that_takes_the_peers_end_as_well_has_waited_for_what_came_before_it() {
+    let Some(mut lab) = Lab::open(&[endpoint("unread", NAME)], Unlisted::Drop) else { return };
+    let (mut client, mut server) = pair();
+    ask(&mut client, &mut server);
+    server.write_all(plain::RESPONSE).expect("writes");
+    drop(server);
+    // The end comes once the kernel says so.
+    let mut all = [0; 512];
+    while tcp_info::of(&client).tcpi_state != CLOSE_WAIT {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(client.read(&mut all).expect("reads"), plain::RESPONSE.len());
+    drop(client);
+    lab.wait_closed(1);
+    assert_eq!(pickups(&lab).0, 1.0, "{}", lab.metrics());
 }

@@ -6,6 +6,8 @@ use crate::calls::{
 };
 use crate::kernel::{ConnectionOutcome, ExchangeOutcome, Observation, SeenExchange};
 
+/// The version that is known, since what carries requests side by side is no call: 1.0 or 1.1.
+const HTTP1: &str = "HTTP/1";
 /// A connection that was ready for longer before its first request was made ahead of it, as a pool does, and that
 /// request does not pay for it.
 const MAX_READY_TO_REQUEST_NS: u64 = 1_000_000_000;
@@ -52,7 +54,7 @@ pub fn made(
             join: Join::Observed,
             reuse,
             status: None,
-            http: None,
+            http: exchange.filter(|exchange| exchange.is_http1).map(|_| HTTP1.to_owned()),
             request_id: None,
             error: None,
             first_content_ns: None,

@@ -37,6 +37,7 @@ fn exchange(number: u64, sent_ns: (u64, u64), measured: Measured) -> SeenExchang
         least_rtt_ns: None,
         run_delay_ns: None,
         is_buffered: false,
+        is_http1: true,
         first_pickup: measured
             .response_first_ns
             .map(|first_ns| Pickup { read_ns: first_ns + 50, waited_ns: 50 }),

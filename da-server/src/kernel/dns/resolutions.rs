@@ -47,8 +47,8 @@ pub struct Asker {
 /// An answer to one query.
 #[derive(Debug, Clone)]
 pub struct Answered {
-    /// What was asked.
-    pub question: Question,
+    /// What was asked; not kept of hosts that nobody lists.
+    pub question: Option<Question>,
     /// When, and by whom it was answered.
     pub resolved: Resolved,
     /// What is there.
@@ -94,6 +94,12 @@ pub struct Resolutions(VecDeque<Lookup>);
 impl Resolutions {
     /// Somebody has an answer to a query for `host`; none where nobody lists that.
     pub fn answered(&mut self, asker: Asker, host: Option<&str>, answered: Answered) {
+        let is_over = |lookup: &Lookup| {
+            answered.resolved.to_ns.saturating_sub(lookup.last_ns()) > TELLS_HOST_NS
+        };
+        while self.0.front().is_some_and(is_over) {
+            self.0.pop_front();
+        }
         // A question that is asked once more begins another look-up: of another thread, or a later one.
         let lacks_it = |lookup: &&mut Lookup| {
             lookup.asker.pid == asker.pid
@@ -151,8 +157,16 @@ impl Resolutions {
         Some(resolved)
     }
 
-    /// The host that a process wanted at an address by then; none where it has looked up several that are there.
-    pub fn host_at(&self, pid: u32, address: IpAddr, at_ns: u64) -> Option<&str> {
+    /// When a process last had an answer to a question, ns; 0 where it had none.
+    pub fn last_answer_ns(&self, pid: u32, question: &Question) -> u64 {
+        let own = self.0.iter().filter(|lookup| lookup.asker.pid == pid);
+        let answers = own.flat_map(|lookup| &lookup.answers);
+        let same = answers.filter(|answer| answer.question.as_ref() == Some(question));
+        same.map(|answer| answer.resolved.to_ns).max().unwrap_or(0)
+    }
+
+    /// What a process wanted at an address by then.
+    pub fn wanted_at(&self, pid: u32, address: IpAddr, at_ns: u64) -> Wanted<'_> {
         let is_there = |lookup: &&Lookup| {
             let age_ns = at_ns.saturating_sub(lookup.last_ns());
             lookup.asker.pid == pid
@@ -160,9 +174,27 @@ impl Resolutions {
                 && lookup.by(at_ns, address).is_some()
         };
         let mut hosts = self.0.iter().filter(is_there).map(|lookup| lookup.host.as_deref());
-        let first = hosts.next()?;
-        hosts.all(|host| host == first).then_some(first).flatten()
+        match hosts.next() {
+            None => Wanted::Unknown,
+            Some(first) if hosts.all(|host| host == first) => {
+                first.map_or(Wanted::Unlisted, Wanted::Host)
+            }
+            Some(_) => Wanted::Several,
+        }
     }
+}
+
+/// What a process wanted at an address, by what it has looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// It has looked up nothing that is there.
+    Unknown,
+    /// One host.
+    Host(&'a str),
+    /// Only what nobody lists.
+    Unlisted,
+    /// Several.
+    Several,
 }
 
 #[cfg(test)]
@@ -185,7 +217,7 @@ mod tests {
     /// An answer to a question about `name`.
     fn answer(name: &str, is_v6: bool, times_ms: (u64, u64), addresses: &[IpAddr]) -> Answered {
         Answered {
-            question: Question { name: name.to_owned(), is_v6 },
+            question: Some(Question { name: name.to_owned(), is_v6 }),
             resolved: resolved(times_ms.0, times_ms.1),
             addresses: addresses.to_vec(),
         }
@@ -252,12 +284,17 @@ mod tests {
         let ten = [address(1), address(2), address(3)];
         all.answered(MAIN, Some("a.example"), at("a.example", &ten));
         all.answered(OTHER, Some("b.example"), at("b.example", &[address(2)]));
-        all.answered(OTHER, None, at("nobody.example", &[address(3)]));
-        assert_eq!(all.host_at(7, address(1), 5_000 * MS), Some("a.example"));
-        assert_eq!(all.host_at(7, address(2), 5_000 * MS), None, "two hosts");
-        assert_eq!(all.host_at(7, address(3), 5_000 * MS), None, "one that nobody lists");
-        assert_eq!(all.host_at(8, address(1), 5_000 * MS), None);
-        assert_eq!(all.host_at(7, address(1), 1_020 * MS + TELLS_HOST_NS + 1), None);
+        all.answered(OTHER, None, at("nobody.example", &[address(3), address(4)]));
+        let wanted = |pid, last, at_ns| all.wanted_at(pid, address(last), at_ns);
+        assert_eq!(wanted(7, 1, 5_000 * MS), Wanted::Host("a.example"));
+        assert_eq!(wanted(7, 2, 5_000 * MS), Wanted::Several);
+        assert_eq!(wanted(7, 3, 5_000 * MS), Wanted::Several, "one that nobody lists among them");
+        assert_eq!(wanted(7, 4, 5_000 * MS), Wanted::Unlisted);
+        assert_eq!(wanted(8, 1, 5_000 * MS), Wanted::Unknown);
+        assert_eq!(wanted(7, 1, 1_020 * MS + TELLS_HOST_NS + 1), Wanted::Unknown);
+        let asked = Question { name: "a.example".to_owned(), is_v6: false };
+        assert_eq!(all.last_answer_ns(7, &asked), 1_020 * MS);
+        assert_eq!(all.last_answer_ns(8, &asked), 0);
     }
 
     #[test]
@@ -275,12 +312,18 @@ mod tests {
             all.answered(asker, Some(&name), answer);
         }
         assert_eq!(all.0.len(), 1 + MAX_OF_PROCESS);
-        assert_eq!(all.host_at(1, address(1), 1_021 * MS), Some("a.example"));
+        let wanted =
+            |all: &Resolutions| all.wanted_at(1, address(1), 1_021 * MS) != Wanted::Unknown;
+        assert!(wanted(&all));
         for pid in 3..MAX_LOOKUPS as u32 + 3 {
             let (asker, answer) = one(pid, "a.example");
             all.answered(asker, Some("a.example"), answer);
         }
         assert_eq!(all.0.len(), MAX_LOOKUPS);
-        assert_eq!(all.host_at(1, address(1), 1_021 * MS), None);
+        assert!(!wanted(&all));
+        let (asker, mut late) = one(1, "a.example");
+        late.resolved.to_ns += TELLS_HOST_NS + 1;
+        all.answered(asker, Some("a.example"), late);
+        assert_eq!(all.0.len(), 1, "the others are over");
     }
 }

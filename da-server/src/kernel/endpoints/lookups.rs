@@ -140,7 +140,7 @@ async fn look_up(
         let permit = permits.acquire_owned().await.ok()?;
         let resolver = spawn_blocking(move || {
             let _permit = permit;
-            threads.looks_up();
+            let _looks_up = threads.looks_up();
             let addresses = (name.as_str(), port).to_socket_addrs();
             addresses.map(|all| all.take(MAX_ADDRESSES).collect::<Vec<_>>())
         });
@@ -180,8 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_round_tells_addresses_and_counts_failures() {
         let registry = Registry::new();
-        let mut lookups =
-            Lookups::register(&registry, true, OwnThreads::default()).expect("registers");
+        let mut lookups = Lookups::register(&registry, true, OwnThreads::new()).expect("registers");
         lookups.begin_if_due(hosts());
         assert!(!lookups.is_idle());
         let answers = all(&mut lookups).await;
@@ -201,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_looked_up_where_that_is_not_wanted() {
         let mut lookups =
-            Lookups::register(&Registry::new(), false, OwnThreads::default()).expect("registers");
+            Lookups::register(&Registry::new(), false, OwnThreads::new()).expect("registers");
         lookups.begin_if_due(hosts());
         assert!(lookups.is_idle());
         assert!(lookups.next().await.is_none());

@@ -22,6 +22,8 @@ pub enum Opening {
         server_name: Option<String>,
         /// As ALPN has it, RFC 7301.
         interleaving: Interleaving,
+        /// Offers HTTP/1.1 by ALPN.
+        offers_http1: bool,
         /// Sends its first request ahead of the handshake (0-RTT), RFC 8446 §4.2.10.
         sends_early: bool,
     },
@@ -84,6 +86,15 @@ impl Opening {
         }
     }
 
+    /// Whether it is HTTP/1, unless HTTP/2 is spoken in its place.
+    pub fn is_http1(&self) -> bool {
+        match self {
+            Self::Tls { offers_http1, .. } => *offers_http1,
+            Self::Http { .. } => true,
+            Self::Tunnel { .. } | Self::Http2 | Self::Unknown | Self::Unparsable => false,
+        }
+    }
+
     /// Whether exchanges may be carried side by side.
     pub fn interleaving(&self) -> Interleaving {
         match self {
@@ -102,7 +113,7 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
         _ => None,
     })?;
     let (mut server_name, mut interleaving) = (None, Interleaving::No);
-    let mut sends_early = false;
+    let (mut offers_http1, mut sends_early) = (false, false);
     let extensions = match hello.ext {
         Some(bytes) => parse_tls_client_hello_extensions(bytes).ok()?.1,
         None => Vec::new(),
@@ -113,12 +124,15 @@ fn client_hello(payload: &[u8]) -> Option<Opening> {
                 let first = names.first().and_then(|(_, name)| std::str::from_utf8(name).ok());
                 server_name = first.and_then(normalized);
             }
-            TlsExtension::ALPN(protocols) => interleaving = of_alpn(&protocols),
+            TlsExtension::ALPN(protocols) => {
+                interleaving = of_alpn(&protocols);
+                offers_http1 = protocols.contains(&b"http/1.1".as_slice());
+            }
             TlsExtension::EarlyData(_) => sends_early = true,
             _ => {}
         }
     }
-    Some(Opening::Tls { server_name, interleaving, sends_early })
+    Some(Opening::Tls { server_name, interleaving, offers_http1, sends_early })
 }
 
 fn of_alpn(protocols: &[&[u8]]) -> Interleaving {
@@ -190,6 +204,8 @@ mod tests {
     #[test]
     fn alpn_tells_what_may_be_spoken() {
         let of = |alpn: &[&[u8]]| Opening::read(&hello("a.example", alpn)).interleaving();
+        let is_http1 = |alpn: &[&[u8]]| Opening::read(&hello("a.example", alpn)).is_http1();
+        assert!(is_http1(&[b"h2", b"http/1.1"]) && !is_http1(&[b"h2"]) && !is_http1(&[]));
         assert_eq!(of(&[]), Interleaving::No);
         assert_eq!(of(&[b"http/1.1"]), Interleaving::No);
         assert_eq!(of(&[b"h2", b"http/1.1"]), Interleaving::Offered);

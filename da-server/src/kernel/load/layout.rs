@@ -71,6 +71,7 @@ const DISPENSABLE: &[Field] = &[
     ("SKC_NET", "sock_common", "skc_net.net"),
     ("NET_INUM", "net", "ns.inum"),
     ("TASK_RUN_DELAY", "task_struct", "sched_info.run_delay"),
+    ("TASK_LAST_QUEUED", "task_struct", "sched_info.last_queued"),
 ];
 
 /// What only some programs read: where it is missing they are, and the others go on without them.

@@ -98,10 +98,12 @@ impl Intake {
             && let Some((answer, message)) = self.dns.next_answer()
         {
             self.dns_left -= 1;
-            let first_ns = |asked: &Question| self.dns.asked_first_ns(&answer, asked);
-            let is_of_interest = self.tracker.dns_answered(&answer, &message, first_ns);
-            if let Some(recorder) = self.recorder.as_ref().filter(|_| is_of_interest) {
-                recorder.write(&Recorded::dns_answer(&answer, &message));
+            let dns = &mut self.dns;
+            let first_ns =
+                |asked: &Question, since_ns| dns.asked_first_ns(&answer, asked, since_ns);
+            let from_ns = self.tracker.dns_answered(&answer, &message, first_ns);
+            if let (Some(recorder), Some(from_ns)) = (&self.recorder, from_ns) {
+                recorder.write(&Recorded::dns_answer(&answer, &message, from_ns));
             }
         }
     }
@@ -109,6 +111,7 @@ impl Intake {
     /// The reader takes another turn.
     pub fn begin_turn(&mut self) {
         self.dns_left = MAX_BATCH_OF_ANSWERS;
+        self.dns.begin_turn();
     }
 
     /// Looks at the DNS queries that have no answer.

@@ -22,17 +22,27 @@ pub enum Recorded {
     },
     /// An event, laid out as in the ring buffer.
     Event(#[serde(with = "base64_bytes")] Vec<u8>),
-    /// The answer to a DNS query, laid out as in its ring buffer.
-    DnsAnswer(#[serde(with = "base64_bytes")] Vec<u8>),
+    /// The answer to a DNS query for a host that anybody lists. Queries without an answer are not recorded.
+    DnsAnswer(RecordedAnswer),
     /// The record of a connection whose exchange was said to be over.
     Settled(SettledRecord),
 }
 
 impl Recorded {
-    /// An answer, of which `message` is the beginning.
-    pub fn dns_answer(answer: &Answer, message: &[u8]) -> Self {
-        Self::DnsAnswer([answer.as_bytes(), message].concat())
+    /// An answer, of which `message` is the beginning, and when its look-up began, ns.
+    pub fn dns_answer(answer: &Answer, message: &[u8], from_ns: u64) -> Self {
+        Self::DnsAnswer(RecordedAnswer { from_ns, answer: [answer.as_bytes(), message].concat() })
     }
+}
+
+/// See [`Recorded::DnsAnswer`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecordedAnswer {
+    /// When the look-up began, ns.
+    pub from_ns: u64,
+    /// As in its ring buffer.
+    #[serde(with = "base64_bytes")]
+    pub answer: Vec<u8>,
 }
 
 /// See [`Recorded::Settled`].

@@ -59,9 +59,11 @@ impl Replay {
             // That is what this was made from.
             Recorded::Begun { .. } => true,
             Recorded::Event(bytes) => self.take(bytes),
-            Recorded::DnsAnswer(bytes) => {
-                let Ok((answer, message)) = Answer::read_from_prefix(bytes) else { return false };
-                self.tracker.dns_answered(&answer, message, |_| answer.sent_ns);
+            Recorded::DnsAnswer(recorded) => {
+                let Ok((answer, message)) = Answer::read_from_prefix(&recorded.answer) else {
+                    return false;
+                };
+                self.tracker.dns_answered(&answer, message, |_, _| recorded.from_ns);
                 true
             }
             Recorded::Settled(settled) => {

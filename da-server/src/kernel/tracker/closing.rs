@@ -11,6 +11,7 @@ use super::settle::Over;
 use crate::kernel::connection::{
     ConnectionOutcome, Totals, established_ns, has_talked_unheard, place,
 };
+use crate::kernel::dns::resolutions::Wanted;
 use crate::kernel::endpoints::Attribution;
 use crate::kernel::observation::What;
 use crate::kernel::self_metrics::losses::Loss;
@@ -102,8 +103,14 @@ impl Tracker {
         let (id, place) = (closed.header.connection, place(&closed.peers));
         // What the process has looked up is nearly as good as a name that it shows.
         let address = place.address.ip();
-        let host = self.resolutions.host_at(closed.peers.pid, address, id.born_ns);
-        match self.endpoints.attribute_unnamed(host, place) {
+        let wanted = self.resolutions.wanted_at(closed.peers.pid, address, id.born_ns);
+        let attribution = match wanted {
+            Wanted::Unknown => self.endpoints.attribute(None, place),
+            Wanted::Host(host) => self.endpoints.attribute_looked_up(Some(host), place),
+            Wanted::Unlisted => self.endpoints.attribute_looked_up(None, place),
+            Wanted::Several => Attribution::Ambiguous,
+        };
+        match attribution {
             Attribution::To(endpoint) => {
                 let (series, workload) = self.series_of(endpoint, &closed.peers, None);
                 let known = Known::new(endpoint, series, closed.peers);

@@ -30,17 +30,15 @@ fn asker(peers: &Peers) -> Asker {
 }
 
 impl Tracker {
-    /// A process has read an answer, of which `message` is the beginning; whether it is about a host that anybody lists.
-    /// `asked_first_ns` tells when the process first asked that.
+    /// A process has read an answer, of which `message` is the beginning; if it is about a host that anybody lists,
+    /// when its look-up began, ns. That `asked_first_ns` tells of a question, and since when it counts.
     pub fn dns_answered(
         &mut self,
         answer: &Answer,
         message: &[u8],
-        asked_first_ns: impl FnOnce(&Question) -> u64,
-    ) -> bool {
-        let Some(Reply { question, outcome, addresses: found }) = Reply::read(message) else {
-            return false;
-        };
+        asked_first_ns: impl FnOnce(&Question, u64) -> u64,
+    ) -> Option<u64> {
+        let Reply { question, outcome, addresses: found } = Reply::read(message)?;
         let has_address = outcome == DnsOutcome::Resolved;
         let addresses: Vec<_> = found.iter().map(IpAddr::to_canonical).collect();
         let resolver = Some(addresses_of(&answer.peers)).filter(|resolver| resolver.port() != 0);
@@ -48,21 +46,24 @@ impl Tracker {
         let of = self.endpoints.of_query(&question.name, has_address);
         let host = of.map(|(_, host)| host.to_owned());
         if let Some((endpoint, _)) = of {
-            resolved.from_ns = asked_first_ns(&question);
+            let since_ns = self.resolutions.last_answer_ns(answer.peers.pid, &question);
+            resolved.from_ns = asked_first_ns(&question, since_ns);
             let (series, _) = self.series_of(endpoint, &answer.peers, None);
             let took_ns = answer.read_ns.saturating_sub(answer.sent_ns);
             self.dns.ended(series, self.series.labels(series), outcome, Some(took_ns));
         }
         if host.is_some() || !addresses.is_empty() {
+            // Of what nobody lists it is enough that somebody looked it up.
+            let question = host.is_some().then_some(question);
             let answered = Answered { question, resolved, addresses };
             self.resolutions.answered(asker(&answer.peers), host.as_deref(), answered);
         }
-        host.is_some()
+        host.map(|_| resolved.from_ns)
     }
 
     /// Queries have had no answer so far.
     pub fn dns_waits(&mut self, waiting: &Waiting) {
-        self.losses.add(Loss::DnsQueriesFull, waiting.evicted);
+        self.losses.add(Loss::DnsQueriesFull, waiting.evicted.len() as u64);
         let mut still = Unanswered::default();
         for (id, query) in waiting.still.iter().chain(&waiting.unanswered) {
             let key = key(id, query);

@@ -126,6 +126,7 @@ impl Tracker {
             return; // it counts once, as a whole
         }
         known.exchanges += 1;
+        let is_http1 = known.is_http1;
         self.exchanges.finished(series, labels, &measured);
         self.report(
             id,
@@ -143,7 +144,8 @@ impl Tracker {
                     .then(|| request.first_ns.saturating_sub(earlier_use_ns)),
                 rtt_ns: (exchange.srtt_eighths_us != 0)
                     .then(|| u64::from(exchange.srtt_eighths_us) * 1_000 / 8),
-                least_rtt_ns: (exchange.srtt_eighths_us != 0 && exchange.least_rtt_us != u32::MAX)
+                // Nothing has arrived that it could have been noted with, or TCP has none.
+                least_rtt_ns: (!matches!(exchange.least_rtt_us, 0 | u32::MAX))
                     .then(|| u64::from(exchange.least_rtt_us) * 1_000),
                 retransmits,
                 arrivals_ns: arrivals.iter().map(|arrival| arrival.at_ns).collect(),
@@ -155,6 +157,7 @@ impl Tracker {
                 window_closed_ns: exchange.window_closed_ns,
                 long_gaps: long_gaps.and_then(|gaps| gaps.seen()).map(Box::new),
                 is_buffered: is_buffered == Some(true),
+                is_http1,
                 measured,
             })),
         );

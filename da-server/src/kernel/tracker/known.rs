@@ -31,6 +31,8 @@ pub struct Known {
     pub interleaving: Interleaving,
     /// It does, and is counted.
     pub interleaved: bool,
+    /// If it does not, it is HTTP/1.
+    pub is_http1: bool,
     /// Its first request went ahead of the handshake.
     pub sends_early: bool,
     /// What became of it is counted.
@@ -102,6 +104,7 @@ impl Known {
             workload: None,
             interleaving: Interleaving::No,
             interleaved: false,
+            is_http1: false,
             sends_early: false,
             ended_up: false,
             joined_midway: false,

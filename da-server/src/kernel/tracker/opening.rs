@@ -76,7 +76,8 @@ impl Tracker {
         };
         // What had arrived before may be a part of the first answer, or all of it.
         let joined_midway = midway || is_clear && first.flags & flags::UNSEEN_ARRIVAL != 0;
-        let known = Known { workload, interleaving, sends_early, joined_midway, ..known };
+        let is_http1 = opening.is_http1();
+        let known = Known { workload, interleaving, is_http1, sends_early, joined_midway, ..known };
         self.insert(id, known);
         if is_new && let Some(to_ns) = established_ns(first.flags, first.established_ns) {
             // Where a proxy connects to is for the proxy to look up.

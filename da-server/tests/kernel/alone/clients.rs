@@ -1,16 +1,18 @@
 //! HTTP clients of several makes against the kernel view: what each cell of client × TLS × protocol
 //! sent, by the server's own log, and what was counted of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread;
 
 use da_server::kernel::{EndpointConfig, Unlisted};
 
 use crate::clients::cell;
 use crate::clients::program::{self, Programs};
 use crate::clients::seen::Seen;
-use crate::clients::servers::{self, Servers};
+use crate::clients::servers::{self, Sent, Servers};
 use crate::clients::table::{self, Row};
 use crate::lab::{Lab, endpoint};
 use crate::turns::undisturbed;
@@ -42,17 +44,28 @@ fn every_client_is_counted_right() {
     let Some(lab) = Lab::open(&watched, Unlisted::Drop) else { return };
     let servers = Servers::start(&lab, &folder, "*.clients.test");
 
-    let mut rows = Vec::new();
-    for (index, (cell, relay)) in cells.iter().zip(&relays).enumerate() {
-        let label = label(index);
-        let job = servers.job(cell, name(&label), relay.as_ref());
+    let sent = |index: usize| {
+        let (cell, relay) = (&cells[index], relays[index].as_ref());
+        let job = servers.job(cell, name(&label(index)), relay);
         let answered = programs.run(cell.client, &job);
         assert_eq!(answered, job.exchanges(), "{cell:?}: answered");
-        let sent = servers.sent(cell, &job, relay.as_ref());
-        let labels = format!(",provider=\"{label}\"");
+        servers.sent(cell, &job, relay)
+    };
+    // Two at once: for most of the time each waits.
+    let every_other = |first| (first..cells.len()).step_by(2).map(|index| (index, sent(index)));
+    let sent: BTreeMap<usize, Sent> = thread::scope(|scope| {
+        let working = [0, 1].map(|first| {
+            let every_other = &every_other;
+            scope.spawn(move || every_other(first).collect::<Vec<_>>())
+        });
+        working.into_iter().flat_map(|one| one.join().expect("a cell")).collect()
+    });
+    let row = |(index, sent): (usize, Sent)| {
+        let labels = format!(",provider=\"{}\"", label(index));
         let seen = Seen::wait(|| lab.metrics(), &labels, sent.connections);
-        rows.push(Row { cell: *cell, sent, seen });
-    }
+        Row { cell: cells[index], sent, seen }
+    };
+    let rows: Vec<_> = sent.into_iter().map(row).collect();
     println!("{}", program::versions());
     table::print(&rows);
     assert!(lab.losses().is_empty(), "{:?}", lab.losses());

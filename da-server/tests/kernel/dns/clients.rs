@@ -20,9 +20,10 @@ pub const PYTHON: &str =
 const SLACK: Duration = Duration::from_millis(2);
 
 /// A client: what it is called, and how it is run.
-type Client = (&'static str, fn(&Network) -> Command);
+pub type Client = (&'static str, fn(&Network) -> Command);
 
-const CLIENTS: &[Client] = &[
+/// All of them.
+pub const CLIENTS: &[Client] = &[
     ("C library, Python", |network| {
         let mut command = network.command("python3");
         command.arg(PYTHON);

@@ -1,5 +1,5 @@
 //! DNS: what the resolvers of real clients ask a real server, slowed down by a known delay, and what the view says of it.
 
-mod clients;
+pub mod clients;
 mod failures;
-mod network;
+pub mod network;

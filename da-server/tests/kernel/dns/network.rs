@@ -1,9 +1,9 @@
 //! A network of its own, with a DNS server in it that answers late, and files that lead clients to it.
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -74,6 +74,11 @@ impl Network {
         Self { folder, _dnsmasq: dnsmasq, _silent: silent, server }
     }
 
+    /// The address of [`HOST`].
+    pub fn address(&self) -> IpAddr {
+        self.server.ip()
+    }
+
     /// A folder for what a test makes.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -98,6 +103,8 @@ impl Network {
         const SCRIPT: &str = r#"mount --bind "$1" /etc/resolv.conf &&
             mount --bind "$2" /etc/nsswitch.conf && shift 2 && exec "$@""#;
         let mut command = Command::new("unshare");
+        // What it says would come between what the tests say.
+        command.stdout(Stdio::null());
         command.args(["--mount", "sh", "-c", SCRIPT, "sh"]);
         let files = [resolver, "nsswitch.conf"].map(|name| self.folder().join(name));
         command.args(files).arg(program);

@@ -1,13 +1,16 @@
-"""Looks a host up, connects, asks; prints how long it took until it was connected, ns."""
+"""Looks a host up, connects, asks for a path, and reads all there is if it was told one; prints how long it took until it
+was connected, ns."""
 
 import socket
 import sys
 import time
 
-host, port = sys.argv[1], int(sys.argv[2])
+host, port, *path = sys.argv[1:]
 began = time.monotonic_ns()
-connection = socket.create_connection((host, port))
+connection = socket.create_connection((host, int(port)))
 took = time.monotonic_ns() - began
-connection.sendall(f"GET / HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
-assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+target = path[0] if path else "/"
+connection.sendall(f"GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+while connection.recv(65536) and path:
+    pass
 print(took)

@@ -13,6 +13,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::lab::{Lab, endpoint};
 use crate::plain::{RESPONSE, request};
+use crate::turns::{alone, in_real_time};
 
 const NAME: &str = "run-queue.kernel.test";
 /// For how long a CPU is taken away, or used.
@@ -36,23 +37,16 @@ fn read(socket: &mut TcpStream) {
 }
 
 /// Runs only on that CPU from now on.
-fn pin(cpu: usize) {
+pub fn pin(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set).expect("a CPU");
 }
 
 /// Those that this thread may run on.
-fn cpus() -> Vec<usize> {
+pub fn cpus() -> Vec<usize> {
     let set = sched_getaffinity(None).expect("the CPUs");
     (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
-}
-
-/// Goes before every usual thread from now on; whether it may.
-fn go_first() -> bool {
-    let priority = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the call reads the structure that it is given, and is about this thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) == 0 }
 }
 
 /// CPU time that this thread has used.
@@ -97,6 +91,7 @@ fn a_thread_that_is_kept_from_a_cpu_waits_for_that() {
     let [taken_cpu, other_cpu, ..] = cpus()[..] else {
         return skip("one CPU would be taken from everybody");
     };
+    let _alone = alone();
     let Some(lab) = Lab::open(&[endpoint("run-queue", NAME)], Unlisted::Drop) else { return };
     let over = AtomicBool::new(false);
     let may = thread::scope(|scope| {
@@ -113,7 +108,7 @@ fn a_thread_that_is_kept_from_a_cpu_waits_for_that() {
         let is_over = &over;
         scope.spawn(move || {
             pin(taken_cpu);
-            takes.send(go_first()).expect("somebody waits");
+            takes.send(in_real_time(1).is_ok()).expect("somebody waits");
             while !is_over.load(Ordering::Relaxed) {
                 std::hint::spin_loop();
             }
@@ -136,6 +131,7 @@ fn a_thread_that_is_kept_from_a_cpu_waits_for_that() {
 
 #[test]
 fn a_thread_that_does_something_else_is_not_kept_from_a_cpu() {
+    let _alone = alone();
     let Some(lab) = Lab::open(&[endpoint("run-queue", NAME)], Unlisted::Drop) else { return };
     let (mut socket, mut peer) = asked();
     peer.write_all(RESPONSE).expect("writes");
@@ -149,6 +145,7 @@ fn a_thread_that_does_something_else_is_not_kept_from_a_cpu() {
 
 #[test]
 fn of_a_thread_that_has_not_used_the_connection_before_it_is_not_known() {
+    let _alone = alone();
     let Some(lab) = Lab::open(&[endpoint("run-queue", NAME)], Unlisted::Drop) else { return };
     let (mut socket, mut peer) = asked();
     peer.write_all(RESPONSE).expect("writes");
