@@ -52,13 +52,14 @@ fn the_first_byte_is_right_or_doubtful() {
     let skipped = lab.value("digital_actors_ebpf_lost_total{reason=\"recursion\"}") as usize;
 
     let mut table = Table::default();
-    let mut reported: HashMap<u16, usize> = HashMap::new();
+    let mut reported: HashMap<Ports, usize> = HashMap::new();
     for one in lab.close() {
         let What::Exchange(seen) = one.what else { continue };
-        // The kernel may give a port out again: its connections are reported in their order.
-        let number = reported.entry(one.local.port()).or_default();
-        let Some((cell, exchanged)) = made.get(&one.local.port()).and_then(|all| all.get(*number))
-        else {
+        // The kernel may give a port out again: its connections are reported in their order. Those to two servers may
+        // have the same at once.
+        let ports = (one.local.port(), one.remote.port());
+        let number = reported.entry(ports).or_default();
+        let Some((cell, exchanged)) = made.get(&ports).and_then(|all| all.get(*number)) else {
             panic!("{}, exchange {}: never made: {seen:?}", one.local, *number + 1);
         };
         *number += 1;
@@ -82,13 +83,16 @@ fn the_first_byte_is_right_or_doubtful() {
     fs::remove_dir_all(&folder).expect("removes");
 }
 
-/// Makes the connections of all cells; what was seen of them by the client's port.
+/// The client's and the server's.
+type Ports = (u16, u16);
+
+/// Makes the connections of all cells; what was seen of them by their ports.
 fn ask(
     lab: &mut Lab,
     servers: &Servers,
     cells: &[Cell],
     ca_pem: &str,
-) -> HashMap<u16, Vec<(Cell, Exchanged)>> {
+) -> HashMap<Ports, Vec<(Cell, Exchanged)>> {
     let config = config(ca_pem, Tls::V13);
     let ports: HashMap<_, _> = servers.ports.iter().copied().collect();
     let mut askers: Vec<_> = (0..ASKERS).map(|_| Askers::start(config.clone())).collect();
@@ -99,10 +103,12 @@ fn ask(
         for askers in &mut askers {
             scope.spawn(|| {
                 while let Some(cell) = next() {
-                    let exchanged = askers.ask(cell, ports[&cell.server]);
+                    let port = ports[&cell.server];
+                    let exchanged = askers.ask(cell, port);
                     let mut made = made.lock().expect("unpoisoned");
-                    let of_port: &mut Vec<_> = made.entry(exchanged.local_port).or_default();
-                    of_port.push((*cell, exchanged));
+                    let both = (exchanged.local_port, port);
+                    let of_ports: &mut Vec<_> = made.entry(both).or_default();
+                    of_ports.push((*cell, exchanged));
                 }
             });
         }
