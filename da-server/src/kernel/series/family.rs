@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use da_ebpf_common::histogram::Histogram;
 use foldhash::HashMap;
-use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
+use prometheus::core::{
+    Atomic, AtomicF64, AtomicU64, Collector, GenericCounter, GenericCounterVec, MetricVec,
+    MetricVecBuilder,
+};
 use prometheus::{
-    Counter, CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 
 use super::histogram::HistogramFamily;
@@ -285,9 +287,17 @@ impl EndpointCounter {
 
 /// A counter per endpoint and one more label, whose value is that of a closed enum.
 #[derive(Debug)]
-pub struct DetailCounter(Resolved<(SeriesId, &'static str), IntCounterVec, IntCounter>);
+pub struct Detail<P: Atomic>(
+    Resolved<(SeriesId, &'static str), GenericCounterVec<P>, GenericCounter<P>>,
+);
 
-impl DetailCounter {
+/// One that counts.
+pub type DetailCounter = Detail<AtomicU64>;
+
+/// One of seconds.
+pub type DetailSeconds = Detail<AtomicF64>;
+
+impl<P: Atomic + 'static> Detail<P> {
     /// Registers the family, without series.
     ///
     /// # Errors
@@ -299,16 +309,11 @@ impl DetailCounter {
         detail: &str,
     ) -> prometheus::Result<Self> {
         let (opts, names) = (Opts::new(name, help), registry.label_names(&[detail]));
-        Resolved::register(registry, IntCounterVec::new(opts, &names)?).map(Self)
+        Resolved::register(registry, GenericCounterVec::new(opts, &names)?).map(Self)
     }
 
-    /// Adds one.
-    pub fn count(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str) {
-        self.add(id, labels, detail, 1);
-    }
-
-    /// Adds to a count; 0 where it only has to be there, so that a rate sees the first one.
-    pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str, amount: u64) {
+    /// Adds to a counter; 0 where it only has to be there, so that a rate sees the first one.
+    pub fn add(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str, amount: P::T) {
         let values = || detailed(labels, detail);
         self.0.of((id, detail), |family| family.with_label_values(&values())).inc_by(amount);
     }
@@ -319,35 +324,17 @@ impl DetailCounter {
     }
 }
 
-/// A counter of seconds per endpoint and one more label, whose value is that of a closed enum.
-#[derive(Debug)]
-pub struct DetailSeconds(Resolved<(SeriesId, &'static str), CounterVec, Counter>);
+impl DetailCounter {
+    /// Adds one.
+    pub fn count(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str) {
+        self.add(id, labels, detail, 1);
+    }
+}
 
 impl DetailSeconds {
-    /// Registers the family, without series.
-    ///
-    /// # Errors
-    /// The family is already registered.
-    pub fn register(
-        registry: SocketRegistry<'_>,
-        name: &str,
-        help: &str,
-        detail: &str,
-    ) -> prometheus::Result<Self> {
-        let (opts, names) = (Opts::new(name, help), registry.label_names(&[detail]));
-        Resolved::register(registry, CounterVec::new(opts, &names)?).map(Self)
-    }
-
-    /// Adds to the time, ns; 0 where it only has to be there.
+    /// Adds to the time, ns.
     pub fn add_ns(&mut self, id: SeriesId, labels: &SeriesLabels, detail: &'static str, ns: u64) {
-        let values = || detailed(labels, detail);
-        let seconds = self.0.of((id, detail), |family| family.with_label_values(&values()));
-        seconds.inc_by(Duration::from_nanos(ns).as_secs_f64());
-    }
-
-    /// Takes out series that nothing is measured of any more.
-    pub fn forget(&mut self, id: SeriesId, labels: &SeriesLabels) {
-        self.0.forget(|(key, _)| *key == id, |(_, detail)| detailed(labels, detail));
+        self.add(id, labels, detail, Duration::from_nanos(ns).as_secs_f64());
     }
 }
 
