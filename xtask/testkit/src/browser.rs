@@ -49,12 +49,14 @@ impl Browser {
         Some(Self { client, driver, port, session, _profile: profile })
     }
 
-    /// The element that this selector finds, once it is there and can be seen.
+    /// The element that this selector finds, once it is there and a person could see it: Chromium
+    /// throws clicks away until the page has painted for the first time.
     pub async fn see(&self, selector: &str) -> Element {
         let looking = async {
             loop {
                 if let Ok(element) = self.client.find(Locator::Css(selector)).await
                     && element.is_displayed().await.unwrap_or(false)
+                    && self.has_painted().await
                 {
                     return element;
                 }
@@ -65,8 +67,23 @@ impl Browser {
             Ok(element) => element,
             Err(_) => {
                 self.screenshot("not-seen").await;
-                panic!("{selector} is not to be seen: see the screenshot not-seen")
+                let shown = self.shown().await;
+                panic!("{selector} is not to be seen: see the screenshot not-seen. {shown}")
             }
+        }
+    }
+
+    async fn has_painted(&self) -> bool {
+        let painted = "return performance.getEntriesByName('first-contentful-paint').length > 0;";
+        self.client.execute(painted, Vec::new()).await.is_ok_and(|value| value == json!(true))
+    }
+
+    /// Where the window is and what can be read in it, for the message of a test that failed.
+    async fn shown(&self) -> String {
+        let shown = "return `${location.href}, ${document.readyState}: ${document.body.innerText}`;";
+        match self.client.execute(shown, Vec::new()).await {
+            Ok(shown) => shown.to_string(),
+            Err(error) => error.to_string(),
         }
     }
 
@@ -85,7 +102,8 @@ impl Browser {
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             self.screenshot("not-true").await;
-            panic!("never true: {expression}; see the screenshot not-true");
+            let shown = self.shown().await;
+            panic!("never true: {expression}; see the screenshot not-true. {shown}");
         }
     }
 
