@@ -58,10 +58,20 @@ impl Request {
         Self { metrics: metrics.clone(), timer: Some(timer), status }
     }
 
-    /// From now on it is in this stage.
+    /// From now on it is in this stage, if it was not before.
     pub(super) fn enter(&mut self, stage: TurnStage) {
-        if let Some(timer) = &mut self.timer {
+        // A reading of the clock in the middle of a stage might be later than when it ended, which another
+        // task notes.
+        if let Some(timer) = self.timer.as_mut().filter(|timer| timer.stage() != stage) {
             timer.enter(stage, Instant::now());
+        }
+    }
+
+    /// The first audio of its answer was written to the player's socket at `at`.
+    pub(super) fn heard(&mut self, at: Instant) {
+        if let Some(timer) = &mut self.timer {
+            timer.enter(TurnStage::Rest, at);
+            self.metrics.heard(at.saturating_duration_since(timer.received()));
         }
     }
 

@@ -17,6 +17,7 @@ use crate::metrics::{Registry, RequestStatus, buckets};
 #[derive(Debug, Clone)]
 pub struct GameMetrics {
     requests: IntCounterVec,
+    first_audio: HistogramVec,
     response_time: HistogramVec,
     outcomes: IntCounterVec,
     turns: Arc<TurnMetrics>,
@@ -29,6 +30,7 @@ pub struct GameMetrics {
 #[derive(Debug)]
 pub(super) struct SceneMetrics {
     requests: [IntCounter; RequestStatus::ALL.len()],
+    first_audio: Histogram,
     response_time: Histogram,
     outcomes: BTreeMap<String, IntCounter>,
     turns: Arc<TurnMetrics>,
@@ -68,6 +70,14 @@ impl GameMetrics {
                 "requests_total",
                 "Player requests finished: lines, and presses that the character notices.",
                 &["scene", "character", "status"],
+            )?,
+            first_audio: histogram(
+                registry,
+                "turn_first_audio_seconds",
+                "Time from receiving a player's message to writing the first byte of audio to their \
+                 socket; also of turns that were interrupted later.",
+                buckets::FIRST_AUDIO_SECONDS,
+                &["scene", "character"],
             )?,
             response_time: histogram(
                 registry,
@@ -110,6 +120,7 @@ impl GameMetrics {
         Arc::new(SceneMetrics {
             requests: RequestStatus::ALL
                 .map(|status| self.requests.with_label_values(&[id, character, status.as_str()])),
+            first_audio: self.first_audio.with_label_values(&[id, character]),
             response_time: self.response_time.with_label_values(&[id, character]),
             outcomes: criteria.map(|met| (met.id.clone(), outcome(&met.id))).collect(),
             turns: self.turns.clone(),
@@ -139,6 +150,11 @@ impl SceneMetrics {
         self.requests[status as usize].inc();
     }
 
+    /// The first audio of an answer was written so long after its request.
+    pub(super) fn heard(&self, after: Duration) {
+        self.first_audio.observe(after.as_secs_f64());
+    }
+
     /// The last byte of an answer was handed over.
     pub(super) fn responded(&self, stages: &Stages) {
         self.response_time.observe(stages.total().as_secs_f64());
@@ -166,7 +182,8 @@ impl TurnMetrics {
             registry,
             "turn_stage_seconds",
             "Time that the turns in response_time_seconds spent in each stage; the stages sum to the \
-             response time. A turn has no sample of a stage that it was never in.",
+             response time, and all but those of the rest to the first audio. A turn has no sample of \
+             a stage that it was never in.",
             buckets::TURN_STAGE_SECONDS,
             &["stage"],
         )?;

@@ -1,10 +1,12 @@
 //! The stages of a turn: where its time goes.
 //!
 //! A turn is one sequence of steps, and at each moment it is in exactly one stage: that of the step
-//! that it waits for. Where two things run at once (audio is written to the player while the voice
-//! makes more of it), the stage is that of the one which holds the turn up. Every change of stage
-//! is one reading of the clock that ends a stage and begins the next, so the stages of a turn are
-//! contiguous and sum to its response time to the nanosecond.
+//! that it waits for. Every change of stage is one reading of the clock that ends a stage and begins the
+//! next, so the stages of a turn are contiguous and sum to its response time to the nanosecond.
+//!
+//! Up to the first audio at the player's socket one thing waits for the other, and these stages sum to the
+//! time that the player waited for a voice. From then on the model, the voice and the player's connection
+//! go on at once: what is left is split only by whether the connection held the turn up.
 
 use std::time::{Duration, Instant};
 
@@ -21,28 +23,32 @@ pub(super) enum TurnStage {
     Prompt,
     /// The model's first text, with all attempts and the pauses between them.
     LlmFirstToken,
-    /// More text of the model, to the end of its answer.
-    LlmRest,
+    /// More text of the model, until there is enough to be spoken.
+    LlmFirstSentence,
     /// The voice's first byte of audio, with all attempts and the pauses between them.
     TtsFirstByte,
-    /// More audio, to its end.
-    TtsRest,
-    /// The player's connection: the channel to it is full, or its last message is not written yet.
+    /// The player's connection, before the first audio was written to it.
     Delivery,
+    /// More text or audio after the first audio was written to the player, or more text where nothing is
+    /// spoken.
+    Rest,
+    /// The player's connection, in the rest of the turn.
+    RestDelivery,
 }
 
 impl TurnStage {
     /// Every value, in the order of a turn.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Inbox,
         Self::Queue,
         Self::History,
         Self::Prompt,
         Self::LlmFirstToken,
-        Self::LlmRest,
+        Self::LlmFirstSentence,
         Self::TtsFirstByte,
-        Self::TtsRest,
         Self::Delivery,
+        Self::Rest,
+        Self::RestDelivery,
     ];
 
     /// The label value.
@@ -53,10 +59,11 @@ impl TurnStage {
             Self::History => "history",
             Self::Prompt => "prompt",
             Self::LlmFirstToken => "llm_first_token",
-            Self::LlmRest => "llm_rest",
+            Self::LlmFirstSentence => "llm_first_sentence",
             Self::TtsFirstByte => "tts_first_byte",
-            Self::TtsRest => "tts_rest",
             Self::Delivery => "delivery",
+            Self::Rest => "rest",
+            Self::RestDelivery => "rest_delivery",
         }
     }
 }
@@ -64,6 +71,7 @@ impl TurnStage {
 /// Times a turn by its stages.
 #[derive(Debug)]
 pub(super) struct StageTimer {
+    received: Instant,
     stage: TurnStage,
     entered: Instant,
     /// `None`: the turn was never in that stage.
@@ -73,7 +81,12 @@ pub(super) struct StageTimer {
 impl StageTimer {
     /// A turn whose message was read at `received`.
     pub(super) fn start(received: Instant) -> Self {
-        Self { stage: TurnStage::Inbox, entered: received, spent: Default::default() }
+        Self { received, stage: TurnStage::Inbox, entered: received, spent: Default::default() }
+    }
+
+    /// When the turn's message was read.
+    pub(super) fn received(&self) -> Instant {
+        self.received
     }
 
     /// The stage that it is in.
@@ -141,7 +154,7 @@ mod tests {
             (TurnStage::Queue, 3),
             (TurnStage::LlmFirstToken, 1_000_000_007),
             (TurnStage::Delivery, 1_000_000_011),
-            (TurnStage::LlmRest, 1_000_000_111),
+            (TurnStage::LlmFirstSentence, 1_000_000_111),
             (TurnStage::Delivery, 1_500_000_000),
         ] {
             timer.enter(stage, at(ns));
@@ -156,7 +169,7 @@ mod tests {
                 (TurnStage::Inbox, 3),
                 (TurnStage::Queue, 1_000_000_004),
                 (TurnStage::LlmFirstToken, 4),
-                (TurnStage::LlmRest, 499_999_889),
+                (TurnStage::LlmFirstSentence, 499_999_889),
                 (TurnStage::Delivery, 101),
             ]
         );

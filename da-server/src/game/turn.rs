@@ -1,9 +1,17 @@
-//! One turn: asks the model, sends its text to the player, has it spoken, sends the audio to the player, and
-//! stores the whole.
+//! One turn: asks the model, sends its text to the player, has each sentence spoken as soon as it is there,
+//! sends the audio to the player, and stores the whole.
+//!
+//! `sentences` cuts the text, `voice` has it spoken, `speaker` is both; `player_audio` is what the player
+//! gets, and `speak` what goes on at once.
 
-mod synthesis;
+mod player_audio;
+mod sentences;
+mod speak;
+mod speaker;
+mod voice;
 
-use futures_util::StreamExt;
+use std::time::Instant;
+
 use tokio_util::sync::CancellationToken;
 
 use super::Game;
@@ -15,10 +23,12 @@ use super::prompt::{Sampling, prompt};
 use super::protocol::ServerMessage;
 use super::stage::TurnStage;
 use super::world::World;
-use crate::llm::{LlmError, LlmEvent};
+use crate::llm::{LlmError, LlmStream};
 use crate::metrics::RequestStatus;
 use crate::store::{AskedBy, Lease, TurnStatus};
-use synthesis::Utterance;
+use crate::tts::TtsError;
+use player_audio::PlayerAudio;
+use speaker::Speaker;
 
 /// Runs one turn.
 pub(super) struct TurnRunner<'a> {
@@ -38,6 +48,8 @@ pub(super) struct TurnRunner<'a> {
     pub(super) number: u64,
     /// The request that it answers; `None` for what nobody asked for.
     pub(super) request: Option<Request>,
+    /// Whether the player waits for nothing any more, but gets the rest.
+    pub(super) is_rest: bool,
 }
 
 /// How a turn ended.
@@ -84,49 +96,39 @@ impl TurnRunner<'_> {
         EndedTurn { status, has_words }
     }
 
-    /// The text, then the audio, and the time when the last of both was written to the socket.
+    /// Text and audio, and the time when the last of both was written to the socket.
     async fn run_steps(&mut self, task: &Task, said: &mut String) -> Result<(), Stop> {
         self.send(ServerMessage::TurnStart { turn: self.number }).await?;
+        let (game, scene) = (self.game, self.world.scene().clone());
+        let mut speaker = Speaker::new(game.tts.as_ref(), &scene.character);
+        let mut audio = PlayerAudio::default();
         let told = match task {
-            Task::Answer { asked_by, asked } => self.answer((*asked_by, asked), said).await,
-            Task::Scripted { text, .. } => self.send_text(text, said).await.map_err(Stop::from),
+            Task::Answer { asked_by, asked } => match self.ask((*asked_by, asked)).await {
+                Ok(stream) => self.speak(Some(stream), &mut speaker, &mut audio, said).await,
+                Err(stop) => Err(stop),
+            },
+            Task::Scripted { text, .. } => {
+                self.send_text(text, said).await?;
+                speaker.whole(text);
+                self.speak(None, &mut speaker, &mut audio, said).await
+            }
         };
-        let utterance = match told {
-            Ok(()) => self.synthesize(said).await?,
-            Err(Stop::PlayerGone) => return Err(Stop::PlayerGone),
-            Err(Stop::Failed) => None,
-        };
-        self.enter(TurnStage::Delivery);
+        if let Err(Stop::PlayerGone) = told {
+            return told;
+        }
+        self.enter(self.delivery());
         let delivered = self.outbound.delivered().await?;
         if let Some(request) = &mut self.request {
             request.responded(delivered);
         }
-        if let Some(margin) = utterance.and_then(Utterance::worst_margin_seconds) {
+        if let Some(margin) = audio.worst_margin_seconds() {
             self.game.metrics.spoken(margin);
         }
         told
     }
 
-    /// From now on the turn is in this stage.
-    pub(super) fn enter(&mut self, stage: TurnStage) {
-        if let Some(request) = &mut self.request {
-            request.enter(stage);
-        }
-    }
-
-    /// Sends a message to the player, and stays in the stage of delivery.
-    async fn send(&mut self, message: ServerMessage) -> Result<(), PlayerGone> {
-        self.enter(TurnStage::Delivery);
-        self.outbound.send(message).await
-    }
-
-    async fn send_text(&mut self, text: &str, said: &mut String) -> Result<(), PlayerGone> {
-        said.push_str(text);
-        let chunk = ServerMessage::Text { turn: self.number, text: text.to_owned() };
-        self.send(chunk).await
-    }
-
-    async fn answer(&mut self, asked: (AskedBy, &str), said: &mut String) -> Result<(), Stop> {
+    /// Asks the model, and waits for its first text.
+    async fn ask(&mut self, asked: (AskedBy, &str)) -> Result<LlmStream, Stop> {
         let game = self.game;
         let config = &game.config;
         self.enter(TurnStage::History);
@@ -137,52 +139,72 @@ impl TurnRunner<'_> {
         let sampling = Sampling { temperature: config.temperature, max_tokens: config.max_tokens };
         let prompt = prompt(&self.world, &history, asked, &sampling);
         self.enter(TurnStage::LlmFirstToken);
-        let mut stream = match game.llm.stream(prompt).await {
-            Ok(stream) => stream,
-            Err(error) => return self.llm_failed(&error).await,
-        };
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(LlmEvent::Text(text)) => {
-                    self.send_text(&text, said).await?;
-                    self.enter(TurnStage::LlmRest);
-                }
-                Ok(LlmEvent::Instead(text)) => {
-                    // The player has seen it; it is not kept, and not spoken.
-                    said.clear();
-                    if !text.is_empty() {
-                        self.send_text(&text, said).await?;
-                    }
-                    self.enter(TurnStage::LlmRest);
-                }
-                Ok(LlmEvent::Complete) => {
-                    stream.read_on();
-                    break;
-                }
-                Ok(LlmEvent::Done(_)) => break,
-                Err(error) => return self.llm_failed(&error).await,
-            }
+        match game.llm.stream(prompt).await {
+            Ok(stream) => Ok(stream),
+            Err(error) => Err(self.llm_failed(&error).await),
         }
-        if said.trim().is_empty() {
-            let scene = &self.world.scene().id;
-            tracing::warn!(turn_id = self.id, scene, "the model's answer was empty");
-            return self.failed(Failure::Llm(Cause::Protocol)).await;
-        }
-        Ok(())
     }
 
-    async fn llm_failed(&mut self, error: &LlmError) -> Result<(), Stop> {
+    /// From now on the turn is in this stage.
+    pub(super) fn enter(&mut self, stage: TurnStage) {
+        self.is_rest |= stage == TurnStage::Rest;
+        if let Some(request) = &mut self.request {
+            request.enter(stage);
+        }
+    }
+
+    /// The stage in which the turn waits for the player's connection.
+    fn delivery(&self) -> TurnStage {
+        if self.is_rest { TurnStage::RestDelivery } else { TurnStage::Delivery }
+    }
+
+    /// The first audio was written to the player's socket then, if it was.
+    fn heard(&mut self, at: Option<Instant>) {
+        self.is_rest = true;
+        if let (Some(request), Some(at)) = (&mut self.request, at) {
+            request.heard(at);
+        }
+    }
+
+    /// Sends a message to the player, and stays in the stage of delivery.
+    async fn send(&mut self, message: ServerMessage) -> Result<(), PlayerGone> {
+        self.enter(self.delivery());
+        self.outbound.send(message).await
+    }
+
+    async fn send_text(&mut self, text: &str, said: &mut String) -> Result<(), PlayerGone> {
+        said.push_str(text);
+        let chunk = ServerMessage::Text { turn: self.number, text: text.to_owned() };
+        self.send(chunk).await
+    }
+
+    async fn answer_was_empty(&mut self) -> Stop {
+        let scene = &self.world.scene().id;
+        tracing::warn!(turn_id = self.id, scene, "the model's answer was empty");
+        self.failed(Failure::Llm(Cause::Protocol)).await
+    }
+
+    async fn llm_failed(&mut self, error: &LlmError) -> Stop {
         let (turn_id, scene) = (self.id, &self.world.scene().id);
         tracing::warn!(%error, turn_id, call_id = error.call_id, scene, "the LLM call failed");
         self.failed(Failure::Llm(error.kind.into())).await
     }
 
+    /// A failure of the voice costs the player the audio, not the text: the turn goes on.
+    async fn tts_failed(&mut self, error: &TtsError) -> Result<(), PlayerGone> {
+        let (turn_id, scene) = (self.id, &self.world.scene().id);
+        tracing::warn!(%error, turn_id, call_id = error.call_id, scene, "the TTS call failed");
+        match self.failed(Failure::Tts(error.kind.into())).await {
+            Stop::PlayerGone => Err(PlayerGone),
+            Stop::Failed => Ok(()),
+        }
+    }
+
     /// Counts a failure and reports it to the player.
-    async fn failed(&mut self, failure: Failure) -> Result<(), Stop> {
+    async fn failed(&mut self, failure: Failure) -> Stop {
         self.game.errors.count(failure.error_type());
         let name = &self.world.scene().character.name;
         let error = player_texts::failure(failure, name).error();
-        self.send(error).await?;
-        Err(Stop::Failed)
+        self.send(error).await.map_or(Stop::PlayerGone, |()| Stop::Failed)
     }
 }

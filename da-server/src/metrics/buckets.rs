@@ -6,6 +6,12 @@
 /// A player's turn, from message received to last byte handed over.
 pub const RESPONSE_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
 
+/// From a player's message to the first audio of the answer: fine where people notice a difference.
+pub const FIRST_AUDIO_SECONDS: &[f64] = &[
+    0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0, 30.0,
+    60.0,
+];
+
 /// One stage of a turn.
 pub const TURN_STAGE_SECONDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
@@ -58,6 +64,7 @@ mod tests {
     fn edges_rise() {
         for edges in [
             RESPONSE_SECONDS,
+            FIRST_AUDIO_SECONDS,
             TURN_STAGE_SECONDS,
             QUEUE_WAIT_SECONDS,
             LLM_SECONDS,

@@ -129,7 +129,13 @@ impl Backend {
         let voice = self.voices.of(&speech.character, &speech.voice_id);
         // A server does not start without one.
         let voice = voice.ok_or_else(|| self.error(ErrorKind::InvalidRequest))?;
-        let asked = Request { model: &self.model, voice, text: &speech.text, format: self.format };
+        let asked = Request {
+            model: &self.model,
+            voice,
+            text: &speech.text,
+            said_before: &speech.said_before,
+            format: self.format,
+        };
         let body = Bytes::from(self.wire.body(&asked).to_string());
         let stats =
             AudioStats::start(self.format, self.metrics.clone(), recorder.timings().asked_ns);

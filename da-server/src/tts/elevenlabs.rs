@@ -37,7 +37,13 @@ impl Wire for ElevenLabs {
     }
 
     fn body(&self, request: &Request<'_>) -> Value {
-        json!({"text": request.text, "model_id": request.model})
+        let mut body = json!({"text": request.text, "model_id": request.model});
+        // Models of the third generation refuse it, so later ones may as well.
+        let takes_it = ["_v1", "_v2"].iter().any(|version| request.model.contains(version));
+        if takes_it && !request.said_before.is_empty() {
+            body["previous_text"] = request.said_before.into();
+        }
+        body
     }
 
     fn parse_error(&self, body: &[u8]) -> ReportedError {
@@ -84,7 +90,8 @@ mod tests {
 
     fn request(voice: &str) -> Request<'_> {
         let format = "mp3_44100_128".parse().unwrap();
-        Request { model: "eleven_flash_v2_5", voice, text: "Ahoy", format }
+        let (model, text) = ("eleven_flash_v2_5", "Ahoy");
+        Request { model, voice, text, said_before: "", format }
     }
 
     fn url(base: &str, voice: &str) -> String {
@@ -118,6 +125,21 @@ mod tests {
             ElevenLabs.body(&request("v")),
             json!({"text": "Ahoy", "model_id": "eleven_flash_v2_5"})
         );
+    }
+
+    #[test]
+    fn what_was_said_before_is_told_to_models_that_take_it() {
+        let told = |model, said_before| {
+            let asked = Request { model, said_before, ..request("v") };
+            ElevenLabs.body(&asked).get("previous_text").cloned()
+        };
+        for model in ["eleven_flash_v2_5", "eleven_multilingual_v2", "eleven_monolingual_v1"] {
+            assert_eq!(told(model, "Hello."), Some("Hello.".into()), "{model}");
+            assert_eq!(told(model, ""), None, "{model}");
+        }
+        for model in ["eleven_v3", "eleven_v3_conversational", "unknown"] {
+            assert_eq!(told(model, "Hello."), None, "{model}");
+        }
     }
 
     #[test]

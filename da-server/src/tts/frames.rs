@@ -12,7 +12,7 @@ pub(super) enum Frames {
 }
 
 /// As much of a frame's header as is looked at.
-const HEADER_BYTES: usize = 6;
+pub(super) const HEADER_BYTES: usize = 6;
 
 type Header = [u8; HEADER_BYTES];
 
@@ -45,7 +45,7 @@ pub(super) fn may_be_mp3(head: &[u8]) -> bool {
 }
 
 /// How long the MP3 frame of this header is.
-fn mp3_bytes(header: &Header) -> Option<usize> {
+pub(super) fn mp3_bytes(header: &[u8; HEADER_BYTES]) -> Option<usize> {
     /// Of MPEG 1, and of MPEG 2 and 2.5.
     const KBPS: [[usize; 14]; 2] = [
         [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],

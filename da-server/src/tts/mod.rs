@@ -15,6 +15,7 @@ mod format;
 mod frames;
 #[cfg(test)]
 mod fuzz;
+mod joined;
 mod metrics;
 mod openai;
 mod playback;
@@ -28,6 +29,7 @@ mod wire;
 pub use client::{AudioStream, TtsClient};
 pub use config::TtsConfig;
 pub use format::{AudioFormat, Codec};
+pub use joined::JoinedAudio;
 pub use metrics::TtsMetrics;
 pub use playback::Playback;
 pub use protocol::TtsProtocol;

@@ -92,7 +92,7 @@ mod tests {
 
     fn request(format: &str) -> Request<'static> {
         let format = format.parse().unwrap();
-        Request { model: "kokoro", voice: "af_bella", text: "Ahoy", format }
+        Request { model: "kokoro", voice: "af_bella", text: "Ahoy", said_before: "Hey.", format }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::fmt;
 pub struct Speech {
     /// The words.
     pub text: String,
+    /// What was said right before, for a voice that goes on as a person would; empty at the beginning.
+    pub said_before: String,
     /// The id of the character, by which the configuration may name a voice.
     pub character: String,
     /// The voice that the scene names, as ElevenLabs knows it.
@@ -29,8 +31,9 @@ mod tests {
 
     #[test]
     fn debug_hides_the_words() {
-        let [text, character, voice_id] = ["a secret", "c", "v1"].map(str::to_owned);
-        let shown = format!("{:?}", Speech { text, character, voice_id });
+        let [text, said_before] = ["a secret", "another"].map(str::to_owned);
+        let [character, voice_id] = ["c", "v1"].map(str::to_owned);
+        let shown = format!("{:?}", Speech { text, said_before, character, voice_id });
         assert_eq!(shown, r#"Speech { text_bytes: 8, character: "c", voice_id: "v1" }"#);
     }
 }

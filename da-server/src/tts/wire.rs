@@ -12,6 +12,8 @@ pub(crate) struct Request<'a> {
     /// The voice as this provider knows it.
     pub voice: &'a str,
     pub text: &'a str,
+    /// What was said right before; empty at the beginning.
+    pub said_before: &'a str,
     pub format: AudioFormat,
 }
 

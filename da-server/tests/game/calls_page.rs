@@ -100,7 +100,13 @@ async fn a_call_that_waited_for_its_provider_is_on_top_and_says_so() {
     let server = Server::start().await;
     let mut player = server.player_in("quiet").await;
     for first_byte_ms in [20.0, INJECTED_MS, 20.0] {
-        server.llm_plan(Plan { first_byte_ms: Delay::Fixed(first_byte_ms), ..Plan::default() });
+        // One sentence, which is one call to the voice.
+        let text = Some("Ahoy.".to_owned());
+        server.llm_plan(Plan {
+            first_byte_ms: Delay::Fixed(first_byte_ms),
+            text,
+            ..Plan::default()
+        });
         player.say("Hello").await;
         player.hear_turn().await;
     }

@@ -18,26 +18,32 @@ pub struct Exchange {
 impl Exchange {
     /// The latest of the provider with this name.
     pub fn latest(server: &Server, name: &str) -> Self {
-        let log = server.standin.log();
-        let of_it = || log.iter().filter(|entry| entry.name.as_deref() == Some(name));
-        let asked = of_it().rev().find_map(|entry| match entry.event {
-            Event::Request { exchange, .. } => Some((entry.t_ns, exchange)),
-            _ => None,
-        });
-        let (asked_ns, latest) = asked.expect("a request");
-        let (mut content, mut last_ns) = (Vec::new(), 0);
-        for entry in of_it() {
+        Self::all(server, name).pop().expect("a request")
+    }
+
+    /// Those of the provider with this name, in the order in which they were asked.
+    pub fn all(server: &Server, name: &str) -> Vec<Self> {
+        let mut all: Vec<(u64, Self)> = Vec::new();
+        for entry in server.standin.log() {
+            if entry.name.as_deref() != Some(name) {
+                continue;
+            }
             match entry.event {
-                Event::Chunk { exchange, bytes, token, .. } if exchange == latest => {
+                Event::Request { exchange, .. } => {
+                    let (asked_ns, content) = (entry.t_ns, Vec::new());
+                    all.push((exchange, Self { asked_ns, content, last_ns: 0 }));
+                }
+                Event::Chunk { exchange, bytes, token, .. } => {
+                    let (_, of) = all.iter_mut().find(|(id, _)| *id == exchange).expect("asked");
                     if token {
-                        content.push((entry.t_ns, bytes as usize));
+                        of.content.push((entry.t_ns, bytes as usize));
                     }
-                    last_ns = entry.t_ns;
+                    of.last_ns = entry.t_ns;
                 }
                 _ => {}
             }
         }
-        Self { asked_ns, content, last_ns }
+        all.into_iter().map(|(_, exchange)| exchange).collect()
     }
 
     pub fn first_ns(&self) -> u64 {

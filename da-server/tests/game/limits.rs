@@ -176,7 +176,7 @@ async fn a_player_who_does_not_read_is_closed_and_counted() {
     assert_eq!(scrape.errors("slow_player"), 1.0);
     assert_eq!(scrape.sum("errors_total"), 1.0, "one failure, one count");
     assert_eq!(scrape.requests("quiet", "cancelled"), 1.0);
-    assert_eq!(scrape.get("turns_interrupted_total{stage=\"delivery\"}"), 1.0);
+    assert_eq!(scrape.get("turns_interrupted_total{stage=\"rest_delivery\"}"), 1.0);
     assert_eq!(scrape.get("active_sessions"), 0.0);
 }
 

@@ -36,6 +36,7 @@ mod server;
 mod silent_tail;
 mod slow_calls;
 mod slow_store;
+mod speech;
 mod stage_causes;
 mod stages;
 mod standstill;

@@ -12,16 +12,17 @@ use sqlx::Executor;
 use crate::locked::lock;
 use crate::server::{LLM, Server, TTS};
 
-pub const STAGES: [&str; 9] = [
+pub const STAGES: [&str; 10] = [
     "inbox",
     "queue",
     "history",
     "prompt",
     "llm_first_token",
-    "llm_rest",
+    "llm_first_sentence",
     "tts_first_byte",
-    "tts_rest",
     "delivery",
+    "rest",
+    "rest_delivery",
 ];
 
 /// Seconds of all turns, by stage.
@@ -113,7 +114,7 @@ async fn a_turn_without_a_voice_has_no_stage_of_one() {
     }
     let scrape = server.scrape().await;
     assert_agree(&scrape, 3.0);
-    for stage in ["tts_first_byte", "tts_rest"] {
+    for stage in ["llm_first_sentence", "tts_first_byte"] {
         assert_eq!(turns_in(&scrape, stage), 0.0, "absent, not 0 s");
     }
 }
@@ -126,9 +127,9 @@ async fn an_interruption_is_counted_where_the_turn_was() {
     let quick = Plan::default();
     for (number, (llm, tts, stage)) in [
         (&endless, &quick, "llm_first_token"),
-        (&slow, &quick, "llm_rest"),
+        (&slow, &quick, "llm_first_sentence"),
         (&quick, &endless, "tts_first_byte"),
-        (&quick, &slow, "tts_rest"),
+        (&quick, &slow, "rest"),
     ]
     .into_iter()
     .enumerate()
@@ -139,9 +140,9 @@ async fn an_interruption_is_counted_where_the_turn_was() {
         player.say("Begin").await;
         // Until the turn has come as far as it can.
         match stage {
-            "llm_rest" => drop(player.wait_for("text").await),
+            "llm_first_sentence" => drop(player.wait_for("text").await),
             "tts_first_byte" => server.asked(TTS, 1).await,
-            "tts_rest" => drop(player.wait_for("audio_start").await),
+            "rest" => drop(player.hear_first_audio().await),
             _ => server.asked(LLM, number + 1).await,
         }
         player.send(json!({"type": "interrupt"})).await;
@@ -171,7 +172,7 @@ async fn a_line_that_never_had_its_turn_was_interrupted_in_the_queue() {
     lock.execute("ROLLBACK").await.expect("unlocked");
     player.wait_for("turn_start").await;
     let scrape = server.scrape_until(|s| s.requests("quiet", "cancelled") == 2.0).await;
-    assert_eq!(interrupted_in(&scrape, "llm_rest"), 1.0);
+    assert_eq!(interrupted_in(&scrape, "llm_first_sentence"), 1.0);
     assert_eq!(interrupted_in(&scrape, "queue"), 1.0);
     player.leave().await;
     let scrape = server.scrape_until(|s| s.requests("quiet", "cancelled") == 3.0).await;

@@ -13,9 +13,10 @@ use da_server::kernel::Reason;
 use da_server::metrics::Metrics;
 use da_server::provider::ApiKey;
 use da_server::tts::{TtsConfig, TtsProtocol};
-use da_standin::{DEFAULT_NAMES, Event, Fault, Plan};
+use da_standin::{DEFAULT_NAMES, Delay, Event, Fault, Plan};
 
 use crate::server::Server;
+use crate::speech::audio_messages;
 
 const OTHER: &str = DEFAULT_NAMES[1];
 
@@ -137,6 +138,28 @@ async fn when_no_voice_speaks_the_words_still_stand_and_it_is_one_error() {
         assert_eq!(scrape.sum("tts_latency_seconds_count"), turns);
         assert_eq!(scrape.get("tts_latency_seconds_count{outcome=\"error\"}"), turns);
     }
+}
+
+#[tokio::test]
+async fn a_voice_of_another_format_that_takes_over_is_a_stream_of_its_own() {
+    let server = Server::with(|config| {
+        config.tts.retry.max_retries = 0;
+        config.tts.fallback = vec![other()];
+    })
+    .await;
+    server.llm_plan(Plan {
+        text: Some("The first voice says this. Then the other one has to say the rest.".to_owned()),
+        between_chunks_ms: Delay::Fixed(150.0),
+        ..Plan::default()
+    });
+    let mut player = server.player_in("quiet").await;
+    player.say("Hello").await;
+    assert_eq!(player.wait_for("audio_start").await["mime"], "audio/mpeg");
+    server.tts_plan(Plan { fault: Some(Fault::ServerError), ..Plan::default() });
+    let seen = audio_messages(&mut player, "audio/mpeg").await;
+    let kinds: Vec<_> = seen.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["audio/mpeg", "end", "audio/pcm;rate=24000;channels=1", "end"]);
+    assert!(seen[0].1 > 0 && seen[2].1 > 0, "{seen:?}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ const LINE: &str = "Grüße, Kapitän!";
 pub fn speech() -> Speech {
     Speech {
         text: LINE.to_owned(),
+        said_before: String::new(),
         character: "engineer".to_owned(),
         voice_id: "JBFqnCBsd6RMkjVDRZzb".to_owned(),
     }

@@ -4,17 +4,18 @@ use rand::{Rng, RngExt};
 
 use crate::plan::Plan;
 
-/// Each has a character of more than one byte, so that [`crate::Fault::SplitUtf8`] finds one.
+/// One sentence each, so that a voice is asked once. Each has a character of more than one byte, so that
+/// [`crate::Fault::SplitUtf8`] finds one.
 const LINES: [&str; 12] = [
     "Ah, there you are — I was beginning to think the tide had kept you.",
-    "It looks like you’re writing a letter… or a very polite ransom note. Shall I help?",
+    "It looks like you’re writing a letter… or a very polite ransom note, with which I could help.",
     "Steady now: the needle says twelve °C, and my knees say rather less.",
-    "I’ve read that manual twice, and the café menu three times. Ask me about the soup.",
+    "I’ve read that manual twice, and the café menu three times, so ask me about the soup.",
     "Don’t touch the red lever — not because it’s dangerous, but because it’s freshly painted.",
-    "A naïve question, you say? Those are the only ones worth the oxygen.",
+    "A naïve question, you say, and yet those are the only ones worth the oxygen.",
     "Give me half a minute and a spanner, and we’ll be breathing easy… well, easier.",
-    "That noise? Perfectly normal. It’s the other noise I’d worry about — the quiet one.",
-    "You did it! I’d applaud, but my hands are full of wires ⚡ and regret.",
+    "That noise is perfectly normal; it’s the other noise I’d worry about — the quiet one.",
+    "You did it, and I’d applaud, but my hands are full of wires ⚡ and regret.",
     "Let me see… left at the bulkhead, right at the coffee machine, and mind the Señor asleep there.",
     "I had a joke about pressure, but at this depth — mètre by mètre — nobody laughs.",
     "Whatever you decide, decide it soon: the façade is holding, the rest of us are guessing.",

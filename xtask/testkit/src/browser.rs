@@ -80,7 +80,8 @@ impl Browser {
 
     /// Where the window is and what can be read in it, for the message of a test that failed.
     async fn shown(&self) -> String {
-        let shown = "return `${location.href}, ${document.readyState}: ${document.body.innerText}`;";
+        let shown =
+            "return `${location.href}, ${document.readyState}: ${document.body.innerText}`;";
         match self.client.execute(shown, Vec::new()).await {
             Ok(shown) => shown.to_string(),
             Err(error) => error.to_string(),

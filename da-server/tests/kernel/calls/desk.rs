@@ -194,7 +194,7 @@ pub async fn speak(voice: &TtsClient) {
 /// The same, with a `pause` after the first of it, unless there was nothing to hear.
 pub async fn hear<T>(voice: &TtsClient, pause: impl Future<Output = T>) -> Option<T> {
     let [text, character, voice_id] = ["Well, well.", "c", "v"].map(str::to_owned);
-    let speech = Speech { text, character, voice_id };
+    let speech = Speech { text, said_before: String::new(), character, voice_id };
     let mut audio = voice.speak(speech).await.ok()?;
     audio.next().await?.ok()?;
     let paused = pause.await;

@@ -16,7 +16,12 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// Has this spoken so many times in a row, and does not listen for a while once it begins.
 async fn hear(voice: TtsClient, times: usize) {
     let [character, voice_id] = ["c", "v"].map(str::to_owned);
-    let speech = Speech { text: "Well, well. ".repeat(times), character, voice_id };
+    let speech = Speech {
+        text: "Well, well. ".repeat(times),
+        said_before: String::new(),
+        character,
+        voice_id,
+    };
     let mut audio = voice.speak(speech).await.expect("audio");
     audio.next().await.expect("a piece").expect("audio");
     tokio::time::sleep(PAUSE).await;

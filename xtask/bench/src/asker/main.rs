@@ -132,6 +132,7 @@ impl Asker {
                 let speech = Speech {
                     character: "any".to_owned(),
                     text: "Report!".to_owned(),
+                    said_before: String::new(),
                     voice_id: "v".to_owned(),
                 };
                 if let Ok(mut audio) = client.speak(speech).await {
