@@ -179,6 +179,7 @@ const receivers = {
 
   audio_start({ turn: number, mime }) { voice.begin(number, mime); },
   audio_end() { voice.end(); },
+  audio_drop({ turn: number }) { voice.cut(number); },
 
   turn_end({ turn: number, status, kept }) {
     if (status === "cancelled") voice.cut(number);

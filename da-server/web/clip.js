@@ -1,4 +1,4 @@
-// One turn's audio, for an audio element: as it comes where the browser can do that, else when it is whole.
+// A stream of a turn's audio, for an audio element: as it comes where the browser can do that, else when it is whole.
 
 import { Mp3InMp4 } from "./mp3.js";
 

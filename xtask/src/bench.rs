@@ -17,7 +17,7 @@ pub struct Arguments {
     #[arg(long)]
     quick: bool,
     /// Only this one
-    #[arg(value_parser = ["hooks", "server", "reader", "join", "scrape", "accuracy", "players", "answers"])]
+    #[arg(value_parser = ["hooks", "server", "reader", "join", "scrape", "accuracy", "players", "speech", "answers"])]
     name: Option<String>,
 }
 

@@ -43,6 +43,8 @@ pub(super) enum Task {
 /// dropped before it ended, wherever that may be.
 pub(super) struct Request {
     metrics: Arc<SceneMetrics>,
+    /// Whether the player said something: after a press, which interrupts nothing, nobody waits in silence.
+    is_line: bool,
     /// `None` once its answer was handed over.
     timer: Option<StageTimer>,
     /// The status under which it is counted when it is dropped; `None`: it is not counted.
@@ -50,12 +52,21 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// A request that the session takes up now, `received` before.
-    pub(super) fn new(received: Instant, metrics: &Arc<SceneMetrics>) -> Self {
+    /// A line that the session takes up now, `received` before.
+    pub(super) fn line(received: Instant, metrics: &Arc<SceneMetrics>) -> Self {
+        Self::new(received, metrics, true)
+    }
+
+    /// The press of a control that the session takes up now, `received` before.
+    pub(super) fn press(received: Instant, metrics: &Arc<SceneMetrics>) -> Self {
+        Self::new(received, metrics, false)
+    }
+
+    fn new(received: Instant, metrics: &Arc<SceneMetrics>, is_line: bool) -> Self {
         let mut timer = StageTimer::start(received);
         timer.enter(TurnStage::Queue, Instant::now());
         let status = Some(RequestStatus::Cancelled);
-        Self { metrics: metrics.clone(), timer: Some(timer), status }
+        Self { metrics: metrics.clone(), is_line, timer: Some(timer), status }
     }
 
     /// From now on it is in this stage, if it was not before.
@@ -69,8 +80,9 @@ impl Request {
 
     /// The first audio of its answer was written to the player's socket at `at`.
     pub(super) fn heard(&mut self, at: Instant) {
-        if let Some(timer) = &mut self.timer {
-            timer.enter(TurnStage::Rest, at);
+        let Some(timer) = &mut self.timer else { return };
+        timer.enter(TurnStage::Rest, at);
+        if self.is_line {
             self.metrics.heard(at.saturating_duration_since(timer.received()));
         }
     }

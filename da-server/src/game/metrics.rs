@@ -74,8 +74,8 @@ impl GameMetrics {
             first_audio: histogram(
                 registry,
                 "turn_first_audio_seconds",
-                "Time from receiving a player's message to writing the first byte of audio to their \
-                 socket; also of turns that were interrupted later.",
+                "Time from receiving a player's line to writing the first byte of audio to their socket; \
+                 also of turns that were interrupted later.",
                 buckets::FIRST_AUDIO_SECONDS,
                 &["scene", "character"],
             )?,
@@ -100,7 +100,7 @@ impl GameMetrics {
                 registry,
                 "tts_underrun_margin_seconds",
                 "How far the audio written to the player's socket was ahead of playback, at the \
-                 tightest moment of an utterance; below 0 the player heard a pause of that length.",
+                 tightest moment of a turn; below 0 the player heard a pause of that length.",
                 buckets::MARGIN_SECONDS,
                 &[],
             )?
@@ -182,8 +182,7 @@ impl TurnMetrics {
             registry,
             "turn_stage_seconds",
             "Time that the turns in response_time_seconds spent in each stage; the stages sum to the \
-             response time, and all but those of the rest to the first audio. A turn has no sample of \
-             a stage that it was never in.",
+             response time. A turn has no sample of a stage that it was never in.",
             buckets::TURN_STAGE_SECONDS,
             &["stage"],
         )?;

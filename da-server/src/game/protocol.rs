@@ -84,6 +84,11 @@ pub enum ServerMessage {
         /// The turn's number.
         turn: u64,
     },
+    /// The turn's audio so far is not to be heard: it was none of what the character says.
+    AudioDrop {
+        /// The turn's number.
+        turn: u64,
+    },
     /// The turn is over.
     TurnEnd {
         /// The turn's number.

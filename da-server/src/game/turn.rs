@@ -1,21 +1,20 @@
 //! One turn: asks the model, sends its text to the player, has each sentence spoken as soon as it is there,
 //! sends the audio to the player, and stores the whole.
 //!
-//! `sentences` cuts the text, `voice` has it spoken, `speaker` is both; `player_audio` is what the player
-//! gets, and `speak` what goes on at once.
+//! `sentences` cuts the text, `voice` has it spoken, `speaker` is both. `player_audio` makes one stream of the
+//! audio, `outbox` holds what the player's connection has not taken yet, and `speak` is what goes on at once.
 
+mod outbox;
 mod player_audio;
 mod sentences;
 mod speak;
 mod speaker;
 mod voice;
 
-use std::time::Instant;
-
 use tokio_util::sync::CancellationToken;
 
 use super::Game;
-use super::failure::{Cause, Failure};
+use super::failure::Failure;
 use super::job::{Request, Task};
 use super::outbound::{OutboundSender, PlayerGone};
 use super::player_texts;
@@ -26,8 +25,9 @@ use super::world::World;
 use crate::llm::{LlmError, LlmStream};
 use crate::metrics::RequestStatus;
 use crate::store::{AskedBy, Lease, TurnStatus};
-use crate::tts::TtsError;
+use outbox::Outbox;
 use player_audio::PlayerAudio;
+use speak::Speech;
 use speaker::Speaker;
 
 /// Runs one turn.
@@ -48,8 +48,8 @@ pub(super) struct TurnRunner<'a> {
     pub(super) number: u64,
     /// The request that it answers; `None` for what nobody asked for.
     pub(super) request: Option<Request>,
-    /// Whether the player waits for nothing any more, but gets the rest.
-    pub(super) is_rest: bool,
+    /// Whether it is in one of the stages of the rest.
+    pub(super) in_rest: bool,
 }
 
 /// How a turn ended.
@@ -98,37 +98,48 @@ impl TurnRunner<'_> {
 
     /// Text and audio, and the time when the last of both was written to the socket.
     async fn run_steps(&mut self, task: &Task, said: &mut String) -> Result<(), Stop> {
-        self.send(ServerMessage::TurnStart { turn: self.number }).await?;
+        self.enter(TurnStage::Delivery);
+        self.outbound.send(ServerMessage::TurnStart { turn: self.number }).await?;
         let (game, scene) = (self.game, self.world.scene().clone());
-        let mut speaker = Speaker::new(game.tts.as_ref(), &scene.character);
-        let mut audio = PlayerAudio::default();
-        let told = match task {
+        let mut speech = Speech {
+            answer: None,
+            speaker: Speaker::new(game.tts.as_ref(), &scene.character),
+            audio: PlayerAudio::new(self.number),
+            outbox: Outbox::default(),
+        };
+        let mut told = Ok(());
+        match task {
             Task::Answer { asked_by, asked } => match self.ask((*asked_by, asked)).await {
-                Ok(stream) => self.speak(Some(stream), &mut speaker, &mut audio, said).await,
-                Err(stop) => Err(stop),
+                Ok(answer) => speech.answer = Some(answer),
+                Err(failure) => {
+                    self.fail(failure, &mut speech.outbox);
+                    told = Err(Stop::Failed);
+                }
             },
             Task::Scripted { text, .. } => {
-                self.send_text(text, said).await?;
-                speaker.whole(text);
-                self.speak(None, &mut speaker, &mut audio, said).await
+                said.push_str(text);
+                let (turn, text) = (self.number, text.clone());
+                speech.speaker.recite(&text);
+                speech.outbox.message(ServerMessage::Text { turn, text });
             }
-        };
-        if let Err(Stop::PlayerGone) = told {
-            return told;
+        }
+        match self.speak(&mut speech, said).await {
+            Err(Stop::PlayerGone) => return Err(Stop::PlayerGone),
+            spoken => told = told.and(spoken),
         }
         self.enter(self.delivery());
         let delivered = self.outbound.delivered().await?;
         if let Some(request) = &mut self.request {
             request.responded(delivered);
         }
-        if let Some(margin) = audio.worst_margin_seconds() {
-            self.game.metrics.spoken(margin);
+        if let Some(margin) = speech.audio.worst_margin_seconds() {
+            game.metrics.spoken(margin);
         }
         told
     }
 
     /// Asks the model, and waits for its first text.
-    async fn ask(&mut self, asked: (AskedBy, &str)) -> Result<LlmStream, Stop> {
+    async fn ask(&mut self, asked: (AskedBy, &str)) -> Result<LlmStream, Failure> {
         let game = self.game;
         let config = &game.config;
         self.enter(TurnStage::History);
@@ -139,15 +150,12 @@ impl TurnRunner<'_> {
         let sampling = Sampling { temperature: config.temperature, max_tokens: config.max_tokens };
         let prompt = prompt(&self.world, &history, asked, &sampling);
         self.enter(TurnStage::LlmFirstToken);
-        match game.llm.stream(prompt).await {
-            Ok(stream) => Ok(stream),
-            Err(error) => Err(self.llm_failed(&error).await),
-        }
+        game.llm.stream(prompt).await.map_err(|error| self.llm_failure(&error))
     }
 
     /// From now on the turn is in this stage.
     pub(super) fn enter(&mut self, stage: TurnStage) {
-        self.is_rest |= stage == TurnStage::Rest;
+        self.in_rest |= stage == TurnStage::Rest;
         if let Some(request) = &mut self.request {
             request.enter(stage);
         }
@@ -155,56 +163,19 @@ impl TurnRunner<'_> {
 
     /// The stage in which the turn waits for the player's connection.
     fn delivery(&self) -> TurnStage {
-        if self.is_rest { TurnStage::RestDelivery } else { TurnStage::Delivery }
+        if self.in_rest { TurnStage::RestDelivery } else { TurnStage::Delivery }
     }
 
-    /// The first audio was written to the player's socket then, if it was.
-    fn heard(&mut self, at: Option<Instant>) {
-        self.is_rest = true;
-        if let (Some(request), Some(at)) = (&mut self.request, at) {
-            request.heard(at);
-        }
-    }
-
-    /// Sends a message to the player, and stays in the stage of delivery.
-    async fn send(&mut self, message: ServerMessage) -> Result<(), PlayerGone> {
-        self.enter(self.delivery());
-        self.outbound.send(message).await
-    }
-
-    async fn send_text(&mut self, text: &str, said: &mut String) -> Result<(), PlayerGone> {
-        said.push_str(text);
-        let chunk = ServerMessage::Text { turn: self.number, text: text.to_owned() };
-        self.send(chunk).await
-    }
-
-    async fn answer_was_empty(&mut self) -> Stop {
-        let scene = &self.world.scene().id;
-        tracing::warn!(turn_id = self.id, scene, "the model's answer was empty");
-        self.failed(Failure::Llm(Cause::Protocol)).await
-    }
-
-    async fn llm_failed(&mut self, error: &LlmError) -> Stop {
+    fn llm_failure(&self, error: &LlmError) -> Failure {
         let (turn_id, scene) = (self.id, &self.world.scene().id);
         tracing::warn!(%error, turn_id, call_id = error.call_id, scene, "the LLM call failed");
-        self.failed(Failure::Llm(error.kind.into())).await
-    }
-
-    /// A failure of the voice costs the player the audio, not the text: the turn goes on.
-    async fn tts_failed(&mut self, error: &TtsError) -> Result<(), PlayerGone> {
-        let (turn_id, scene) = (self.id, &self.world.scene().id);
-        tracing::warn!(%error, turn_id, call_id = error.call_id, scene, "the TTS call failed");
-        match self.failed(Failure::Tts(error.kind.into())).await {
-            Stop::PlayerGone => Err(PlayerGone),
-            Stop::Failed => Ok(()),
-        }
+        Failure::Llm(error.kind.into())
     }
 
     /// Counts a failure and reports it to the player.
-    async fn failed(&mut self, failure: Failure) -> Stop {
+    fn fail(&self, failure: Failure, outbox: &mut Outbox) {
         self.game.errors.count(failure.error_type());
         let name = &self.world.scene().character.name;
-        let error = player_texts::failure(failure, name).error();
-        self.send(error).await.map_or(Stop::PlayerGone, |()| Stop::Failed)
+        outbox.message(player_texts::failure(failure, name).error());
     }
 }

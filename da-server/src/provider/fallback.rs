@@ -106,6 +106,11 @@ impl<B: Labelled> Chain<B> {
         Ok(Self { backends, metrics: metrics.clone() })
     }
 
+    /// Whether `backend` is the one that is asked first.
+    pub(crate) fn is_first(&self, backend: &Arc<B>) -> bool {
+        Arc::ptr_eq(&self.backends[0], backend)
+    }
+
     /// Asks one after the other until one succeeds, or fails in a way that another can't make good.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::{
     AudioFormat, Speech, TtsConfig, TtsError, TtsMetrics, backend::Backend, metrics::CallTimer,
+    remembered::Remembered,
 };
 use crate::provider::{
     AdmissionMetrics, CallReports, Outcome, ProviderSetupError, call::ChunkStream, fallback::Chain,
@@ -21,6 +22,7 @@ use crate::provider::{
 pub struct TtsClient {
     chain: Chain<Backend>,
     metrics: TtsMetrics,
+    remembered: Remembered,
 }
 
 impl TtsClient {
@@ -49,7 +51,7 @@ impl TtsClient {
                 has_fallback,
             )
         })?;
-        Ok(Self { chain, metrics: metrics.clone() })
+        Ok(Self { chain, metrics: metrics.clone(), remembered: Remembered::default() })
     }
 
     /// Has a line spoken. Returns when the first audio is there, after retries and other providers
@@ -61,11 +63,37 @@ impl TtsClient {
     /// # Errors
     /// [`TtsError`] of the last attempt.
     pub async fn speak(&self, speech: Speech) -> Result<AudioStream, TtsError> {
+        self.ask(&speech).await.map(|(_, audio)| audio)
+    }
+
+    /// Has a line spoken that is always the same: the provider is asked once, and from then on nobody. What
+    /// a fallback speaks is not remembered.
+    ///
+    /// # Errors
+    /// As of [`speak`](Self::speak).
+    pub async fn recite(&self, speech: Speech) -> Result<AudioStream, TtsError> {
+        if let Some((format, chunks)) = self.remembered.get(&speech) {
+            return Ok(AudioStream { format, chunks, timer: None });
+        }
+        let (is_first_choice, audio) = self.ask(&speech).await?;
+        if !is_first_choice {
+            return Ok(audio);
+        }
+        let AudioStream { format, chunks, timer } = audio;
+        Ok(AudioStream { format, chunks: self.remembered.remember(&speech, format, chunks), timer })
+    }
+
+    /// Asks until one provider speaks. Returns whether that is the first as well.
+    async fn ask(&self, speech: &Speech) -> Result<(bool, AudioStream), TtsError> {
         let timer = self.metrics.call();
-        let speech = &speech;
-        let ask = |backend: Arc<Backend>| async move { backend.call(speech).await };
+        let ask = |backend: Arc<Backend>| async move {
+            let is_first_choice = self.chain.is_first(&backend);
+            backend.call(speech).await.map(|audio| (is_first_choice, audio))
+        };
         match self.chain.ask(ask).await {
-            Ok((format, chunks)) => Ok(AudioStream { format, chunks, timer: Some(timer) }),
+            Ok((is_first_choice, (format, chunks))) => {
+                Ok((is_first_choice, AudioStream { format, chunks, timer: Some(timer) }))
+            }
             Err(error) => {
                 timer.end(Outcome::Failed(error.kind));
                 Err(error)

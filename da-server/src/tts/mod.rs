@@ -20,6 +20,7 @@ mod metrics;
 mod openai;
 mod playback;
 mod protocol;
+mod remembered;
 mod silence;
 mod speech;
 mod voices;

@@ -6,7 +6,7 @@ use da_testkit::scrape::Scrape;
 use serde_json::json;
 
 use crate::exchanges::Exchange;
-use crate::server::{LLM, Server, TTS};
+use crate::server::{LLM, PATIENCE, Server, TTS};
 use crate::stages::seconds;
 
 const SENTENCES: [&str; 4] = [
@@ -62,7 +62,9 @@ async fn the_first_sentence_is_heard_before_the_model_has_said_the_last() {
 #[tokio::test]
 async fn one_utterance_is_under_way_and_one_ahead() {
     let server = speaking_pcm().await;
-    server.llm_plan(saying(0.0));
+    // 16 sentences at once, which are spoken in as many pieces as it takes.
+    let text = Some(vec![SENTENCES.join(" "); 4].join(" "));
+    server.llm_plan(Plan { text, ..Plan::default() });
     server.tts_plan(Plan {
         first_byte_ms: Delay::Fixed(50.0),
         chunks: Some(6),
@@ -73,7 +75,7 @@ async fn one_utterance_is_under_way_and_one_ahead() {
     player.say("Tell me").await;
     assert_eq!(player.hear_turn().await.status, "success");
     let voice = Exchange::all(&server, TTS);
-    assert!(voice.len() >= 2, "{} calls", voice.len());
+    assert!(voice.len() >= 3, "{} calls", voice.len());
     for (before, after) in voice.iter().zip(&voice[1..]) {
         assert!(
             before.first_ns() < after.asked_ns,
@@ -81,7 +83,7 @@ async fn one_utterance_is_under_way_and_one_ahead() {
         );
         assert!(after.asked_ns < before.last_ns, "it is ahead");
     }
-    for (before, after) in voice.iter().zip(voice.iter().skip(2)) {
+    for (before, after) in voice.iter().zip(&voice[2..]) {
         assert!(before.last_ns < after.asked_ns, "one alone is ahead");
     }
 }
@@ -91,7 +93,8 @@ async fn one_utterance_is_under_way_and_one_ahead() {
 pub async fn audio_messages(player: &mut Player, begun: &str) -> Vec<(String, usize)> {
     let mut seen = Vec::from_iter((!begun.is_empty()).then(|| (begun.to_owned(), 0)));
     loop {
-        match player.receive().await {
+        let received = tokio::time::timeout(PATIENCE, player.receive()).await;
+        match received.expect("the turn ends") {
             Received::Audio(bytes) => seen.last_mut().expect("a stream").1 += bytes.len(),
             Received::Message(message) => match message["type"].as_str().expect("type") {
                 "audio_start" => seen.push((message["mime"].as_str().expect("mime").to_owned(), 0)),
@@ -106,7 +109,7 @@ pub async fn audio_messages(player: &mut Player, begun: &str) -> Vec<(String, us
 }
 
 #[tokio::test]
-async fn the_audio_of_a_turn_is_one_stream() {
+async fn the_mp3_of_a_turn_is_one_stream_and_bare_samples_are_one_for_each_utterance() {
     for format in ["mp3_44100_128", "pcm_16000"] {
         let server =
             Server::with(|config| config.tts.output_format = Some(format.to_owned())).await;
@@ -114,9 +117,11 @@ async fn the_audio_of_a_turn_is_one_stream() {
         let mut player = server.player_in("quiet").await;
         player.say("Tell me").await;
         let seen = audio_messages(&mut player, "").await;
-        assert!(Exchange::all(&server, TTS).len() > 1);
-        assert_eq!(seen.len(), 2, "{format}: {seen:?}");
-        assert_eq!(seen[1].0, "end");
+        let calls = Exchange::all(&server, TTS).len();
+        assert!(calls > 1);
+        let streams = if format.starts_with("mp3") { 1 } else { calls };
+        assert_eq!(seen.len(), 2 * streams, "{format}: {seen:?}");
+        assert!(seen.chunks(2).all(|stream| stream[0].1 > 0 && stream[1].0 == "end"), "{seen:?}");
     }
 }
 
@@ -182,9 +187,9 @@ async fn a_model_that_breaks_off_is_heard_to_the_end_of_a_sentence() {
     assert_eq!((turn.status.as_str(), turn.error_codes()), ("error", vec!["llm_interrupted"]));
     assert!(turn.text().starts_with(&SENTENCES[..2].join(" ")), "{}", turn.text());
     assert!(turn.audio_ended);
-    let lengths = [pcm_bytes(SENTENCES[0]), pcm_bytes(&SENTENCES[..2].join(" "))];
-    let is_near = |bytes: &usize| turn.audio.len().abs_diff(*bytes) <= pcm_bytes("  ");
-    assert!(lengths.iter().any(is_near), "{} bytes", turn.audio.len());
+    // No more and no less than the two that are complete, whether spoken as one or with a blank between.
+    let bytes = pcm_bytes(&SENTENCES[..2].join(" "));
+    assert!(turn.audio.len().abs_diff(bytes) <= pcm_bytes("  "), "{} bytes", turn.audio.len());
 }
 
 #[tokio::test]
@@ -204,4 +209,32 @@ async fn a_voice_that_fails_later_is_one_error_and_the_words_still_stand() {
     let scrape = server.scrape().await;
     assert_eq!(scrape.sum("errors_total"), 1.0);
     assert_eq!(scrape.sum("tts_underrun_margin_seconds_count"), 0.0, "it was not heard to its end");
+}
+
+#[tokio::test]
+async fn an_opening_is_asked_of_the_voice_once() {
+    let server = Server::start().await;
+    server.tts_plan(Plan { fault: Some(Fault::ServerError), ..Plan::default() });
+    let mut heard = Vec::new();
+    for number in 0..4 {
+        let mut player = server.player_in("welcome").await;
+        heard.push(player.hear_turn().await.audio);
+        player.leave().await;
+        if number == 0 {
+            server.tts_plan(Plan::default());
+        }
+    }
+    assert!(heard[0].is_empty() && !heard[1].is_empty(), "a failure is not remembered");
+    assert!(heard[2..].iter().all(|audio| *audio == heard[1]), "each hears the same");
+    let spoken = Exchange::all(&server, TTS);
+    assert_eq!(spoken.iter().filter(|exchange| !exchange.content.is_empty()).count(), 1);
+}
+
+#[tokio::test]
+async fn only_who_said_something_waits_for_the_first_audio() {
+    let server = Server::start().await;
+    let mut player = server.player_in("submarine").await;
+    player.press("knock").await;
+    let heard = server.scrape_until(|s| s.requests("submarine", "success") == 1.0).await;
+    assert_eq!(first_audio(&heard).0, 0.0);
 }

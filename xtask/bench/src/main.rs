@@ -2,7 +2,7 @@
 //! measure and starts this program in network and mount namespaces of its own: nobody else's
 //! traffic is in the way, and none of ours leaves.
 //!
-//! One module per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`, `players`, `answers`.
+//! One module per benchmark: `hooks`, `server`, `reader`, `join`, `scrape`, `accuracy`, `players`, `speech`, `answers`.
 //! What they find are `figure`s; `report` and `document` show them, with the `machine` they were found on.
 
 mod accuracy;
@@ -20,6 +20,7 @@ mod reader;
 mod report;
 mod scrape;
 mod server;
+mod speech;
 mod stage;
 mod statistics;
 mod usage;
@@ -73,6 +74,7 @@ enum Benchmark {
     Scrape,
     Accuracy,
     Players,
+    Speech,
     Answers,
 }
 
@@ -86,6 +88,7 @@ impl Benchmark {
             Self::Scrape => "scrape",
             Self::Accuracy => "accuracy",
             Self::Players => "players",
+            Self::Speech => "speech",
             Self::Answers => "answers",
         }
     }
@@ -100,6 +103,7 @@ impl Benchmark {
             Self::Scrape => scrape::DONE,
             Self::Accuracy => accuracy::DONE,
             Self::Players => players::DONE,
+            Self::Speech => speech::DONE,
             Self::Answers => answers::DONE,
         }
     }
@@ -113,6 +117,7 @@ impl Benchmark {
             Self::Scrape => scrape::measure(stage),
             Self::Accuracy => accuracy::measure(stage),
             Self::Players => players::measure(stage),
+            Self::Speech => speech::measure(stage),
             Self::Answers => answers::measure(stage),
         }
     }

@@ -14,7 +14,7 @@ pub struct SeenTurn {
     pub pieces: Vec<(u64, String)>,
     /// What the audio is, once it has begun.
     pub mime: Option<String>,
-    /// All of the audio so far.
+    /// All of the audio so far that is to be heard.
     pub audio: Vec<u8>,
     /// When each piece of it came, and its bytes.
     pub audio_came: Vec<(u64, usize)>,
@@ -59,10 +59,15 @@ impl SeenTurn {
             "audio_start" => {
                 assert!(is_ours(self));
                 self.mime = Some(text("mime"));
+                self.audio_ended = false;
             }
             "audio_end" => {
                 assert!(is_ours(self));
                 self.audio_ended = true;
+            }
+            "audio_drop" => {
+                assert!(is_ours(self) && self.audio_ended);
+                self.audio.clear();
             }
             "turn_end" => {
                 assert!(is_ours(self));

@@ -37,7 +37,7 @@ impl Session<'_> {
     }
 
     async fn say(&mut self, text: &str, received: Instant) -> Result<(), CloseReason> {
-        let request = Request::new(received, &self.metrics);
+        let request = Request::line(received, &self.metrics);
         let line = match line::checked(text, self.game.config.max_line_characters) {
             Ok(line) => line.to_owned(),
             Err(error) => return self.reject(request, player_texts::line(error)).await,
@@ -68,7 +68,7 @@ impl Session<'_> {
     }
 
     async fn press(&mut self, control: &str, received: Instant) -> Result<(), CloseReason> {
-        let request = Request::new(received, &self.metrics);
+        let request = Request::press(received, &self.metrics);
         let pressed = match self.started.world.press(control, Instant::now()) {
             Ok(pressed) => pressed,
             Err(refusal) => return self.reject(request, player_texts::refusal(refusal)).await,

@@ -65,7 +65,7 @@ impl Session<'_> {
             world: self.started.world.clone(),
             number: self.turns,
             request: job.request,
-            is_rest: false,
+            in_rest: false,
         };
         // It is out of the queue, whatever becomes of it before it first runs.
         runner.enter(TurnStage::Delivery);

@@ -1,22 +1,22 @@
-//! The audio of one turn on its way to the player: one stream of it where the format allows that, when
-//! the first of it was written, and how close it came to a pause.
+//! The audio of one turn for its player: one stream of it where the format allows that, when the first of it
+//! was written, and how close it came to a pause.
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::TurnRunner;
+use super::outbox::Outbox;
 use super::voice::Sound;
-use crate::game::outbound::PlayerGone;
 use crate::game::protocol::ServerMessage;
 use crate::tts::{AudioFormat, JoinedAudio, Playback};
 
-/// What the player was sent.
-#[derive(Default)]
+/// What the player gets.
 pub(super) struct PlayerAudio {
+    /// The turn's number for the player.
+    turn: u64,
     /// The stream that the player was told of and that goes on.
     open: Option<JoinedAudio>,
+    format: Option<AudioFormat>,
     first: First,
     /// How long each later chunk plays, and when it was written.
     later: Vec<(Duration, oneshot::Receiver<Instant>)>,
@@ -25,9 +25,7 @@ pub(super) struct PlayerAudio {
 }
 
 /// The first audio of the turn.
-#[derive(Default)]
 enum First {
-    #[default]
     NotYet,
     /// It is on its way, and plays so long.
     Sent(Duration, oneshot::Receiver<Instant>),
@@ -38,6 +36,71 @@ enum First {
 }
 
 impl PlayerAudio {
+    pub(super) fn new(turn: u64) -> Self {
+        Self {
+            turn,
+            open: None,
+            format: None,
+            first: First::NotYet,
+            later: Vec::new(),
+            is_untimed: false,
+        }
+    }
+
+    /// More audio for the player.
+    pub(super) fn play(&mut self, sound: Sound, outbox: &mut Outbox) {
+        match sound {
+            Sound::Begin(format) => {
+                if !self.open.as_mut().is_some_and(|open| open.goes_on_with(format)) {
+                    self.close(outbox);
+                    let (turn, mime) = (self.turn, format.mime());
+                    outbox.message(ServerMessage::AudioStart { turn, mime });
+                    self.open = Some(JoinedAudio::new(format));
+                    self.format = Some(format);
+                }
+            }
+            Sound::Chunk(chunk) => {
+                outbox.audio(self.open.as_mut().map(|open| open.next(chunk)).unwrap_or_default());
+            }
+            Sound::End => {
+                outbox.audio(self.open.as_mut().map(JoinedAudio::end).unwrap_or_default());
+            }
+        }
+    }
+
+    /// The stream is over.
+    pub(super) fn close(&mut self, outbox: &mut Outbox) {
+        if self.open.take().is_some() {
+            outbox.message(ServerMessage::AudioEnd { turn: self.turn });
+        }
+    }
+
+    /// What the player has of it is not to be heard.
+    pub(super) fn drop_all(&mut self, outbox: &mut Outbox) {
+        self.break_off(outbox);
+        if self.format.is_some() {
+            outbox.message(ServerMessage::AudioDrop { turn: self.turn });
+        }
+    }
+
+    /// The voice has failed: what the player heard is not all of it.
+    pub(super) fn break_off(&mut self, outbox: &mut Outbox) {
+        self.is_untimed = true;
+        self.close(outbox);
+    }
+
+    /// The connection has taken a chunk of so many bytes.
+    pub(super) fn sent(&mut self, bytes: usize, written: oneshot::Receiver<Instant>) {
+        let lasts = self.format.and_then(|format| format.duration(bytes));
+        self.is_untimed |= lasts.is_none();
+        let lasts = lasts.unwrap_or_default();
+        match self.first {
+            First::NotYet => self.first = First::Sent(lasts, written),
+            _ if self.is_untimed => self.later.clear(),
+            _ => self.later.push((lasts, written)),
+        }
+    }
+
     /// Whether the first audio is on its way.
     pub(super) fn is_under_way(&self) -> bool {
         matches!(self.first, First::Sent(..))
@@ -71,74 +134,5 @@ impl PlayerAudio {
             playback.chunk(written.try_recv().ok()?, lasts);
         }
         playback.worst_margin_seconds()
-    }
-
-    /// The voice has failed: what the player heard is not all of it.
-    pub(super) fn broke_off(&mut self) {
-        self.is_untimed = true;
-    }
-
-    fn sent(&mut self, lasts: Option<Duration>, written: oneshot::Receiver<Instant>) {
-        self.is_untimed |= lasts.is_none();
-        let lasts = lasts.unwrap_or_default();
-        match self.first {
-            First::NotYet => self.first = First::Sent(lasts, written),
-            _ if self.is_untimed => self.later.clear(),
-            _ => self.later.push((lasts, written)),
-        }
-    }
-}
-
-impl TurnRunner<'_> {
-    /// Sends audio to the player.
-    pub(super) async fn play(
-        &mut self,
-        audio: &mut PlayerAudio,
-        sound: Sound,
-    ) -> Result<(), PlayerGone> {
-        let chunk = match sound {
-            Sound::Begin(format) => self.open(audio, format).await?,
-            Sound::Chunk(chunk) => audio.open.as_mut().map(|open| open.next(chunk)),
-            Sound::End => audio.open.as_mut().map(JoinedAudio::end),
-        };
-        match chunk.filter(|chunk| !chunk.is_empty()) {
-            Some(chunk) => self.send_audio(audio, chunk).await,
-            None => Ok(()),
-        }
-    }
-
-    /// The audio is over.
-    pub(super) async fn close(&mut self, audio: &mut PlayerAudio) -> Result<(), PlayerGone> {
-        match audio.open.take() {
-            Some(_) => self.send(ServerMessage::AudioEnd { turn: self.number }).await,
-            None => Ok(()),
-        }
-    }
-
-    /// An utterance of this format begins. It goes on in the stream that is open if it can.
-    async fn open(
-        &mut self,
-        audio: &mut PlayerAudio,
-        format: AudioFormat,
-    ) -> Result<Option<Bytes>, PlayerGone> {
-        if !audio.open.as_ref().is_some_and(|open| open.takes(format)) {
-            self.close(audio).await?;
-            let begins = ServerMessage::AudioStart { turn: self.number, mime: format.mime() };
-            self.send(begins).await?;
-            audio.open = Some(JoinedAudio::new(format));
-        }
-        Ok(audio.open.as_mut().map(JoinedAudio::begin))
-    }
-
-    async fn send_audio(
-        &mut self,
-        audio: &mut PlayerAudio,
-        chunk: Bytes,
-    ) -> Result<(), PlayerGone> {
-        let lasts = audio.open.as_ref().and_then(|open| open.format().duration(chunk.len()));
-        self.enter(self.delivery());
-        let written = self.outbound.audio(chunk).await?;
-        audio.sent(lasts, written);
-        Ok(())
     }
 }

@@ -10,11 +10,16 @@ const MIN_CHARACTERS: usize = 20;
 /// From here on a sentence is cut at a comma or the like, or at a blank if it has none.
 const MAX_CHARACTERS: usize = 240;
 
-/// Abbreviations that a name or a number follows, in lower case. Those of one letter need no place here.
-const ABBREVIATIONS: [&str; 20] = [
+/// Abbreviations in the midst of a sentence, in lower case. Those of one letter need no place here.
+const ABBREVIATIONS: [&str; 46] = [
     "mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "no", "nr", "capt", "cpt", "lt",
-    "sgt", "col", "gen", "cmdr", "rev", "ca",
+    "sgt", "col", "gen", "cmdr", "rev", "hon", "ca", "approx", "etc", "incl", "est", "dept", "vol",
+    "fig", "max", "min", "hr", "fr", "bzw", "inkl", "evtl", "ggf", "usw", "bspw", "vgl", "sog",
+    "mme", "mlle", "mm", "env", "inc", "ltd",
 ];
+
+/// A word of so many letters is no abbreviation, if it is not in the list: nobody waits for the next one.
+const LONG_WORD_CHARACTERS: usize = 4;
 
 /// The text of one answer that is not spoken yet.
 #[derive(Default)]
@@ -39,6 +44,14 @@ impl Sentences {
         self.text.clear();
     }
 
+    /// No more text comes, and the sentence in which it broke off is forgotten.
+    pub(super) fn break_off(&mut self) {
+        let ends = self.text.char_indices().map(|(at, character)| at + character.len_utf8());
+        let end = ends.rev().find(|end| self.ends_at(*end)).unwrap_or(0);
+        self.text.truncate(end);
+        self.is_over = true;
+    }
+
     /// All sentences that are complete, up to [`MAX_CHARACTERS`] if more than one; `None` if there is too
     /// little to be spoken yet.
     pub(super) fn take(&mut self) -> Option<String> {
@@ -48,8 +61,7 @@ impl Sentences {
             let piece = std::mem::replace(&mut self.text, rest);
             // Quotation marks and dashes alone have no sound.
             if piece.chars().any(char::is_alphanumeric) {
-                let is_of_the_last = |c: char| c.is_whitespace() || c == '.' || is_end_of_quote(c);
-                return Some(piece.trim_start_matches(is_of_the_last).trim_end().to_owned());
+                return Some(without_rest_of_the_last(piece.trim()).to_owned());
             }
         }
     }
@@ -57,14 +69,14 @@ impl Sentences {
     /// Where the next piece ends, in bytes.
     fn end_of_piece(&self) -> Option<usize> {
         let mut piece = None;
-        let mut characters = 0;
+        let mut length = 0;
         for (at, character) in self.text.char_indices() {
-            characters += 1;
+            length += spoken_length(character);
             let end = at + character.len_utf8();
-            if characters > MAX_CHARACTERS && (piece.is_some() || !self.is_short(end)) {
+            if length > MAX_CHARACTERS && (piece.is_some() || !self.is_nearly_over(end)) {
                 return Some(piece.unwrap_or_else(|| clause_end(&self.text[..at])));
             }
-            if characters >= MIN_CHARACTERS && self.ends_at(end) {
+            if length >= MIN_CHARACTERS && self.ends_at(end) {
                 piece = Some(end);
             }
         }
@@ -72,9 +84,10 @@ impl Sentences {
         whole.or(piece)
     }
 
-    /// Whether the answer is over soon after `end`, so that it needs no cut in the middle of a sentence.
-    fn is_short(&self, end: usize) -> bool {
-        self.is_over && self.text.len() - end < MIN_CHARACTERS
+    /// Whether so little comes after `end` that the sentence needs no cut.
+    fn is_nearly_over(&self, end: usize) -> bool {
+        let rest = self.text[end..].chars().map(spoken_length).sum::<usize>();
+        self.is_over && rest < MIN_CHARACTERS
     }
 
     /// Whether a sentence ends at this byte.
@@ -83,51 +96,115 @@ impl Sentences {
         if before.ends_with('\n') {
             return true;
         }
-        let closed = before.trim_end_matches(is_closing);
+        let quotes = Quotes::of(before);
+        let mut closed = before.trim_end_matches(|c| quotes.is_closing(c));
+        if closed.len() < before.len() {
+            // French has a blank there.
+            closed = closed.trim_end();
+        }
         let Some(last) = closed.chars().next_back() else { return false };
         let next = after.chars().next();
         if is_wide_end(last) {
-            return next.is_none_or(|next| !is_closing(next) && !is_wide_end(next));
+            return next.is_none_or(|next| !quotes.is_closing(next) && !is_wide_end(next));
         }
         if !matches!(last, '.' | '!' | '?' | '…') || next.is_some_and(|next| !next.is_whitespace())
         {
             return false;
         }
         let follows = after.trim_start().chars().next();
-        let is_quoted = closed.len() < before.len();
         match follows {
             // As in `“Really?” she said`.
-            Some(follows) => !follows.is_lowercase() && (last != '.' || !is_abbreviated(closed)),
-            // Nobody waits for the next word to know that this one was the last. Where more is likely, it is
-            // waited for.
+            Some(follows) if follows.is_lowercase() || quotes.is_closing_alone(follows) => false,
+            Some(_) => last != '.' || !is_abbreviated(closed),
             None if self.is_over => true,
-            None => !is_quoted && !has_open_quote(closed) && (last != '.' || !may_go_on(closed)),
+            // Where nothing speaks for more of the sentence, nobody waits for the next word.
+            None => {
+                let is_quoted = closed.len() < before.len() || quotes.are_open(closed);
+                let is_sure = matches!(last, '!' | '?') || last == '.' && ends_in_long_word(closed);
+                !is_quoted && is_sure
+            }
         }
     }
 }
 
-/// Whether this text ends in an abbreviation, or in dots that more may follow.
-fn is_abbreviated(text: &str) -> bool {
+/// How long a character is spoken, beside a letter: one of those without letters is a syllable or more.
+fn spoken_length(character: char) -> usize {
+    if u32::from(character) >= 0x2e80 { 3 } else { 1 }
+}
+
+/// The last word of a text that ends in one dot.
+fn last_word(text: &str) -> &str {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let word = text.rsplit(|c: char| c.is_whitespace() || is_opening(c)).next().unwrap_or(text);
+    text.rsplit(|c: char| c.is_whitespace() || is_opening(c)).next().unwrap_or(text)
+}
+
+/// Whether this text's last dot is that of an abbreviation, of a number that counts, or of an initial.
+fn is_abbreviated(text: &str) -> bool {
+    let word = last_word(text);
+    // More dots than one: something is left out there, and a sentence may end with it.
     if word.is_empty() || word.ends_with('.') {
-        return true;
+        return false;
     }
+    // The second of "3. October" or of a list.
+    let is_ordinal = word.len() <= 2 && word.chars().all(|c| c.is_ascii_digit());
     let last = word.rsplit('.').next().unwrap_or(word);
     let is_initial =
         last.chars().count() == 1 && last.chars().all(|c| c.is_alphabetic() && c != 'I');
-    is_initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+    is_ordinal || is_initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
-/// Whether more than this text's last dot may belong to the sentence: it is no dot that ends one, or may be
-/// that of a decimal number.
-fn may_go_on(text: &str) -> bool {
-    is_abbreviated(text) || text.trim_end_matches('.').ends_with(|c: char| c.is_ascii_digit())
+fn ends_in_long_word(text: &str) -> bool {
+    let word = last_word(text);
+    word.chars().count() >= LONG_WORD_CHARACTERS
+        && word.chars().all(char::is_alphabetic)
+        && !is_abbreviated(text)
 }
 
-fn has_open_quote(text: &str) -> bool {
-    let count = |quote: char| text.matches(quote).count();
-    count('“') > count('”') || count('"') % 2 == 1 || count('«') > count('»')
+/// Which quotation marks a text has: some open in one language and close in another.
+struct Quotes {
+    /// „…“
+    is_german: bool,
+    /// »…«
+    points_inward: bool,
+}
+
+impl Quotes {
+    fn of(text: &str) -> Self {
+        let first = text.chars().find(|c| matches!(c, '«' | '»'));
+        Self { is_german: text.contains('„'), points_inward: first == Some('»') }
+    }
+
+    fn is_closing(&self, character: char) -> bool {
+        match character {
+            '"' | '\'' | '*' | '”' | '’' | ')' | ']' | '」' => true,
+            '“' => self.is_german,
+            '«' => self.points_inward,
+            '»' => !self.points_inward,
+            _ => false,
+        }
+    }
+
+    /// Whether this closes a quotation, and opens none in any language.
+    fn is_closing_alone(&self, character: char) -> bool {
+        matches!(character, '«' | '»' | '”') && self.is_closing(character)
+    }
+
+    /// Whether something is being quoted at the end of this text.
+    fn are_open(&self, text: &str) -> bool {
+        let count = |quote: char| text.matches(quote).count();
+        let curved = if self.is_german { ('„', '“') } else { ('“', '”') };
+        let angled = if self.points_inward { ('»', '«') } else { ('«', '»') };
+        let is_open = |(open, close)| count(open) > count(close);
+        is_open(curved) || is_open(angled) || count('"') % 2 == 1
+    }
+}
+
+/// A piece without what belongs to the end of the one before: it was cut there before that had come.
+fn without_rest_of_the_last(piece: &str) -> &str {
+    let is_rest =
+        |c: char| matches!(c, '.' | '!' | '?' | '…' | '*' | '”' | '’' | '»' | ')' | ']' | '」');
+    let rest = piece.trim_start_matches(is_rest);
+    if rest.starts_with(char::is_whitespace) { rest.trim_start() } else { piece }
 }
 
 /// Ends sentences without a blank after it.
@@ -135,17 +212,8 @@ fn is_wide_end(character: char) -> bool {
     matches!(character, '。' | '！' | '？')
 }
 
-fn is_closing(character: char) -> bool {
-    is_end_of_quote(character) || matches!(character, '"' | '\'' | '*')
-}
-
-/// Never begins anything.
-fn is_end_of_quote(character: char) -> bool {
-    matches!(character, '”' | '’' | '»' | ')' | ']' | '」')
-}
-
 fn is_opening(character: char) -> bool {
-    matches!(character, '"' | '\'' | '“' | '‘' | '«' | '(' | '[' | '*')
+    matches!(character, '"' | '\'' | '“' | '‘' | '«' | '»' | '„' | '(' | '[' | '*')
 }
 
 /// Where a sentence that is too long is cut: after its last comma, semicolon, colon or dash, else at its
@@ -186,11 +254,10 @@ mod tests {
     #[test]
     fn a_sentence_is_cut_when_its_last_character_has_come() {
         for first in [
-            "The hull holds for now.",
+            "The hull holds together.",
             "What do you want from me?",
             "Then turn the wheel, fool!",
             "He said: “Turn the wheel!”",
-            "I will think about it…",
             "艦体はまだ持ちこたえている、しかし時間がない。",
         ] {
             let rest = " Give me a moment to think.";
@@ -212,17 +279,72 @@ mod tests {
             "J. R. Smith said that he likes it down there.",
             "That is enough air, e.g. for two more hours down here.",
             "“Are you out of your mind?” she asked the old man.",
-            "Well, well... let me think about the ballast key",
+            "It is so quiet to me... let me think about the ballast key.",
+            "It is so quiet down here… maybe the valve is stuck.",
+            "We have to wait approx. five minutes, etc. until it is open.",
+            "Das Schiff sank am 3. Oktober 1912 vor der Küste.",
+            "Wir brauchen Sauerstoff bzw. Druckluft aus den Flaschen.",
         ] {
             assert_eq!(texts(whole), [whole]);
         }
     }
 
     #[test]
+    fn what_a_tokenizer_takes_for_one_is_an_end_too() {
+        let mut sentences = Sentences::default();
+        for token in ["Let", " me", " think", " about", " that", "...", " Where", " did"] {
+            sentences.push(token);
+        }
+        assert_eq!(sentences.take().as_deref(), Some("Let me think about that..."));
+        let list =
+            "1. Open the valve slowly.\n2. Close the hatch behind you.\n3. Wait for me there.";
+        let pieces = [
+            "1. Open the valve slowly.",
+            "2. Close the hatch behind you.",
+            "3. Wait for me there.",
+        ];
+        assert_eq!(texts(list), pieces);
+    }
+
+    #[test]
+    fn quotations_end_as_their_language_has_it() {
+        for first in [
+            "„Komm her, mein alter Freund.“",
+            "»Komm her, mein alter Freund.«",
+            "« Viens ici, mon vieil ami. »",
+            "“Come over here, my old friend.”",
+            "\"Come over here, my old friend.\"",
+        ] {
+            let last = "Dann ging er fort.";
+            assert_eq!(texts(&format!("{first} {last}")), [first, last]);
+        }
+    }
+
+    #[test]
+    fn syllables_are_longer_than_letters() {
+        assert_eq!(
+            texts("もう時間がない。急いでくれ、頼む。"),
+            ["もう時間がない。", "急いでくれ、頼む。"]
+        );
+    }
+
+    #[test]
+    fn what_broke_off_is_spoken_up_to_its_last_sentence() {
+        let mut sentences = Sentences::default();
+        sentences.push("The first is here. The second one is, too. And the third beg");
+        sentences.break_off();
+        assert_eq!(sentences.take().as_deref(), Some("The first is here. The second one is, too."));
+        assert_eq!(sentences.take(), None);
+        sentences.push("Not even one");
+        sentences.break_off();
+        assert_eq!(sentences.take(), None);
+    }
+
+    #[test]
     fn dots_that_come_late_are_not_spoken() {
         assert_eq!(
-            texts("I will think about it... Give me a moment."),
-            ["I will think about it.", "Give me a moment."]
+            texts("I will think about that... Give me a moment."),
+            ["I will think about that.", "Give me a moment."]
         );
     }
 

@@ -1,107 +1,149 @@
-//! What goes on at once in a turn: text comes and is sent, and audio is made of it and sent.
+//! What goes on at once in a turn: text comes, audio is made of it, and the player gets both.
+
+use std::time::Instant;
 
 use futures_util::StreamExt;
 
+use super::outbox::{Outbox, Taken};
 use super::player_audio::PlayerAudio;
 use super::speaker::Speaker;
 use super::{Stop, TurnRunner};
+use crate::game::failure::{Cause, Failure};
+use crate::game::protocol::ServerMessage;
 use crate::game::stage::TurnStage;
 use crate::llm::{LlmError, LlmEvent, LlmStream};
+use crate::tts::TtsError;
+
+/// The text of a turn, its voice, and what of both is on its way to the player.
+pub(super) struct Speech<'a> {
+    /// The model's answer, until its text has come.
+    pub(super) answer: Option<LlmStream>,
+    pub(super) speaker: Speaker<'a>,
+    pub(super) audio: PlayerAudio,
+    pub(super) outbox: Outbox,
+}
 
 impl TurnRunner<'_> {
     /// Sends text as it comes and audio as it is made of it, until there is no more of either.
     pub(super) async fn speak(
         &mut self,
-        mut stream: Option<LlmStream>,
-        speaker: &mut Speaker<'_>,
-        audio: &mut PlayerAudio,
+        speech: &mut Speech<'_>,
         said: &mut String,
     ) -> Result<(), Stop> {
-        let is_answer = stream.is_some();
         let mut told = Ok(());
         loop {
-            self.enter(match (audio.is_under_way(), audio.is_heard()) {
-                (true, _) => TurnStage::Delivery,
-                (_, true) => TurnStage::Rest,
-                (false, false) => speaker.waits_for(),
-            });
+            self.enter(self.waits_for(speech));
+            let Speech { answer, speaker, audio, outbox } = &mut *speech;
             tokio::select! {
+                biased;
                 at = audio.first_written(), if audio.is_under_way() => self.heard(at),
-                sound = speaker.next(), if !speaker.is_idle() => match sound {
-                    Ok(Some(sound)) => self.play(audio, sound).await?,
+                taken = outbox.send_first(self.outbound), if !outbox.is_empty() => match taken? {
+                    Taken::Audio(bytes, written) => audio.sent(bytes, written),
+                    Taken::Message => {}
+                },
+                event = next_of(answer), if answer.is_some() => {
+                    if let Err(failure) = self.take_event(event, speech, said) {
+                        self.fail(failure, &mut speech.outbox);
+                        told = Err(Stop::Failed);
+                    }
+                }
+                sound = speaker.next(), if !speaker.is_idle() && outbox.takes_audio() => match sound {
+                    Ok(Some(sound)) => audio.play(sound, outbox),
                     Ok(None) => {}
-                    Err(error) => {
-                        audio.broke_off();
-                        self.close(audio).await?;
-                        self.tts_failed(&error).await?;
-                    }
+                    Err(error) => self.voice_failed(&error, audio, outbox),
                 },
-                event = next_of(&mut stream), if stream.is_some() => {
-                    match self.hear(event, speaker, said).await {
-                        Ok(IsOver::No) => {}
-                        Ok(IsOver::Yes) => {
-                            if let Some(stream) = stream.take() {
-                                stream.read_on();
-                            }
-                            speaker.end_of_text();
-                            if is_answer && said.trim().is_empty() {
-                                told = Err(self.answer_was_empty().await);
-                            }
-                        }
-                        Err(Stop::PlayerGone) => return Err(Stop::PlayerGone),
-                        Err(Stop::Failed) => {
-                            stream = None;
-                            // What is being spoken was said; half a sentence is not begun.
-                            speaker.give_up_text();
-                            told = Err(Stop::Failed);
-                        }
+                else => {
+                    audio.close(outbox);
+                    if outbox.is_empty() {
+                        return told;
                     }
-                },
-                else => break,
+                }
             }
         }
-        self.close(audio).await?;
-        told
     }
 
-    /// The next of an answer.
-    async fn hear(
-        &mut self,
+    fn waits_for(&self, speech: &Speech<'_>) -> TurnStage {
+        let Speech { speaker, audio, outbox, .. } = speech;
+        if audio.is_under_way() {
+            TurnStage::Delivery
+        } else if !outbox.is_empty() {
+            self.delivery()
+        } else if audio.is_heard() {
+            TurnStage::Rest
+        } else {
+            speaker.waits_for()
+        }
+    }
+
+    /// The first audio was written to the player's socket then, if it was.
+    fn heard(&mut self, at: Option<Instant>) {
+        self.in_rest = true;
+        if let (Some(request), Some(at)) = (&mut self.request, at) {
+            request.heard(at);
+        }
+    }
+
+    /// Takes the next of an answer.
+    ///
+    /// # Errors
+    /// The answer failed, or had no text.
+    fn take_event(
+        &self,
         event: Option<Result<LlmEvent, LlmError>>,
-        speaker: &mut Speaker<'_>,
+        speech: &mut Speech<'_>,
         said: &mut String,
-    ) -> Result<IsOver, Stop> {
+    ) -> Result<(), Failure> {
         match event {
-            Some(Ok(LlmEvent::Text(text))) => {
-                speaker.text(&text);
-                self.send_text(&text, said).await?;
-            }
+            Some(Ok(LlmEvent::Text(text))) => self.take_text(text, speech, said),
             Some(Ok(LlmEvent::Instead(text))) => {
                 // The player has seen the other, and may have heard the beginning of it; it is not kept.
                 said.clear();
-                speaker.take_back();
+                speech.speaker.take_back();
+                speech.audio.drop_all(&mut speech.outbox);
                 if !text.is_empty() {
-                    speaker.text(&text);
-                    self.send_text(&text, said).await?;
+                    self.take_text(text, speech, said);
                 }
             }
-            Some(Ok(LlmEvent::Complete | LlmEvent::Done(_))) | None => return Ok(IsOver::Yes),
-            Some(Err(error)) => return Err(self.llm_failed(&error).await),
+            Some(Ok(LlmEvent::Complete | LlmEvent::Done(_))) | None => {
+                if let Some(answer) = speech.answer.take() {
+                    answer.read_on();
+                }
+                speech.speaker.end_of_text();
+                if said.trim().is_empty() {
+                    let scene = &self.world.scene().id;
+                    tracing::warn!(turn_id = self.id, scene, "the model's answer was empty");
+                    return Err(Failure::Llm(Cause::Protocol));
+                }
+            }
+            Some(Err(error)) => {
+                speech.answer = None;
+                // What was said to the end of a sentence is heard as well.
+                speech.speaker.break_off_text();
+                return Err(self.llm_failure(&error));
+            }
         }
-        Ok(IsOver::No)
+        Ok(())
+    }
+
+    fn take_text(&self, text: String, speech: &mut Speech<'_>, said: &mut String) {
+        speech.speaker.text(&text);
+        said.push_str(&text);
+        speech.outbox.message(ServerMessage::Text { turn: self.number, text });
+    }
+
+    /// A failure of the voice costs the player the audio, not the text: the turn goes on.
+    fn voice_failed(&self, error: &TtsError, audio: &mut PlayerAudio, outbox: &mut Outbox) {
+        let (turn_id, scene) = (self.id, &self.world.scene().id);
+        tracing::warn!(%error, turn_id, call_id = error.call_id, scene, "the TTS call failed");
+        audio.break_off(outbox);
+        self.fail(Failure::Tts(error.kind.into()), outbox);
     }
 }
 
-/// Whether an answer's text has come to its end.
-enum IsOver {
-    Yes,
-    No,
-}
-
-/// The next event of a stream that is there.
-async fn next_of(stream: &mut Option<LlmStream>) -> Option<Result<LlmEvent, LlmError>> {
-    match stream {
-        Some(stream) => stream.next().await,
+/// The next event of an answer that is under way.
+async fn next_of(answer: &mut Option<LlmStream>) -> Option<Result<LlmEvent, LlmError>> {
+    match answer {
+        Some(answer) => answer.next().await,
         None => None,
     }
 }

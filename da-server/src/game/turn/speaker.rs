@@ -45,20 +45,25 @@ impl<'a> Speaker<'a> {
         self.feed();
     }
 
-    /// The text of a whole turn, which is spoken as one.
-    pub(super) fn whole(&mut self, text: &str) {
+    /// The text of a whole turn, which is the same in every session.
+    pub(super) fn recite(&mut self, text: &str) {
         self.has_text = true;
-        self.say(text.trim().to_owned());
+        if let Some(voice) = self.voice.as_mut().filter(|_| !text.trim().is_empty()) {
+            voice.recite(text.trim().to_owned());
+            self.has_asked = true;
+        }
     }
 
-    /// No more text comes, and what the voice has not begun with is not spoken.
-    pub(super) fn give_up_text(&mut self) {
-        self.sentences.clear();
+    /// No more text comes, and it broke off: what is complete of it is spoken.
+    pub(super) fn break_off_text(&mut self) {
+        self.sentences.break_off();
+        self.feed();
     }
 
     /// All text so far was none: what is being spoken of it stops.
     pub(super) fn take_back(&mut self) {
         self.sentences.clear();
+        self.has_asked = false;
         let has_voice = self.voice.take().is_some();
         self.voice = self.tts.filter(|_| has_voice).map(|tts| Voice::new(tts, self.character));
     }

@@ -11,8 +11,8 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use crate::game::scene::Character;
 use crate::tts::{AudioFormat, AudioStream, Speech, TtsClient, TtsError};
 
-/// How much audio of the utterance ahead is read before it is its turn. What is not read would sit in the
-/// socket and look as if this process was too slow for its provider.
+/// How much audio of the utterance ahead is read before it is its turn: 30 s of the usual MP3. What is not
+/// read would sit in the socket and look as if this process was too slow for its provider.
 const MAX_AHEAD_BYTES: usize = 512 * 1024;
 
 /// How much of what was said before a provider is told.
@@ -52,14 +52,15 @@ impl<'a> Voice<'a> {
         self.current.is_none() && self.ahead.is_none()
     }
 
+    /// Has it say `text`, which is the same in every session, and nothing else.
+    pub(super) fn recite(&mut self, text: String) {
+        let speech = self.speech(text);
+        self.current = Some(Utterance::Asked(self.tts.recite(speech).boxed()));
+    }
+
     /// Has it say `text` after what it has to say already.
     pub(super) fn say(&mut self, text: String) {
-        let speech = Speech {
-            said_before: last_characters(&self.said, SAID_BEFORE_CHARACTERS).to_owned(),
-            text,
-            character: self.character.id.clone(),
-            voice_id: self.character.voice.clone(),
-        };
+        let speech = self.speech(text);
         if !self.said.is_empty() {
             self.said.push(' ');
         }
@@ -67,6 +68,15 @@ impl<'a> Voice<'a> {
         let utterance = Utterance::Asked(self.tts.speak(speech).boxed());
         let place = if self.current.is_none() { &mut self.current } else { &mut self.ahead };
         *place = Some(utterance);
+    }
+
+    fn speech(&self, text: String) -> Speech {
+        Speech {
+            said_before: last_characters(&self.said, SAID_BEFORE_CHARACTERS).to_owned(),
+            text,
+            character: self.character.id.clone(),
+            voice_id: self.character.voice.clone(),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use server::Server;
 pub const DONE: &str = "A server with its kernel view, players, stand-in providers over TLS and, \
     where it is one, PostgreSQL share the machine's processors. Every player speaks again as soon as the \
     line before has been said; the game itself pauses for 0.3 s between two lines. An answer comes in \
-    40 pieces 5 ms apart, and so does its audio after it. CPU is that of the server's process \
+    40 pieces 5 ms apart, and so does the audio of each utterance. CPU is that of the server's process \
     alone. Those at rest have begun a scene and say nothing.";
 
 /// Players who speak.
