@@ -96,6 +96,9 @@ impl Sentences {
         if before.ends_with('\n') {
             return true;
         }
+        if !before.ends_with(may_end) {
+            return false;
+        }
         let quotes = Quotes::of(before);
         let mut closed = before.trim_end_matches(|c| quotes.is_closing(c));
         if closed.len() < before.len() {
@@ -205,6 +208,14 @@ fn without_rest_of_the_last(piece: &str) -> &str {
         |c: char| matches!(c, '.' | '!' | '?' | '…' | '*' | '”' | '’' | '»' | ')' | ']' | '」');
     let rest = piece.trim_start_matches(is_rest);
     if rest.starts_with(char::is_whitespace) { rest.trim_start() } else { piece }
+}
+
+/// Whether a sentence may end with it: most characters are told by that alone, without a look at the text.
+fn may_end(character: char) -> bool {
+    matches!(
+        character,
+        '.' | '!' | '?' | '…' | '"' | '\'' | '*' | '”' | '’' | ')' | ']' | '」' | '“' | '«' | '»'
+    ) || is_wide_end(character)
 }
 
 /// Ends sentences without a blank after it.
