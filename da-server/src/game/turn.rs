@@ -27,7 +27,7 @@ use crate::metrics::RequestStatus;
 use crate::store::{AskedBy, Lease, TurnStatus};
 use outbox::Outbox;
 use player_audio::PlayerAudio;
-use speak::Speech;
+use speak::TurnSpeech;
 use speaker::Speaker;
 
 /// Runs one turn.
@@ -101,31 +101,30 @@ impl TurnRunner<'_> {
         self.enter(TurnStage::Delivery);
         self.outbound.send(ServerMessage::TurnStart { turn: self.number }).await?;
         let (game, scene) = (self.game, self.world.scene().clone());
-        let mut speech = Speech {
+        let mut speech = TurnSpeech {
             answer: None,
             speaker: Speaker::new(game.tts.as_ref(), &scene.character),
-            audio: PlayerAudio::new(self.number),
-            outbox: Outbox::default(),
+            audio: PlayerAudio::default(),
+            outbox: Outbox::new(self.number),
+            has_words: false,
         };
-        let mut told = Ok(());
+        let mut outcome = Ok(());
         match task {
             Task::Answer { asked_by, asked } => match self.ask((*asked_by, asked)).await {
                 Ok(answer) => speech.answer = Some(answer),
                 Err(failure) => {
                     self.fail(failure, &mut speech.outbox);
-                    told = Err(Stop::Failed);
+                    outcome = Err(Stop::Failed);
                 }
             },
             Task::Scripted { text, .. } => {
-                said.push_str(text);
-                let (turn, text) = (self.number, text.clone());
-                speech.speaker.recite(&text);
-                speech.outbox.message(ServerMessage::Text { turn, text });
+                speech.speaker.recite(text);
+                speech.outbox.text(text);
             }
         }
         match self.speak(&mut speech, said).await {
             Err(Stop::PlayerGone) => return Err(Stop::PlayerGone),
-            spoken => told = told.and(spoken),
+            spoken => outcome = outcome.and(spoken),
         }
         self.enter(self.delivery());
         let delivered = self.outbound.delivered().await?;
@@ -135,7 +134,7 @@ impl TurnRunner<'_> {
         if let Some(margin) = speech.audio.worst_margin_seconds() {
             game.metrics.spoken(margin);
         }
-        told
+        outcome
     }
 
     /// Asks the model, and waits for its first text.

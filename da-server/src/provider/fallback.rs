@@ -106,11 +106,6 @@ impl<B: Labelled> Chain<B> {
         Ok(Self { backends, metrics: metrics.clone() })
     }
 
-    /// Whether `backend` is the one that is asked first.
-    pub(crate) fn is_first(&self, backend: &Arc<B>) -> bool {
-        Arc::ptr_eq(&self.backends[0], backend)
-    }
-
     /// Asks one after the other until one succeeds, or fails in a way that another can't make good.
     ///
     /// # Errors
@@ -119,8 +114,24 @@ impl<B: Labelled> Chain<B> {
     where
         F: Future<Output = Result<T, ProviderError>>,
     {
-        let mut result = ask(self.backends[0].clone()).await;
-        for pair in self.backends.windows(2) {
+        self.ask_from(0, ask).await.map(|(_, answer)| answer)
+    }
+
+    /// The same, but those before `first` are not asked. Returns which one succeeded as well.
+    ///
+    /// # Errors
+    /// As of [`ask`](Self::ask).
+    pub(crate) async fn ask_from<T, F>(
+        &self,
+        first: usize,
+        ask: impl Fn(Arc<B>) -> F,
+    ) -> Result<(usize, T), ProviderError>
+    where
+        F: Future<Output = Result<T, ProviderError>>,
+    {
+        let mut asked = first.min(self.backends.len() - 1);
+        let mut result = ask(self.backends[asked].clone()).await;
+        for pair in self.backends[asked..].windows(2) {
             let (from, to) = (&pair[0], &pair[1]);
             match &result {
                 Err(error) if error.kind.is_fallback_eligible() => {
@@ -134,11 +145,12 @@ impl<B: Labelled> Chain<B> {
                     );
                     self.metrics.of(from.labels(), to.labels(), error.kind).inc();
                     result = ask(to.clone()).await;
+                    asked += 1;
                 }
                 _ => break,
             }
         }
-        result
+        result.map(|answer| (asked, answer))
     }
 }
 

@@ -63,36 +63,24 @@ impl TtsClient {
     /// # Errors
     /// [`TtsError`] of the last attempt.
     pub async fn speak(&self, speech: Speech) -> Result<AudioStream, TtsError> {
-        self.ask(&speech).await.map(|(_, audio)| audio)
+        self.speak_as(0, speech).await
     }
 
-    /// Has a line spoken that is always the same: the provider is asked once, and from then on nobody. What
-    /// a fallback speaks is not remembered.
+    /// The same, beginning with the provider that has spoken before: [`AudioStream::provider_index`].
     ///
     /// # Errors
     /// As of [`speak`](Self::speak).
-    pub async fn recite(&self, speech: Speech) -> Result<AudioStream, TtsError> {
-        if let Some((format, chunks)) = self.remembered.get(&speech) {
-            return Ok(AudioStream { format, chunks, timer: None });
-        }
-        let (is_first_choice, audio) = self.ask(&speech).await?;
-        if !is_first_choice {
-            return Ok(audio);
-        }
-        let AudioStream { format, chunks, timer } = audio;
-        Ok(AudioStream { format, chunks: self.remembered.remember(&speech, format, chunks), timer })
-    }
-
-    /// Asks until one provider speaks. Returns whether that is the first as well.
-    async fn ask(&self, speech: &Speech) -> Result<(bool, AudioStream), TtsError> {
+    pub async fn speak_as(
+        &self,
+        provider_index: usize,
+        speech: Speech,
+    ) -> Result<AudioStream, TtsError> {
         let timer = self.metrics.call();
-        let ask = |backend: Arc<Backend>| async move {
-            let is_first_choice = self.chain.is_first(&backend);
-            backend.call(speech).await.map(|audio| (is_first_choice, audio))
-        };
-        match self.chain.ask(ask).await {
-            Ok((is_first_choice, (format, chunks))) => {
-                Ok((is_first_choice, AudioStream { format, chunks, timer: Some(timer) }))
+        let speech = &speech;
+        let ask = |backend: Arc<Backend>| async move { backend.call(speech).await };
+        match self.chain.ask_from(provider_index, ask).await {
+            Ok((provider_index, (format, chunks))) => {
+                Ok(AudioStream { format, provider_index, chunks, timer: Some(timer) })
             }
             Err(error) => {
                 timer.end(Outcome::Failed(error.kind));
@@ -100,12 +88,30 @@ impl TtsClient {
             }
         }
     }
+
+    /// Has a line spoken that is always the same: once it was heard to its end, no provider is asked for it
+    /// again. What a fallback speaks is not remembered.
+    ///
+    /// # Errors
+    /// As of [`speak`](Self::speak).
+    pub async fn recite(&self, speech: Speech) -> Result<AudioStream, TtsError> {
+        if let Some((format, chunks)) = self.remembered.get(&speech) {
+            return Ok(AudioStream { format, provider_index: 0, chunks, timer: None });
+        }
+        let mut audio = self.speak(speech.clone()).await?;
+        if audio.provider_index == 0 {
+            audio.chunks = self.remembered.remember(&speech, audio.format, audio.chunks);
+        }
+        Ok(audio)
+    }
 }
 
 /// Audio as it comes: non-empty chunks, then `None`, or an error in its place.
 pub struct AudioStream {
     /// What the bytes mean.
     pub format: AudioFormat,
+    /// Who speaks: 0 is the first choice, the others are the fallbacks in their order.
+    pub provider_index: usize,
     chunks: ChunkStream<Bytes>,
     /// Until the end of the call is known.
     timer: Option<CallTimer>,

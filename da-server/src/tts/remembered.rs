@@ -1,4 +1,5 @@
-//! The audio of texts that are always the same, as the openings of scenes: a provider is asked for each once.
+//! The audio of texts that are always the same, as the openings of scenes: once one was heard to its end, no
+//! provider is asked for it again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +10,11 @@ use futures_util::{StreamExt, stream};
 use super::{AudioFormat, Speech};
 use crate::provider::call::ChunkStream;
 
-/// For all texts together: some 40 minutes of MP3. What does not fit is asked for each time.
+/// For all texts together: half an hour of MP3. What does not fit is asked for each time.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// For one text, which is collected by everybody who hears it before it is remembered.
+const MAX_TEXT_BYTES: usize = 2 * 1024 * 1024;
 
 /// What was spoken. Clones share it.
 #[derive(Clone, Default)]
@@ -18,8 +22,8 @@ pub(super) struct Remembered(Arc<Mutex<Spoken>>);
 
 #[derive(Default)]
 struct Spoken {
-    /// By who says what.
-    audio: HashMap<[String; 2], (AudioFormat, Arc<[Bytes]>)>,
+    /// By who says what with which voice.
+    audio: HashMap<[String; 3], (AudioFormat, Arc<[Bytes]>)>,
     bytes: usize,
 }
 
@@ -39,18 +43,17 @@ impl Remembered {
         format: AudioFormat,
         audio: ChunkStream<Bytes>,
     ) -> ChunkStream<Bytes> {
-        let coming = (audio, Vec::new(), self.clone(), key(speech));
+        let coming = (audio, Collected::default(), self.clone(), key(speech));
         stream::unfold(Some(coming), move |coming| async move {
-            let (mut audio, mut chunks, remembered, key) = coming?;
+            let (mut audio, mut collected, remembered, key) = coming?;
             match audio.next().await {
                 Some(Ok(chunk)) => {
-                    // A copy: what has just been read may be part of a larger buffer.
-                    chunks.push(Bytes::copy_from_slice(&chunk));
-                    Some((Ok(chunk), Some((audio, chunks, remembered, key))))
+                    collected.add(&chunk);
+                    Some((Ok(chunk), Some((audio, collected, remembered, key))))
                 }
                 Some(Err(error)) => Some((Err(error), None)),
                 None => {
-                    remembered.keep(key, format, chunks);
+                    remembered.keep(key, format, collected);
                     None
                 }
             }
@@ -58,8 +61,10 @@ impl Remembered {
         .boxed()
     }
 
-    fn keep(&self, key: [String; 2], format: AudioFormat, chunks: Vec<Bytes>) {
-        let bytes: usize = chunks.iter().map(Bytes::len).sum();
+    fn keep(&self, key: [String; 3], format: AudioFormat, Collected { chunks, bytes }: Collected) {
+        if bytes > MAX_TEXT_BYTES {
+            return;
+        }
         let mut spoken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spoken.bytes + bytes <= MAX_BYTES && !spoken.audio.contains_key(&key) {
             spoken.bytes += bytes;
@@ -68,8 +73,27 @@ impl Remembered {
     }
 }
 
-fn key(speech: &Speech) -> [String; 2] {
-    [speech.character.clone(), speech.text.clone()]
+fn key(speech: &Speech) -> [String; 3] {
+    [speech.character.clone(), speech.voice_id.clone(), speech.text.clone()]
+}
+
+/// What was heard of one text so far; nothing of it once it is too much.
+#[derive(Default)]
+struct Collected {
+    chunks: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Collected {
+    fn add(&mut self, chunk: &Bytes) {
+        self.bytes += chunk.len();
+        if self.bytes > MAX_TEXT_BYTES {
+            self.chunks = Vec::new();
+        } else {
+            // A copy: what has just been read may be part of a larger buffer.
+            self.chunks.push(Bytes::copy_from_slice(chunk));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -118,10 +142,14 @@ mod tests {
     #[test]
     fn it_is_bounded() {
         let remembered = Remembered::default();
-        let half = Bytes::from(vec![0; MAX_BYTES / 2]);
-        for text in ["a", "b", "c"] {
-            pass(&remembered, text, vec![Ok(half.clone())]);
+        let most = Bytes::from(vec![0; MAX_TEXT_BYTES]);
+        let texts: Vec<_> = (0..=MAX_BYTES / MAX_TEXT_BYTES).map(|text| text.to_string()).collect();
+        pass(&remembered, "too long", vec![Ok(most.clone()), Ok("x".into())]);
+        assert!(heard(&remembered, "too long").is_none());
+        for text in &texts {
+            pass(&remembered, text, vec![Ok(most.clone())]);
         }
-        assert!(heard(&remembered, "b").is_some() && heard(&remembered, "c").is_none());
+        let kept = texts.iter().filter(|text| heard(&remembered, text).is_some()).count();
+        assert_eq!(kept, texts.len() - 1);
     }
 }

@@ -39,7 +39,7 @@ fn first_audio(scrape: &Scrape) -> (f64, f64) {
 #[tokio::test]
 async fn the_first_sentence_is_heard_before_the_model_has_said_the_last() {
     let server = speaking_pcm().await;
-    // 27 words: the last comes 3 s after the first sentence.
+    // 28 words: the last comes more than 3 s after the first sentence.
     server.llm_plan(saying(150.0));
     let mut player = server.player_in("quiet").await;
     player.say("Tell me").await;
@@ -235,6 +235,47 @@ async fn only_who_said_something_waits_for_the_first_audio() {
     let server = Server::start().await;
     let mut player = server.player_in("submarine").await;
     player.press("knock").await;
-    let heard = server.scrape_until(|s| s.requests("submarine", "success") == 1.0).await;
-    assert_eq!(first_audio(&heard).0, 0.0);
+    while !player.hear_turn().await.text().is_empty() {
+        if server.scrape().await.requests("submarine", "success") == 1.0 {
+            break;
+        }
+    }
+    assert!(Exchange::all(&server, TTS).iter().any(|spoken| !spoken.content.is_empty()));
+    assert_eq!(first_audio(&server.scrape().await).0, 0.0, "a press interrupts nothing");
+    player.say("Hello").await;
+    player.hear_turn().await;
+    server.scrape_until(|s| first_audio(s).0 == 1.0).await;
+}
+
+#[tokio::test]
+async fn what_has_no_sound_is_not_asked_of_the_voice() {
+    let server = Server::start().await;
+    server.llm_plan(Plan { text: Some("… — !".to_owned()), ..Plan::default() });
+    let mut player = server.player_in("quiet").await;
+    player.say("Nothing to say?").await;
+    let turn = player.hear_turn().await;
+    assert_eq!((turn.status.as_str(), turn.text().as_str()), ("success", "… — !"));
+    assert!(turn.audio.is_empty() && turn.mime.is_none() && turn.errors.is_empty());
+    assert!(Exchange::all(&server, TTS).is_empty());
+}
+
+/// A player who takes nothing for a while keeps neither the model nor their own memory of it waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_model_goes_on_while_the_player_reads_nothing() {
+    let server = Server::with(|config| {
+        config.tts.output_format = Some("pcm_48000".to_owned());
+        config.websocket.outbound_messages = 4;
+        config.websocket.write_timeout_seconds = 60;
+    })
+    .await;
+    // Some 13 MB of audio, far more than the sockets on the way hold; and then a last sentence.
+    let text = format!("{} The end.", [SENTENCES.join(" ").as_str(); 14].join(" "));
+    server.llm_plan(Plan { text: Some(text.clone()), chunks: Some(200), ..Plan::default() });
+    let mut player = server.player_in("quiet").await;
+    player.say("Tell me everything").await;
+    let said_all = |scrape: &Scrape| scrape.sum("llm_latency_seconds_count") == 1.0;
+    let scrape = server.scrape_until(said_all).await;
+    assert_eq!(scrape.requests("quiet", "success"), 0.0, "the player has not heard it all");
+    let turn = player.hear_turn().await;
+    assert_eq!((turn.status.as_str(), turn.text()), ("success", text));
 }

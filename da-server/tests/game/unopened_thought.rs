@@ -25,7 +25,8 @@ async fn thought_that_was_shown_is_neither_kept_nor_heard_and_later_thought_not_
     let raw = Raw::serve(Answer {
         media_type: "text/event-stream",
         chunks: vec![says(THOUGHT), says(" So what?</th"), says("ink>\n\nAhoy"), stop],
-        pause: Duration::from_millis(100),
+        // Long beside what it takes to ask the voice.
+        pause: Duration::from_millis(700),
         ending: Ending::Clean,
     })
     .await;

@@ -68,6 +68,7 @@ impl SeenTurn {
             "audio_drop" => {
                 assert!(is_ours(self) && self.audio_ended);
                 self.audio.clear();
+                self.audio_came.clear();
             }
             "turn_end" => {
                 assert!(is_ours(self));

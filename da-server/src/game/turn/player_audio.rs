@@ -3,20 +3,19 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::outbox::Outbox;
-use super::voice::Sound;
-use crate::game::protocol::ServerMessage;
+use super::voice::VoiceEvent;
+use crate::game::outbound::PlayerGone;
 use crate::tts::{AudioFormat, JoinedAudio, Playback};
 
 /// What the player gets.
+#[derive(Default)]
 pub(super) struct PlayerAudio {
-    /// The turn's number for the player.
-    turn: u64,
-    /// The stream that the player was told of and that goes on.
-    open: Option<JoinedAudio>,
-    format: Option<AudioFormat>,
+    /// The stream that goes on, and its format.
+    open: Option<(JoinedAudio, AudioFormat)>,
     first: First,
     /// How long each later chunk plays, and when it was written.
     later: Vec<(Duration, oneshot::Receiver<Instant>)>,
@@ -25,62 +24,52 @@ pub(super) struct PlayerAudio {
 }
 
 /// The first audio of the turn.
+#[derive(Default)]
 enum First {
+    #[default]
     NotYet,
     /// It is on its way, and plays so long.
     Sent(Duration, oneshot::Receiver<Instant>),
     /// It was written then, and plays so long.
     Written(Duration, Instant),
-    /// The connection closed before that.
-    Lost,
 }
 
 impl PlayerAudio {
-    pub(super) fn new(turn: u64) -> Self {
-        Self {
-            turn,
-            open: None,
-            format: None,
-            first: First::NotYet,
-            later: Vec::new(),
-            is_untimed: false,
+    /// More audio for the player.
+    pub(super) fn play(&mut self, event: VoiceEvent, outbox: &mut Outbox) {
+        match event {
+            VoiceEvent::Begin(format) => {
+                if !self.open.as_mut().is_some_and(|(open, _)| open.goes_on_with(format)) {
+                    self.close(outbox);
+                    outbox.audio_start(format.mime());
+                    self.open = Some((JoinedAudio::new(format), format));
+                }
+            }
+            VoiceEvent::Chunk(chunk) => self.add(outbox, |open| open.next(chunk)),
+            VoiceEvent::End => self.add(outbox, JoinedAudio::end),
         }
     }
 
-    /// More audio for the player.
-    pub(super) fn play(&mut self, sound: Sound, outbox: &mut Outbox) {
-        match sound {
-            Sound::Begin(format) => {
-                if !self.open.as_mut().is_some_and(|open| open.goes_on_with(format)) {
-                    self.close(outbox);
-                    let (turn, mime) = (self.turn, format.mime());
-                    outbox.message(ServerMessage::AudioStart { turn, mime });
-                    self.open = Some(JoinedAudio::new(format));
-                    self.format = Some(format);
-                }
-            }
-            Sound::Chunk(chunk) => {
-                outbox.audio(self.open.as_mut().map(|open| open.next(chunk)).unwrap_or_default());
-            }
-            Sound::End => {
-                outbox.audio(self.open.as_mut().map(JoinedAudio::end).unwrap_or_default());
-            }
+    fn add(&mut self, outbox: &mut Outbox, next: impl FnOnce(&mut JoinedAudio) -> Bytes) {
+        if let Some((open, format)) = &mut self.open {
+            let chunk = next(open);
+            let lasts = format.duration(chunk.len());
+            outbox.audio(chunk, lasts);
         }
     }
 
     /// The stream is over.
     pub(super) fn close(&mut self, outbox: &mut Outbox) {
         if self.open.take().is_some() {
-            outbox.message(ServerMessage::AudioEnd { turn: self.turn });
+            outbox.audio_end();
         }
     }
 
-    /// What the player has of it is not to be heard.
-    pub(super) fn drop_all(&mut self, outbox: &mut Outbox) {
-        self.break_off(outbox);
-        if self.format.is_some() {
-            outbox.message(ServerMessage::AudioDrop { turn: self.turn });
-        }
+    /// What was spoken so far is not to be heard.
+    pub(super) fn take_back(&mut self, outbox: &mut Outbox) {
+        self.open = None;
+        self.is_untimed = true;
+        outbox.take_back();
     }
 
     /// The voice has failed: what the player heard is not all of it.
@@ -89,9 +78,8 @@ impl PlayerAudio {
         self.close(outbox);
     }
 
-    /// The connection has taken a chunk of so many bytes.
-    pub(super) fn sent(&mut self, bytes: usize, written: oneshot::Receiver<Instant>) {
-        let lasts = self.format.and_then(|format| format.duration(bytes));
+    /// The connection has taken a chunk that plays so long.
+    pub(super) fn sent(&mut self, lasts: Option<Duration>, written: oneshot::Receiver<Instant>) {
         self.is_untimed |= lasts.is_none();
         let lasts = lasts.unwrap_or_default();
         match self.first {
@@ -111,13 +99,16 @@ impl PlayerAudio {
         matches!(self.first, First::Written(..))
     }
 
-    /// When the first audio was written to the player's socket; `None` if the connection closed before.
-    /// To be asked for while it [is under way](Self::is_under_way). Cancelling it loses nothing.
-    pub(super) async fn first_written(&mut self) -> Option<Instant> {
-        let First::Sent(lasts, written) = &mut self.first else { return None };
-        let (lasts, at) = (*lasts, written.await.ok());
-        self.first = at.map_or(First::Lost, |at| First::Written(lasts, at));
-        at
+    /// When the first audio was written to the player's socket, which is to be asked for while it
+    /// [is under way](Self::is_under_way). Cancelling it loses nothing.
+    ///
+    /// # Errors
+    /// The connection closed before that.
+    pub(super) async fn first_written(&mut self) -> Result<Instant, PlayerGone> {
+        let First::Sent(lasts, written) = &mut self.first else { return Err(PlayerGone) };
+        let (lasts, at) = (*lasts, written.await.map_err(|_| PlayerGone)?);
+        self.first = First::Written(lasts, at);
+        Ok(at)
     }
 
     /// How far the audio was ahead of a player who began to play with the first chunk, where that was

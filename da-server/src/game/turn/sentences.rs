@@ -10,12 +10,16 @@ const MIN_CHARACTERS: usize = 20;
 /// From here on a sentence is cut at a comma or the like, or at a blank if it has none.
 const MAX_CHARACTERS: usize = 240;
 
+/// How far from its end an answer that broke off is searched for the end of a sentence.
+const TAIL_BYTES: usize = 2 * MAX_CHARACTERS;
+
 /// Abbreviations in the midst of a sentence, in lower case. Those of one letter need no place here.
-const ABBREVIATIONS: [&str; 46] = [
-    "mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "no", "nr", "capt", "cpt", "lt",
-    "sgt", "col", "gen", "cmdr", "rev", "hon", "ca", "approx", "etc", "incl", "est", "dept", "vol",
-    "fig", "max", "min", "hr", "fr", "bzw", "inkl", "evtl", "ggf", "usw", "bspw", "vgl", "sog",
-    "mme", "mlle", "mm", "env", "inc", "ltd",
+const ABBREVIATIONS: [&str; 62] = [
+    "mr", "mrs", "ms", "dr", "prof", "st", "mt", "sr", "jr", "vs", "no", "nr", "capt", "cpt", "lt",
+    "sgt", "maj", "col", "gen", "adm", "cmdr", "gov", "sen", "rev", "hon", "ca", "approx", "etc",
+    "incl", "est", "dept", "vol", "fig", "max", "min", "jan", "feb", "mar", "apr", "aug", "sep",
+    "sept", "oct", "okt", "nov", "dec", "dez", "hr", "fr", "bzw", "inkl", "evtl", "ggf", "usw",
+    "bspw", "vgl", "sog", "mme", "mlle", "env", "inc", "ltd",
 ];
 
 /// A word of so many letters is no abbreviation, if it is not in the list: nobody waits for the next one.
@@ -26,6 +30,8 @@ const LONG_WORD_CHARACTERS: usize = 4;
 pub(super) struct Sentences {
     text: String,
     is_over: bool,
+    /// Those of what was taken.
+    quotes: Quotes,
 }
 
 impl Sentences {
@@ -46,8 +52,10 @@ impl Sentences {
 
     /// No more text comes, and the sentence in which it broke off is forgotten.
     pub(super) fn break_off(&mut self) {
-        let ends = self.text.char_indices().map(|(at, character)| at + character.len_utf8());
-        let end = ends.rev().find(|end| self.ends_at(*end)).unwrap_or(0);
+        // Whatever has no end in so much is cut somewhere in any case.
+        let from = self.text.floor_char_boundary(self.text.len().saturating_sub(TAIL_BYTES));
+        let ends = self.text[from..].char_indices().map(|(at, c)| from + at + c.len_utf8());
+        let end = ends.rev().find(|end| self.ends_at(*end)).unwrap_or(from);
         self.text.truncate(end);
         self.is_over = true;
     }
@@ -59,6 +67,7 @@ impl Sentences {
             let end = self.end_of_piece()?;
             let rest = self.text.split_off(end);
             let piece = std::mem::replace(&mut self.text, rest);
+            self.quotes = self.quotes.and(&piece);
             // Quotation marks and dashes alone have no sound.
             if piece.chars().any(char::is_alphanumeric) {
                 return Some(without_rest_of_the_last(piece.trim()).to_owned());
@@ -99,7 +108,7 @@ impl Sentences {
         if !before.ends_with(may_end) {
             return false;
         }
-        let quotes = Quotes::of(before);
+        let quotes = self.quotes.and(before);
         let mut closed = before.trim_end_matches(|c| quotes.is_closing(c));
         if closed.len() < before.len() {
             // French has a blank there.
@@ -110,7 +119,8 @@ impl Sentences {
         if is_wide_end(last) {
             return next.is_none_or(|next| !quotes.is_closing(next) && !is_wide_end(next));
         }
-        if !matches!(last, '.' | '!' | '?' | '…') || next.is_some_and(|next| !next.is_whitespace())
+        if !(may_go_on_after(last) || is_certain_end(last))
+            || next.is_some_and(|next| !next.is_whitespace())
         {
             return false;
         }
@@ -123,7 +133,7 @@ impl Sentences {
             // Where nothing speaks for more of the sentence, nobody waits for the next word.
             None => {
                 let is_quoted = closed.len() < before.len() || quotes.are_open(closed);
-                let is_sure = matches!(last, '!' | '?') || last == '.' && ends_in_long_word(closed);
+                let is_sure = is_certain_end(last) || last == '.' && ends_in_long_word(closed);
                 !is_quoted && is_sure
             }
         }
@@ -164,25 +174,30 @@ fn ends_in_long_word(text: &str) -> bool {
 }
 
 /// Which quotation marks a text has: some open in one language and close in another.
+#[derive(Clone, Copy, Default)]
 struct Quotes {
     /// „…“
     is_german: bool,
-    /// »…«
-    points_inward: bool,
+    /// Whether it is »…« and not «…», once it has either.
+    points_inward: Option<bool>,
 }
 
 impl Quotes {
-    fn of(text: &str) -> Self {
-        let first = text.chars().find(|c| matches!(c, '«' | '»'));
-        Self { is_german: text.contains('„'), points_inward: first == Some('»') }
+    /// Those of a text that goes on with this.
+    fn and(self, text: &str) -> Self {
+        let first = || text.chars().find(|c| matches!(c, '«' | '»'));
+        Self {
+            is_german: self.is_german || text.contains('„'),
+            points_inward: self.points_inward.or_else(|| first().map(|first| first == '»')),
+        }
     }
 
     fn is_closing(&self, character: char) -> bool {
         match character {
             '"' | '\'' | '*' | '”' | '’' | ')' | ']' | '」' => true,
             '“' => self.is_german,
-            '«' => self.points_inward,
-            '»' => !self.points_inward,
+            '«' => self.points_inward == Some(true),
+            '»' => self.points_inward != Some(true),
             _ => false,
         }
     }
@@ -196,7 +211,7 @@ impl Quotes {
     fn are_open(&self, text: &str) -> bool {
         let count = |quote: char| text.matches(quote).count();
         let curved = if self.is_german { ('„', '“') } else { ('“', '”') };
-        let angled = if self.points_inward { ('»', '«') } else { ('«', '»') };
+        let angled = if self.points_inward == Some(true) { ('»', '«') } else { ('«', '»') };
         let is_open = |(open, close)| count(open) > count(close);
         is_open(curved) || is_open(angled) || count('"') % 2 == 1
     }
@@ -212,10 +227,18 @@ fn without_rest_of_the_last(piece: &str) -> &str {
 
 /// Whether a sentence may end with it: most characters are told by that alone, without a look at the text.
 fn may_end(character: char) -> bool {
-    matches!(
-        character,
-        '.' | '!' | '?' | '…' | '"' | '\'' | '*' | '”' | '’' | ')' | ']' | '」' | '“' | '«' | '»'
-    ) || is_wide_end(character)
+    matches!(character, '"' | '\'' | '*' | '”' | '’' | ')' | ']' | '」' | '“' | '«' | '»')
+        || is_wide_end(character)
+        || is_certain_end(character)
+        || may_go_on_after(character)
+}
+
+fn is_certain_end(character: char) -> bool {
+    matches!(character, '!' | '?' | '؟' | '۔' | '।')
+}
+
+fn may_go_on_after(character: char) -> bool {
+    matches!(character, '.' | '…')
 }
 
 /// Ends sentences without a blank after it.
@@ -328,6 +351,30 @@ mod tests {
         ] {
             let last = "Dann ging er fort.";
             assert_eq!(texts(&format!("{first} {last}")), [first, last]);
+        }
+    }
+
+    #[test]
+    fn a_quotation_may_have_several_sentences() {
+        let said = "„Komm her, mein alter Freund. Setz dich doch zu mir.“ Dann ging er fort.";
+        let pieces =
+            ["„Komm her, mein alter Freund.", "Setz dich doch zu mir.“", "Dann ging er fort."];
+        assert_eq!(texts(said), pieces);
+    }
+
+    /// What a model that repeats itself, or means harm, can send costs no more than time for each byte.
+    #[test]
+    fn the_largest_answer_is_cut_at_once() {
+        for text in ["***", "word ", "“a” ", "A. ", "。"] {
+            let whole = text.repeat(1_600_000 / text.len());
+            let began = std::time::Instant::now();
+            let mut sentences = Sentences::default();
+            sentences.push(&whole);
+            for _ in 0..100 {
+                sentences.take();
+            }
+            sentences.break_off();
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{text}");
         }
     }
 

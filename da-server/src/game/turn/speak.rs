@@ -9,61 +9,74 @@ use super::player_audio::PlayerAudio;
 use super::speaker::Speaker;
 use super::{Stop, TurnRunner};
 use crate::game::failure::{Cause, Failure};
-use crate::game::protocol::ServerMessage;
 use crate::game::stage::TurnStage;
 use crate::llm::{LlmError, LlmEvent, LlmStream};
 use crate::tts::TtsError;
 
 /// The text of a turn, its voice, and what of both is on its way to the player.
-pub(super) struct Speech<'a> {
+pub(super) struct TurnSpeech<'a> {
     /// The model's answer, until its text has come.
     pub(super) answer: Option<LlmStream>,
     pub(super) speaker: Speaker<'a>,
     pub(super) audio: PlayerAudio,
     pub(super) outbox: Outbox,
+    /// Whether there was any word in the text.
+    pub(super) has_words: bool,
+}
+
+impl TurnSpeech<'_> {
+    fn take_text(&mut self, text: &str) {
+        self.has_words |= !text.trim().is_empty();
+        if !text.is_empty() {
+            self.speaker.text(text);
+            self.outbox.text(text);
+        }
+    }
 }
 
 impl TurnRunner<'_> {
-    /// Sends text as it comes and audio as it is made of it, until there is no more of either.
+    /// Sends text as it comes and audio as it is made of it, until there is no more of either. `said` is the
+    /// text that was sent and not taken back.
     pub(super) async fn speak(
         &mut self,
-        speech: &mut Speech<'_>,
+        speech: &mut TurnSpeech<'_>,
         said: &mut String,
     ) -> Result<(), Stop> {
-        let mut told = Ok(());
+        let mut outcome = Ok(());
         loop {
             self.enter(self.waits_for(speech));
-            let Speech { answer, speaker, audio, outbox } = &mut *speech;
+            let TurnSpeech { answer, speaker, audio, outbox, .. } = &mut *speech;
             tokio::select! {
                 biased;
-                at = audio.first_written(), if audio.is_under_way() => self.heard(at),
+                at = audio.first_written(), if audio.is_under_way() => self.heard(at?),
                 taken = outbox.send_first(self.outbound), if !outbox.is_empty() => match taken? {
-                    Taken::Audio(bytes, written) => audio.sent(bytes, written),
-                    Taken::Message => {}
+                    Taken::Text(text) => said.push_str(&text),
+                    Taken::Audio(lasts, written) => audio.sent(lasts, written),
+                    Taken::Other => {}
                 },
                 event = next_of(answer), if answer.is_some() => {
                     if let Err(failure) = self.take_event(event, speech, said) {
                         self.fail(failure, &mut speech.outbox);
-                        told = Err(Stop::Failed);
+                        outcome = Err(Stop::Failed);
                     }
                 }
-                sound = speaker.next(), if !speaker.is_idle() && outbox.takes_audio() => match sound {
-                    Ok(Some(sound)) => audio.play(sound, outbox),
+                spoken = speaker.next(), if !speaker.is_idle() && outbox.takes_audio() => match spoken {
+                    Ok(Some(event)) => audio.play(event, outbox),
                     Ok(None) => {}
                     Err(error) => self.voice_failed(&error, audio, outbox),
                 },
                 else => {
                     audio.close(outbox);
                     if outbox.is_empty() {
-                        return told;
+                        return outcome;
                     }
                 }
             }
         }
     }
 
-    fn waits_for(&self, speech: &Speech<'_>) -> TurnStage {
-        let Speech { speaker, audio, outbox, .. } = speech;
+    fn waits_for(&self, speech: &TurnSpeech<'_>) -> TurnStage {
+        let TurnSpeech { speaker, audio, outbox, .. } = speech;
         if audio.is_under_way() {
             TurnStage::Delivery
         } else if !outbox.is_empty() {
@@ -75,10 +88,10 @@ impl TurnRunner<'_> {
         }
     }
 
-    /// The first audio was written to the player's socket then, if it was.
-    fn heard(&mut self, at: Option<Instant>) {
+    /// The first audio was written to the player's socket then.
+    fn heard(&mut self, at: Instant) {
         self.in_rest = true;
-        if let (Some(request), Some(at)) = (&mut self.request, at) {
+        if let Some(request) = &mut self.request {
             request.heard(at);
         }
     }
@@ -90,26 +103,25 @@ impl TurnRunner<'_> {
     fn take_event(
         &self,
         event: Option<Result<LlmEvent, LlmError>>,
-        speech: &mut Speech<'_>,
+        speech: &mut TurnSpeech<'_>,
         said: &mut String,
     ) -> Result<(), Failure> {
         match event {
-            Some(Ok(LlmEvent::Text(text))) => self.take_text(text, speech, said),
+            Some(Ok(LlmEvent::Text(text))) => speech.take_text(&text),
             Some(Ok(LlmEvent::Instead(text))) => {
-                // The player has seen the other, and may have heard the beginning of it; it is not kept.
+                // The player may have seen and heard the beginning of the other; it is not kept.
                 said.clear();
+                speech.has_words = false;
                 speech.speaker.take_back();
-                speech.audio.drop_all(&mut speech.outbox);
-                if !text.is_empty() {
-                    self.take_text(text, speech, said);
-                }
+                speech.audio.take_back(&mut speech.outbox);
+                speech.take_text(&text);
             }
             Some(Ok(LlmEvent::Complete | LlmEvent::Done(_))) | None => {
                 if let Some(answer) = speech.answer.take() {
                     answer.read_on();
                 }
                 speech.speaker.end_of_text();
-                if said.trim().is_empty() {
+                if !speech.has_words {
                     let scene = &self.world.scene().id;
                     tracing::warn!(turn_id = self.id, scene, "the model's answer was empty");
                     return Err(Failure::Llm(Cause::Protocol));
@@ -123,12 +135,6 @@ impl TurnRunner<'_> {
             }
         }
         Ok(())
-    }
-
-    fn take_text(&self, text: String, speech: &mut Speech<'_>, said: &mut String) {
-        speech.speaker.text(&text);
-        said.push_str(&text);
-        speech.outbox.message(ServerMessage::Text { turn: self.number, text });
     }
 
     /// A failure of the voice costs the player the audio, not the text: the turn goes on.

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 
 use super::sentences::Sentences;
-use super::voice::{Sound, Voice};
+use super::voice::{Voice, VoiceEvent};
 use crate::game::scene::Character;
 use crate::game::stage::TurnStage;
 use crate::tts::{TtsClient, TtsError};
@@ -35,8 +35,10 @@ impl<'a> Speaker<'a> {
     /// More text has come: what is complete of it is spoken as soon as the voice is ready.
     pub(super) fn text(&mut self, text: &str) {
         self.has_text = true;
-        self.sentences.push(text);
-        self.feed();
+        if self.voice.is_some() {
+            self.sentences.push(text);
+            self.feed();
+        }
     }
 
     /// No more text comes.
@@ -87,15 +89,15 @@ impl<'a> Speaker<'a> {
     ///
     /// # Errors
     /// The voice has failed. Nothing more is spoken.
-    pub(super) async fn next(&mut self) -> Result<Option<Sound>, TtsError> {
+    pub(super) async fn next(&mut self) -> Result<Option<VoiceEvent>, TtsError> {
         let Some(voice) = &mut self.voice else { return Ok(None) };
-        let sound = voice.next().await.transpose();
-        match &sound {
-            Ok(Some(Sound::Begin(_) | Sound::End)) => self.feed(),
+        let event = voice.next().await.transpose();
+        match &event {
+            Ok(Some(VoiceEvent::Begin(_) | VoiceEvent::End)) => self.feed(),
             Ok(_) => {}
             Err(_) => self.voice = None,
         }
-        sound
+        event
     }
 
     fn feed(&mut self) {

@@ -19,7 +19,7 @@ const MAX_AHEAD_BYTES: usize = 512 * 1024;
 const SAID_BEFORE_CHARACTERS: usize = 200;
 
 /// Audio of the turn.
-pub(super) enum Sound {
+pub(super) enum VoiceEvent {
     /// An utterance begins, and its chunks are of this format.
     Begin(AudioFormat),
     Chunk(Bytes),
@@ -30,6 +30,8 @@ pub(super) enum Sound {
 /// A voice that speaks for one turn. Dropping it cancels its calls.
 pub(super) struct Voice<'a> {
     tts: &'a TtsClient,
+    /// Who spoke last: a character does not change its voice from one sentence to the next.
+    provider_index: usize,
     character: &'a Character,
     said: String,
     current: Option<Utterance<'a>>,
@@ -38,7 +40,7 @@ pub(super) struct Voice<'a> {
 
 impl<'a> Voice<'a> {
     pub(super) fn new(tts: &'a TtsClient, character: &'a Character) -> Self {
-        Self { tts, character, said: String::new(), current: None, ahead: None }
+        Self { tts, provider_index: 0, character, said: String::new(), current: None, ahead: None }
     }
 
     /// Whether it can be given more to say: one utterance while nothing is under way, and the next once that
@@ -65,7 +67,7 @@ impl<'a> Voice<'a> {
             self.said.push(' ');
         }
         self.said.push_str(&speech.text);
-        let utterance = Utterance::Asked(self.tts.speak(speech).boxed());
+        let utterance = Utterance::Asked(self.tts.speak_as(self.provider_index, speech).boxed());
         let place = if self.current.is_none() { &mut self.current } else { &mut self.ahead };
         *place = Some(utterance);
     }
@@ -81,18 +83,21 @@ impl<'a> Voice<'a> {
 }
 
 impl Stream for Voice<'_> {
-    type Item = Result<Sound, TtsError>;
+    type Item = Result<VoiceEvent, TtsError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(ahead) = &mut self.ahead {
             ahead.read_ahead(context);
         }
         let Some(current) = &mut self.current else { return Poll::Ready(None) };
-        let sound = ready!(current.poll(context));
-        if !matches!(sound, Ok(Sound::Begin(_) | Sound::Chunk(_))) {
+        let event = ready!(current.poll(context));
+        if let Utterance::Speaking(speaking) = current {
+            self.provider_index = speaking.audio.provider_index;
+        }
+        if !matches!(event, Ok(VoiceEvent::Begin(_) | VoiceEvent::Chunk(_))) {
             self.current = self.ahead.take();
         }
-        Poll::Ready(Some(sound))
+        Poll::Ready(Some(event))
     }
 }
 
@@ -148,11 +153,11 @@ impl Utterance<'_> {
         Poll::Ready(())
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Sound, TtsError>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<VoiceEvent, TtsError>> {
         ready!(self.poll_answer(context));
         match self {
             Self::Asked(_) => Poll::Pending,
-            Self::Failed(error) => Poll::Ready(error.take().map_or(Ok(Sound::End), Err)),
+            Self::Failed(error) => Poll::Ready(error.take().map_or(Ok(VoiceEvent::End), Err)),
             Self::Speaking(speaking) => speaking.poll(context),
         }
     }
@@ -173,20 +178,20 @@ impl Speaking {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Sound, TtsError>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<VoiceEvent, TtsError>> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            return Poll::Ready(Ok(Sound::Begin(self.audio.format)));
+            return Poll::Ready(Ok(VoiceEvent::Begin(self.audio.format)));
         }
         if let Some(chunk) = self.held.pop_front() {
-            return Poll::Ready(Ok(Sound::Chunk(chunk)));
+            return Poll::Ready(Ok(VoiceEvent::Chunk(chunk)));
         }
         if let Some(end) = self.end.take() {
-            return Poll::Ready(end.map(|()| Sound::End));
+            return Poll::Ready(end.map(|()| VoiceEvent::End));
         }
         Poll::Ready(match ready!(self.audio.poll_next_unpin(context)) {
-            Some(Ok(chunk)) => Ok(Sound::Chunk(chunk)),
+            Some(Ok(chunk)) => Ok(VoiceEvent::Chunk(chunk)),
             Some(Err(error)) => Err(error),
-            None => Ok(Sound::End),
+            None => Ok(VoiceEvent::End),
         })
     }
 }
