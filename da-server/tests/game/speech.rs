@@ -66,8 +66,9 @@ async fn one_utterance_is_under_way_and_one_ahead() {
     let text = Some(vec![SENTENCES.join(" "); 4].join(" "));
     server.llm_plan(Plan { text, ..Plan::default() });
     server.tts_plan(Plan {
-        first_byte_ms: Delay::Fixed(50.0),
-        chunks: Some(6),
+        // The third is asked when the second has begun, and until that answers the second goes on.
+        first_byte_ms: Delay::Fixed(700.0),
+        chunks: Some(40),
         between_chunks_ms: Delay::Fixed(50.0),
         ..Plan::default()
     });
