@@ -35,6 +35,11 @@ impl JoinedAudio {
         Self { format, head: Head::of(format) }
     }
 
+    /// What its bytes mean.
+    pub fn format(&self) -> AudioFormat {
+        self.format
+    }
+
     /// Whether an utterance of this format goes on in the stream, and begins there now. MP3 alone does: Ogg
     /// would begin a second file, and browsers play no bare samples before the end of their stream.
     pub fn goes_on_with(&mut self, format: AudioFormat) -> bool {

@@ -9,13 +9,13 @@ use tokio::sync::oneshot;
 use super::outbox::Outbox;
 use super::voice::VoiceEvent;
 use crate::game::outbound::PlayerGone;
-use crate::tts::{AudioFormat, JoinedAudio, Playback};
+use crate::tts::{JoinedAudio, Playback};
 
 /// What the player gets.
 #[derive(Default)]
 pub(super) struct PlayerAudio {
-    /// The stream that goes on, and its format.
-    open: Option<(JoinedAudio, AudioFormat)>,
+    /// The stream that goes on.
+    open: Option<JoinedAudio>,
     first: First,
     /// How long each later chunk plays, and when it was written.
     later: Vec<(Duration, oneshot::Receiver<Instant>)>,
@@ -39,10 +39,10 @@ impl PlayerAudio {
     pub(super) fn play(&mut self, event: VoiceEvent, outbox: &mut Outbox) {
         match event {
             VoiceEvent::Begin(format) => {
-                if !self.open.as_mut().is_some_and(|(open, _)| open.goes_on_with(format)) {
+                if !self.open.as_mut().is_some_and(|open| open.goes_on_with(format)) {
                     self.close(outbox);
                     outbox.audio_start(format.mime());
-                    self.open = Some((JoinedAudio::new(format), format));
+                    self.open = Some(JoinedAudio::new(format));
                 }
             }
             VoiceEvent::Chunk(chunk) => self.add(outbox, |open| open.next(chunk)),
@@ -51,9 +51,9 @@ impl PlayerAudio {
     }
 
     fn add(&mut self, outbox: &mut Outbox, next: impl FnOnce(&mut JoinedAudio) -> Bytes) {
-        if let Some((open, format)) = &mut self.open {
+        if let Some(open) = &mut self.open {
             let chunk = next(open);
-            let lasts = format.duration(chunk.len());
+            let lasts = open.format().duration(chunk.len());
             outbox.audio(chunk, lasts);
         }
     }

@@ -10,8 +10,6 @@ use crate::tts::{TtsClient, TtsError};
 
 /// Text goes in as it comes, and audio comes out.
 pub(super) struct Speaker<'a> {
-    tts: Option<&'a TtsClient>,
-    character: &'a Character,
     /// `None`: nothing is spoken, or nothing any more.
     voice: Option<Voice<'a>>,
     sentences: Sentences,
@@ -23,8 +21,6 @@ impl<'a> Speaker<'a> {
     /// Without `tts` nothing is spoken.
     pub(super) fn new(tts: Option<&'a TtsClient>, character: &'a Character) -> Self {
         Self {
-            tts,
-            character,
             voice: tts.map(|tts| Voice::new(tts, character)),
             sentences: Sentences::default(),
             has_text: false,
@@ -66,8 +62,9 @@ impl<'a> Speaker<'a> {
     pub(super) fn take_back(&mut self) {
         self.sentences.clear();
         self.has_asked = false;
-        let has_voice = self.voice.take().is_some();
-        self.voice = self.tts.filter(|_| has_voice).map(|tts| Voice::new(tts, self.character));
+        if let Some(voice) = &mut self.voice {
+            voice.stop();
+        }
     }
 
     /// Whether nothing is being spoken.

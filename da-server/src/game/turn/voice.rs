@@ -72,6 +72,12 @@ impl<'a> Voice<'a> {
         *place = Some(utterance);
     }
 
+    /// Stops what it says, as if nothing had been said.
+    pub(super) fn stop(&mut self) {
+        (self.current, self.ahead) = (None, None);
+        self.said.clear();
+    }
+
     fn speech(&self, text: String) -> Speech {
         Speech {
             said_before: last_characters(&self.said, SAID_BEFORE_CHARACTERS).to_owned(),
